@@ -1,0 +1,54 @@
+"""Checks: `nox` runs them all here, `nox -s tests` runs the tests on each interpreter of pyproject.toml."""
+
+import sys
+
+import nox
+
+nox.needs_version = ">=2025.10"
+nox.options.sessions = ["check"]
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
+
+
+@nox.session(venv_backend="none")
+def check(session: nox.Session) -> None:
+    """Lint, types, tests and coverage with the interpreter that runs nox, installing nothing."""
+    _lint(session)
+    _types(session)
+    _tests(session)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests, on each interpreter found."""
+    session.install("--editable", ".[dev]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Style."""
+    _lint(session)
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Types."""
+    _types(session)
+
+
+def _lint(session: nox.Session) -> None:
+    session.run(sys.executable, "-m", "ruff", "check", ".")
+    session.run(sys.executable, "-m", "ruff", "format", "--check", ".")
+
+
+def _types(session: nox.Session) -> None:
+    session.run(sys.executable, "-m", "mypy")
+
+
+def _tests(session: nox.Session) -> None:
+    session.run(sys.executable, "-m", "coverage", "erase")
+    session.run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run(sys.executable, "-m", "coverage", "combine", "--quiet")
+    session.run(sys.executable, "-m", "coverage", "report", "--fail-under=95")

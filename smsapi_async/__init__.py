@@ -1,0 +1,94 @@
+"""An asyncio client for an SMS gateway whose every accepted call is billed.
+
+A message is never sent twice, never lost without a trace, never leaked into a log, and can be tried
+without paying, against the package's own local gateway (`smsapi_async.sandbox`).
+"""
+
+from smsapi_async.client import AsyncSmsClient
+from smsapi_async.clock import Clock, SystemClock
+from smsapi_async.errors import (
+    ArgumentNullOrEmpty,
+    ClientClosed,
+    Forbidden,
+    GatewayFault,
+    InternalServerError,
+    InvalidAnswer,
+    InvalidArgument,
+    InvalidCredentials,
+    InvalidOperation,
+    InvalidSession,
+    NotEnoughCredits,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    ReadFailed,
+    RequestRejected,
+    SegmentIdsUnattributed,
+    SmsApiError,
+    TransportFailed,
+    Unauthorized,
+    UsageError,
+    ValidationError,
+    WrongEventLoop,
+)
+from smsapi_async.models import (
+    Encoding,
+    IncomingMessage,
+    Message,
+    Receipt,
+    Segmentation,
+    SegmentState,
+    Statistics,
+)
+from smsapi_async.privacy import Secret
+from smsapi_async.protocol.segments import segment
+from smsapi_async.session import MemorySessionStore, Session, SessionStore
+from smsapi_async.settings import RetryPolicy, Timeouts
+from smsapi_async.states import Phase, State
+from smsapi_async.version import __version__
+
+__all__ = [
+    "ArgumentNullOrEmpty",
+    "AsyncSmsClient",
+    "ClientClosed",
+    "Clock",
+    "Encoding",
+    "Forbidden",
+    "GatewayFault",
+    "IncomingMessage",
+    "InternalServerError",
+    "InvalidAnswer",
+    "InvalidArgument",
+    "InvalidCredentials",
+    "InvalidOperation",
+    "InvalidSession",
+    "MemorySessionStore",
+    "Message",
+    "NotEnoughCredits",
+    "NotSent",
+    "OutcomeUnknown",
+    "Phase",
+    "RateLimited",
+    "ReadFailed",
+    "Receipt",
+    "RequestRejected",
+    "RetryPolicy",
+    "Secret",
+    "SegmentIdsUnattributed",
+    "SegmentState",
+    "Segmentation",
+    "Session",
+    "SessionStore",
+    "SmsApiError",
+    "State",
+    "Statistics",
+    "SystemClock",
+    "Timeouts",
+    "TransportFailed",
+    "Unauthorized",
+    "UsageError",
+    "ValidationError",
+    "WrongEventLoop",
+    "__version__",
+    "segment",
+]

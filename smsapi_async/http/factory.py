@@ -1,0 +1,101 @@
+"""Builds the HTTP client out of the settings."""
+
+import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+
+import attrs
+import httpx
+
+from smsapi_async.errors import ValidationError
+from smsapi_async.http.exchange import HttpExchanger
+from smsapi_async.http.private import quieten
+from smsapi_async.http.transport import GuardedTransport
+from smsapi_async.settings import Timeouts, tls_context
+from smsapi_async.version import __version__
+
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"smsapi-async/{__version__}",
+}
+
+
+def build_exchanger(
+    base_url: str,
+    timeouts: Timeouts,
+    *,
+    proxy: str | None,
+    ca_file: str | Path | None,
+    ssl_context: ssl.SSLContext | None,
+    client: httpx.AsyncClient | None,
+    transport: httpx.AsyncBaseTransport | None,
+) -> HttpExchanger:
+    """An exchanger on the caller's client or transport, or on one of our own.
+
+    Raises:
+        ValidationError: the settings contradict each other, or the proxy is no address.
+    """
+    quieten()
+    _check_kinds(client, transport)
+    _check_exclusive(client, transport, proxy=proxy, ca_file=ca_file, ssl_context=ssl_context)
+    ssl_context = tls_context(ssl_context, ca_file)
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise ValidationError("base_url", ascii(base_url[:80]), f"pass a valid address ({error})") from None
+    owned = client is None
+    targeted = client is None and transport is None
+    if targeted:
+        transport = _own_transport(url, proxy, ssl_context)
+    if client is None:
+        # Cookies would tie the requests of different sessions together; the contract has none.
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        client = httpx.AsyncClient(transport=transport, cookies=cookies, trust_env=False)
+    return HttpExchanger(
+        client=client,
+        base_url=url,
+        headers=_HEADERS,
+        timeout=attrs.asdict(timeouts),
+        owned=owned,
+        targeted=targeted,
+    )
+
+
+def _own_transport(url: httpx.URL, proxy: str | None, ssl_context: ssl.SSLContext | None) -> GuardedTransport:
+    if ssl_context is None and url.scheme == "https":
+        ssl_context = httpx.create_ssl_context()
+    try:
+        address = None if proxy is None else httpx.Proxy(proxy)
+    except (ValueError, TypeError, httpx.InvalidURL):
+        address = None
+    if proxy is not None and (address is None or not address.url.host):
+        # Not shown: it may hold the proxy's password.
+        hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
+        raise ValidationError("proxy", f"<{type(proxy).__name__}>", hint)
+    try:
+        return GuardedTransport(ssl_context, address)
+    except RuntimeError as error:
+        # httpcore's word that a SOCKS proxy needs the package socksio.
+        raise ValidationError("proxy", "a SOCKS address", str(error)) from None
+
+
+def _check_kinds(client: object, transport: object) -> None:
+    if client is not None and not isinstance(client, httpx.AsyncClient):
+        raise ValidationError("client", f"<{type(client).__name__}>", "pass an httpx.AsyncClient")
+    if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
+        raise ValidationError(
+            "transport", f"<{type(transport).__name__}>", "pass an httpx.AsyncBaseTransport"
+        )
+
+
+def _check_exclusive(
+    client: httpx.AsyncClient | None, transport: httpx.AsyncBaseTransport | None, **settings: object
+) -> None:
+    """A setting of the connections is refused where the caller brings the connections."""
+    given = "client" if client is not None else "transport" if transport is not None else None
+    if client is not None:
+        settings = {"transport": transport, **settings}
+    for name, value in settings.items():
+        if given is not None and value is not None:
+            raise ValidationError(name, f"<{type(value).__name__}>", f"set it on the {given} that you pass")

@@ -1,0 +1,115 @@
+"""The SDK's own transport: httpcore's pool over guarded connections."""
+
+import ssl
+from types import TracebackType
+from typing import Self
+
+import httpcore
+import httpx
+
+from smsapi_async.http.guarded import GuardedBackend
+
+KEEPALIVE_SECONDS = 20.0
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """Reads answers whole, reports httpcore's trace events, and sends the ``target`` it is given.
+
+    The pool is not bounded here: the client's limiter stands in front of it.
+    """
+
+    def __init__(self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
+        self._pool = _pool(ssl_context, proxy)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One exchange; httpcore's exceptions come through as they are."""
+        url = request.url
+        answer = await self._pool.handle_async_request(
+            httpcore.Request(
+                request.method,
+                # The target goes into the URL, not into the extensions: from there httpcore would also
+                # put it into the CONNECT request to a proxy, in the clear.
+                httpcore.URL(
+                    scheme=url.raw_scheme,
+                    host=url.raw_host,
+                    port=url.port,
+                    target=request.extensions["target"],
+                ),
+                headers=request.headers.raw,
+                content=_Body(request.content),
+                extensions={key: request.extensions[key] for key in ("timeout", "trace")},
+            )
+        )
+        try:
+            body = await answer.aread()
+        finally:
+            await answer.aclose()
+        return httpx.Response(
+            answer.status, headers=answer.headers, content=body, extensions=answer.extensions
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.aclose()
+
+
+class _Body:
+    """A body in one piece.
+
+    httpcore's own is an async generator, which trio complains of when a broken write abandons it.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._pieces = iter((content,))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
+
+
+def _pool(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> httpcore.AsyncConnectionPool:
+    backend = GuardedBackend()
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(
+            ssl_context=ssl_context,
+            max_connections=None,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+    address = httpcore.URL(
+        scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
+    )
+    if proxy.url.scheme in {"socks5", "socks5h"}:
+        return httpcore.AsyncSOCKSProxy(
+            proxy_url=address,
+            proxy_auth=proxy.raw_auth,
+            ssl_context=ssl_context,
+            max_connections=None,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+    return httpcore.AsyncHTTPProxy(
+        proxy_url=address,
+        proxy_auth=proxy.raw_auth,
+        proxy_headers=proxy.headers.raw,
+        proxy_ssl_context=proxy.ssl_context,
+        ssl_context=ssl_context,
+        max_connections=None,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+        network_backend=backend,
+    )

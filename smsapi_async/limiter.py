@@ -1,0 +1,49 @@
+"""The limiter in front of the connection pool: nothing ever queues inside the pool."""
+
+from types import TracebackType
+
+import anyio
+
+from smsapi_async.clock import Clock
+
+
+class Limiter:
+    """Lets a bounded number of requests be in flight, first come, first served, and paces them.
+
+    Args:
+        concurrency: requests in flight at once.
+        requests_per_second: how many may begin in a second, evenly spaced; None means any number.
+        clock: the time.
+    """
+
+    def __init__(self, concurrency: int, requests_per_second: float | None, clock: Clock) -> None:
+        self.concurrency = concurrency
+        self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
+        self._interval = None if requests_per_second is None else 1 / requests_per_second
+        self._clock = clock
+        self._next = 0.0
+
+    async def __aenter__(self) -> None:
+        await self._slots.acquire()
+        if self._interval is not None:
+            try:
+                await self._pace(self._interval)
+            except BaseException:
+                self._slots.release()
+                raise
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._slots.release()
+
+    async def _pace(self, interval: float) -> None:
+        """A token bucket of one: the next token is taken before the wait, so that no two calls share it."""
+        now = self._clock.monotonic()
+        begin = max(now, self._next)
+        self._next = begin + interval
+        if begin > now:
+            await self._clock.sleep(begin - now)

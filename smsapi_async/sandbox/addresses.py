@@ -1,0 +1,43 @@
+"""Checks of addresses, and the time zone of a recipient."""
+
+import re
+from datetime import timedelta
+
+GATEWAY_OFFSET = timedelta(hours=3)
+
+# E.164 has at most 15 digits; 8 9xx is the Russian trunk prefix, not a country code.
+_DESTINATION = re.compile(r"\+?(?!89[0-9]{9}\Z)([1-9][0-9]{6,14})")
+_SOURCE = re.compile(r"[0-9]{1,15}|(?=.*[!-~])[ -~]{1,11}")
+
+# Hours from UTC by country code, and by network code where a country spans several zones; no summer time.
+_OFFSETS = {
+    "7": 3, "7902": 5, "7904": 5, "7908": 5, "7912": 5, "7913": 7, "7914": 10, "7919": 5, "7922": 5,
+    "7923": 7, "7924": 10, "7927": 4, "7937": 4, "7950": 5, "7951": 5, "7962": 10, "7963": 7, "7964": 8,
+    "7982": 5, "7983": 7, "7984": 10, "76": 5, "77": 5, "1": -5, "1213": -8, "1415": -8, "1312": -6,
+    "20": 2, "27": 2, "30": 2, "31": 1, "32": 1, "33": 1, "34": 1, "351": 0, "353": 0, "358": 2, "359": 2,
+    "36": 1, "370": 2, "371": 2, "372": 2, "373": 2, "374": 4, "375": 3, "380": 2, "381": 1, "39": 1,
+    "40": 2, "41": 1, "420": 1, "421": 1, "43": 1, "44": 0, "45": 1, "46": 1, "47": 1, "48": 1, "49": 1,
+    "55": -3, "61": 10, "62": 7, "65": 8, "66": 7, "81": 9, "82": 9, "84": 7, "86": 8, "90": 3, "91": 5.5,
+    "966": 3, "971": 4, "972": 2, "976": 8, "992": 5, "993": 5, "994": 4, "995": 4, "996": 6, "998": 5,
+}  # fmt: skip
+_LONGEST_PREFIX = max(map(len, _OFFSETS))
+
+
+def destination_digits(address: str) -> str | None:
+    """The digits of a destination address, or None if it is not one."""
+    match = _DESTINATION.fullmatch(address)
+    return match[1] if match else None
+
+
+def is_source(address: str) -> bool:
+    """At most 15 digits, or at most 11 Latin (printable ASCII) characters."""
+    return _SOURCE.fullmatch(address) is not None
+
+
+def recipient_offset(digits: str) -> timedelta:
+    """The recipient's offset from UTC by the longest known prefix; the gateway's own if none is known."""
+    for length in range(_LONGEST_PREFIX, 0, -1):
+        hours = _OFFSETS.get(digits[:length])
+        if hours is not None:
+            return timedelta(hours=hours)
+    return GATEWAY_OFFSET

@@ -1,0 +1,311 @@
+"""The gateway without I/O: sessions, checks, tariff, messages, states, incoming messages, statistics."""
+
+import itertools
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from operator import attrgetter
+
+import attrs
+
+from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
+from smsapi_async.sandbox.addresses import GATEWAY_OFFSET
+from smsapi_async.sandbox.answers import Answer, Refusal, method_not_allowed, not_found, refusal, success
+from smsapi_async.sandbox.checks import (
+    check_rest,
+    checked_destinations,
+    due,
+    read_order,
+    required,
+    required_date,
+)
+from smsapi_async.sandbox.clock import Clock
+from smsapi_async.sandbox.journeys import DEFAULT_VALIDITY, JourneyRule, Timeline, timeline
+from smsapi_async.sandbox.segments import split_text
+from smsapi_async.sandbox.tables import (
+    COUNTED_AS,
+    COUNTS,
+    DELIVERED,
+    FINAL_STATES,
+    QUEUED,
+    RESOURCES,
+    STATES,
+    UNKNOWN,
+    Resource,
+)
+from smsapi_async.sandbox.wire import MIN_VALUE, Malformed, Value, to_utc
+
+SESSION_LIFETIME = timedelta(minutes=120)
+LONGEST_RANGE = timedelta(days=90)
+
+_UTC = timedelta(0)
+_ANSWERING = "700"
+_UNKNOWN_STATE: dict[str, Value] = {
+    "State": UNKNOWN,
+    "CreationDateUtc": None,
+    "SubmittedDateUtc": None,
+    "ReportedDateUtc": None,
+    "TimeStampUtc": MIN_VALUE,
+    "StateDescription": STATES[UNKNOWN],
+    "Price": None,
+}
+
+
+@attrs.frozen
+class Rules:
+    """What a sandbox's constructor chose."""
+
+    login: str
+    password: str = attrs.field(repr=False)
+    journey: JourneyRule
+    expired_session_code: int
+    unquoted_errors: bool
+    alphanumeric_ids: bool
+
+
+@attrs.frozen(repr=False)
+class Incoming:
+    """An incoming message; one dated ahead is not shown yet."""
+
+    id: int | str
+    source_address: str
+    destination_address: str
+    text: str
+    created_at: datetime
+
+
+class Engine:
+    """Not safe for threads by itself: its owner holds one lock around every call."""
+
+    def __init__(
+        self, rules: Rules, clock: Clock, account: Account, *, balance: Decimal, price: Decimal
+    ) -> None:
+        self.rules = rules
+        self.clock = clock
+        self.account = account
+        self.balance = balance
+        self.price = price
+        self.sessions: dict[str, datetime] = {}
+        self.incoming: list[Incoming] = []
+        self._history: list[tuple[datetime, Counter[int]]] = []
+        self._segments: dict[str, tuple[Timeline, Decimal]] = {}
+        self._segment_ids = (
+            _alphanumeric_ids() if rules.alphanumeric_ids else map(str, itertools.count(_FIRST_ID))
+        )
+        self._incoming_ids = itertools.count(539187174, 40)
+        self._handlers: dict[str, Callable[[Arrival, Resource], Value]] = {
+            "User/SessionId": self._log_in,
+            "User/Balance": self._tell_balance,
+            "Sms/Send": self._send,
+            "Sms/SendByTimeZone": self._send,
+            "Sms/SendBulk": self._send,
+            "Sms/State": self._tell_state,
+            "Sms/In": self._tell_incoming,
+            "Sms/Statistics": self._tell_statistics,
+        }
+
+    def process(self, arrival: Arrival) -> Answer:
+        """Do what a request asks, and answer it."""
+        if arrival.resource is None:
+            return not_found()
+        resource = RESOURCES[arrival.resource.lower()]
+        if arrival.method != resource.method:
+            return method_not_allowed(resource.method)
+        try:
+            return success(self._handlers[resource.name](arrival, resource))
+        except Refusal as error:
+            return self.refuse(error)
+        except Malformed as error:
+            return self.refuse(Refusal(9, str(error)))
+
+    def refuse(self, error: Refusal) -> Answer:
+        """The answer that carries a refusal."""
+        return refusal(error.code, error.description, unquoted=self.rules.unquoted_errors)
+
+    def receive(self, source_address: str, destination_address: str, text: str, at: datetime) -> int | str:
+        """File an incoming message."""
+        number = next(self._incoming_ids)
+        message_id = f"IN{number:X}" if self.rules.alphanumeric_ids else number
+        self.incoming.append(Incoming(message_id, source_address, destination_address, text, at))
+        return message_id
+
+    def record_history(self, at: datetime, states: Counter[int]) -> None:
+        """Segments for the statistics alone."""
+        self._history.append((at, states))
+
+    def expire_sessions(self) -> None:
+        """End every session given out so far."""
+        now = self.clock.now()
+        self.sessions = {session: min(ends_at, now) for session, ends_at in self.sessions.items()}
+
+    def _log_in(self, arrival: Arrival, _: Resource) -> Value:
+        login, password = (required(arrival.parameters, name) for name in ("Login", "Password"))
+        if (login, password) != (self.rules.login, self.rules.password):
+            raise Refusal(4, "Invalid user login or password")
+        session = secrets.token_hex(18).upper()
+        self.sessions[session] = self.clock.now() + SESSION_LIFETIME
+        self.account.add_session()
+        return session
+
+    def _check_session(self, session: str) -> None:
+        ends_at = self.sessions.get(session)
+        if ends_at is None:
+            raise Refusal(3)
+        if self.clock.now() >= ends_at:
+            raise Refusal(4, "SessionID expired") if self.rules.expired_session_code == 4 else Refusal(3)
+
+    def _tell_balance(self, arrival: Arrival, _: Resource) -> Value:
+        self._check_session(required(arrival.parameters, "SessionID"))
+        return self.balance
+
+    def _send(self, arrival: Arrival, resource: Resource) -> Value:
+        session, order = read_order(arrival.parameters, resource)
+        self._check_session(session)
+        pieces = split_text(order.text)
+        price = self.price * len(pieces)
+        if price * len(order.destinations) > self.balance:
+            raise Refusal(5)
+        destinations = checked_destinations(order.destinations)
+        check_rest(order, destinations)
+        # Nothing of the account has changed up to here; from here on nothing refuses.
+        accepted_at = self.clock.now()
+        segment_ids: list[str] = []
+        for digits in destinations:
+            message = AcceptedMessage(
+                destination_address=digits,
+                source_address=order.source_address,
+                text=order.text,
+                segment_ids=tuple(itertools.islice(self._segment_ids, len(pieces))),
+                send_date=due(order.send_date, digits, resource),
+                validity=order.validity or None,
+                accepted_at=accepted_at,
+                price=price,
+                resource=resource.name,
+                arrival=arrival.index,
+            )
+            self._accept(message)
+            segment_ids.extend(message.segment_ids)
+        return segment_ids
+
+    def _accept(self, message: AcceptedMessage) -> None:
+        validity = timedelta(minutes=message.validity) if message.validity else DEFAULT_VALIDITY
+        begins_at = max(message.accepted_at, message.send_date or message.accepted_at)
+        timelines = [
+            timeline(self.rules.journey(message, index), message.accepted_at, begins_at, validity)
+            for index in range(len(message.segment_ids))
+        ]
+        self._segments.update(
+            (segment_id, (line, self.price))
+            for segment_id, line in zip(message.segment_ids, timelines, strict=True)
+        )
+        self.balance -= message.price
+        self.account.add_message(message)
+        ends = [line.changes[-1] for line in timelines]
+        if message.destination_address.endswith(_ANSWERING) and all(state == DELIVERED for _, state in ends):
+            delivered_at = max(at for at, _ in ends)
+            text = f"Re: {message.text[:20]}"
+            self.receive(message.destination_address, message.source_address, text, delivered_at)
+
+    def _tell_state(self, arrival: Arrival, _: Resource) -> Value:
+        session = required(arrival.parameters, "SessionID")
+        message_id = required(arrival.parameters, "messageId", shown_as="MessageID")
+        self._check_session(session)
+        now = self.clock.now()
+        line, price = self._segments.get(message_id, (None, Decimal(0)))
+        if line is None or line.is_forgotten(now) or line.state(now) == UNKNOWN:
+            return _UNKNOWN_STATE
+        changes = line.until(now)
+        changed_at, state = changes[-1]
+        return {
+            "State": state,
+            "CreationDateUtc": changes[0][0],
+            "SubmittedDateUtc": next((at for at, each in changes if each not in {UNKNOWN, QUEUED}), None),
+            "ReportedDateUtc": changed_at if state in FINAL_STATES else None,
+            "TimeStampUtc": changed_at,
+            "StateDescription": STATES.get(state, STATES[UNKNOWN]),
+            "Price": price,
+        }
+
+    def _tell_incoming(self, arrival: Arrival, resource: Resource) -> Value:
+        parameters = arrival.parameters
+        until = to_utc(required_date(parameters, "maxDateUTC", resource, shown_as="maxDateUtc"), _UTC)
+        earliest = parameters.date("minDateUTC")
+        since = MIN_VALUE if earliest is None else to_utc(earliest, _UTC)
+        self._check_session(required(parameters, "SessionID"))
+        if since > until:
+            raise Refusal(2, "minDateUTC can not be later than maxDateUTC")
+        now = self.clock.now()
+        found = [
+            message
+            for message in self.incoming
+            if message.created_at <= now and _is_within(message.created_at, since, until)
+        ]
+        return [
+            {
+                "Data": message.text,
+                "SourceAddress": message.source_address,
+                "DestinationAddress": message.destination_address,
+                "ID": message.id,
+                "CreateDateUtc": message.created_at,
+            }
+            for message in sorted(found, key=attrgetter("created_at"))
+        ]
+
+    def _tell_statistics(self, arrival: Arrival, resource: Resource) -> Value:
+        parameters = arrival.parameters
+        start = required_date(parameters, "startDateTime", resource)
+        end = required_date(parameters, "endDateTime", resource)
+        self._check_session(required(parameters, "SessionID"))
+        if end - start > LONGEST_RANGE:
+            raise Refusal(2, "Нельзя указывать диапазон дат более 90 дней.")
+        if start > end:
+            raise Refusal(2, "startDateTime can not be later than endDateTime")
+        since, until = to_utc(start, GATEWAY_OFFSET), to_utc(end, GATEWAY_OFFSET)
+        return _statistics(self._states_within(since, until))
+
+    def _states_within(self, since: datetime, until: datetime) -> Counter[int]:
+        now = self.clock.now()
+        states: Counter[int] = Counter()
+        for at, recorded in self._history:
+            if _is_within(at, since, until):
+                states.update(recorded)
+        for line, _ in self._segments.values():
+            if _is_within(line.changes[0][0], since, until):
+                states[line.state(now)] += 1
+        return states
+
+
+_FIRST_ID = 579700854169272358
+
+
+def _alphanumeric_ids() -> Iterator[str]:
+    """The three shapes of id that have been seen on the wire beside plain digits."""
+    number = 0
+    while True:
+        yield f"GW{0x0261BA732A + number:010X}"
+        yield f"WF{0x3F22A2E + number:07X}"
+        yield f"SAR-W+{84333 + number}"
+        number += 1
+
+
+def _is_within(moment: datetime, since: datetime, until: datetime) -> bool:
+    return since.replace(microsecond=0) <= moment.replace(microsecond=0) <= until.replace(microsecond=0)
+
+
+def _statistics(states: Counter[int]) -> dict[str, Value]:
+    counts = dict.fromkeys(COUNTS, 0)
+    for state, number in states.items():
+        counts[COUNTED_AS.get(state, "InProcess")] += number
+    everything = sum(counts.values())
+    total = everything - counts["Errors"]
+    ratio = round(Decimal(100 * counts["Delivered"]) / total, 2) if total else Decimal(0)
+    return {**counts, "Total": total, "TotalWithErrors": everything, "DeliveryRatio": ratio}
+
+
+def aware(moment: datetime) -> datetime:
+    """A moment in UTC; a naive one is refused with ValueError."""
+    if moment.tzinfo is None:
+        raise ValueError("the moment is naive; pass an aware datetime")
+    return moment.astimezone(UTC)

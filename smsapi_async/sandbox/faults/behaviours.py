@@ -1,0 +1,163 @@
+"""What each fault does to the client's connection."""
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from smsapi_async.sandbox.faults import canned
+from smsapi_async.sandbox.faults.client import Client
+from smsapi_async.sandbox.faults.framing import Answer, Request
+from smsapi_async.sandbox.faults.kinds import Fault
+
+
+@attrs.frozen
+class Pace:
+    """Seconds between the bytes of a slow answer, and of idleness before something unsolicited is sent."""
+
+    byte_interval: float = 0.001
+    idle_delay: float = 0.01
+
+
+@attrs.frozen
+class Exchange:
+    """A request that was read, the gateway's answer or one in its stead, and what else a fault may need."""
+
+    request: Request
+    answer: Answer
+    retry_after: float
+    origin: str
+    pace: Pace
+
+
+async def misbehave_unread(client: Client, fault: Fault) -> None:
+    """Do what a fault does that strikes before the request is read."""
+    match fault:
+        case Fault.ACCEPT_THEN_SILENCE:
+            await client.until_gone()
+        case Fault.CLOSE_BEFORE_READ:
+            await client.close()
+        case _:
+            client.reset()
+
+
+async def misbehave(client: Client, fault: Fault, exchange: Exchange) -> None:
+    """Answer, or fail to answer, a request that was read."""
+    await _BEHAVIOURS[fault](client, exchange)
+
+
+async def _answer(client: Client, exchange: Exchange) -> None:
+    await _send(client, exchange, exchange.answer)
+
+
+async def _send(client: Client, exchange: Exchange, answer: Answer) -> None:
+    await client.send(answer.raw)
+    await _close_if_last(client, exchange, answer)
+
+
+async def _close_if_last(client: Client, exchange: Exchange, answer: Answer) -> None:
+    if not (answer.keep_alive and exchange.request.keep_alive):
+        await client.close()
+
+
+async def _close(client: Client, _exchange: Exchange) -> None:
+    await client.close()
+
+
+async def _reset(client: Client, _exchange: Exchange) -> None:
+    client.reset()
+
+
+async def _hang(client: Client, _exchange: Exchange) -> None:
+    await client.until_gone()
+
+
+async def _truncate(client: Client, exchange: Exchange) -> None:
+    await client.send(exchange.answer.truncated)
+    await client.close()
+
+
+async def _garbage(client: Client, _exchange: Exchange) -> None:
+    await client.send(canned.GARBAGE)
+    await client.close()
+
+
+async def _garbage_beneath_tls(client: Client, _exchange: Exchange) -> None:
+    await client.corrupt(canned.GARBAGE)
+
+
+async def _error_500(client: Client, exchange: Exchange) -> None:
+    await _send(client, exchange, canned.html_error(500))
+
+
+async def _error_502(client: Client, exchange: Exchange) -> None:
+    await _send(client, exchange, canned.html_error(502))
+
+
+async def _slow_bytes(client: Client, exchange: Exchange) -> None:
+    await client.dribble(exchange.answer.raw, exchange.pace.byte_interval)
+    await _close_if_last(client, exchange, exchange.answer)
+
+
+async def _stale_keep_alive(client: Client, exchange: Exchange) -> None:
+    await _answer(client, exchange)
+    if client.is_open:
+        await client.next_bytes()
+        await client.close()
+
+
+async def _two_answers(client: Client, exchange: Exchange) -> None:
+    await client.send(exchange.answer.raw + canned.stale_ids().raw)
+    await _close_if_last(client, exchange, exchange.answer)
+
+
+async def _late_answer(client: Client, exchange: Exchange) -> None:
+    await _answer(client, exchange)
+    if client.is_open and not await client.next_bytes(exchange.pace.idle_delay):
+        await client.send(canned.stale_ids().raw)
+
+
+async def _unsolicited_408(client: Client, exchange: Exchange) -> None:
+    await _answer(client, exchange)
+    if client.is_open:
+        await client.next_bytes(exchange.pace.idle_delay)
+        await client.send(canned.request_timeout().raw)
+        await client.close()
+
+
+async def _redirect(client: Client, exchange: Exchange) -> None:
+    await _send(client, exchange, canned.redirect(exchange.request, exchange.origin))
+
+
+async def _too_many_requests(client: Client, exchange: Exchange) -> None:
+    await _send(client, exchange, canned.too_many_requests(exchange.retry_after))
+
+
+async def _expired_session(client: Client, exchange: Exchange) -> None:
+    await _send(client, exchange, canned.expired_session())
+
+
+_BEHAVIOURS: dict[Fault, Callable[[Client, Exchange], Awaitable[None]]] = {
+    Fault.PASS: _answer,
+    Fault.CLOSE_AFTER_READ: _close,
+    Fault.RESET_AFTER_READ: _reset,
+    Fault.HANG_AFTER_READ: _hang,
+    Fault.CLOSE_AFTER_PASS: _close,
+    Fault.RESET_AFTER_PASS: _reset,
+    Fault.HANG_AFTER_PASS: _hang,
+    Fault.TRUNCATE_AFTER_PASS: _truncate,
+    Fault.GARBAGE_AFTER_PASS: _garbage,
+    Fault.TLS_GARBAGE_AFTER_PASS: _garbage_beneath_tls,
+    Fault.ERROR_500_AFTER_PASS: _error_500,
+    Fault.ERROR_502_AFTER_PASS: _error_502,
+    Fault.GARBAGE: _garbage,
+    Fault.ERROR_500: _error_500,
+    Fault.ERROR_502: _error_502,
+    Fault.SLOW_BYTES: _slow_bytes,
+    Fault.STALE_KEEP_ALIVE: _stale_keep_alive,
+    Fault.TWO_ANSWERS: _two_answers,
+    Fault.LATE_ANSWER: _late_answer,
+    Fault.REDIRECT_307: _redirect,
+    Fault.TOO_MANY_REQUESTS_429: _too_many_requests,
+    Fault.EXPIRED_SESSION: _expired_session,
+    Fault.UNSOLICITED_408: _unsolicited_408,
+}

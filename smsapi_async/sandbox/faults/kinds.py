@@ -1,0 +1,69 @@
+# ruff: noqa: S105 - "pass" is no password here
+"""The kinds of fault and what each says about the request."""
+
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """One way to misbehave; the value is its name in files. The table is in the package's docstring."""
+
+    PASS = "pass"
+    REFUSE = "refuse"
+    ACCEPT_THEN_SILENCE = "accept-then-silence"
+    CLOSE_BEFORE_READ = "close-before-read"
+    RESET_BEFORE_READ = "reset-before-read"
+    CLOSE_AFTER_READ = "close-after-read"
+    RESET_AFTER_READ = "reset-after-read"
+    HANG_AFTER_READ = "hang-after-read"
+    CLOSE_AFTER_PASS = "close-after-pass"
+    RESET_AFTER_PASS = "reset-after-pass"
+    HANG_AFTER_PASS = "hang-after-pass"
+    TRUNCATE_AFTER_PASS = "truncate-after-pass"
+    GARBAGE_AFTER_PASS = "garbage-after-pass"
+    TLS_GARBAGE_AFTER_PASS = "tls-garbage-after-pass"
+    ERROR_500_AFTER_PASS = "error-500-after-pass"
+    ERROR_502_AFTER_PASS = "error-502-after-pass"
+    GARBAGE = "garbage"
+    ERROR_500 = "error-500"
+    ERROR_502 = "error-502"
+    SLOW_BYTES = "slow-bytes"
+    STALE_KEEP_ALIVE = "stale-keep-alive"
+    TWO_ANSWERS = "two-answers"
+    LATE_ANSWER = "late-answer"
+    REDIRECT_307 = "redirect-307"
+    TOO_MANY_REQUESTS_429 = "too-many-requests-429"
+    EXPIRED_SESSION = "expired-session"
+    UNSOLICITED_408 = "unsolicited-408"
+
+    @property
+    def reaches_gateway(self) -> bool:
+        """Whether the whole request is passed on to the server behind the proxy."""
+        return self in _PASSED_ON
+
+    @property
+    def precedes_reading(self) -> bool:
+        """Whether the fault strikes before the request is read, as soon as its request line is there."""
+        return self in _BEFORE_READ
+
+
+_BEFORE_READ = frozenset(
+    {Fault.REFUSE, Fault.ACCEPT_THEN_SILENCE, Fault.CLOSE_BEFORE_READ, Fault.RESET_BEFORE_READ}
+)
+_PASSED_ON = frozenset(
+    {
+        Fault.PASS,
+        Fault.CLOSE_AFTER_PASS,
+        Fault.RESET_AFTER_PASS,
+        Fault.HANG_AFTER_PASS,
+        Fault.TRUNCATE_AFTER_PASS,
+        Fault.GARBAGE_AFTER_PASS,
+        Fault.TLS_GARBAGE_AFTER_PASS,
+        Fault.ERROR_500_AFTER_PASS,
+        Fault.ERROR_502_AFTER_PASS,
+        Fault.SLOW_BYTES,
+        Fault.STALE_KEEP_ALIVE,
+        Fault.TWO_ANSWERS,
+        Fault.LATE_ANSWER,
+        Fault.UNSOLICITED_408,
+    }
+)

@@ -1,0 +1,147 @@
+"""How a client begins and ends."""
+
+import gc
+
+import anyio
+import httpx
+import pytest
+
+from smsapi_async import ClientClosed, RetryPolicy, Timeouts, WrongEventLoop
+from smsapi_async.sandbox import Sandbox
+from tests.client.tools import NUMBER, TEXT, client_for
+
+
+def test_constructed_before_any_loop_and_used_in_one(anyio_backend: str) -> None:
+    """A client made at import time works once the loop runs."""
+    sandbox = Sandbox()
+    sms = client_for(sandbox, transport=httpx.ASGITransport(sandbox.app))
+
+    async def main() -> None:
+        async with sms:
+            await sms.send(NUMBER, TEXT)
+
+    anyio.run(main, backend=anyio_backend)
+    assert len(sandbox.account.messages) == 1
+
+
+def test_a_second_loop_is_told_so(anyio_backend: str) -> None:
+    """A client used from another event loop says what is wrong, before any request."""
+    sandbox = Sandbox()
+    sms = client_for(sandbox, transport=httpx.ASGITransport(sandbox.app))
+
+    async def ask() -> None:
+        await sms.balance()
+
+    anyio.run(ask, backend=anyio_backend)
+    with pytest.raises(WrongEventLoop, match="one client for each event loop"):
+        anyio.run(ask, backend=anyio_backend)
+    assert sandbox.account.count("User/Balance") == 1
+
+
+@pytest.mark.anyio
+async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
+    """After `aclose`, which may be called twice, every call says that the client is closed."""
+    sms = client_for(sandbox)
+    await sms.balance()
+    await sms.aclose()
+    await sms.aclose()
+    with pytest.raises(ClientClosed):
+        await sms.send(NUMBER, TEXT)
+    with pytest.raises(ClientClosed):
+        async with sms:
+            pass
+    assert "closed" in repr(sms)
+    assert sandbox.account.messages == []
+
+
+@pytest.mark.anyio
+async def test_a_callers_client_that_was_closed_is_named(sandbox: Sandbox) -> None:
+    """A call through an httpx client that its owner has closed raises ClientClosed, not httpx's error."""
+    client = httpx.AsyncClient()
+    sms = client_for(sandbox, client=client)
+    await client.aclose()
+    with pytest.raises(ClientClosed):
+        await sms.balance()
+
+
+@pytest.mark.anyio
+async def test_leaving_the_block_leaves_no_connection_open(sandbox: Sandbox) -> None:
+    """A closed client leaves no socket behind for the garbage collector to complain of."""
+    async with client_for(sandbox) as sms:
+        await sms.balance()
+    del sms
+    gc.collect()
+
+
+@pytest.mark.anyio
+async def test_a_callers_headers_and_hooks_are_used(sandbox: Sandbox) -> None:
+    """An httpx client of one's own brings its headers and its hooks, which see no query."""
+    seen: list[str] = []
+
+    async def hook(request: httpx.Request) -> None:
+        seen.append(str(request.url))
+
+    client = httpx.AsyncClient(headers={"X-Team": "billing"}, event_hooks={"request": [hook]})
+    async with client, client_for(sandbox, client=client) as sms:
+        await sms.balance()
+    assert seen == [f"{sandbox.base_url}/user/sessionid", f"{sandbox.base_url}/User/Balance"]
+    headers = {name.lower(): value for name, value in dict(sandbox.account.arrivals[-1].headers).items()}
+    assert headers["x-team"] == "billing"
+
+
+@pytest.mark.anyio
+async def test_the_gateways_cookies_are_not_sent_back(sandbox: Sandbox) -> None:
+    """A cookie that the gateway sets does not travel with later requests."""
+    sandbox.answer_next("User/Balance", body=b"1", headers={"Set-Cookie": "ASP.NET_SessionId=abc; path=/"})
+    async with client_for(sandbox) as sms:
+        await sms.balance()
+        await sms.balance()
+    assert not any("cookie" in map(str.lower, dict(arrival.headers)) for arrival in sandbox.account.arrivals)
+
+
+@pytest.mark.anyio
+async def test_only_as_many_requests_in_flight_as_allowed(sandbox: Sandbox) -> None:
+    """With a concurrency of 3, a fourth request is not made until one of the three is answered."""
+    async with client_for(sandbox, concurrency=3) as sms:
+        await sms.balance()
+        with sandbox.hold("Sms/State") as gate:
+            async with anyio.create_task_group() as group:
+                for index in range(10):
+                    group.start_soon(sms.state, str(index))
+                await gate.arrived(3)
+                assert sandbox.account.count("Sms/State") == 3
+                gate.release()
+    assert sandbox.account.count("Sms/State") == 10
+
+
+@pytest.mark.anyio
+async def test_a_call_that_waits_when_the_client_closes_is_told_so(sandbox: Sandbox) -> None:
+    """A call still in the queue when the client closes was not sent and says that the client is closed."""
+    errors: list[Exception] = []
+    sms = client_for(sandbox, concurrency=1, timeouts=Timeouts(read=5), retry=RetryPolicy(attempts=1))
+    await sms.balance()
+
+    async def call() -> None:
+        try:
+            await sms.send(NUMBER, TEXT)
+        except ClientClosed as error:
+            errors.append(error)
+
+    async def held() -> None:
+        with sandbox.hold("User/Balance") as gate:
+            async with anyio.create_task_group() as inner:
+                inner.start_soon(quiet)
+                await gate.arrived(1)
+                inner.start_soon(call)
+                await anyio.wait_all_tasks_blocked()
+                await sms.aclose()
+
+    async def quiet() -> None:
+        from smsapi_async import ReadFailed  # noqa: PLC0415
+
+        with pytest.raises((ReadFailed, ClientClosed)):
+            await sms.balance()
+
+    await held()
+    assert len(errors) == 1
+    assert sandbox.account.messages == []

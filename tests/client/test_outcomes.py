@@ -1,0 +1,207 @@
+"""What a send came to, for every answer the gateway can give."""
+
+from decimal import Decimal
+
+import httpx
+import pytest
+
+import smsapi_async as package
+from smsapi_async import (
+    GatewayFault,
+    InternalServerError,
+    InvalidAnswer,
+    NotEnoughCredits,
+    OutcomeUnknown,
+    RateLimited,
+    RequestRejected,
+    RetryPolicy,
+    SegmentIdsUnattributed,
+)
+from smsapi_async.sandbox import Sandbox
+from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
+
+pytestmark = pytest.mark.anyio
+
+CODES = [
+    (1, 400, "ArgumentNullOrEmpty"),
+    (2, 400, "InvalidArgument"),
+    (3, 400, "InvalidSession"),
+    (4, 401, "Unauthorized"),
+    (5, 403, "NotEnoughCredits"),
+    (6, 400, "InvalidOperation"),
+    (7, 403, "Forbidden"),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "name"), CODES)
+async def test_each_refusal_has_a_class_of_its_own(
+    sandbox: Sandbox, code: int, status: int, name: str
+) -> None:
+    """Codes 1 to 7 are refusals, of sends and of reads, and nothing is sent."""
+    for resource in ("Sms/Send", "User/Balance"):
+        sandbox.refuse_next(resource, code, desc="so it is", times=2)
+    async with client_for(sandbox) as sms:
+        for call in (sms.send(NUMBER, TEXT), sms.balance()):
+            with pytest.raises(getattr(package, name)) as caught:
+                await call
+            assert isinstance(caught.value, RequestRejected)
+            assert (caught.value.code, caught.value.http_status) == (code, status)
+            assert caught.value.description == "so it is"
+    assert sandbox.account.messages == []
+
+
+@pytest.mark.parametrize(("code", "kind"), [(8, GatewayFault), (9, InternalServerError)])
+async def test_the_gateways_own_failures(sandbox: Sandbox, code: int, kind: type[Exception]) -> None:
+    """Codes 8 and 9 leave a send unknown, and are a fault of the gateway for a read."""
+    sandbox.refuse_next("Sms/Send", code)
+    sandbox.refuse_next("User/Balance", code, times=4)
+    async with client_for(sandbox) as sms:
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await sms.send(NUMBER, TEXT)
+        with pytest.raises(kind):
+            await sms.balance()
+    assert (unknown.value.code, unknown.value.http_status) == (code, 500)
+    assert sandbox.account.count("Sms/Send") == 1
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+async def test_errors_with_and_without_quoted_keys(anyio_backend: str, quoted: bool) -> None:
+    """The error as the document prints it and as JSON are the same error."""
+    body = (
+        b'{"Code": 6, "Desc": "Invalid source address"}'
+        if quoted
+        else b'{\n  Code: 6,\n  Desc: "Invalid source address"\n}'
+    )
+    sandbox = Sandbox()
+    sandbox.answer_next("Sms/Send", status=400, body=body)
+    async with client_for(sandbox, transport=httpx.ASGITransport(sandbox.app)) as sms:
+        with pytest.raises(package.InvalidOperation, match="Invalid source address"):
+            await sms.send(NUMBER, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"[]"),
+        (200, b"null"),
+        (200, b'"579700854169272358"'),
+        (200, b'[""]'),
+        (200, b"[1.5]"),
+        (200, b"<html>OK</html>"),
+        (200, b'{"Code": 4, "Desc": "SessionID expired"}'),
+        (204, b""),
+        (301, b""),
+        (307, b""),
+        (400, b"<html>Bad Request</html>"),
+        (400, b'{"Code": 0, "Desc": ""}'),
+        (404, b"not here"),
+        (408, b'{"Code": 3, "Desc": "too late"}'),
+        (500, b""),
+        (500, b'{"Code": 4, "Desc": "SessionID expired"}'),
+        (502, b"<html>Bad Gateway</html>"),
+        (503, b""),
+    ],
+)
+async def test_everything_that_is_no_definite_answer_is_unknown(
+    sandbox: Sandbox, status: int, body: bytes
+) -> None:
+    """A send whose answer proves nothing is unknown and is not repeated, even though it was accepted."""
+    sandbox.answer_next(
+        "Sms/Send", status=status, body=body, accept=True, headers={"Location": "/rest/Sms/Send"}
+    )
+    async with client_for(sandbox) as sms:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await sms.send(NUMBER, TEXT)
+    assert caught.value.http_status == status
+    assert len(sandbox.account.messages) == 1
+
+
+async def test_429_is_a_refusal_that_says_how_long_to_wait(sandbox: Sandbox) -> None:
+    """A send that met 429 was not sent, is not repeated, and tells the time to wait."""
+    sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "7"})
+    async with client_for(sandbox) as sms:
+        with pytest.raises(RateLimited) as caught:
+            await sms.send(NUMBER, TEXT)
+    assert caught.value.retry_after == 7
+    assert sandbox.account.count("Sms/Send") == 1
+
+
+async def test_ids_that_do_not_divide_are_all_there(sandbox: Sandbox) -> None:
+    """A bulk whose ids cannot be divided was accepted, and no id is lost or guessed at."""
+    sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3"]', accept=True)
+    async with client_for(sandbox) as sms:
+        with pytest.raises(SegmentIdsUnattributed, match="were accepted") as caught:
+            await sms.send_bulk([NUMBER, "79161234567"], TEXT)
+    assert caught.value.segment_ids == ("1", "2", "3")
+    assert [message.destination_address for message in caught.value.messages] == [NUMBER, "79161234567"]
+
+
+async def test_an_empty_account_is_told_before_anything_is_sent(sandbox: Sandbox) -> None:
+    """Without money the gateway refuses with code 5."""
+    sandbox.balance = Decimal(0)
+    async with client_for(sandbox) as sms:
+        with pytest.raises(NotEnoughCredits):
+            await sms.send(NUMBER, TEXT)
+    assert sandbox.account.messages == []
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 408])
+async def test_reads_are_repeated_after_a_failure_of_the_gateway(sandbox: Sandbox, status: int) -> None:
+    """A read that met a 5xx is made again until it succeeds."""
+    sandbox.answer_next("User/Balance", status=status, times=3)
+    async with client_for(sandbox) as sms:
+        assert await sms.balance() == sandbox.balance
+    assert sandbox.account.count("User/Balance") == 4
+
+
+async def test_reads_wait_as_long_as_the_gateway_asks(sandbox: Sandbox) -> None:
+    """Retry-After is honoured, as seconds and as a date."""
+    clock = ManualClock()
+    date = "Sun, 01 Mar 2026 12:00:12 GMT"
+    sandbox.answer_next("User/Balance", status=429, headers={"Retry-After": "2"})
+    sandbox.answer_next("User/Balance", status=503, headers={"Retry-After": date})
+    async with client_for(sandbox, clock=clock, retry=RetryPolicy()) as sms:
+        assert await sms.balance() == sandbox.balance
+    assert clock.waits == [2.0, 10.0]
+
+
+async def test_reads_give_up_after_the_attempts_allowed(sandbox: Sandbox) -> None:
+    """A read that keeps failing raises its last failure after the last attempt."""
+    sandbox.answer_next("User/Balance", status=503, times=100)
+    async with client_for(sandbox, clock=ManualClock(), retry=RetryPolicy(attempts=3)) as sms:
+        with pytest.raises(InternalServerError):
+            await sms.balance()
+    assert sandbox.account.count("User/Balance") == 3
+
+
+async def test_reads_give_up_when_their_time_is_over(sandbox: Sandbox) -> None:
+    """A wait beyond the total time is not begun."""
+    clock = ManualClock()
+    sandbox.answer_next("User/Balance", status=429, headers={"Retry-After": "3600"})
+    async with client_for(sandbox, clock=clock, retry=RetryPolicy(total=60)) as sms:
+        with pytest.raises(RateLimited):
+            await sms.balance()
+    assert clock.waits == []
+    assert sandbox.account.count("User/Balance") == 1
+
+
+async def test_backoff_is_jittered_and_grows_to_its_limit(sandbox: Sandbox) -> None:
+    """Each wait is a random part of a limit that doubles up to the maximum."""
+    clock = ManualClock()
+    sandbox.answer_next("User/Balance", status=503, times=9)
+    policy = RetryPolicy(attempts=10, initial=1.0, maximum=4.0, total=1000)
+    async with client_for(sandbox, clock=clock, retry=policy) as sms:
+        await sms.balance()
+    assert len(clock.waits) == 9
+    assert all(0 <= wait <= limit for wait, limit in zip(clock.waits, [1.0, 2.0, *[4.0] * 7], strict=True))
+    assert len(set(clock.waits)) > 1
+
+
+async def test_a_read_that_cannot_be_decoded_fails_at_once(sandbox: Sandbox) -> None:
+    """An answer outside the contract is an error that names what is wrong, and is not asked for again."""
+    sandbox.answer_next("User/Balance", body=b"<html>")
+    async with client_for(sandbox) as sms:
+        with pytest.raises(InvalidAnswer, match="not JSON"):
+            await sms.balance()
+    assert sandbox.account.count("User/Balance") == 1

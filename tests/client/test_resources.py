@@ -1,0 +1,142 @@
+"""The eight resources, from call to model, over a real socket."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from smsapi_async import AsyncSmsClient, State
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from tests.client.tools import NUMBER, client_for
+
+pytestmark = pytest.mark.anyio
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+async def test_balance_is_exact_money(sandbox: Sandbox) -> None:
+    """The balance comes as a Decimal with the gateway's own digits."""
+    sandbox.balance = Decimal("0.30")
+    async with client_for(sandbox) as sms:
+        assert await sms.balance() == Decimal("0.30")
+
+
+async def test_send_returns_an_id_per_segment(sandbox: Sandbox) -> None:
+    """A long Cyrillic text is accepted once and comes back with one id per segment."""
+    text = "Привет! " * 20
+    async with client_for(sandbox) as sms:
+        receipt = await sms.send("+" + NUMBER, text, validity=timedelta(minutes=10))
+    [message] = sandbox.account.messages
+    assert receipt.segment_ids == tuple(message.segment_ids)
+    assert len(receipt.segment_ids) == 3
+    assert (message.destination_address, message.text, message.source_address) == (NUMBER, text, "ACME")
+    assert message.validity == 10
+    assert receipt.message.destination_address == NUMBER
+    assert receipt.accepted_at.tzinfo is UTC
+
+
+async def test_send_date_is_the_moment_that_was_meant(sandbox: Sandbox) -> None:
+    """An aware send_date in any time zone arrives as that very moment."""
+    moment = datetime(2030, 1, 28, 23, 30, tzinfo=UTC)
+    async with client_for(sandbox) as sms:
+        await sms.send(NUMBER, "later", send_date=moment)
+        await sms.send_bulk([NUMBER], "later", send_date=moment)
+    assert [message.send_date for message in sandbox.account.messages] == [moment, moment]
+
+
+async def test_send_by_time_zone_means_the_recipients_clock(sandbox: Sandbox) -> None:
+    """A naive send_date is the wall clock where the recipient is."""
+    async with client_for(sandbox) as sms:
+        await sms.send_by_time_zone("79131234567", "morning", send_date=datetime(2030, 1, 28, 9, 0))  # noqa: DTZ001
+    [message] = sandbox.account.messages
+    assert message.send_date == datetime(2030, 1, 28, 2, 0, tzinfo=UTC)
+
+
+async def test_bulk_keeps_the_order_of_its_receipts(sandbox: Sandbox) -> None:
+    """One request carries all recipients, repeated ones too, and each receipt has its own segments."""
+    numbers = [NUMBER, "+79161234567", NUMBER]
+    async with client_for(sandbox) as sms:
+        receipts = await sms.send_bulk(numbers, "я" * 71)
+    assert sandbox.account.count("Sms/SendBulk") == 1
+    assert [receipt.message.destination_address for receipt in receipts] == [NUMBER, "79161234567", NUMBER]
+    accepted = [tuple(message.segment_ids) for message in sandbox.account.messages]
+    assert [receipt.segment_ids for receipt in receipts] == accepted
+    assert len({segment_id for receipt in receipts for segment_id in receipt.segment_ids}) == 6
+
+
+async def test_ids_with_a_plus_survive_the_way_back(anyio_backend: str) -> None:
+    """A segment id such as SAR-W+84333 is asked about as it is."""
+    async with run_sandbox(id_style="alphanumeric", start=START) as sandbox, client_for(sandbox) as sms:
+        receipts = [await sms.send(NUMBER, "x" * 161) for _ in range(20)]
+        ids = [segment_id for receipt in receipts for segment_id in receipt.segment_ids]
+        assert any("+" in segment_id for segment_id in ids)
+        sandbox.advance(hours=1)
+        assert {(await sms.state(segment_id)).state for segment_id in ids} == {State.DELIVERED}
+
+
+async def test_state_moves_from_unknown_to_delivered(anyio_backend: str) -> None:
+    """A segment is 255 at first and delivered in the end, with its price and dates."""
+    async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
+        [segment_id] = (await sms.send(NUMBER, "hello")).segment_ids
+        first = await sms.state(segment_id)
+        assert first.state is State.NOT_IN_DATABASE
+        assert not first.is_final
+        assert first.price is None
+        sandbox.advance(minutes=1)
+        last = await sms.state(segment_id)
+    assert last.state is State.DELIVERED
+    assert last.is_final
+    assert last.price == Decimal("1.50")
+    assert last.creation_date is not None
+    assert abs(last.creation_date - START) < timedelta(seconds=2)
+
+
+async def test_incoming_messages_between_two_moments(anyio_backend: str) -> None:
+    """Incoming messages come with their text, numbers and an aware date."""
+    async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
+        sandbox.receive(NUMBER, "yes", destination_address="79160000000", at=START - timedelta(hours=1))
+        sandbox.receive(NUMBER, "no", destination_address="79160000000", at=START + timedelta(days=1))
+        inbox = await sms.incoming(since=START - timedelta(days=1), until=START)
+    assert [(message.text, message.source_address) for message in inbox] == [("yes", NUMBER)]
+    assert inbox[0].creation_date == START - timedelta(hours=1)
+
+
+async def test_statistics_over_a_year_count_each_message_once(anyio_backend: str) -> None:
+    """A long period is asked in windows of 90 days, and a message on a seam counts once."""
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    end = begin + timedelta(days=365)
+    async with run_sandbox(start=datetime(2026, 3, 1, tzinfo=UTC)) as sandbox, client_for(sandbox) as sms:
+        for days in (0, 90, 180, 270, 360):
+            for seconds in (-1, 0, 1):
+                sandbox.record_history(at=begin + timedelta(days=days, seconds=seconds), states=[0])
+        statistics = await sms.statistics(begin, end)
+    assert statistics.total == 14  # the first of the fifteen lies before the period
+    assert statistics.delivered == 14
+    assert sandbox.account.count("Sms/Statistics", status=200) == 5
+
+
+async def test_statistics_of_ninety_days_is_one_request(sandbox: Sandbox) -> None:
+    """Exactly 90 days need no second window."""
+    async with client_for(sandbox) as sms:
+        await sms.statistics(START, START + timedelta(days=90))
+    assert sandbox.account.count("Sms/Statistics", status=200) == 1
+
+
+async def test_a_failing_window_is_one_plain_error(sandbox: Sandbox) -> None:
+    """When one of several windows is refused, its own error is raised, not a group."""
+    from smsapi_async import InvalidArgument  # noqa: PLC0415
+
+    sandbox.refuse_next("Sms/Statistics", 2)
+    async with client_for(sandbox) as sms:
+        with pytest.raises(InvalidArgument):
+            await sms.statistics(START, START + timedelta(days=400))
+
+
+async def test_from_env_needs_only_the_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Login, password, address and sender may all come from the environment."""
+    monkeypatch.setenv("SMSAPI_LOGIN", sandbox.login)
+    monkeypatch.setenv("SMSAPI_PASSWORD", sandbox.password)
+    monkeypatch.setenv("SMSAPI_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("SMSAPI_SOURCE_ADDRESS", "FROMENV")
+    async with AsyncSmsClient.from_env() as sms:
+        await sms.send(NUMBER, "hello")
+    assert [message.source_address for message in sandbox.account.messages] == ["FROMENV"]

@@ -1,0 +1,242 @@
+"""The session manager, seen from the sandbox: how many logins arrived."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import anyio
+import httpx
+import pytest
+
+from smsapi_async import (
+    AsyncSmsClient,
+    InvalidCredentials,
+    MemorySessionStore,
+    NotSent,
+    RetryPolicy,
+    SmsApiError,
+    TransportFailed,
+    Unauthorized,
+)
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
+
+pytestmark = pytest.mark.anyio
+MANY = 10_000
+
+
+async def _balances(sms: AsyncSmsClient, count: int) -> list[Any]:
+    results: list[Any] = []
+
+    async def call() -> None:
+        try:
+            results.append(await sms.balance())
+        except SmsApiError as error:
+            results.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(call)
+    return results
+
+
+def _in_process(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
+    return client_for(sandbox, transport=httpx.ASGITransport(sandbox.app), **options)
+
+
+async def test_ten_thousand_first_calls_make_one_login() -> None:
+    """However many calls come first at once, the account sees one login."""
+    sandbox = Sandbox()
+    async with _in_process(sandbox) as sms:
+        results = await _balances(sms, MANY)
+    assert results == [sandbox.balance] * MANY
+    assert sandbox.account.logins == 1
+
+
+@pytest.mark.parametrize("code", [3, 4])
+async def test_ten_thousand_refused_calls_make_one_more_login(code: Literal[3, 4]) -> None:
+    """When the session dies under everybody, one login serves all and no call fails."""
+    sandbox = Sandbox(expired_session_code=code)
+    async with _in_process(sandbox, concurrency=500) as sms:
+        await sms.balance()
+        sandbox.expire_sessions()
+        results = await _balances(sms, MANY)
+    assert results == [sandbox.balance] * MANY
+    assert sandbox.account.logins == 2
+
+
+async def test_a_send_refused_for_its_session_is_repeated_once(sandbox: Sandbox) -> None:
+    """A send whose session has died is sent after a new login, exactly once."""
+    async with client_for(sandbox) as sms:
+        await sms.balance()
+        sandbox.expire_sessions()
+        await sms.send(NUMBER, TEXT)
+    assert len(sandbox.account.messages) == 1
+    assert sandbox.account.logins == 2
+
+
+async def test_a_session_refused_twice_is_an_error(sandbox: Sandbox) -> None:
+    """A gateway that refuses each session is not asked for ever."""
+    sandbox.refuse_next("Sms/Send", 4, desc="SessionID expired", times=5)
+    async with client_for(sandbox) as sms:
+        with pytest.raises(Unauthorized):
+            await sms.send(NUMBER, TEXT)
+    assert sandbox.account.count("Sms/Send") == 2
+    assert sandbox.account.logins == 2
+    assert sandbox.account.messages == []
+
+
+async def test_code_4_that_names_no_session_is_not_cured_by_a_login(sandbox: Sandbox) -> None:
+    """Access refused for another reason is reported at once."""
+    sandbox.refuse_next("User/Balance", 4, desc="Invalid user login or password")
+    async with client_for(sandbox) as sms:
+        with pytest.raises(Unauthorized):
+            await sms.balance()
+    assert sandbox.account.logins == 1
+
+
+async def test_refused_credentials_fail_everybody_with_one_login() -> None:
+    """A wrong password is tried once for all waiters, and again only after the cool-down."""
+    sandbox = Sandbox()
+    clock = ManualClock()
+    async with _in_process(sandbox, password="wrong", clock=clock, concurrency=500) as sms:
+        results = await _balances(sms, 1000)
+        assert {type(result) for result in results} == {InvalidCredentials}
+        assert sandbox.account.logins == 1
+        clock.advance(seconds=59)
+        with pytest.raises(InvalidCredentials, match="try again in 1 s"):
+            await sms.send(NUMBER, TEXT)
+        assert sandbox.account.logins == 1
+        clock.advance(seconds=2)
+        with pytest.raises(InvalidCredentials):
+            await sms.balance()
+    assert sandbox.account.logins == 2
+
+
+async def test_each_waiter_gets_an_error_of_its_own() -> None:
+    """Waiters of one failed login do not share one exception object."""
+    sandbox = Sandbox()
+    async with _in_process(sandbox, password="wrong") as sms:
+        results = await _balances(sms, 50)
+    assert len({id(result) for result in results}) == 50
+
+
+async def test_a_cancelled_login_does_not_fail_the_others(sandbox: Sandbox) -> None:
+    """When the call that is logging in is cancelled, the others log in for themselves."""
+    results: list[Any] = []
+    async with client_for(sandbox) as sms:
+        with sandbox.hold("user/sessionid") as gate:
+            async with anyio.create_task_group() as group:
+                first = anyio.CancelScope()
+
+                async def cancelled() -> None:
+                    with first:
+                        await sms.balance()
+
+                async def patient() -> None:
+                    results.append(await sms.balance())
+
+                group.start_soon(cancelled)
+                await gate.arrived(1)
+                for _ in range(5):
+                    group.start_soon(patient)
+                first.cancel()
+                await gate.arrived(2)
+                gate.release()
+    assert results == [sandbox.balance] * 5
+    assert sandbox.account.logins == 2
+
+
+async def test_a_login_that_gets_no_answer_fails_its_waiters_together() -> None:
+    """With the gateway away, waiters share one round of attempts and a send is known not to be sent."""
+    attempts = 0
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        nonlocal attempts
+        attempts += 1
+        raise httpx.ConnectError("refused", request=request)
+
+    sms = AsyncSmsClient(
+        "login",
+        "password",
+        source_address="ACME",
+        transport=httpx.MockTransport(refuse),
+        retry=RetryPolicy(attempts=3),
+        clock=ManualClock(),
+        concurrency=100,
+    )
+    async with sms:
+        results = await _balances(sms, 100)
+        assert {type(result) for result in results} == {TransportFailed}
+        assert attempts == 3
+        with pytest.raises(NotSent, match="the login failed"):
+            await sms.send(NUMBER, TEXT)
+
+
+async def test_the_session_is_renewed_before_it_ends() -> None:
+    """After 115 of its 120 minutes a session is replaced before the gateway refuses it."""
+    sandbox = Sandbox(start=datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
+    clock = ManualClock()
+    async with _in_process(sandbox, clock=clock) as sms:
+        await sms.balance()
+        for _ in range(2):
+            clock.advance(minutes=57)
+            sandbox.advance(minutes=57)
+            await sms.balance()
+        assert sandbox.account.logins == 1
+        clock.advance(minutes=2)
+        sandbox.advance(minutes=2)
+        await _balances(sms, 100)
+    assert sandbox.account.logins == 2
+    assert sandbox.account.count("User/Balance", status=200) == sandbox.account.count("User/Balance")
+
+
+@pytest.mark.parametrize("status", [503, 429])
+async def test_a_failed_early_renewal_leaves_the_old_session_in_use(status: int) -> None:
+    """While the old session lasts, a login that gets no answer, or is put off, is nobody's problem."""
+    sandbox = Sandbox(start=datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
+    clock = ManualClock()
+    async with _in_process(sandbox, clock=clock, retry=RetryPolicy(attempts=1)) as sms:
+        await sms.balance()
+        clock.advance(minutes=116)
+        sandbox.advance(minutes=116)
+        sandbox.answer_next("user/sessionid", status=status)
+        assert await sms.balance() == sandbox.balance
+        assert await sms.balance() == sandbox.balance
+        assert sandbox.account.logins == 2
+        clock.advance(seconds=31)
+        assert await sms.balance() == sandbox.balance
+    assert sandbox.account.logins == 3
+
+
+async def test_a_shared_store_saves_a_login() -> None:
+    """Two clients with one session store log in once, also after the session was refused."""
+    sandbox = Sandbox()
+    store = MemorySessionStore()
+    async with (
+        _in_process(sandbox, session_store=store) as one,
+        _in_process(sandbox, session_store=store) as two,
+    ):
+        await one.balance()
+        await two.balance()
+        assert sandbox.account.logins == 1
+        sandbox.expire_sessions()
+        await one.balance()
+        await two.balance()
+    assert sandbox.account.logins == 2
+
+
+async def test_a_burst_of_ten_thousand_sends_gets_ten_thousand_answers(anyio_backend: str) -> None:
+    """Sends by the thousand queue in front of the pool, and none of them fails or is doubled."""
+    receipts = []
+    async with run_sandbox(balance=Decimal(1_000_000)) as sandbox, client_for(sandbox) as sms:
+
+        async def send(index: int) -> None:
+            receipts.append(await sms.send(f"7{index:07}111", "burst"))
+
+        async with anyio.create_task_group() as group:
+            for index in range(MANY):
+                group.start_soon(send, index)
+    assert len(receipts) == MANY
+    assert len(sandbox.account.messages) == MANY
+    assert len({segment_id for receipt in receipts for segment_id in receipt.segment_ids}) == MANY

@@ -1,0 +1,153 @@
+"""Faults that strike a connection after a good answer."""
+
+import httpx
+import pytest
+
+from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
+from tests.faults.support import IDS, RawClient, answer, request, run_upstream
+
+pytestmark = pytest.mark.anyio
+
+STALE = b'["STALE-1"]'
+
+
+async def test_stale_connection_is_closed_under_the_next_request() -> None:
+    """The second request on the connection is met by its end and does not reach the gateway."""
+    async with run_upstream() as upstream:
+        plan = FaultPlan.script([Fault.STALE_KEEP_ALIVE])
+        async with run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy:
+            async with await RawClient.connect(proxy) as client:
+                await client.send(request())
+                assert await client.receive_until(IDS) == answer()
+                await client.send(request())
+                assert await client.ending() == (b"", "closed")
+            assert len(upstream.requests) == len(proxy.history) == 1
+
+
+async def test_httpx_meets_the_stale_connection() -> None:
+    """An HTTP client with a pool runs into the closed connection."""
+    async with run_upstream() as upstream:
+        plan = FaultPlan.script([Fault.STALE_KEEP_ALIVE])
+        async with (
+            run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
+            httpx.AsyncClient(base_url=proxy.base_url) as client,
+        ):
+            assert (await client.post("Sms/Send")).status_code == 200
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.post("Sms/Send")
+            assert (await client.post("Sms/Send")).status_code == 200
+
+
+async def test_second_answer_is_taken_for_the_next_requests() -> None:
+    """A client that trusts its connection hands the stale ids to the next caller."""
+    async with run_upstream() as upstream:
+        plan = FaultPlan.script([Fault.TWO_ANSWERS, Fault.PASS])
+        async with (
+            run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
+            httpx.AsyncClient(base_url=proxy.base_url) as client,
+        ):
+            first, second = await client.post("Sms/Send"), await client.post("Sms/Send")
+            assert (first.content, second.content) == (IDS, STALE)
+
+
+async def test_second_answer_comes_in_the_same_write() -> None:
+    """One read of the client's holds both answers."""
+    plan = FaultPlan.script([Fault.TWO_ANSWERS])
+    async with (
+        run_upstream() as upstream,
+        run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
+        await RawClient.connect(proxy) as client,
+    ):
+        await client.send(request())
+        received = await client.stream.receive()
+        assert received.startswith(answer())
+        assert received.endswith(STALE)
+
+
+async def test_late_answer_comes_on_the_idle_connection() -> None:
+    """An answer nobody asked for follows the right one; the connection goes on after it."""
+    async with run_upstream() as upstream:
+        plan = FaultPlan.script([Fault.LATE_ANSWER])
+        async with (
+            run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
+            await RawClient.connect(proxy) as client,
+        ):
+            await client.send(request())
+            assert await client.receive_until(IDS) == answer()
+            assert (await client.receive_until(STALE)).startswith(b"HTTP/1.1 200 OK\r\n")
+            await client.send(request())
+            assert await client.receive_until(IDS) == answer()
+            assert upstream.requests == [request()] * 2
+
+
+async def test_late_answer_never_cuts_into_a_request() -> None:
+    """A connection that is used again at once gets its right answer and no other."""
+    plan = FaultPlan.script([Fault.LATE_ANSWER])
+    async with (
+        run_upstream() as upstream,
+        run_fault_proxy("127.0.0.1", upstream.port, plan, idle_delay=60) as proxy,
+        await RawClient.connect(proxy) as client,
+    ):
+        await client.send(request() * 2)
+        assert await client.receive_until(answer() * 2) == answer() * 2
+        await client.stream.send_eof()
+        assert await client.ending() == (b"", "closed")
+
+
+async def test_unsolicited_408_on_the_idle_connection() -> None:
+    """The idle connection says 408 and is closed."""
+    plan = FaultPlan.script([Fault.UNSOLICITED_408])
+    async with (
+        run_upstream() as upstream,
+        run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
+        await RawClient.connect(proxy) as client,
+    ):
+        await client.send(request())
+        assert await client.receive_until(IDS) == answer()
+        received, ending = await client.ending()
+        assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert ending == "closed"
+
+
+async def test_unsolicited_408_meets_the_next_request() -> None:
+    """A request that crosses the 408 takes it for its answer and does not reach the gateway."""
+    async with run_upstream() as upstream:
+        plan = FaultPlan.script([Fault.UNSOLICITED_408])
+        async with (
+            run_fault_proxy("127.0.0.1", upstream.port, plan, idle_delay=60) as proxy,
+            httpx.AsyncClient(base_url=proxy.base_url) as client,
+        ):
+            assert (await client.post("Sms/Send")).status_code == 200
+            assert (await client.post("Sms/Send")).status_code == 408
+            assert (await client.post("Sms/Send")).status_code == 200
+            assert len(upstream.requests) == len(proxy.history) == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.STALE_KEEP_ALIVE, Fault.LATE_ANSWER, Fault.UNSOLICITED_408])
+async def test_client_that_leaves_after_its_answer_is_let_go(fault: Fault) -> None:
+    """A client that closes instead of asking again sees nothing more."""
+    plan = FaultPlan.script([fault])
+    async with (
+        run_upstream() as upstream,
+        run_fault_proxy("127.0.0.1", upstream.port, plan, idle_delay=60) as proxy,
+        await RawClient.connect(proxy) as client,
+    ):
+        await client.send(request())
+        await client.receive_until(IDS)
+        await client.stream.send_eof()
+        assert await client.ending() == (b"", "closed")
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.STALE_KEEP_ALIVE, Fault.LATE_ANSWER, Fault.UNSOLICITED_408, Fault.PASS, Fault.SLOW_BYTES]
+)
+async def test_connection_asked_to_close_is_closed(fault: Fault) -> None:
+    """A request with `Connection: close` is the last, whatever the fault has in mind for the next."""
+    plan = FaultPlan.script([fault])
+    async with (
+        run_upstream() as upstream,
+        run_fault_proxy("127.0.0.1", upstream.port, plan, byte_interval=0.0001) as proxy,
+        await RawClient.connect(proxy) as client,
+    ):
+        await client.send(request(fields="Connection: close\r\n"))
+        assert await client.ending() == (answer(), "closed")

@@ -1,0 +1,232 @@
+"""Plans: what they decide, and that a file holds all of it."""
+
+import re
+import string
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsapi_async.sandbox import faults
+from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultPlanError, Rule
+from smsapi_async.sandbox.faults.decisions import Decider, Decision
+
+RESOURCES = ["Sms/Send", "Sms/SendBulk", "Sms/State"]
+
+seconds = st.floats(0, 1e9)
+resources = (
+    st.none()
+    | st.text(string.ascii_letters + string.digits + "._-\"\\%'", min_size=1)
+    | st.sampled_from(RESOURCES)
+)
+rules = st.builds(
+    Rule,
+    fault=st.sampled_from(Fault),
+    resource=resources,
+    times=st.none() | st.integers(0, 3),
+    probability=st.floats(0, 1),
+    after=st.integers(0, 3),
+    retry_after=seconds,
+)
+weights = st.dictionaries(st.sampled_from(Fault), st.floats(0.001, 1e6))
+plans = st.builds(
+    FaultPlan,
+    faults=st.lists(st.sampled_from(Fault), max_size=5),
+    rules=st.lists(rules, max_size=3).map(tuple),
+    weights=weights,
+    resource=resources,
+    seed=st.integers(),
+    retry_after=seconds,
+)
+
+
+def decide(plan: FaultPlan, *wanted: str) -> list[Fault]:
+    """The decisions for these requests, one after the other."""
+    decider = Decider(plan)
+    return [decider.take(resource).fault for resource in wanted]
+
+
+def test_script_gives_one_fault_a_request_and_then_passes() -> None:
+    """A script is followed in order across resources and ends in good service."""
+    plan = FaultPlan.script([Fault.GARBAGE, Fault.PASS, Fault.ERROR_500])
+    assert decide(plan, "Sms/Send", "Sms/State", "Sms/Send", "Sms/Send") == [
+        Fault.GARBAGE,
+        Fault.PASS,
+        Fault.ERROR_500,
+        Fault.PASS,
+    ]
+
+
+def test_script_of_a_resource_leaves_the_others_alone() -> None:
+    """A script for `Sms/Send` is used up by sends alone, however they spell the resource."""
+    plan = FaultPlan.script([Fault.GARBAGE, Fault.ERROR_500], resource="/Sms/Send/")
+    assert decide(plan, "Sms/State", "sms/send", "User/Balance", "SMS/SEND") == [
+        Fault.PASS,
+        Fault.GARBAGE,
+        Fault.PASS,
+        Fault.ERROR_500,
+    ]
+
+
+def test_rule_skips_then_strikes_a_number_of_times() -> None:
+    """`after` lets requests by and `times` limits the strikes."""
+    plan = FaultPlan(rules=(Rule(resource="Sms/Send", fault=Fault.GARBAGE, after=1, times=2),))
+    assert decide(plan, "Sms/Send", "Sms/State", *["Sms/Send"] * 3) == [
+        Fault.PASS,
+        Fault.PASS,
+        Fault.GARBAGE,
+        Fault.GARBAGE,
+        Fault.PASS,
+    ]
+
+
+def test_first_rule_that_strikes_wins() -> None:
+    """A rule that does not strike hands the request to the next one."""
+    plan = FaultPlan(
+        rules=(
+            Rule(fault=Fault.GARBAGE, probability=0.0),
+            Rule(fault=Fault.TOO_MANY_REQUESTS_429, times=1, retry_after=2.5),
+            Rule(fault=Fault.ERROR_502),
+        )
+    )
+    decider = Decider(plan)
+    assert [decider.take("Sms/Send"), decider.take("Sms/Send")] == [
+        Decision(Fault.TOO_MANY_REQUESTS_429, 2.5),
+        Decision(Fault.ERROR_502),
+    ]
+
+
+def test_probability_is_met_in_the_long_run() -> None:
+    """A rule with probability 0.25 strikes about a quarter of many requests."""
+    plan = FaultPlan(rules=(Rule(fault=Fault.GARBAGE, probability=0.25),), seed=7)
+    struck = decide(plan, *["Sms/Send"] * 2000).count(Fault.GARBAGE)
+    assert 400 < struck < 600
+
+
+def test_weights_are_met_in_the_long_run() -> None:
+    """Kinds are drawn in proportion to their weights, and one without weight never."""
+    plan = FaultPlan.random(seed=7, weights={Fault.PASS: 3, Fault.GARBAGE: 1, Fault.ERROR_500: 0})
+    drawn = decide(plan, *["Sms/Send"] * 2000)
+    assert 400 < drawn.count(Fault.GARBAGE) < 600
+    assert Fault.ERROR_500 not in drawn
+
+
+@given(plans, st.lists(st.sampled_from(RESOURCES), max_size=30))
+def test_peeking_foretells_and_changes_nothing(plan: FaultPlan, wanted: list[str]) -> None:
+    """What is announced for a request is what it gets."""
+    decider = Decider(plan)
+    for resource in wanted:
+        foretold = decider.peek(resource)
+        decider.peek_connection()
+        assert decider.take(resource).fault is foretold
+
+
+@given(st.integers(), st.lists(st.sampled_from(RESOURCES), max_size=40), st.randoms())
+def test_seeded_draw_does_not_depend_on_timing(seed: int, wanted: list[str], random: Random) -> None:
+    """The n-th request of a resource gets the same fault whatever else was asked for in between."""
+    plan = FaultPlan.random(seed=seed)
+    shuffled = random.sample(wanted, len(wanted))
+    for resource in RESOURCES:
+        mixed = [fault for fault, name in zip(decide(plan, *wanted), wanted, strict=True) if name == resource]
+        other = [
+            fault for fault, name in zip(decide(plan, *shuffled), shuffled, strict=True) if name == resource
+        ]
+        assert mixed == other
+
+
+@given(plans, st.lists(st.sampled_from(RESOURCES), max_size=20), st.sampled_from([".json", ".toml"]))
+def test_plan_comes_back_from_its_file(
+    tmp_path: Path, plan: FaultPlan, wanted: list[str], suffix: str
+) -> None:
+    """A dumped plan loads as an equal plan that decides alike."""
+    path = tmp_path / f"plan{suffix}"
+    plan.dump(path)
+    again = FaultPlan.load(path)
+    assert again == plan
+    assert decide(again, *wanted) == decide(plan, *wanted)
+
+
+def test_drawn_seed_is_kept_for_the_replay(tmp_path: Path) -> None:
+    """A random plan without a seed gets one, which its file holds."""
+    plan = FaultPlan.random()
+    plan.dump(tmp_path / "plan.toml")
+    assert f"seed = {plan.seed}" in (tmp_path / "plan.toml").read_text("utf-8")
+    assert FaultPlan.random().seed != plan.seed
+
+
+def test_seed_decides_the_same_for_ever() -> None:
+    """A seed from an old report still replays the same faults."""
+    plan = FaultPlan.random(seed=1, weights={Fault.PASS: 1, Fault.GARBAGE: 1})
+    marks = "".join("x" if fault is Fault.GARBAGE else "." for fault in decide(plan, *["Sms/Send"] * 16))
+    assert marks == "xx..x...x.x.x..x"
+
+
+def test_plan_written_by_hand_is_read(tmp_path: Path) -> None:
+    """The wire names and the fields of the documentation make a plan."""
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'faults = ["pass"]\n[[rules]]\nfault = "reset-after-pass"\nresource = "Sms/Send"\n', "utf-8"
+    )
+    assert FaultPlan.load(path) == FaultPlan(
+        faults=(Fault.PASS,), rules=(Rule(fault=Fault.RESET_AFTER_PASS, resource="Sms/Send"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("plan.json", '{"faults": ["reset-sometimes"]}', "faults"),
+        ("plan.json", '{"fautls": []}', "fautls"),
+        ("plan.json", '{"rules": [{"fault": "pass", "probability": 2}]}', "rules"),
+        ("plan.json", "[]", "plan.json holds no fault plan"),
+        ("plan.json", "{", "Expecting"),
+        ("plan.toml", "faults = [", "plan.toml holds no fault plan"),
+        ("plan.yaml", "", "plan.yaml"),
+    ],
+)
+def test_bad_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str, told: str) -> None:
+    """A mistake in a plan's file is named."""
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(FaultPlanError, match=re.escape(told)):
+        FaultPlan.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"probability": 1.5},
+        {"probability": float("nan")},
+        {"times": -1},
+        {"after": -1},
+        {"retry_after": float("inf")},
+        {"resource": "Sms/Send?SessionID=1"},
+        {"resource": ""},
+    ],
+)
+def test_rule_out_of_range_is_refused(fields: dict[str, object]) -> None:
+    """A rule that could never be meant is an error at once."""
+    with pytest.raises(ValueError, match=r"."):
+        Rule(fault=Fault.PASS, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_weights_out_of_range_are_refused(weight: float) -> None:
+    """Weights that nothing can be drawn by are an error at once."""
+    with pytest.raises(ValueError, match="weights"):
+        FaultPlan.random(seed=1, weights={Fault.PASS: weight})
+
+
+def test_documented_table_is_the_truth() -> None:
+    """The table says of every kind, once, whether the gateway gets the request."""
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| .+ \| (yes|no)", faults.__doc__ or "", re.MULTILINE)
+    assert rows == [(fault.value, "yes" if fault.reaches_gateway else "no") for fault in Fault]
+
+
+@given(plans)
+def test_connection_is_judged_only_by_what_is_certain(plan: FaultPlan) -> None:
+    """What a connection is told before it asks is what any request would get."""
+    fault = Decider(plan).peek_connection()
+    if fault is not Fault.PASS:
+        assert {Decider(plan).peek(resource) for resource in RESOURCES} == {fault}

@@ -1,0 +1,103 @@
+"""The client's side under TLS."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trustme
+
+from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy, Rule, run_fault_proxy
+from tests.faults.support import IDS, Upstream, run_upstream
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority of these tests' own."""
+    return trustme.CA()
+
+
+@asynccontextmanager
+async def run_tls(
+    authority: trustme.CA, plan: FaultPlan, *, seconds: float = 5
+) -> AsyncIterator[tuple[httpx.AsyncClient, FaultProxy, Upstream]]:
+    """A client that trusts the proxy, the proxy and the server behind it."""
+    server, trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(trusted)
+    async with (
+        run_upstream() as upstream,
+        run_fault_proxy("127.0.0.1", upstream.port, plan, tls=server) as proxy,
+        httpx.AsyncClient(base_url=proxy.base_url, verify=trusted, timeout=seconds) as client,
+    ):
+        yield client, proxy, upstream
+
+
+async def test_answer_comes_over_tls(authority: trustme.CA) -> None:
+    """The base URL is HTTPS and serves several requests on one connection."""
+    async with run_tls(authority, FaultPlan()) as (client, proxy, upstream):
+        for _ in range(2):
+            assert (await client.post("Sms/Send")).content == IDS
+        assert proxy.base_url.startswith("https://127.0.0.1:")
+        assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.CLOSE_BEFORE_READ, (httpx.RemoteProtocolError, httpx.NetworkError)),
+        (Fault.RESET_BEFORE_READ, httpx.NetworkError),
+        (Fault.CLOSE_AFTER_READ, httpx.RemoteProtocolError),
+        (Fault.RESET_AFTER_READ, httpx.ReadError),
+        (Fault.CLOSE_AFTER_PASS, httpx.RemoteProtocolError),
+        (Fault.RESET_AFTER_PASS, httpx.ReadError),
+        (Fault.TRUNCATE_AFTER_PASS, httpx.RemoteProtocolError),
+        (Fault.GARBAGE_AFTER_PASS, httpx.RemoteProtocolError),
+        (Fault.TLS_GARBAGE_AFTER_PASS, (ssl.SSLError, httpx.ReadError)),
+    ],
+)
+async def test_broken_exchange(
+    authority: trustme.CA, fault: Fault, error: type[Exception] | tuple[type[Exception], ...]
+) -> None:
+    """The client sees the exchange break as it would without TLS, or its TLS layer fail."""
+    async with run_tls(authority, FaultPlan(rules=(Rule(resource="Sms/Send", fault=fault),))) as (
+        client,
+        proxy,
+        upstream,
+    ):
+        # No body: httpx leaves its generator behind when writing a body fails, which trio warns of.
+        with pytest.raises(error):
+            await client.post("Sms/Send")
+        assert len(upstream.requests) == fault.reaches_gateway
+        assert proxy.history == [(0, "Sms/Send", fault, fault.reaches_gateway)]
+
+
+async def test_refusal_breaks_the_handshake(authority: trustme.CA) -> None:
+    """Under TLS a scripted refusal comes before any request could be sent."""
+    async with run_tls(authority, FaultPlan.script([Fault.REFUSE])) as (client, proxy, _):
+        with pytest.raises(httpx.ConnectError):
+            await client.post("Sms/Send")
+        assert proxy.history == [(0, "", Fault.REFUSE, False)]
+
+
+async def test_silence_stalls_the_handshake(authority: trustme.CA) -> None:
+    """Under TLS silence shows as a connection that is never made."""
+    async with run_tls(authority, FaultPlan.script([Fault.ACCEPT_THEN_SILENCE]), seconds=0.15) as (
+        client,
+        _,
+        _,
+    ):
+        with pytest.raises(httpx.ConnectTimeout):
+            await client.post("Sms/Send")
+
+
+async def test_client_that_trusts_nobody_is_let_go(authority: trustme.CA) -> None:
+    """A failed handshake is the client's affair; the next client is served."""
+    async with run_tls(authority, FaultPlan()) as (client, proxy, _):
+        async with httpx.AsyncClient(base_url=proxy.base_url) as stranger:
+            with pytest.raises(httpx.ConnectError):
+                await stranger.post("Sms/Send")
+        assert (await client.post("Sms/Send")).status_code == 200

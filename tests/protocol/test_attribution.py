@@ -1,0 +1,78 @@
+"""Dividing the flat list of a bulk's segment ids among its messages."""
+
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsapi_async import Message, SegmentIdsUnattributed, SystemClock
+from smsapi_async.calls import Caller
+from smsapi_async.sending import Sender, attribute
+from smsapi_async.session import SessionManager
+
+NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
+TEMPLATE = Message("79031234500", "test", source_address="DEVIN0")
+
+
+@given(messages=st.integers(1, 40), share=st.integers(1, 8))
+def test_each_message_gets_its_ids(messages: int, share: int) -> None:
+    """All segments of the first message come first, then all of the second."""
+    shares = [tuple(f"{message}/{segment}" for segment in range(share)) for message in range(messages)]
+    assert attribute(messages, tuple(one for ids in shares for one in ids)) == shares
+
+
+@given(messages=st.integers(1, 40), ids=st.lists(st.text(min_size=1), max_size=90))
+def test_ids_are_never_guessed_at_and_never_dropped(messages: int, ids: list[str]) -> None:
+    """Ids are handed out in order, all of them, in shares of one size, or not at all."""
+    shares = attribute(messages, tuple(ids))
+    if shares is None:
+        assert not ids or len(ids) % messages
+        return
+    assert len(shares) == messages
+    assert [one for share in shares for one in share] == ids
+    assert len({len(share) for share in shares}) == 1
+
+
+class _Accepting:
+    """Stands where the calls are made, and answers every send with the same ids."""
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        self.ids = ids
+
+    async def send(self, *_: object) -> tuple[str, ...]:
+        return self.ids
+
+
+class _At(SystemClock):
+    def now(self) -> datetime:
+        """The same moment always."""
+        return NOW
+
+
+def _sender(*ids: str) -> Sender:
+    return Sender(cast("Caller", _Accepting(ids)), cast("SessionManager", None), _At())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("messages", "ids"), [(2, 3), (3, 2), (2, 1), (3, 10), (4, 90)])
+async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
+    """A bulk whose ids belong to nobody in particular raises, with all the messages and all the ids."""
+    numbers = [str(79031234500 + index) for index in range(messages)]
+    expected = tuple(f"WF{index}" for index in range(ids))
+    with pytest.raises(SegmentIdsUnattributed, match=f"{messages} messages.*{ids} segment ids") as caught:
+        await _sender(*expected).send_bulk(TEMPLATE, numbers)
+    assert caught.value.segment_ids == expected
+    assert [message.destination_address for message in caught.value.messages] == numbers
+    assert {message.text for message in caught.value.messages} == {"test"}
+
+
+@pytest.mark.anyio
+async def test_the_same_number_twice() -> None:
+    """Each occurrence of a number is a message of its own, with ids of its own, in the order given."""
+    numbers = ["79031234567", "79161002030", "79031234567"]
+    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(TEMPLATE, numbers)
+    assert [receipt.message.destination_address for receipt in receipts] == numbers
+    assert [receipt.segment_ids for receipt in receipts] == [("1", "2"), ("3", "4"), ("5", "6")]
+    assert {receipt.accepted_at for receipt in receipts} == {NOW}

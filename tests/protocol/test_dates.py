@@ -1,0 +1,188 @@
+"""Dates on the wire, in all their oddities."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from smsapi_async import ValidationError
+from smsapi_async.protocol import dates
+from smsapi_async.protocol.encoding import incoming_request, statistics_requests
+
+EXAMPLE = datetime(2011, 1, 3, 9, 11, 51, 213000, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+LIMIT = timedelta(days=90)
+
+
+@pytest.mark.parametrize(
+    ("wire", "moment"),
+    [
+        ("/Date(1294045911213)/", EXAMPLE),
+        (r"\/Date(1294045911213)\/", EXAMPLE),
+        (r"\\/Date(1294045911213)\\/", EXAMPLE),
+        ("/Date(1294045911213+0300)/", EXAMPLE),
+        ("/Date(1294045911213-0500)/", EXAMPLE),
+        ("/Date(0)/", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("/Date(1)/", datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)),
+        ("/Date(253402300799999)/", datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
+        ("/Date(-62135596800000)/", None),
+        ("/Date(-62135596800000+0300)/", None),
+        ("/Date(-62135607600000)/", None),
+        ("/Date(-621359680000)/", None),
+        (None, None),
+    ],
+)
+def test_dates_received(wire: str | None, moment: datetime | None) -> None:
+    """Milliseconds since the epoch are UTC, whatever suffix follows; the smallest date of .NET is none."""
+    assert dates.parse_date(wire) == moment
+
+
+@given(milliseconds=st.integers(0, 253402300799999))
+def test_milliseconds_are_exact(milliseconds: int) -> None:
+    """No millisecond is lost to a float."""
+    moment = dates.parse_date(f"/Date({milliseconds})/")
+    assert moment is not None
+    assert (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == milliseconds
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        "",
+        "2011-01-28T16:00:00",
+        "/Date()/",
+        "/Date(1.5)/",
+        "/Date(1",
+        "Date(1)",
+        "/Date(253402300800000)/",
+        "/Date(٣)/",
+        "/Date(1)/\n",
+        1294045911213,
+        True,
+        {},
+        "/Date(9999999999999999999999)/",
+    ],
+)
+def test_what_is_no_date(wire: object) -> None:
+    """A date in any other form is an error, never a wrong date."""
+    with pytest.raises(ValueError, match="date"):
+        dates.parse_date(wire)
+
+
+@pytest.mark.parametrize(
+    ("moment", "wire"),
+    [
+        (datetime(2011, 1, 28, 13, 0, tzinfo=UTC), "2011-01-28T16:00:00"),
+        (datetime(2011, 1, 28, 16, 0, tzinfo=timezone(timedelta(hours=3))), "2011-01-28T16:00:00"),
+        (datetime(2011, 1, 28, 22, 30, tzinfo=UTC), "2011-01-29T01:30:00"),
+        (datetime(2011, 7, 28, 16, 0, tzinfo=ZoneInfo("Asia/Kolkata")), "2011-07-28T13:30:00"),
+        (datetime(2011, 1, 28, 13, 0, 0, 999999, tzinfo=UTC), "2011-01-28T16:00:00"),
+    ],
+)
+def test_the_send_date_is_in_the_gateways_zone(moment: datetime, wire: str) -> None:
+    """An aware date goes out as GMT+03:00, without an offset and without fractions."""
+    assert dates.gateway_time("send_date", moment) == wire
+
+
+def test_the_wall_clock_is_not_converted() -> None:
+    """The recipient's own time goes out as it was given."""
+    assert dates.wall_clock("send_date", datetime(2011, 1, 28, 16, 0, 0, 5)) == "2011-01-28T16:00:00"  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2011, 1, 28, 16, 0),  # noqa: DTZ001
+        date(2011, 1, 28),
+        "2011-01-28T16:00:00",
+        1294045911,
+        None,
+        datetime.max.replace(tzinfo=UTC),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=3))),
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=12))),
+    ],
+)
+def test_what_is_no_moment(moment: object) -> None:
+    """A date that is naive, or not a datetime, or beyond the calendar, is refused by its parameter's name."""
+    with pytest.raises(ValidationError) as caught:
+        dates.aware("until", moment)
+    assert caught.value.parameter == "until"
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime(2011, 1, 28, 16, 0, tzinfo=UTC), date(2011, 1, 28), None, "16:00"]
+)
+def test_what_is_no_wall_clock(moment: object) -> None:
+    """An aware date is refused where the recipient's own zone decides, and the error says what to pass."""
+    with pytest.raises(ValidationError, match="naive datetime") as caught:
+        dates.wall_clock("send_date", moment)
+    assert caught.value.parameter == "send_date"
+
+
+moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(start=moments, length=st.timedeltas(timedelta(0), timedelta(days=4000)))
+def test_windows_of_the_statistics(start: datetime, length: timedelta) -> None:
+    """The windows cover the period, each whole second once, and none is longer than 90 days."""
+    start = dates.floor(start)
+    end = dates.floor(start + length)
+    windows = dates.statistics_windows(start, end)
+    assert windows[0][0] == start
+    assert windows[-1][1] == end
+    for begin, finish in windows:
+        assert timedelta(0) <= finish - begin <= LIMIT
+    for (_, finish), (begin, _) in pairwise(windows):
+        assert begin - finish == SECOND
+
+
+@pytest.mark.parametrize(
+    ("length", "count"), [(timedelta(0), 1), (LIMIT, 1), (LIMIT + SECOND, 2), (2 * LIMIT, 2)]
+)
+def test_how_many_windows(length: timedelta, count: int) -> None:
+    """A period of exactly 90 days is asked for in one request; one more second takes another."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert len(dates.statistics_windows(start, start + length)) == count
+
+
+@given(start=moments, length=st.timedeltas(timedelta(0), timedelta(days=400)))
+def test_statistics_requests_cover_the_period(start: datetime, length: timedelta) -> None:
+    """Read back as GMT+03:00, the requests ask for every second of the period once."""
+    end = start + length
+    zone = timezone(timedelta(hours=3))
+    asked = []
+    for request in statistics_requests(start, end):
+        form = dict(parse_qsl(request.form, strict_parsing=True))
+        assert set(form) == {"startDateTime", "endDateTime"}
+        asked.append(
+            [datetime.strptime(value, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone) for value in form.values()]
+        )
+    assert asked[0][0] == start.replace(microsecond=0)
+    assert asked[-1][1] == end.replace(microsecond=0)
+    assert all(after[0] - before[1] == SECOND for before, after in pairwise(asked))
+
+
+@given(since=moments, until=moments)
+def test_the_period_of_incoming_messages_is_widened(since: datetime, until: datetime) -> None:
+    """What the gateway is asked for contains what was asked for, and at most a second more on each side."""
+    assume(since <= until)
+    form = dict(parse_qsl(incoming_request(since, until).form, strict_parsing=True))
+    start = datetime.fromisoformat(form["minDateUTC"]).replace(tzinfo=UTC)
+    end = datetime.fromisoformat(form["maxDateUTC"]).replace(tzinfo=UTC)
+    assert since - SECOND < start <= since
+    assert until <= end < until + SECOND
+
+
+@given(until=moments, gap=st.timedeltas(timedelta(microseconds=1), timedelta(days=4000)))
+def test_a_period_that_ends_before_it_begins(until: datetime, gap: timedelta) -> None:
+    """A reversed period is refused, by however little, and not sent for the gateway to puzzle over."""
+    with pytest.raises(ValidationError) as caught:
+        incoming_request(until + gap, until)
+    assert caught.value.parameter == "since"
+    with pytest.raises(ValidationError) as caught:
+        statistics_requests(until + gap, until)
+    assert caught.value.parameter == "start"

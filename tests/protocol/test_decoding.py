@@ -1,0 +1,327 @@
+"""Recorded answers of the contract, byte for byte, and what they become."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from smsapi_async.models import IncomingMessage, SegmentState, Statistics
+from smsapi_async.protocol import decoding
+from smsapi_async.protocol.decoding import ErrorBody, Undecodable
+
+LOGIN = b'"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"'
+STATE = (
+    r'{"State":255,"CreationDateUtc":null,"SubmittedDateUtc":null,"ReportedDateUtc":null,'
+    r'"TimeStampUtc":"\\/Date(-621359680000)\\/","StateDescription":"Неизвестный","Price":null}'
+).encode()
+INCOMING = rb"""[{"Data":"test1",
+"SourceAddress":"7926000000",
+"DestinationAddress":"7916000000",
+"ID":539187174,
+"CreateDateUtc":"\\/Date(1294045911213)\\/"},
+{"Data":"test2",
+"SourceAddress":"79260000001",
+"DestinationAddress":"7916000000",
+"ID":539187214,
+"CreateDateUtc":"\\/Date(1294045911353)\\/"}]"""
+STATISTICS = b"""{"Sent":9,
+"Delivered":0,
+"Errors":0,
+"InProcess":7780,
+"Expired":0,
+"Rejected":56876,
+"Total":64665,
+"TotalWithErrors":64665,
+"DeliveryRatio":0}"""
+
+
+def test_the_session_id_of_the_contract() -> None:
+    """The login's answer, a JSON string, becomes the session id."""
+    assert decoding.decode_login(LOGIN).reveal() == "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
+
+
+def test_the_session_id_does_not_show_itself() -> None:
+    """A decoded session id is in neither its `repr` nor its `str`."""
+    session_id = decoding.decode_login(LOGIN)
+    assert "Z5CY" not in f"{session_id!r} {session_id}"
+
+
+@pytest.mark.parametrize(
+    "body", [b'""', b"null", b"36", b"Z5CYSZEK", b'"two words"', b'"a\\nb"', b'["Z5CY"]', b""]
+)
+def test_what_is_no_session_id(body: bytes) -> None:
+    """A login is not taken for successful where no session id came."""
+    with pytest.raises(Undecodable):
+        decoding.decode_login(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "balance"),
+    [
+        (b"0", "0"),
+        (b"47.30", "47.30"),
+        (b"-12.5", "-12.5"),
+        (b"0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
+        (b"99999999999999999.99", "99999999999999999.99"),
+        (b'"12.40"', "12.40"),
+        (b"1E+2", "1E+2"),
+        (b" 15.5\r\n", "15.5"),
+        (b"\xef\xbb\xbf15.5", "15.5"),
+    ],
+)
+def test_money_never_passes_through_a_float(body: bytes, balance: str) -> None:
+    """The balance has every digit that the gateway wrote, and no more."""
+    assert str(decoding.decode_balance(body)) == balance
+
+
+@pytest.mark.parametrize(
+    "body", [b"NaN", b"Infinity", b'"NaN"', b"true", b"null", b"1e999999", b"[]", b"{}", b""]
+)
+def test_what_is_no_balance(body: bytes) -> None:
+    """Neither "not a number" nor an absurd exponent is taken for money."""
+    with pytest.raises(Undecodable):
+        decoding.decode_balance(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "segment_ids"),
+    [
+        (b'["579700854169272358"]', ("579700854169272358",)),
+        (b'["579700854169272358", "579700854169272359"]', ("579700854169272358", "579700854169272359")),
+        (
+            b'["579700854169272358", "579700854169272359", "579700854169272360", "579700854169272361"]',
+            ("579700854169272358", "579700854169272359", "579700854169272360", "579700854169272361"),
+        ),
+        (b"[579700854169272358]", ("579700854169272358",)),
+        (b'["GW0261BA732A","WF3F22A2E","SAR-W+84333"]', ("GW0261BA732A", "WF3F22A2E", "SAR-W+84333")),
+    ],
+)
+def test_segment_ids_of_the_contract(body: bytes, segment_ids: tuple[str, ...]) -> None:
+    """Ids are strings, in the gateway's order, whatever they came as."""
+    assert decoding.decode_segment_ids(body) == segment_ids
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"{}",
+        b'"579700854169272358"',
+        b"[null]",
+        b"[true]",
+        b"[1.5]",
+        b'[""]',
+        b'[" "]',
+        b'[["1"]]',
+        b'["1",{}]',
+    ],
+)
+def test_what_is_no_list_of_segment_ids(body: bytes) -> None:
+    """A send is not taken for accepted where not every id can be read."""
+    with pytest.raises(Undecodable):
+        decoding.decode_segment_ids(body)
+
+
+def test_the_state_of_the_contract() -> None:
+    """The contract's example: state 255, the misprinted year 1 as no date, no price."""
+    state = decoding.decode_state(STATE, "579700854169272358")
+    assert state == SegmentState("579700854169272358", 255, state_description="Неизвестный")
+    assert state.time_stamp is None
+    assert state.price is None
+
+
+def test_a_delivered_state() -> None:
+    """Every field of a state is read: dates in UTC, the price without float."""
+    body = (
+        r'{"State":0,"CreationDateUtc":"\/Date(1294045911213)\/","SubmittedDateUtc":"\/Date(1294045912000)\/",'
+        r'"ReportedDateUtc":"\/Date(1294045913999)\/","TimeStampUtc":"\/Date(1294045914001)\/",'
+        r'"StateDescription":"Доставлено","Price":0.10}'
+    ).encode()
+    assert decoding.decode_state(body, "GW0261BA732A") == SegmentState(
+        "GW0261BA732A",
+        0,
+        creation_date=datetime(2011, 1, 3, 9, 11, 51, 213000, tzinfo=UTC),
+        submitted_date=datetime(2011, 1, 3, 9, 11, 52, tzinfo=UTC),
+        reported_date=datetime(2011, 1, 3, 9, 11, 53, 999000, tzinfo=UTC),
+        time_stamp=datetime(2011, 1, 3, 9, 11, 54, 1000, tzinfo=UTC),
+        state_description="Доставлено",
+        price=Decimal("0.10"),
+    )
+
+
+def test_the_gateway_cannot_rename_the_segment() -> None:
+    """The state is of the segment asked about, whatever the answer holds beside the contract's fields."""
+    assert decoding.decode_state(b'{"State":0,"segment_id":"another","New":[1]}', "mine").segment_id == "mine"
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b"null", b'{"State":null}', b'{"State":0.5}', b'{"State":0,"Price":[]}']
+)
+def test_what_is_no_state(body: bytes) -> None:
+    """A state is never made up."""
+    with pytest.raises(Undecodable):
+        decoding.decode_state(body, "1")
+
+
+def test_the_incoming_messages_of_the_contract() -> None:
+    """Both messages of the example, ids as strings, dates in UTC."""
+    assert decoding.decode_incoming(INCOMING) == [
+        IncomingMessage(
+            id="539187174",
+            text="test1",
+            source_address="7926000000",
+            destination_address="7916000000",
+            creation_date=datetime(2011, 1, 3, 9, 11, 51, 213000, tzinfo=UTC),
+        ),
+        IncomingMessage(
+            id="539187214",
+            text="test2",
+            source_address="79260000001",
+            destination_address="7916000000",
+            creation_date=datetime(2011, 1, 3, 9, 11, 51, 353000, tzinfo=UTC),
+        ),
+    ]
+
+
+def _incoming(fields: str) -> bytes:
+    return (
+        '[{"Data":"test1","SourceAddress":"7926000000","DestinationAddress":"7916000000",' + fields + "}]"
+    ).encode()
+
+
+@pytest.mark.parametrize("spelling", ["CreateDateUtc", "CreatedDateUtc", "CreationDateUtc"])
+def test_three_spellings_of_the_creation_date(spelling: str) -> None:
+    """The creation date is found under each of the names it has had."""
+    body = _incoming(rf'"ID":1,"{spelling}":"\/Date(1294045911213)\/"')
+    assert decoding.decode_incoming(body)[0].creation_date == datetime(
+        2011, 1, 3, 9, 11, 51, 213000, tzinfo=UTC
+    )
+
+
+def test_a_spelling_that_is_null_does_not_hide_another() -> None:
+    """Of two spellings the one that holds a date counts."""
+    body = _incoming(r'"ID":1,"CreateDateUtc":null,"CreationDateUtc":"\/Date(1000)\/"')
+    assert decoding.decode_incoming(body)[0].creation_date == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "date", ['"ID":"WF3F22A2E"', r'"ID":"WF3F22A2E","CreateDateUtc":"\/Date(-62135596800000)\/"']
+)
+def test_an_incoming_message_without_a_date(date: str) -> None:
+    """A message whose date is missing, or is .NET's smallest, is kept."""
+    message = decoding.decode_incoming(_incoming(date))[0]
+    assert (message.id, message.creation_date) == ("WF3F22A2E", None)
+
+
+def test_no_incoming_messages() -> None:
+    """An empty list is no error."""
+    assert decoding.decode_incoming(b"[]") == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[[]]", b"[null]", b"[{}]", b'["Data"]', _incoming('"ID":null'), _incoming('"ID":{}')]
+)
+def test_what_is_no_incoming_message(body: bytes) -> None:
+    """A list with a row that cannot be read is not returned without that row."""
+    with pytest.raises(Undecodable):
+        decoding.decode_incoming(body)
+
+
+def test_the_statistics_of_the_contract() -> None:
+    """Every count of the example is under its own name."""
+    assert decoding.decode_statistics(STATISTICS) == Statistics(
+        sent=9,
+        delivered=0,
+        errors=0,
+        in_process=7780,
+        expired=0,
+        rejected=56876,
+        total=64665,
+        total_with_errors=64665,
+        delivery_ratio=Decimal(0),
+    )
+
+
+def test_statistics_without_the_last_three() -> None:
+    """Totals that the gateway leaves out are None, not zero."""
+    body = b'{"Sent":1,"Delivered":2,"Errors":3,"InProcess":4,"Expired":5,"Rejected":6}'
+    assert decoding.decode_statistics(body) == Statistics(1, 2, 3, 4, 5, 6, None, None, None)
+
+
+@pytest.mark.parametrize("missing", ["Sent", "Delivered", "Errors", "InProcess", "Expired", "Rejected"])
+def test_statistics_without_a_count(missing: str) -> None:
+    """A count that the contract promises is not made up."""
+    with pytest.raises(Undecodable):
+        decoding.decode_statistics(STATISTICS.replace(f'"{missing}"'.encode(), b'"Other"'))
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "description"),
+    [
+        ('{"Code": 4, "Desc": "Invalid user login or password"}', 4, "Invalid user login or password"),
+        ('{\n  Code: 4,\n  Desc: "Invalid user login or password"\n}', 4, "Invalid user login or password"),
+        ('{\n  Code: 4,\n  Desc: "SessionID expired"\n}', 4, "SessionID expired"),
+        ('{\n  Code: 6,\n  Desc: "Invalid source address"\n}', 6, "Invalid source address"),
+        (
+            '{\n  Code: 1,\n  Desc: "MessageID can not be null or empty Parameter name: messageId"\n}',
+            1,
+            "MessageID can not be null or empty Parameter name: messageId",
+        ),
+        (
+            '{  \nCode: 2,  \nDesc: "Нельзя указывать диапазон дат более 90 дней."  \n}',
+            2,
+            "Нельзя указывать диапазон дат более 90 дней.",
+        ),
+        (
+            "{\nCode: 9,\nDesc: \"... a null entry for parameter\n'maxDateUtc' of\"\n}",
+            9,
+            "... a null entry for parameter\n'maxDateUtc' of",
+        ),
+        ('{"Code":"3","Desc":null}', 3, ""),
+        ('{"code":5}', 5, ""),
+        ('{Code: 2, Desc: "a, Code: 9, Desc: b"}', 2, "a, Code: 9, Desc: b"),
+        ('\ufeff{"Code":7,"Desc":""}', 7, ""),
+    ],
+)
+def test_error_bodies(body: str, code: int, description: str) -> None:
+    """An error is read with quoted keys, as the wire has them, and without, as the document prints them."""
+    error = decoding.decode_error(body.encode())
+    assert error is not None
+    assert (error.code, error.description) == (code, description)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b"4",
+        b'{"Desc":"x"}',
+        b'{"Code":true}',
+        b'{"Code":4.5}',
+        b"{Code}",
+        b"\xff",
+    ],
+)
+def test_what_is_no_error_body(body: bytes) -> None:
+    """No code is made up where none came."""
+    assert decoding.decode_error(body) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "names_session"),
+    [
+        (3, "", True),
+        (4, "SessionID expired", True),
+        (4, "sessionId is not valid", True),
+        (4, "Invalid user login or password", False),
+        (4, "", False),
+        (1, "SessionID can not be null", False),
+        (9, "SessionID", False),
+    ],
+)
+def test_which_errors_name_the_session(code: int, description: str, names_session: object) -> None:
+    """Code 3, and code 4 that speaks of the session id, are cured by a new login; nothing else is."""
+    assert ErrorBody(code, description).names_session is names_session

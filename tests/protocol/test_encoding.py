@@ -1,0 +1,226 @@
+"""What goes on the wire, read back by a parser that is not this package's."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsapi_async import Message, Secret, ValidationError
+from smsapi_async.protocol import encoding
+
+SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
+unicode_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
+
+
+def _pairs(request: encoding.Request) -> list[tuple[str, str]]:
+    wire = request.with_session(Secret(SESSION_ID)).decode("ascii")
+    return parse_qsl(wire, keep_blank_values=True, strict_parsing=True)
+
+
+def _checked(message: Message) -> Message:
+    return encoding.checked(message, "DEVIN0")
+
+
+@pytest.mark.parametrize(
+    ("request_", "method", "name", "form"),
+    [
+        (encoding.balance_request(), "GET", "User/Balance", {}),
+        (
+            encoding.state_request("579700854169272358"),
+            "GET",
+            "Sms/State",
+            {"messageId": "579700854169272358"},
+        ),
+        (encoding.state_request("SAR-W+84333"), "GET", "Sms/State", {"messageId": "SAR-W+84333"}),
+        (
+            encoding.send_request(_checked(Message("79161002030", "test", validity=0))),
+            "POST",
+            "Sms/Send",
+            {"DestinationAddress": "79161002030", "SourceAddress": "DEVIN0", "Data": "test", "Validity": "0"},
+        ),
+        (
+            encoding.send_request(
+                _checked(
+                    Message(
+                        "+79161002030",
+                        "Привет, мир!",
+                        send_date=datetime(2011, 1, 28, 13, 0, tzinfo=UTC),
+                        validity=timedelta(hours=1),
+                    )
+                )
+            ),
+            "POST",
+            "Sms/Send",
+            {
+                "DestinationAddress": "79161002030",
+                "SourceAddress": "DEVIN0",
+                "Data": "Привет, мир!",
+                "SendDate": "2011-01-28T16:00:00",
+                "Validity": "60",
+            },
+        ),
+        (
+            encoding.send_request(
+                _checked(
+                    Message(
+                        "79001234567",
+                        "testdata",
+                        source_address="TESTSMS",
+                        send_date=datetime(2011, 1, 28, 16, 0),  # noqa: DTZ001
+                        validity=10,
+                        by_time_zone=True,
+                    )
+                )
+            ),
+            "POST",
+            "Sms/SendByTimeZone",
+            {
+                "DestinationAddress": "79001234567",
+                "SourceAddress": "TESTSMS",
+                "Data": "testdata",
+                "SendDate": "2011-01-28T16:00:00",
+                "Validity": "10",
+            },
+        ),
+        (
+            encoding.incoming_request(datetime(2011, 1, 1, tzinfo=UTC), datetime(2011, 1, 11, tzinfo=UTC)),
+            "GET",
+            "Sms/In",
+            {"minDateUTC": "2011-01-01T00:00:00", "maxDateUTC": "2011-01-11T00:00:00"},
+        ),
+        (
+            encoding.incoming_request(None, datetime(2010, 6, 2, 19, 14, tzinfo=UTC)),
+            "GET",
+            "Sms/In",
+            {"maxDateUTC": "2010-06-02T19:14:00"},
+        ),
+        (
+            encoding.statistics_requests(
+                datetime(2012, 1, 17, 21, 0, tzinfo=UTC), datetime(2012, 1, 18, 20, 59, tzinfo=UTC)
+            )[0],
+            "GET",
+            "Sms/Statistics",
+            {"startDateTime": "2012-01-18 00:00:00", "endDateTime": "2012-01-18 23:59:00"},
+        ),
+    ],
+)
+def test_requests_of_the_contract(
+    request_: encoding.Request, method: str, name: str, form: dict[str, str]
+) -> None:
+    """Each resource is asked by its method, with its session and its own parameters, each once."""
+    assert (request_.resource.method, request_.resource.name) == (method, name)
+    assert sorted(_pairs(request_)) == sorted({"SessionID": SESSION_ID, **form}.items())
+
+
+def test_the_login_of_the_contract() -> None:
+    """The contract's example of a password full of signs arrives as it was typed."""
+    request = encoding.login_request("Jonathan", Secret("a+b==13!"))
+    assert (request.resource.method, request.resource.name) == ("GET", "user/sessionid")
+    assert request.form.startswith("Login=Jonathan&Password=a%2Bb%3D%3D13")
+    assert parse_qsl(request.form) == [("Login", "Jonathan"), ("Password", "a+b==13!")]
+
+
+def test_a_bulk_repeats_its_key() -> None:
+    """A bulk names its recipients in order, the same number twice where it was given twice."""
+    numbers = ["79001234567", "+79160000000", "79001234567"]
+    template, digits = encoding.checked_bulk(numbers, Message("", "test & data", validity=10), "TESTSMS")
+    pairs = _pairs(encoding.bulk_request(template, digits))
+    assert [value for key, value in pairs if key == "DestinationAddresses"] == [
+        "79001234567",
+        "79160000000",
+        "79001234567",
+    ]
+    assert sorted(pair for pair in pairs if pair[0] != "DestinationAddresses") == [
+        ("Data", "test & data"),
+        ("SessionID", SESSION_ID),
+        ("SourceAddress", "TESTSMS"),
+        ("Validity", "10"),
+    ]
+
+
+@given(text=unicode_texts)
+def test_any_text_survives_the_wire(text: str) -> None:
+    """Every text arrives as it was, whatever signs it is made of, alone and in a bulk."""
+    message = _checked(Message("79031234567", text))
+    assert dict(_pairs(encoding.send_request(message)))["Data"] == text
+    assert dict(_pairs(encoding.bulk_request(message, ["79031234567", "79031234568"])))["Data"] == text
+
+
+@given(login=unicode_texts, password=unicode_texts)
+def test_any_credentials_survive_the_wire(login: str, password: str) -> None:
+    """Every login and password arrives as it was."""
+    form = encoding.login_request(login, Secret(password)).form
+    assert form.isascii()
+    assert parse_qsl(form, keep_blank_values=True, strict_parsing=True) == [
+        ("Login", login),
+        ("Password", password),
+    ]
+
+
+@given(
+    segment_id=unicode_texts.filter(str.strip), session_id=st.text(st.characters(codec="ascii"), min_size=1)
+)
+def test_any_ids_survive_the_wire(segment_id: str, session_id: str) -> None:
+    """Segment ids and session ids are opaque: every sign in them arrives."""
+    wire = encoding.state_request(segment_id).with_session(Secret(session_id)).decode("ascii")
+    assert [unquote_plus(pair.partition("=")[2]) for pair in wire.split("&")] == [session_id, segment_id]
+
+
+@given(text=unicode_texts)
+def test_nothing_private_in_the_repr_of_a_request(text: str) -> None:
+    """A request says which resource it asks, and not what for."""
+    one, another = (_checked(Message("79031234567", each)) for each in (text, "other"))
+    assert repr(encoding.send_request(one)) == repr(encoding.send_request(another))
+
+
+@pytest.mark.parametrize(("text", "fits"), [("a" * 2000, True), ("a" * 2001, False), ("😀" * 1000, True)])
+def test_the_limit_of_2000_units(text: str, fits: object) -> None:
+    """2000 UTF-16 units are accepted, 2001 are not."""
+    if fits:
+        assert _checked(Message("79031234567", text)).text == text
+        return
+    with pytest.raises(ValidationError) as caught:
+        _checked(Message("79031234567", text))
+    assert caught.value.parameter == "text"
+
+
+def test_an_emoji_counts_as_two_units() -> None:
+    """A text of 1001 emoji is longer than the gateway takes, and the error says how long it is."""
+    with pytest.raises(ValidationError, match="2002 UTF-16 units"):
+        _checked(Message("79031234567", "😀" * 1001))
+
+
+@pytest.mark.parametrize(
+    ("validity", "minutes"),
+    [
+        (None, None),
+        (0, 0),
+        (1, 1),
+        (2**31 - 1, 2**31 - 1),
+        (timedelta(minutes=10), 10),
+        (timedelta(days=2), 2880),
+        (timedelta(0), 0),
+    ],
+)
+def test_validity_in_minutes(validity: int | timedelta | None, minutes: int | None) -> None:
+    """Validity goes out in whole minutes; none at all leaves it to the gateway."""
+    assert _checked(Message("79031234567", "test", validity=validity)).validity == minutes
+
+
+def test_checked_is_settled() -> None:
+    """A message that was checked once is the same after a second check."""
+    message = _checked(Message("+79031234567", "test", validity=timedelta(minutes=3)))
+    assert message.destination_address == "79031234567"
+    assert message.source_address == "DEVIN0"
+    assert _checked(message) == message
+
+
+def test_the_sources_of_a_message_and_of_the_client() -> None:
+    """A message's own source address wins over the client's default."""
+    assert (
+        encoding.checked(Message("79031234567", "test", source_address="MINE"), "DEFAULT").source_address
+        == "MINE"
+    )
+    assert encoding.checked(Message("79031234567", "test"), "DEFAULT").source_address == "DEFAULT"

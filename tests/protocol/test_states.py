@@ -1,0 +1,63 @@
+"""Each row of the contract's table of states, as a user of a decoded state sees it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsapi_async import Phase, State
+from smsapi_async.protocol.decoding import decode_state
+from smsapi_async.states import describe
+
+# State, phase, final, the English words' beginning.
+TABLE = [
+    (-1, "pending", False, "sent"),
+    (-2, "pending", False, "queued"),
+    (-98, "pending", False, "stopped"),
+    (0, "delivered", True, "delivered"),
+    (10, "failed", True, "wrong source"),
+    (11, "failed", True, "wrong destination"),
+    (41, "failed", True, "destination address not allowed"),
+    (42, "failed", True, "rejected by the SMS centre"),
+    (46, "failed", True, "expired"),
+    (47, "failed", True, "deleted"),
+    (-97, "failed", True, "deleted"),
+    (48, "failed", True, "rejected by the platform"),
+    (69, "failed", True, "rejected"),
+    (99, "unknown", False, "unknown"),
+    (255, "pending", False, "not yet in the database"),
+]
+CODES = {row[0] for row in TABLE}
+
+
+@pytest.mark.parametrize(("code", "phase", "is_final", "words"), TABLE)
+def test_a_state_of_the_table(code: int, phase: str, is_final: object, words: str) -> None:
+    """A state of the contract has a name, a phase, and says whether it is final."""
+    state = decode_state(f'{{"State":{code}}}'.encode(), "1")
+    assert isinstance(state.state, State)
+    assert state.state == code
+    assert state.phase is Phase(phase)
+    assert state.is_final is is_final
+    assert describe(code).words.startswith(words)
+
+
+def test_no_name_outside_the_table() -> None:
+    """The states with a name are those of the contract's table."""
+    assert {int(state) for state in State} == CODES
+
+
+@given(code=st.integers())
+def test_a_state_outside_the_table(code: int) -> None:
+    """A number that the contract does not know is kept as it came, and is not final."""
+    state = decode_state(f'{{"State":{code}}}'.encode(), "1")
+    assert state.state == code
+    if code not in CODES:
+        assert type(state.state) is int
+        assert not state.is_final
+        assert state.phase is Phase.PENDING
+        assert str(code) in describe(code).words
+
+
+@pytest.mark.parametrize(("code", "_phase", "is_final", "_words"), TABLE)
+def test_final_is_delivered_or_failed(code: int, _phase: str, is_final: object, _words: str) -> None:
+    """A final state is one in which the sender knows what became of the segment."""
+    assert (describe(code).phase in {Phase.DELIVERED, Phase.FAILED}) is is_final

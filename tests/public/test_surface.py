@@ -1,0 +1,252 @@
+"""The public surface: its names, its words, and what its values show."""
+
+import copy
+import inspect
+import pickle
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import smsapi_async
+from smsapi_async import errors
+
+NAMES = list(smsapi_async.__all__)
+PUBLIC = {name: getattr(smsapi_async, name) for name in NAMES if name != "__version__"}
+CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
+ERRORS = [
+    value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and issubclass(value, errors.SmsApiError) and name == value.__name__
+]
+
+NUMBER = "79031234567"
+TEXT = "Код 4821, никому не говорите"
+SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
+MESSAGE = smsapi_async.Message(NUMBER, TEXT, source_address="79161002030")
+NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
+
+
+def test_names_are_sorted_and_said_once() -> None:
+    """`__all__` is in order and without repetitions."""
+    assert sorted(set(NAMES)) == NAMES
+
+
+def test_names_are_complete() -> None:
+    """Whatever public name the package holds is in `__all__`, and the other way round."""
+    held = {
+        name
+        for name, value in vars(smsapi_async).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert held | {"__version__"} == set(NAMES)
+
+
+def test_every_error_is_public() -> None:
+    """Each class of the error tree can be imported from the package itself."""
+    assert {error.__name__ for error in ERRORS} <= set(NAMES)
+
+
+def test_the_error_tree_in_the_documentation_is_the_real_one() -> None:
+    """The tree printed above the errors names every class, under its own base."""
+    printed: dict[str, str] = {}
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if line.lstrip().startswith("- "):
+            depth = (len(line) - len(line.lstrip())) // 2
+            path = [*path[:depth], line.lstrip(" -").split()[0]]
+            printed[path[-1]] = path[-2] if depth else "Exception"
+    assert printed == {error.__name__: error.__bases__[0].__name__ for error in ERRORS}
+
+
+def _documented() -> dict[str, Any]:
+    members = {
+        f"{name}.{member}": value
+        for name, kind in CLASSES.items()
+        for member, value in vars(kind).items()
+        if not member.startswith("_")
+        and (callable(value) or isinstance(value, property | classmethod | staticmethod))
+    }
+    return {**PUBLIC, **members}
+
+
+@pytest.mark.parametrize("name", _documented())
+def test_everything_public_has_a_docstring(name: str) -> None:
+    """Every public class, function, method and property says what it is in a docstring of its own."""
+    documented = _documented()[name]
+    text = vars(documented).get("__doc__") if inspect.isclass(documented) else documented.__doc__
+    assert text
+
+
+def test_the_options_of_the_client_are_keyword_only() -> None:
+    """No option can be passed by its position, so that options can be added."""
+    positional = {
+        name: [
+            parameter.name
+            for parameter in inspect.signature(method).parameters.values()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name != "self"
+        ]
+        for name, method in vars(smsapi_async.AsyncSmsClient).items()
+        if inspect.isfunction(method) and (not name.startswith("_") or name == "__init__")
+    }
+    assert positional == {
+        "__init__": ["login", "password"],
+        "aclose": [],
+        "balance": [],
+        "send": ["destination_address", "text"],
+        "send_by_time_zone": ["destination_address", "text"],
+        "send_bulk": ["destination_addresses", "text"],
+        "state": ["segment_id"],
+        "incoming": [],
+        "statistics": ["start", "end"],
+    }
+
+
+ARGUMENTS: dict[str, Any] = {
+    "parameter": "text",
+    "value": "<text of 5 characters>",
+    "hint": "pass a str",
+    "code": 4,
+    "description": "Invalid user login",
+    "http_status": 401,
+    "retry_after": 12.5,
+    "reason": "the gateway answered with HTTP 500",
+    "messages": (MESSAGE, MESSAGE),
+    "segment_ids": ("1", "2", "3"),
+    "pending": 3,
+    "cause": errors.NotEnoughCredits(code=5, description="", http_status=403),
+}
+
+
+def _example(kind: type[errors.SmsApiError]) -> errors.SmsApiError:
+    """An error of the kind, with every argument that its constructor takes."""
+    own = [base for base in kind.__mro__ if base.__module__ == errors.__name__ and "__init__" in vars(base)]
+    if not own:
+        return kind("some words")
+    given = list(inspect.signature(own[0]).parameters.values())
+    options = {one.name: ARGUMENTS[one.name] for one in given if one.kind is one.KEYWORD_ONLY}
+    return kind(*[ARGUMENTS[one.name] for one in given if one.kind is not one.KEYWORD_ONLY], **options)
+
+
+def _attributes(error: errors.SmsApiError) -> dict[str, object]:
+    """An error's attributes; errors among them do not compare equal, and count by their text."""
+    return {
+        name: repr(value) if isinstance(value, Exception) else value for name, value in vars(error).items()
+    }
+
+
+def _pickled(error: errors.SmsApiError) -> object:
+    return pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
+
+
+@pytest.mark.parametrize("clone", [_pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: str(kind.__name__))
+def test_errors_can_be_passed_on(
+    kind: type[errors.SmsApiError], clone: Callable[[errors.SmsApiError], errors.SmsApiError]
+) -> None:
+    """An error that crosses a process or is copied keeps its class, its attributes and its text."""
+    error = _example(kind)
+    again = clone(error)
+    assert again is not error
+    assert type(again) is kind
+    assert _attributes(again) == _attributes(error)
+    assert (str(again), repr(again), again.args) == (str(error), repr(error), error.args)
+    assert str(error)
+
+
+def test_a_copy_of_an_error_is_separate() -> None:
+    """What one waiter of a shared login notes on its error is not seen by the others."""
+    error = _example(errors.InvalidCredentials)
+    again = copy.copy(error)
+    again.add_note("mine")
+    assert not hasattr(error, "__notes__")
+
+
+VALUES = [
+    MESSAGE,
+    smsapi_async.Receipt(MESSAGE, ("579700854169272358",), NOW),
+    smsapi_async.SegmentState("579700854169272358", smsapi_async.State.DELIVERED, price=Decimal("2.50")),
+    smsapi_async.IncomingMessage(
+        id="539187174", text=TEXT, source_address=NUMBER, destination_address="79161002030", creation_date=NOW
+    ),
+    smsapi_async.Statistics(1, 2, 3, 4, 5, 6),
+    smsapi_async.segment(TEXT),
+    smsapi_async.Session(smsapi_async.Secret(SESSION_ID), NOW),
+    smsapi_async.Secret(SESSION_ID),
+    smsapi_async.Timeouts(),
+    smsapi_async.RetryPolicy(),
+    smsapi_async.AsyncSmsClient("my-login", SESSION_ID, source_address="79161002030"),
+    *map(_example, ERRORS),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_no_value_shows_a_text_or_a_number(value: object) -> None:
+    """Neither `repr` nor `str` of anything public holds a text, a number or a secret."""
+    shown = f"{value!r} {value} {[value]}"
+    assert "object at 0x" not in shown
+    for private in (NUMBER, TEXT, "4821", "Код", "9161002030", "9031234567", SESSION_ID):
+        assert private not in shown.replace("such as '79031234567'", "")
+
+
+def test_values_still_tell_apart() -> None:
+    """Masked values keep what a reader of a log needs: length of the text, end of the number, ids, states."""
+    assert "67'" in repr(MESSAGE)
+    assert f"text of {len(TEXT)} characters" in repr(MESSAGE)
+    assert "579700854169272358" in repr(VALUES[1])
+    assert "DELIVERED" in repr(VALUES[2])
+
+
+FORBIDDEN = [
+    "smsapi_async.sandbox",
+    "smsapi_async.cli",
+    "sqlalchemy",
+    "rich",
+    "starlette",
+    "uvicorn",
+    "cyclopts",
+    "trio",
+]
+_IMPORT = """
+import sys
+
+FORBIDDEN = {forbidden!r}
+asked_by_us = []
+
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in FORBIDDEN:
+            if any("smsapi_async" in (frame or "") for frame in importers()):
+                asked_by_us.append(name)
+            raise ModuleNotFoundError(name)
+
+
+def importers():
+    frame = sys._getframe(2)
+    while "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    yield frame.f_code.co_filename
+
+
+sys.meta_path.insert(0, Missing())
+import smsapi_async
+
+present = [name for name in FORBIDDEN if name in sys.modules]
+print(asked_by_us, present, smsapi_async.AsyncSmsClient.__name__)
+"""
+
+
+def test_the_import_is_light_and_needs_no_extra() -> None:
+    """`import smsapi_async` works where no extra is installed, and asks for none, nor for its own sandbox."""
+    script = _IMPORT.format(forbidden=FORBIDDEN)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == "[] [] AsyncSmsClient"

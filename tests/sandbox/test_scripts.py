@@ -1,0 +1,80 @@
+"""Scripted answers."""
+
+import pytest
+
+from smsapi_async.sandbox import Sandbox
+from tests.sandbox.support import START, logged_in, message, refused
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_answer_next_replaces_one_answer() -> None:
+    """A scripted answer goes out once as it was given, and its request does nothing."""
+    caller = await logged_in()
+    caller.sandbox.answer_next("sms/send", 429, b"slow down", {"Retry-After": "7"})
+    answer = await caller.post("Sms/Send", message())
+    assert (answer.status_code, answer.text, answer.headers["retry-after"]) == (429, "slow down", "7")
+    assert "cache-control" not in answer.headers
+    assert caller.sandbox.account.messages == []
+    assert caller.sandbox.account.arrivals[-1].status == 429
+    assert len(await caller.send()) == 1
+
+
+async def test_answer_next_can_lie() -> None:
+    """With `accept` the message is accepted and billed, and the answer denies it."""
+    caller = await logged_in()
+    caller.sandbox.answer_next("Sms/Send", 500, "<html>", accept=True)
+    answer = await caller.post("Sms/Send", message())
+    assert (answer.status_code, answer.text) == (500, "<html>")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert len(caller.sandbox.account.messages) == 1
+    assert caller.sandbox.balance < 10000
+
+
+async def test_scripts_are_used_in_order() -> None:
+    """Scripts for a resource are used in the order they were given, each as often as it says."""
+    caller = await logged_in()
+    caller.sandbox.answer_next("User/Balance", body=b"1", times=2)
+    caller.sandbox.answer_next("User/Balance", body=b"2")
+    caller.sandbox.answer_next("Sms/State", body=b"3")
+    seen = [(await caller.get("User/Balance")).text for _ in range(4)]
+    assert seen == ["1", "1", "2", "10000"]
+    assert (await caller.get("Sms/State")).text == "3"
+
+
+async def test_script_for_any_resource() -> None:
+    """A script for no resource in particular answers the next request of any, an unknown one included."""
+    caller = await logged_in()
+    caller.sandbox.answer_next(None, body=b"1", times=2)
+    assert [(await caller.get(path)).text for path in ("Sms/In", "no/such")] == ["1", "1"]
+
+
+STATUS_BY_CODE = {1: 400, 2: 400, 3: 400, 4: 401, 5: 403, 6: 400, 7: 403, 8: 500, 9: 500}
+
+
+@pytest.mark.parametrize(("code", "status"), STATUS_BY_CODE.items())
+async def test_refuse_next(code: int, status: int) -> None:
+    """Every code of the table can be asked for, with its HTTP status and words of one's own."""
+    caller = await logged_in()
+    caller.sandbox.refuse_next("Sms/Send", code, "Because")
+    caller.sandbox.refuse_next("Sms/Send", code, times=2)
+    assert refused(await caller.post("Sms/Send", message())) == (status, code, "Because")
+    for _ in range(2):
+        assert refused(await caller.post("Sms/Send", message()))[:2] == (status, code)
+    assert caller.sandbox.account.arrivals[-1].code == code
+    assert caller.sandbox.account.messages == []
+    assert len(await caller.send()) == 1
+
+
+async def test_refuse_next_unquoted() -> None:
+    """A scripted refusal is printed as the sandbox prints its own."""
+    caller = await logged_in(Sandbox(start=START, unquoted_errors=True))
+    caller.sandbox.refuse_next("Sms/Send", 8)
+    assert (await caller.post("Sms/Send", message())).text == '{Code: 8, Desc: "Gateway error"}'
+
+
+@pytest.mark.parametrize("arguments", [{"expired_session_code": 5}, {"id_style": "roman"}], ids=str)
+def test_options_are_checked(arguments: dict[str, object]) -> None:
+    """An option the sandbox does not have is refused when it is built."""
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        Sandbox(**arguments)  # type: ignore[arg-type]

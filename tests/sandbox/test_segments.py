@@ -1,0 +1,119 @@
+"""Segments, addresses and time zones."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsapi_async.sandbox.addresses import recipient_offset
+from smsapi_async.sandbox.segments import split_text, utf16_units
+from tests.sandbox.support import START, logged_in, message
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("a", [1]),
+        ("a" * 160, [160]),
+        ("a" * 161, [153, 8]),
+        ("a" * 306, [153, 153]),
+        ("a" * 307, [153, 153, 1]),
+        ("€" * 80, [80]),
+        ("€" * 81, [76, 5]),
+        ("a" * 152 + "€" + "a" * 10, [152, 11]),
+        ("a" * 159 + "€", [153, 7]),
+        ("ы" * 70, [70]),
+        ("ы" * 71, [67, 4]),
+        ("ы" * 134, [67, 67]),
+        ("ы" * 135, [67, 67, 1]),
+        ("🙂" * 35, [35]),
+        ("🙂" * 36, [33, 3]),
+        ("ы" * 66 + "🙂" + "ы" * 5, [66, 6]),
+        ("a" * 69 + "`", [70]),
+        ("a" * 70 + "`", [67, 4]),
+        ("Ç" * 160, [160]),
+        ("ç" * 71, [67, 4]),
+    ],
+)
+def test_sizes(text: str, sizes: list[int]) -> None:
+    """A text is cut at 160 and 153 septets, or 70 and 67 UTF-16 units, never inside a character."""
+    pieces = split_text(text)
+    assert [len(piece) for piece in pieces] == sizes
+    assert "".join(pieces) == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=500))
+def test_pieces_make_the_text(text: str) -> None:
+    """Whatever the text, its segments put together are the text, and each fits."""
+    pieces = split_text(text)
+    assert "".join(pieces) == text
+    assert all(pieces)
+    assert all(len(piece) <= 160 for piece in pieces)
+    if len(pieces) > 1:
+        assert all(len(piece.encode("utf-16-le")) // 2 <= 153 for piece in pieces)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_units_are_dotnets(text: str) -> None:
+    """A text's length is its length in UTF-16."""
+    assert utf16_units(text) == len(text.encode("utf-16-le")) // 2
+
+
+ZONES = {
+    "79031234567": 3,
+    "79131234567": 7,
+    "79141234567": 10,
+    "77011234567": 5,
+    "380501234567": 2,
+    "375291234567": 3,
+    "12025550123": -5,
+    "14155550123": -8,
+    "447911123456": 0,
+    "919812345678": 5.5,
+    "999123456789": 3,
+}
+
+
+@pytest.mark.parametrize(("number", "hours"), ZONES.items())
+def test_offset_by_prefix(number: str, hours: float) -> None:
+    """The longest known prefix of a number gives its time zone, GMT+03:00 where none is known."""
+    assert recipient_offset(number) == timedelta(hours=hours)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("number", "hours"), ZONES.items())
+async def test_send_by_time_zone(number: str, hours: float) -> None:
+    """The date of SendByTimeZone is the recipient's wall clock; that of Send is GMT+03:00 for everybody."""
+    caller = await logged_in()
+    noon = START.replace(hour=12, minute=30)
+    fields = message(number, SendDate="2026-03-10T12:30:00")
+    assert (await caller.post("Sms/SendByTimeZone", fields)).status_code == 200
+    assert (await caller.post("Sms/Send", fields)).status_code == 200
+    assert [each.send_date for each in caller.sandbox.account.messages] == [
+        noon - timedelta(hours=hours),
+        noon - timedelta(hours=3),
+    ]
+    assert [each.resource for each in caller.sandbox.account.messages] == ["Sms/SendByTimeZone", "Sms/Send"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("2026-03-11T12:30:15", START.replace(day=11, hour=9, minute=30, second=15)),
+        ("2026-03-11 12:30:15", START.replace(day=11, hour=9, minute=30, second=15)),
+        ("2026-03-11T12:30", START.replace(day=11, hour=9, minute=30)),
+        ("2026-03-12", START.replace(day=11, hour=21)),
+        ("2026-03-11T12:30:15.5", START.replace(day=11, hour=9, minute=30, second=15, microsecond=500000)),
+        (
+            "2026-03-11T12:30:15.1234567",
+            START.replace(day=11, hour=9, minute=30, second=15, microsecond=123456),
+        ),
+    ],
+)
+async def test_forms_of_a_date(written: str, moment: object) -> None:
+    """A date is read with T or a space, without a time, without seconds, and with their fraction."""
+    caller = await logged_in()
+    await caller.send(SendDate=written)
+    assert caller.sandbox.account.messages[0].send_date == moment
