@@ -1,0 +1,143 @@
+"""What a failure of a command comes to: an exit code and one line."""
+
+import traceback
+from enum import IntEnum
+
+import attrs
+from cyclopts import (
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from smsapi_async.cli.output import one_line
+from smsapi_async.errors import (
+    NotSent,
+    OutcomeUnknown,
+    ReadFailed,
+    RequestRejected,
+    SegmentIdsUnattributed,
+    SmsApiError,
+    UsageError,
+    ValidationError,
+)
+from smsapi_async.privacy import scrub
+
+
+class ExitCode(IntEnum):
+    """The exit codes; the package's docstring says what each means."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    BAD_INPUT = 2
+    REJECTED = 3
+    NOT_SENT = 4
+    OUTCOME_UNKNOWN = 5
+    READ_FAILED = 6
+    IDS_UNATTRIBUTED = 7
+    INTERRUPTED = 130
+
+
+@attrs.frozen
+class Failure:
+    """An exit code and the line that goes to standard error.
+
+    Attributes:
+        segment_ids: of messages that were accepted all the same.
+    """
+
+    code: ExitCode
+    line: str
+    segment_ids: tuple[str, ...] = ()
+
+
+_CODES: dict[type[SmsApiError], ExitCode] = {
+    ValidationError: ExitCode.BAD_INPUT,
+    UsageError: ExitCode.BAD_INPUT,
+    RequestRejected: ExitCode.REJECTED,
+    NotSent: ExitCode.NOT_SENT,
+    OutcomeUnknown: ExitCode.OUTCOME_UNKNOWN,
+    ReadFailed: ExitCode.READ_FAILED,
+    SegmentIdsUnattributed: ExitCode.IDS_UNATTRIBUTED,
+}
+_ADVICE = {
+    ExitCode.NOT_SENT: "; it is safe to send again",
+    ExitCode.IDS_UNATTRIBUTED: "; do not send them again",
+}
+_DOUBT = "OUTCOME UNKNOWN: it may have been sent; do not repeat it blindly"
+# The core speaks of its own parameters; here they are options.
+_OPTIONS = {
+    "login": "--login",
+    "password": "SMSAPI_PASSWORD",
+    "base_url": "--base-url",
+    "source_address": "--source-address",
+    "send_date": "--send-date",
+    "validity": "--validity",
+    "destination_address": "TO",
+    "destination_addresses": "TO",
+    "text": "TEXT",
+    "segment_id": "SEGMENT_ID",
+    "since": "--since",
+    "until": "--until",
+    "start": "START",
+    "end": "END",
+}
+
+
+def explain(error: BaseException, *, in_doubt: bool) -> Failure:
+    """What to say of an error.
+
+    Args:
+        error: what ended the command.
+        in_doubt: whether a message was on its way when it did.
+    """
+    error = _sole(error)
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(ExitCode.INTERRUPTED, f"interrupted; {_DOUBT if in_doubt else 'nothing was sent'}")
+    if isinstance(error, CycloptsError):
+        return Failure(ExitCode.BAD_INPUT, f"{_usage(error)}; see --help")
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            ids = error.segment_ids if isinstance(error, SegmentIdsUnattributed) else ()
+            return Failure(code, one_line(_words(error) + _ADVICE.get(code, "")), ids)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    # The text of an unknown exception may hold anything; its name and its place may not.
+    line = f"unexpected {type(error).__qualname__} at {place.name}, line {place.lineno} of {place.filename}"
+    if in_doubt:
+        return Failure(ExitCode.OUTCOME_UNKNOWN, f"{_DOUBT}: {line}")
+    return Failure(ExitCode.UNEXPECTED, line)
+
+
+def _sole(error: BaseException) -> BaseException:
+    """The error itself, where task groups have wrapped it."""
+    while isinstance(error, BaseExceptionGroup):
+        interrupt = error.subgroup(KeyboardInterrupt)
+        error = (interrupt or error).exceptions[0]
+    return error
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OutcomeUnknown):
+        return f"OUTCOME UNKNOWN: {error}"
+    if isinstance(error, ValidationError):
+        name, bracket, index = error.parameter.partition("[")
+        hint = error.hint.replace("allow_plain_http=True", "--allow-plain-http")
+        return f"{_OPTIONS.get(name, name)}{bracket}{index}: {error.value} cannot be used; {hint}"
+    return str(error)
+
+
+def _usage(error: CycloptsError) -> str:
+    """What is wrong with the arguments, without words that may be a text, a number or a password."""
+    if isinstance(error, UnknownCommandError):
+        return "there is no such command"
+    if isinstance(error, UnknownOptionError):
+        return "there is no such option; a text that begins with a hyphen goes after --"
+    if isinstance(error, UnusedCliTokensError):
+        return "there are more arguments than the command takes; a text of several words goes in quotes"
+    if isinstance(error, MissingArgumentError | RepeatArgumentError | CoercionError):
+        return scrub(one_line(str(error)), ()).rstrip(".")
+    return "the arguments cannot be understood"

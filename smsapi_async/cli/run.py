@@ -1,0 +1,76 @@
+"""Runs one command: parses it, carries it out, prints its result or its failure."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+from typing import Any
+
+import anyio
+from rich.console import Console
+from rich.text import Text
+
+from smsapi_async.cli import output
+from smsapi_async.cli.app import app
+from smsapi_async.cli.errors import ExitCode, Failure, explain
+from smsapi_async.cli.jobs import Job
+
+# KeyboardInterrupt is no Exception, and trio hands it over in a group.
+_ANY = (Exception, KeyboardInterrupt, BaseExceptionGroup)
+
+
+def run(argv: Sequence[str]) -> ExitCode:
+    """One command from its arguments to its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a character must not turn a message that was sent into an error.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        job = _parse(argv)
+    except _ANY as error:  # a line for every error, not a traceback
+        return _report(explain(error, in_doubt=False), as_json=False)
+    return ExitCode.DONE if job is None else _carry_out(job)
+
+
+def _parse(argv: Sequence[str]) -> Job[Any] | None:
+    """The job, or None where help or the version was asked for and has been printed."""
+    job: Job[Any] | None = app(
+        argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value"
+    )
+    return job
+
+
+def _carry_out(job: Job[Any]) -> ExitCode:
+    try:
+        result = anyio.run(job.run, backend=job.backend)
+    except _ANY as error:
+        return _report(explain(error, in_doubt=job.may_have_sent()), as_json=job.as_json)
+    return ExitCode.DONE if result is None else _print(job, result)
+
+
+def _print(job: Job[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the result of any command
+    if job.as_json:
+        return _write(lambda: output.write_json(job.document(result)))
+    return _write(lambda: output.write_view(job.view(result)))
+
+
+def _report(failure: Failure, *, as_json: bool) -> ExitCode:
+    sys.stderr.write(f"smsapi-async: {failure.line}\n")
+    if failure.segment_ids and as_json:
+        _write(lambda: output.write_json({"segment_ids": failure.segment_ids}))
+    elif failure.segment_ids:
+        _write(lambda: output.write_view(Text("\n".join(map(output.printable, failure.segment_ids)))))
+    return failure.code
+
+
+def _write(action: Callable[[], None]) -> ExitCode:
+    try:
+        action()
+        sys.stdout.flush()
+    except OSError as error:
+        # The interpreter flushes once more at its end, and would complain once more.
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        line = "the command was carried out, but its result could not be written"
+        return _report(Failure(ExitCode.UNEXPECTED, f"{line} ({type(error).__name__})"), as_json=False)
+    return ExitCode.DONE

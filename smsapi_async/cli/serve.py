@@ -1,0 +1,62 @@
+"""The command ``sandbox``: a gateway on this machine until Ctrl-C."""
+
+import signal
+import sys
+from contextlib import AsyncExitStack
+
+import anyio
+from rich.text import Text
+
+from smsapi_async.cli import output
+from smsapi_async.errors import ValidationError
+from smsapi_async.sandbox import Sandbox, run_sandbox
+
+
+async def serve(host: str, port: int, speed: float, *, as_json: bool) -> None:
+    """Run a sandbox, say where it is once it listens, and end it on SIGINT or SIGTERM.
+
+    Raises:
+        ValidationError: the address cannot be listened on.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            sandbox = await stack.enter_async_context(run_sandbox(port=port, host=host, speed=speed))
+        except OSError as error:
+            hint = f"pass another --port or --host ({error.strerror or type(error).__name__})"
+            raise ValidationError("--port", str(port), hint) from None
+        _announce(sandbox, speed, as_json=as_json)
+        await _until_signalled()
+
+
+def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
+    # The sandbox's password guards nothing: it is the documented one of a toy.
+    if as_json:
+        output.write_json(
+            {
+                "base_url": sandbox.base_url,
+                "login": sandbox.login,
+                "password": sandbox.password,
+                "speed": speed,
+            }
+        )
+    else:
+        output.write_view(
+            Text(
+                f"The sandbox gateway listens on {sandbox.base_url}. It sends nothing and bills nobody.\n"
+                "Ctrl-C ends it. In another terminal:\n\n"
+                f"  export SMSAPI_BASE_URL={sandbox.base_url}\n"
+                f"  export SMSAPI_LOGIN={sandbox.login} SMSAPI_PASSWORD={sandbox.password}\n"
+                "  export SMSAPI_SOURCE_ADDRESS=ACME\n"
+                "  smsapi-async send 79031234567 'Hello'\n"
+            )
+        )
+    sys.stdout.flush()
+
+
+async def _until_signalled() -> None:
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                return
+    except NotImplementedError:  # asyncio on Windows: there the interrupt cancels this
+        await anyio.sleep_forever()

@@ -1,0 +1,182 @@
+"""Every command, for people and for programs, against the sandbox over a real socket."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from smsapi_async.sandbox import Sandbox
+from tests.cli.conftest import Cli, Outcome
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+TO = "79031234567"
+
+
+def succeeded(outcome: Outcome) -> Outcome:
+    """The outcome, which must be done and have said nothing on standard error."""
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "\x1b" not in outcome.out
+    return outcome
+
+
+def test_balance(cli: Cli) -> None:
+    """The balance is shown as money, and given to programs exactly as text."""
+    assert succeeded(cli("balance")).out.strip() == "100.00"
+    assert succeeded(cli("balance", "--json")).document == {"balance": "100"}
+
+
+def test_send_for_people(cli: Cli, gateway: Sandbox) -> None:
+    """A send shows its segments, its encoding and each id, and neither the number nor the text."""
+    out = succeeded(cli("send", TO, "Привет! " * 10)).out
+    (message,) = gateway.account.messages
+    assert "1 message, 2 segments, UCS-2" in out
+    assert all(segment_id in out for segment_id in message.segment_ids)
+    assert TO not in out
+    assert "Привет" not in out
+
+
+def test_send_for_programs(cli: Cli, gateway: Sandbox) -> None:
+    """A send gives programs the number, the sender, the ids and when it was accepted, in UTC."""
+    document = succeeded(cli("send", "+" + TO, "Hello", "--json")).document
+    (message,) = gateway.account.messages
+    assert datetime.fromisoformat(document.pop("accepted_at")).utcoffset() == timedelta(0)
+    assert document == {
+        "destination_address": TO,
+        "source_address": "ACME",
+        "segment_ids": list(message.segment_ids),
+        "segments": 1,
+        "encoding": "GSM 03.38",
+    }
+
+
+def test_send_options(cli: Cli, gateway: Sandbox) -> None:
+    """The sender, the date with its offset and the validity reach the gateway as given."""
+    options = ["--source-address", "OTHER", "--send-date", "2031-01-28T16:00:00+03:00", "--validity", "10"]
+    succeeded(cli("send", TO, "Hello", *options))
+    (message,) = gateway.account.messages
+    assert message.source_address == "OTHER"
+    assert message.send_date == datetime(2031, 1, 28, 13, tzinfo=UTC)
+    assert message.validity == 10
+
+
+def test_send_by_time_zone(cli: Cli, gateway: Sandbox) -> None:
+    """A send by time zone is due at that hour where the recipient is."""
+    succeeded(cli("send", "79141234567", "Hello", "--by-time-zone", "--send-date", "2031-01-28T09:00:00"))
+    (message,) = gateway.account.messages
+    assert message.resource == "Sms/SendByTimeZone"
+    assert message.send_date == datetime(2031, 1, 27, 23, tzinfo=UTC)
+
+
+def test_text_with_a_hyphen(cli: Cli, gateway: Sandbox) -> None:
+    """A text that begins with a hyphen is sent after --, and is taken for a misspelt option before it."""
+    refused = cli("send", TO, "--jsn")
+    assert (refused.code, gateway.account.messages) == (2, [])
+    succeeded(cli("send", TO, "--", "--jsn"))
+    assert [message.text for message in gateway.account.messages] == ["--jsn"]
+
+
+def test_bulk_for_people(cli: Cli, gateway: Sandbox) -> None:
+    """A bulk is one request, and its table shows the ids of each message beside a masked number."""
+    out = succeeded(cli("bulk", "Hello", TO, "79031234568", "--validity", "5")).out
+    first, second = gateway.account.messages
+    assert gateway.account.count("Sms/SendBulk") == 1
+    assert "2 messages, 2 segments" in out
+    assert f"***67  1/1      {first.segment_ids[0]}" in out
+    assert f"***68  1/1      {second.segment_ids[0]}" in out
+
+
+def test_bulk_from_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hyphen among the numbers stands for those on standard input, in order, and JSON keeps the order."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("79031234568\n\n 79031234569 \n"))
+    document = succeeded(cli("bulk", "Hello", TO, "-", "--json")).document
+    sent = [(message.destination_address, list(message.segment_ids)) for message in gateway.account.messages]
+    assert [number for number, _ in sent] == [TO, "79031234568", "79031234569"]
+    assert [(each["destination_address"], each["segment_ids"]) for each in document["receipts"]] == sent
+
+
+def test_state(cli: Cli, gateway: Sandbox) -> None:
+    """States are shown in words, and given to programs with number, name, phase, price and dates in UTC."""
+    ids = succeeded(cli("bulk", "Hello", TO, "79031234946", "--json")).document["receipts"]
+    first, second = (each["segment_ids"][0] for each in ids)
+    gateway.advance(seconds=10)
+    out = succeeded(cli("state", first, second)).out
+    assert f"{first}  delivered to the subscriber" in out
+    assert f"{second}  expired: validity ran out" in out
+    delivered, expired = succeeded(cli("state", first, second, "--json")).document["states"]
+    expected = {"segment_id": first, "state": 0, "state_name": "DELIVERED", "phase": "delivered"}
+    assert expected.items() <= delivered.items()
+    assert (delivered["price"], delivered["is_final"]) == ("1.50", True)
+    assert delivered["reported_date"].endswith("+00:00")
+    assert (expired["state"], expired["phase"]) == (46, "failed")
+
+
+def test_state_outside_the_table(cli: Cli, gateway: Sandbox) -> None:
+    """A state that the contract does not name is shown by its number, without a price or dates."""
+    for _ in range(2):
+        gateway.answer_next("Sms/State", body=b'{"State": 77, "StateDescription": "?", "Price": null}')
+    assert "state 77, not in the contract" in succeeded(cli("state", "1")).out
+    (state,) = succeeded(cli("state", "1", "--json")).document["states"]
+    assert (state["state"], state["state_name"], state["price"]) == (77, None, None)
+
+
+def test_incoming(cli: Cli, gateway: Sandbox) -> None:
+    """Incoming messages are shown and given whole: they are what was asked for."""
+    at = datetime(2026, 1, 28, 13, 0, 5, tzinfo=UTC)
+    gateway.receive("79037654321", "Да [red]x[/red]", at=at)
+    out = succeeded(cli("incoming", "--since", "2026-01-28T16:00:00+03:00")).out
+    assert "2026-01-28 13:00:05" in out
+    assert "79037654321" in out
+    assert "Да [red]x[/red]" in out
+    (message,) = succeeded(cli("incoming", "--json")).document["incoming"]
+    assert message["text"] == "Да [red]x[/red]"
+    assert datetime.fromisoformat(message["creation_date"]) == at
+
+
+def test_incoming_period(cli: Cli, gateway: Sandbox) -> None:
+    """Only the period asked for is shown, and an empty one says so."""
+    gateway.receive("79037654321", "Yes", at=datetime(2026, 1, 28, tzinfo=UTC))
+    assert succeeded(cli("incoming", "--until", "2026-01-27T00:00:00Z")).out == "no incoming messages\n"
+    assert succeeded(cli("incoming", "--until", "2026-01-27T00:00:00Z", "--json")).document == {
+        "incoming": []
+    }
+
+
+def test_incoming_cannot_steer_the_terminal(cli: Cli, gateway: Sandbox) -> None:
+    """The control characters of somebody's message are shown as escapes."""
+    gateway.receive("79037654321", "a\x1b[2Jb\rc", at=datetime(2026, 1, 28, tzinfo=UTC))
+    assert r"a\x1b[2Jb\rc" in succeeded(cli("incoming")).out
+
+
+def test_statistics(cli: Cli, gateway: Sandbox) -> None:
+    """Statistics of two years are one row of counts with their heads, within 80 columns."""
+    for number in (TO, "79031234946"):
+        succeeded(cli("send", number, "Hello"))
+    gateway.advance(seconds=10)
+    now = gateway.now()
+    period = [(now - timedelta(days=730)).isoformat(), (now + timedelta(days=1)).isoformat()]
+    lines = succeeded(cli("statistics", *period)).out.splitlines()
+    assert lines[-1].split() == ["0", "1", "0", "0", "1", "0", "2", "2", "50.00"]
+    assert max(map(len, lines)) <= 80
+    document = succeeded(cli("statistics", *period, "--json")).document
+    assert (document["delivered"], document["expired"], document["total"]) == (1, 1, 2)
+    assert float(document["delivery_ratio"]) == 50
+
+
+def test_statistics_with_counts_left_out(cli: Cli, gateway: Sandbox) -> None:
+    """Counts that the gateway leaves out have no column, and are null for programs."""
+    body = b'{"Sent":1,"Delivered":2,"Errors":3,"InProcess":4,"Expired":5,"Rejected":6}'
+    gateway.answer_next("Sms/Statistics", body=body, times=2)
+    period = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
+    out = succeeded(cli("statistics", *period)).out
+    assert "Ratio" not in out
+    assert out.splitlines()[-1].split() == ["1", "2", "3", "4", "5", "6"]
+    document = succeeded(cli("statistics", *period, "--json")).document
+    assert (document["total"], document["delivery_ratio"]) == (None, None)
+
+
+def test_account_by_options(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options win over the environment."""
+    monkeypatch.setenv("SMSAPI_LOGIN", "nobody")
+    monkeypatch.setenv("SMSAPI_BASE_URL", "http://127.0.0.1:1/rest")
+    assert cli("balance", "--login", gateway.login, "--base-url", gateway.base_url).code == 0

@@ -1,0 +1,277 @@
+"""Each exit code, and what the one line beside it says."""
+
+import builtins
+import io
+import re
+import sys
+from typing import Any
+
+import pytest
+from cyclopts import CycloptsError
+
+import smsapi_async.cli as package
+from smsapi_async import AsyncSmsClient, ClientClosed
+from smsapi_async.cli import main
+from smsapi_async.cli.errors import ExitCode, explain
+from smsapi_async.sandbox import Sandbox
+from tests.cli.conftest import PASSWORD, Cli
+
+TO = "79037776655"
+TEXT = "A text that nobody else may read"
+
+
+def failed(cli: Cli, *argv: str) -> tuple[int, str]:
+    """The exit code and the line of a command that fails; there is nothing on standard output."""
+    outcome = cli(*argv)
+    assert outcome.out == ""
+    assert outcome.err.startswith("smsapi-async: ")
+    assert outcome.err.count("\n") == 1
+    assert TO not in outcome.err
+    assert TEXT not in outcome.err
+    return outcome.code, outcome.err
+
+
+USAGE = [
+    (["nothing"], "no such command"),
+    (["79031234567"], "no such command"),
+    (["send", TO, TEXT, "--password", PASSWORD], "no such option"),
+    (["send", TO, TEXT, "--password=" + PASSWORD], "no such option"),
+    (["send", TO, "--" + TEXT], "after --"),
+    (["send", TO], "TEXT"),
+    (["send", TO, *TEXT.split()], "in quotes"),
+    (["send", TO, TEXT, "--validity", "soon"], "--validity"),
+    (["send", TO, TEXT, "--validity"], "--validity"),
+    (["send", TO, TEXT, "--json", "--json=" + TO], "--json"),
+    (["send", TO, TEXT, "--login", "a", "--login", "b"], "multiple times"),
+    (["demo", "--backend", "curio"], "trio"),
+    (["demo", "--speed", "0"], "--speed"),
+    (["sandbox", "--speed", "nan"], "--speed"),
+    (["sandbox", "--port", "65536"], "--port"),
+    (["send", TO, TEXT, "--validity", "-1"], "--validity"),
+    (["send", TO, TEXT, "--send-date", "2026-01-28T16:00:00"], "without an offset"),
+    (["send", TO, TEXT, "--send-date", "tomorrow"], "--send-date"),
+    (["send", TO, TEXT, "--by-time-zone"], "--send-date"),
+    (["send", TO, TEXT, "--by-time-zone", "--send-date", "2026-01-28T16:00:00Z"], "with an offset"),
+    (["send", "8" + TO, "", "--source-address", "ACME"], "TEXT"),
+    (["send", "12", TEXT], "TO"),
+    (["send", TO, TEXT, "--source-address", "Отправитель"], "--source-address"),
+    (["bulk", TEXT, TO, "12"], "TO[1]"),
+    (["bulk", TEXT, TO, "--jsn"], "TO"),
+    (["bulk", TEXT, "-"], "TO"),
+    (["bulk", TEXT], "TO"),
+    (["state", ""], "SEGMENT_ID"),
+    (["state"], "SEGMENT"),
+    (["incoming", "--since", "2026-01-02T00:00:00Z", "--until", "2026-01-01T00:00:00Z"], "--since"),
+    (["statistics", "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"], "START"),
+    (["statistics", "2026-01-02", "2026-01-01T00:00:00Z"], "START"),
+    (["balance", "--base-url", "http://gateway.example/rest"], "--allow-plain-http"),
+    (["balance", "--base-url", "gateway"], "--base-url"),
+]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(("argv", "words"), USAGE, ids=lambda value: " ".join(value)[:50])
+def test_bad_input(cli: Cli, gateway: Sandbox, argv: list[str], words: str) -> None:
+    """Bad input is exit code 2 and names the option or argument; the gateway hears nothing."""
+    code, line = failed(cli, *argv)
+    assert code == ExitCode.BAD_INPUT
+    assert words in line
+    assert gateway.account.arrivals == []
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("variable", ["SMSAPI_LOGIN", "SMSAPI_PASSWORD", "SMSAPI_SOURCE_ADDRESS"])
+@pytest.mark.parametrize("value", ["", None])
+def test_missing_setting(cli: Cli, monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None) -> None:
+    """A setting that is nowhere is exit code 2, and the line names its variable."""
+    if value is None:
+        monkeypatch.delenv(variable)
+    else:
+        monkeypatch.setenv(variable, value)
+    code, line = failed(cli, "send", TO, TEXT)
+    assert code == ExitCode.BAD_INPUT
+    assert variable in line
+
+
+class Terminal(io.StringIO):
+    """A standard input that is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.usefixtures("environment")
+def test_password_prompt(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the password is asked for, by the login's name and without an echo."""
+    prompts = []
+
+    def getpass(prompt: str) -> str:
+        prompts.append(prompt)
+        return PASSWORD
+
+    monkeypatch.delenv("SMSAPI_PASSWORD")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", getpass)
+    assert cli("balance").code == 0
+    assert prompts == ["Password of somebody: "]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("ending", "code"), [(EOFError, ExitCode.BAD_INPUT), (KeyboardInterrupt, ExitCode.INTERRUPTED)]
+)
+def test_password_prompt_ended(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: type[BaseException], code: ExitCode
+) -> None:
+    """Ctrl-D at the prompt is bad input, and Ctrl-C an interruption before anything was sent."""
+
+    def getpass(prompt: str) -> str:
+        raise ending
+
+    monkeypatch.delenv("SMSAPI_PASSWORD")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", getpass)
+    found, line = failed(cli, "send", TO, TEXT)
+    assert found == code
+    assert "OUTCOME UNKNOWN" not in line
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(("code", "words"), [(5, "code 5"), (6, "code 6"), (7, "code 7")])
+def test_rejected(cli: Cli, gateway: Sandbox, code: int, words: str) -> None:
+    """A refusal is exit code 3 with the gateway's code, and nothing was accepted."""
+    gateway.refuse_next("Sms/Send", code)
+    found, line = failed(cli, "send", TO, TEXT)
+    assert found == ExitCode.REJECTED
+    assert words in line
+    assert gateway.account.messages == []
+
+
+@pytest.mark.usefixtures("environment")
+def test_wrong_password(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused credentials are exit code 3 after one login, and the password tried is not shown."""
+    monkeypatch.setenv("SMSAPI_PASSWORD", "another-password")
+    code, line = failed(cli, "balance")
+    assert code == ExitCode.REJECTED
+    assert "another-password" not in line
+    assert gateway.account.logins == 1
+
+
+@pytest.mark.usefixtures("environment", "once")
+def test_nobody_listens(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a gateway a send is proved not sent (4), and a read has failed (6)."""
+    monkeypatch.setenv("SMSAPI_BASE_URL", "http://127.0.0.1:1/rest")
+    code, line = failed(cli, "send", TO, TEXT)
+    assert (code, "safe to send again" in line) == (ExitCode.NOT_SENT, True)
+    assert failed(cli, "balance")[0] == ExitCode.READ_FAILED
+
+
+@pytest.mark.usefixtures("environment")
+def test_outcome_unknown(cli: Cli, gateway: Sandbox) -> None:
+    """A send whose answer cannot be understood is exit code 5, in words nobody overlooks, and made once."""
+    gateway.answer_next("Sms/Send", body=b"<html>", accept=True)
+    code, line = failed(cli, "send", TO, TEXT)
+    assert code == ExitCode.OUTCOME_UNKNOWN
+    assert "OUTCOME UNKNOWN" in line
+    assert gateway.account.count("Sms/Send") == len(gateway.account.messages) == 1
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ids_unattributed(cli: Cli, gateway: Sandbox, *, as_json: bool) -> None:
+    """Ids that do not divide among a bulk's messages are exit code 7, and are printed all the same."""
+    gateway.answer_next("Sms/SendBulk", body=b'["11","12","13"]')
+    outcome = cli("bulk", TEXT, TO, "79031234568", *["--json"] * as_json)
+    assert outcome.code == ExitCode.IDS_UNATTRIBUTED
+    assert "do not send them again" in outcome.err
+    found = outcome.document["segment_ids"] if as_json else outcome.out.split()
+    assert found == ["11", "12", "13"]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("command", "code", "doubt"),
+    [
+        (["balance"], ExitCode.UNEXPECTED, False),
+        (["send", TO, TEXT], ExitCode.OUTCOME_UNKNOWN, True),
+    ],
+)
+def test_defect(
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    code: ExitCode,
+    *,
+    doubt: bool,
+) -> None:
+    """A defect is one line with its place and none of its words; in a send it is exit code 5."""
+    real = AsyncSmsClient.balance
+
+    async def broken(sms: AsyncSmsClient, *args: Any, **options: Any) -> None:
+        await real(sms)
+        raise LookupError(f"{TO} {TEXT}")
+
+    monkeypatch.setattr(AsyncSmsClient, command[0], broken)
+    found, line = failed(cli, *command)
+    assert found == code
+    assert "LookupError at broken, line" in line
+    assert ("OUTCOME UNKNOWN" in line) is doubt
+
+
+def test_groups_are_unwrapped() -> None:
+    """An error that task groups have wrapped is told as itself, and an interruption comes first."""
+    wrapped = BaseExceptionGroup("", [ExceptionGroup("", [ClientClosed()])])
+    assert explain(wrapped, in_doubt=False).code == ExitCode.BAD_INPUT
+    interrupted = BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [KeyboardInterrupt()])])
+    assert explain(interrupted, in_doubt=False).code == ExitCode.INTERRUPTED
+
+
+def test_exit_codes_are_documented(cli: Cli) -> None:
+    """Every exit code has a row in the package's docstring and in the help, and no other has one."""
+    documented = re.findall(r"^\| (\d+) \| (.+) \|$", package.__doc__ or "", flags=re.MULTILINE)
+    assert [int(code) for code, _ in documented] == list(ExitCode)
+    out = " ".join(cli("send", "--help").out.split())
+    for code, meaning in documented:
+        assert f"{code} {meaning}" in out
+
+
+def test_help_and_version(cli: Cli) -> None:
+    """Without a command the commands are listed; the version is one line."""
+    out = cli().out
+    assert all(f" {name} " in out for name in ("demo", "sandbox", "balance", "send", "bulk", "state"))
+    assert re.fullmatch(r"\d+\.\d+.*\n", cli("--version").out)
+
+
+@pytest.mark.parametrize("missing", ["cyclopts", "rich.console", "uvicorn"])
+def test_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    """Without the extra the command line says in one line what to install, and its exit code is 2."""
+    monkeypatch.delitem(sys.modules, "smsapi_async.cli.run", raising=False)
+    real = builtins.__import__
+
+    def refuse(name: str, *args: Any, **options: Any) -> Any:
+        if name == "smsapi_async.cli.run":
+            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    assert main(["balance"]) == ExitCode.BAD_INPUT
+    captured = capsys.readouterr()
+    assert captured.err.endswith("pip install 'smsapi-async[cli]'\n")
+    assert captured.err.count("\n") == 1
+
+
+def test_without_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that is missing for another reason is not blamed on the extra."""
+    monkeypatch.setitem(sys.modules, "smsapi_async.cli.run", None)
+    with pytest.raises(ModuleNotFoundError):
+        main(["balance"])
+
+
+def test_other_usage_errors() -> None:
+    """Whatever else the parser objects to is bad input, without the words it was given."""
+    failure = explain(CycloptsError(TEXT), in_doubt=False)
+    assert failure.code == ExitCode.BAD_INPUT
+    assert TEXT not in failure.line

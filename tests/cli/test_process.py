@@ -1,0 +1,204 @@
+"""The command line as a process of its own: streams, signals, a terminal."""
+
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from smsapi_async.cli import main
+from smsapi_async.cli.errors import ExitCode
+from smsapi_async.sandbox import Sandbox
+from tests.cli.conftest import PASSWORD, Cli
+
+TO = "79037776655"
+PROGRAM = [sys.executable, "-m", "smsapi_async"]
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def started(*argv: str, **options: Any) -> subprocess.Popen[str]:
+    """The command as a process."""
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*PROGRAM, *argv], text=True, **{**streams, **options})
+
+
+def test_send_in_a_process(gateway: Sandbox) -> None:
+    """As a process a send ends in its ids on standard output, in any encoding of the terminal."""
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process = started("send", TO, "Привет", env=ascii_only)
+    out, err = process.communicate()
+    (message,) = gateway.account.messages
+    assert (process.returncode, err) == (0, "")
+    assert message.segment_ids[0] in out
+
+
+def test_no_password_and_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a password in the environment and without a terminal the process ends at once, in one line."""
+    monkeypatch.delenv("SMSAPI_PASSWORD")
+    process = started("balance")
+    out, err = process.communicate()
+    assert (process.returncode, out, err.count("\n")) == (ExitCode.BAD_INPUT, "", 1)
+    assert "SMSAPI_PASSWORD" in err
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [("User/SessionId", "nothing was sent"), ("Sms/Send", "OUTCOME UNKNOWN: it may have been sent")],
+)
+def test_send_interrupted(gateway: Sandbox, held: str, words: str) -> None:
+    """Ctrl-C while the gateway logs in has sent nothing; while it is sending, the outcome is unknown."""
+    gate = gateway.hold(held)
+    process = started("send", TO, "Hello")
+    anyio.run(gate.arrived)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (ExitCode.INTERRUPTED, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_result_cannot_be_written(gateway: Sandbox) -> None:
+    """A reader that has gone away does not turn a send into a traceback, nor into a failed send."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = started("send", TO, "Hello", stdout=writer)
+    os.close(writer)
+    _, err = process.communicate()
+    assert process.returncode == ExitCode.UNEXPECTED
+    assert err.count("\n") == 1
+    assert "was carried out, but its result could not be written (BrokenPipeError)" in err
+    assert len(gateway.account.messages) == 1
+
+
+def test_prompt_on_a_terminal(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the password is typed without an echo, and the command goes on."""
+    pty = pytest.importorskip("pty")
+    monkeypatch.delenv("SMSAPI_PASSWORD")
+    ours, theirs = pty.openpty()
+    process = started("balance", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    shown = read_until(ours, "Password of somebody: ")
+    os.write(ours, PASSWORD.encode() + b"\n")
+    shown += read_until(ours, "100.00")
+    assert process.wait() == 0
+    os.close(ours)
+    assert PASSWORD not in shown
+
+
+def read_until(terminal: int, words: str) -> str:
+    """What a terminal shows, up to some words."""
+    shown = ""
+    while words not in shown:
+        shown += os.read(terminal, 1024).decode()
+    return shown
+
+
+@contextmanager
+def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command `sandbox` on a free port, and what it has announced."""
+    process = started("sandbox", "--port", "0", *options)
+    assert process.stdout is not None
+    end = "}\n" if "--json" in options else "Hello'\n"
+    announced = ""
+    while not announced.endswith(end):
+        line = process.stdout.readline()
+        assert line, "the sandbox ended early"
+        announced += line
+    try:
+        yield process, announced
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals) -> None:
+    """The sandbox says as JSON where it listens, answers other processes, and ends quietly on a signal."""
+    with running_sandbox("--json", "--speed", "60") as (process, announced):
+        document = json.loads(announced)
+        assert document["speed"] == 60
+        monkeypatch.setenv("SMSAPI_PASSWORD", document["password"])
+        options = ["--base-url", document["base_url"], "--login", document["login"]]
+        assert cli("balance", *options, "--json").document == {"balance": "10000"}
+        process.send_signal(ending)
+        assert process.communicate() == ("", "")
+        assert process.returncode == 0
+
+
+def test_sandbox_for_people() -> None:
+    """The sandbox tells people which variables to set."""
+    with running_sandbox() as (_, announced):
+        assert "export SMSAPI_BASE_URL=http://127.0.0.1:" in announced
+        assert "export SMSAPI_LOGIN=sandbox SMSAPI_PASSWORD=" in announced
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
+    """A port that is taken, or a host that is not this machine, is bad input in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        outcome = cli("sandbox", "--port", str(taken.getsockname()[1]), "--host", host)
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert "--port" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
+    """A sandbox that is told to end has announced itself once, and its port is free again."""
+    real = anyio.open_signal_receiver
+
+    @contextmanager
+    def receiver(*signals: signal.Signals) -> Iterator[Any]:
+        with real(*signals) as received:
+            signal.raise_signal(signal.SIGINT)
+            yield received
+
+    monkeypatch.setattr(anyio, "open_signal_receiver", receiver)
+    outcome = cli("sandbox", "--port", "0", *options)
+    assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
+    (port,) = re.findall(r"127\.0\.0\.1:(\d+)", outcome.out.split("export")[0])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)))
+
+
+def test_sandbox_without_signals(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the event loop cannot receive signals, as on Windows, the sandbox ends as an interruption."""
+
+    def receiver(*signals: signal.Signals) -> None:
+        raise NotImplementedError
+
+    async def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(anyio, "open_signal_receiver", receiver)
+    monkeypatch.setattr(anyio, "sleep_forever", interrupted)
+    assert cli("sandbox", "--port", "0").code == ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_result_cannot_be_written_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    """A full disk under standard output is told as such; the command itself was carried out."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["balance", *options]) == ExitCode.UNEXPECTED
+    assert "could not be written (OSError)" in capsys.readouterr().err
+
+
+def test_json_for_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch, gateway: Sandbox) -> None:
+    """JSON stays JSON where standard output cannot hold its characters, also those beyond 16 bits."""
+    gateway.receive("79031234567", "Да 😀")
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["incoming", "--json"]) == ExitCode.DONE
+    assert json.loads(written.getvalue())["incoming"][0]["text"] == "Да 😀"
