@@ -38,6 +38,20 @@ def types(session: nox.Session) -> None:
     _types(session)
 
 
+@nox.session(venv_backend="none")
+def chaos(session: nox.Session) -> None:
+    """Thousands of fault scripts and hundreds of kills; prints messages, faults, duplicates and losses."""
+    for backend in ("asyncio", "trio"):
+        session.run(sys.executable, "-m", "tests.bulk.chaos", "--scripts", "2000", "--backend", backend)
+    session.run(sys.executable, "-m", "tests.bulk.kills", "40", "5", "1")
+
+
+@nox.session(venv_backend="none")
+def memory(session: nox.Session) -> None:
+    """Peak memory of a batch of 10,000 and of one of 1,000,000 messages."""
+    session.run(sys.executable, "-m", "tests.bulk.memory")
+
+
 def _lint(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "ruff", "check", ".")
     session.run(sys.executable, "-m", "ruff", "format", "--check", ".")

@@ -8,6 +8,7 @@ from smsapi_async.client import AsyncSmsClient
 from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.errors import (
     ArgumentNullOrEmpty,
+    BatchHalted,
     ClientClosed,
     Forbidden,
     GatewayFault,
@@ -17,6 +18,10 @@ from smsapi_async.errors import (
     InvalidCredentials,
     InvalidOperation,
     InvalidSession,
+    LedgerError,
+    LedgerInUse,
+    LedgerUnwritable,
+    LedgerVersion,
     NotEnoughCredits,
     NotSent,
     OutcomeUnknown,
@@ -40,6 +45,7 @@ from smsapi_async.models import (
     SegmentState,
     Statistics,
 )
+from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.segments import segment
 from smsapi_async.session import MemorySessionStore, Session, SessionStore
@@ -48,8 +54,10 @@ from smsapi_async.states import Phase, State
 from smsapi_async.version import __version__
 
 __all__ = [
+    "Accepted",
     "ArgumentNullOrEmpty",
     "AsyncSmsClient",
+    "BatchHalted",
     "ClientClosed",
     "Clock",
     "Encoding",
@@ -62,15 +70,21 @@ __all__ = [
     "InvalidCredentials",
     "InvalidOperation",
     "InvalidSession",
+    "LedgerError",
+    "LedgerInUse",
+    "LedgerUnwritable",
+    "LedgerVersion",
     "MemorySessionStore",
     "Message",
     "NotEnoughCredits",
     "NotSent",
+    "Outcome",
     "OutcomeUnknown",
     "Phase",
     "RateLimited",
     "ReadFailed",
     "Receipt",
+    "Rejected",
     "RequestRejected",
     "RetryPolicy",
     "Secret",
@@ -86,6 +100,7 @@ __all__ = [
     "Timeouts",
     "TransportFailed",
     "Unauthorized",
+    "Unknown",
     "UsageError",
     "ValidationError",
     "WrongEventLoop",

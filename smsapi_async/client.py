@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from anyio.lowlevel import EventLoopToken, current_token
 
 from smsapi_async import settings
+from smsapi_async.bulk import Batch, BatchSettings, Delivery
 from smsapi_async.calls import Caller
 from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.concurrency import gather
@@ -29,6 +30,9 @@ from smsapi_async.protocol.addresses import checked_source
 from smsapi_async.sending import Sender
 from smsapi_async.session import MemorySessionStore, SessionManager, SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
+
+if TYPE_CHECKING:
+    from smsapi_async.ledger import Ledger
 
 
 class AsyncSmsClient:
@@ -255,6 +259,57 @@ class AsyncSmsClient:
             self._source_address,
         )
         return await self._sender.send_bulk(template, numbers)
+
+    def send_many(
+        self,
+        messages: Iterable[Message] | AsyncIterable[Message],
+        *,
+        ledger: Ledger | None = None,
+        recipients_per_request: int = 500,
+        lookahead: int = 5000,
+        linger: float = 0.05,
+        unknown_limit: int = 5,
+        grace: float = 5.0,
+    ) -> Batch:
+        """Send any number of messages: ``async with sms.send_many(messages) as outcomes: async for ...``.
+
+        Messages are read lazily, and each has one outcome: `Accepted`, `Rejected` or `Unknown`. Those
+        that share text, source, date and validity go out together in ``Sms/SendBulk``.
+
+        Args:
+            messages: an iterable or async iterable of `Message`.
+            ledger: an open `Ledger`: with it a run that was interrupted at any moment is taken up by
+                giving the same messages again, and none is sent twice.
+            recipients_per_request: the most recipients of one ``Sms/SendBulk``.
+            lookahead: how many messages are held back at most while others that share their text are sought.
+            linger: for how many seconds at most a message is held back.
+            unknown_limit: how many requests in a row may end unknown before the batch is halted.
+            grace: for how many seconds requests in flight are waited for when the block is left early.
+
+        Raises:
+            BatchHalted: while iterating, after the last outcome: credits ran out, the account is
+                blocked, the gateway cannot be reached, too much ended unknown, or the ledger cannot
+                be written. Nothing of the rest was sent.
+            ValidationError: a setting is wrong.
+        """
+        batch_settings = BatchSettings(
+            recipients_per_request=recipients_per_request,
+            lookahead=lookahead,
+            linger=linger,
+            unknown_limit=unknown_limit,
+            grace=grace,
+        )
+        self._check_open()
+        delivery = Delivery(self._caller, self._sessions, ledger, self._clock, unknown_limit)
+        return Batch(
+            messages,
+            delivery,
+            ledger=ledger,
+            settings=batch_settings,
+            default_source=self._source_address,
+            workers=self._limiter.concurrency,
+            check_usable=self._check_usable,
+        )
 
     async def state(self, segment_id: str) -> SegmentState:
         """The state of one segment (contract, ``Sms/State``)."""

@@ -23,6 +23,11 @@
   - NotSent                     a send that was proved never to have been written to the wire
   - OutcomeUnknown              a send that may or may not have been carried out; never repeated
   - SegmentIdsUnattributed      a bulk that was accepted, with ids that do not divide by its messages
+  - BatchHalted                 a batch that ended early, in order; what was not sent is still to be sent
+  - LedgerError                 a ledger cannot do what was asked of it
+    - LedgerInUse               it is open for writing elsewhere
+    - LedgerUnwritable          it takes no intent; nothing of that is sent
+    - LedgerVersion             a newer version of this package wrote it
 
 A send ends in a result, or in `RequestRejected`, `NotSent`, `OutcomeUnknown` or `SegmentIdsUnattributed`;
 only after `NotSent` and `RequestRejected` is it safe to send again. No text of these errors holds a
@@ -273,6 +278,70 @@ class SegmentIdsUnattributed(SmsApiError):
             f"all {len(self.messages)} messages were accepted, but the gateway returned "
             f"{len(self.segment_ids)} segment ids, which cannot be divided among them; see `segment_ids`"
         )
+
+
+class BatchHalted(SmsApiError):
+    """A batch ended early, because going on would have been of no use or done harm.
+
+    What was in flight has been finished and its outcomes given; nothing of the rest was sent. Once the
+    cause is cured, give the same messages with the same ledger again.
+
+    Attributes:
+        cause: why: the error of the request that ended it.
+        pending: how many messages are known not to have been sent; where the batch has a length, all
+            of its rest, else what had been read of it.
+        messages: those of them that had been read.
+    """
+
+    def __init__(self, cause: SmsApiError, pending: int, messages: tuple[Message, ...]) -> None:
+        self.cause = cause
+        self.pending = pending
+        self.messages = messages
+        super().__init__(self.summary())
+
+    def summary(self) -> str:
+        """Why, and how many messages were not sent."""
+        return f"the batch was halted with {self.pending} messages not sent: {self.cause}"
+
+
+class LedgerError(SmsApiError):
+    """The ledger cannot do what was asked of it, and did not do it.
+
+    Attributes:
+        reason: what is wrong.
+    """
+
+    explanation: ClassVar[str] = ""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(self.summary())
+
+    def summary(self) -> str:
+        """What is wrong, and what it means."""
+        return f"{self.reason}{self.explanation}"
+
+
+class LedgerInUse(LedgerError):
+    """Another process, or another `Ledger` object of this one, has the ledger open for writing."""
+
+    explanation = "; one ledger has one writer at a time"
+
+
+class LedgerUnwritable(LedgerError):
+    """The disk is full, or the file or its directory cannot be written.
+
+    A message whose intent could not be written is not sent. An outcome that could not be written is
+    recorded as unknown when the ledger is opened the next time.
+    """
+
+    explanation = "; nothing is sent whose intent could not be written"
+
+
+class LedgerVersion(LedgerError):
+    """The ledger was written by a newer version of this package."""
+
+    explanation = "; use that version, or a newer one"
 
 
 REJECTIONS: dict[int, type[RequestRejected]] = {

@@ -2,10 +2,12 @@
 
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 import trustme
@@ -198,9 +200,7 @@ async def test_tls_that_breaks_after_the_request_is_unknown(
     assert len(sandbox.account.messages) == 2
 
 
-@pytest.mark.parametrize(
-    "fault", [Fault.TWO_ANSWERS, Fault.LATE_ANSWER, Fault.STALE_KEEP_ALIVE, Fault.UNSOLICITED_408]
-)
+@pytest.mark.parametrize("fault", [Fault.TWO_ANSWERS, Fault.STALE_KEEP_ALIVE, Fault.UNSOLICITED_408])
 async def test_an_answer_nobody_asked_for_is_never_taken(
     sandbox: Sandbox, proxy: FaultProxy, fault: Fault
 ) -> None:
@@ -221,6 +221,28 @@ async def test_an_answer_nobody_asked_for_is_never_taken(
     assert receipts
     for receipt in receipts:
         assert accepted[receipt.message.destination_address] == receipt.segment_ids
+
+
+async def test_an_answer_that_comes_while_the_connection_is_idle_is_never_taken(sandbox: Sandbox) -> None:
+    """An unsolicited answer between two requests costs its connection and is nobody's answer."""
+    idle, late = threading.Semaphore(0), threading.Semaphore(0)
+
+    def serve(connection: socket.socket) -> None:
+        while request := read_request(connection):
+            if b"sessionid?" in request.lower():
+                connection.sendall(json_answer(b'"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"'))
+                continue
+            connection.sendall(json_answer(b"1"))
+            idle.acquire()
+            connection.sendall(json_answer(b"666"))
+            late.release()
+
+    with RawServer(serve) as server:
+        async with client_for(sandbox, base_url=f"http://127.0.0.1:{server.port}/rest") as sms:
+            for _ in range(10):
+                assert await sms.balance() == 1
+                idle.release()
+                await anyio.to_thread.run_sync(late.acquire)
 
 
 async def test_surplus_under_tls_costs_its_connection(sandbox: Sandbox, tmp_path: Any) -> None:

@@ -81,6 +81,8 @@ class RawServer:
         with suppress_os_error():
             while True:
                 connection, _ = self._listener.accept()
+                # Nagle would hold a second answer back until the client writes again.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._connections.append(connection)
                 self._start(self._handle, connection)
 

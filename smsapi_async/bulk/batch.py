@@ -1,0 +1,259 @@
+"""A batch: reads messages lazily, sends them with bounded concurrency, and gives one outcome for each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from smsapi_async.bulk.delivery import Delivery, Result
+from smsapi_async.bulk.grouping import BatchSettings, Chunk, Grouper
+from smsapi_async.errors import BatchHalted, SmsApiError, UsageError, ValidationError
+from smsapi_async.models import Message
+from smsapi_async.outcomes import Outcome, Rejected
+
+if TYPE_CHECKING:
+    from smsapi_async.ledger import Ledger
+
+# Reading goes on without a pause while there is something to read; other tasks of the loop get
+# their turn after so many messages.
+_MESSAGES_BEFORE_A_PAUSE = 200
+_OUTCOMES_HELD = 4
+
+
+class BatchNotEntered(UsageError):
+    """A batch is iterated outside its ``async with`` block."""
+
+    explanation = "use a batch as `async with sms.send_many(...) as outcomes:` and iterate inside the block"
+
+
+class Batch(AsyncIterator[Outcome]):
+    """The outcomes of many messages, as they come. Use it with ``async with``.
+
+    Attributes:
+        pending: after the block: how many messages were read and not sent.
+        undelivered: after the block: outcomes that came when nobody was iterating any more.
+    """
+
+    def __init__(
+        self,
+        messages: Iterable[Message] | AsyncIterable[Message],
+        delivery: Delivery,
+        *,
+        ledger: Ledger | None,
+        settings: BatchSettings,
+        default_source: str | None,
+        workers: int,
+        check_usable: Callable[[], None],
+    ) -> None:
+        self._messages = messages
+        self._delivery = delivery
+        self._ledger = ledger
+        self._settings = settings
+        self._grouper = Grouper(settings, default_source)
+        self._workers = workers
+        self._check_usable = check_usable
+        self._group: TaskGroup | None = None
+        self._outcomes: MemoryObjectReceiveStream[list[Outcome]]
+        self._reading = anyio.CancelScope()
+        self._lingering = anyio.CancelScope()
+        self._exhausted = False
+        self._ready: deque[Outcome] = deque()
+        self._open: dict[int, Chunk] = {}
+        self._waiting: dict[str, list[Message]] = {}
+        self._given = 0
+        self._halt: SmsApiError | None = None
+        self._broken: Exception | None = None
+        self._stopped = False
+        self.undelivered: list[Outcome] = []
+
+    async def __aenter__(self) -> Self:
+        self._check_usable()
+        if self._group is not None:
+            raise BatchNotEntered
+        chunks_in, chunks_out = anyio.create_memory_object_stream[Chunk](0)
+        outcomes_in, self._outcomes = anyio.create_memory_object_stream[list[Outcome]](_OUTCOMES_HELD)
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        with chunks_out, outcomes_in:
+            self._group.start_soon(self._read, chunks_in, outcomes_in.clone())
+            for _ in range(self._workers):
+                self._group.start_soon(self._work, chunks_out.clone(), outcomes_in.clone())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._group is not None  # noqa: S101 - for the type checker
+        self._stop()
+        self._group.cancel_scope.cancel()
+        try:
+            # The exception of the block is not handed over: the group would wrap it up.
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self.undelivered.extend(self._ready)
+            self._outcomes.close()
+            with anyio.CancelScope(shield=True):
+                await self._record_pending()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if self._group is None:
+            raise BatchNotEntered
+        while not self._ready:
+            try:
+                self._ready.extend(await self._outcomes.receive())
+            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                self._raise_at_the_end()
+                raise StopAsyncIteration from None
+        self._given += 1
+        return self._ready.popleft()
+
+    @property
+    def pending(self) -> int:
+        """How many messages have been read and have no outcome."""
+        return self._grouper.held + sum(map(len, self._open.values())) + sum(map(len, self._waiting.values()))
+
+    def _raise_at_the_end(self) -> None:
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            raise broken
+        halt, self._halt = self._halt, None
+        if halt is not None:
+            unread = len(self._messages) - self._given if isinstance(self._messages, Sized) else self.pending
+            messages = [message for chunk in self._unfinished() for message in chunk.messages]
+            raise BatchHalted(halt, unread, tuple(messages))
+
+    def _stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._reading.cancel()
+            self._delivery.stop(self._settings.grace)
+
+    def _halt_for(self, cause: SmsApiError) -> None:
+        """Read no more and begin no more; what is in flight is finished."""
+        if self._halt is None:
+            self._halt = cause
+            self._reading.cancel()
+
+    async def _read(
+        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        with chunks, outcomes, self._reading:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._flush_when_overdue, chunks)
+                try:
+                    await self._read_all(chunks, outcomes)
+                except Exception as error:  # noqa: BLE001 - the caller's own iterable; nothing is sent here
+                    # What was read before goes out; the caller gets the error at the end.
+                    self._broken = error
+                # The flusher is woken, not cancelled: it may hold a chunk that nobody else has.
+                self._exhausted = True
+                self._lingering.cancel()
+            await self._hand_over(self._grouper.rest(), chunks)
+
+    async def _read_all(
+        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        if isinstance(self._messages, AsyncIterable):
+            async for message in self._messages:
+                await self._take_in(message, chunks, outcomes)
+            return
+        for count, message in enumerate(self._messages):
+            await self._take_in(message, chunks, outcomes)
+            if count % _MESSAGES_BEFORE_A_PAUSE == 0:
+                await checkpoint()
+
+    async def _take_in(
+        self,
+        message: Message,
+        chunks: MemoryObjectSendStream[Chunk],
+        outcomes: MemoryObjectSendStream[list[Outcome]],
+    ) -> None:
+        key = None
+        try:
+            if self._ledger is not None and isinstance(message, Message):
+                key = self._ledger.key_of(message)
+                if key in self._waiting:
+                    # The same message is under way; it is sent once, and its outcome serves both.
+                    self._waiting[key].append(message)
+                    return
+            chunk = self._grouper.add(message, key, anyio.current_time)
+        except ValidationError as error:
+            await outcomes.send([Rejected(message=message, reason=str(error), key=key)])
+            return
+        if key is not None:
+            self._waiting[key] = []
+        if chunk is not None:
+            await self._hand_over([chunk], chunks)
+
+    async def _hand_over(self, ready: list[Chunk], chunks: MemoryObjectSendStream[Chunk]) -> None:
+        # All are noted down before the first wait: whatever happens meanwhile, none is forgotten.
+        for chunk in ready:
+            self._open[id(chunk)] = chunk
+        for chunk in ready:
+            await chunks.send(chunk)
+
+    async def _flush_when_overdue(self, chunks: MemoryObjectSendStream[Chunk]) -> None:
+        """A slow source does not hold back what was read from it."""
+        while not self._exhausted:
+            with anyio.CancelScope() as self._lingering:
+                await anyio.sleep(self._settings.linger)
+            await self._hand_over(self._grouper.overdue(anyio.current_time()), chunks)
+
+    async def _work(
+        self, chunks: MemoryObjectReceiveStream[Chunk], results: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        with chunks, results:
+            async for chunk in chunks:
+                if self._halt is not None or self._stopped:
+                    continue
+                outcomes = await self._deliver(chunk)
+                try:
+                    await results.send(outcomes)
+                except BaseException:
+                    self.undelivered.extend(outcomes)
+                    raise
+
+    async def _deliver(self, chunk: Chunk) -> list[Outcome]:
+        # Between the claim and the settlement a cancellation would lose an outcome; `Delivery.stop`
+        # bounds how long this takes.
+        with anyio.CancelScope(shield=True):
+            result = await self._delivery.deliver(chunk)
+        del self._open[id(chunk)]
+        for part in result.unsent:
+            self._open[id(part)] = part
+        if result.halt is not None:
+            self._halt_for(result.halt)
+        return self._with_repetitions(result)
+
+    def _with_repetitions(self, result: Result) -> list[Outcome]:
+        if self._ledger is None:
+            return result.outcomes
+        outcomes: list[Outcome] = []
+        for outcome in result.outcomes:
+            outcomes.append(outcome)
+            repeated = self._waiting.pop(outcome.key or "", ())
+            outcomes.extend(attrs.evolve(outcome, message=message, recorded=True) for message in repeated)
+        return outcomes
+
+    def _unfinished(self) -> list[Chunk]:
+        return [*self._open.values(), *self._grouper.groups()]
+
+    async def _record_pending(self) -> None:
+        if self._ledger is None:
+            return
+        for chunk in self._unfinished():
+            await self._ledger.record_pending(list(zip(chunk.keys, chunk.messages, strict=True)))

@@ -1,0 +1,18 @@
+"""A durable account of every message of a batch: its intent before the request, its outcome after.
+
+This package needs the extra ``ledger``; importing it does not. SQLAlchemy is imported in a worker thread
+when a ledger is opened.
+"""
+
+from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion
+from smsapi_async.ledger.interface import Ledger, OutcomeState, Summary
+
+__all__ = [
+    "Ledger",
+    "LedgerError",
+    "LedgerInUse",
+    "LedgerUnwritable",
+    "LedgerVersion",
+    "OutcomeState",
+    "Summary",
+]

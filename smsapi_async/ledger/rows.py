@@ -1,0 +1,124 @@
+"""Messages and outcomes as they are kept in the tables, and back."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import attrs
+from sqlalchemy import RowMapping
+
+from smsapi_async.ledger.keys import stored_date, stored_validity
+from smsapi_async.models import Message
+from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+
+ContentRow = tuple[str, str | None, str | None, int | None, int]
+AnswerRow = tuple[str | None, str | None, int | None, str | None]
+
+# ASCII only: a gateway may answer with half a surrogate pair, which SQLite cannot store.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@attrs.frozen
+class Answer:
+    """What the messages of one request share of their outcome."""
+
+    accepted_at: datetime | None
+    reason: str
+    code: int | None
+    unattributed_ids: tuple[str, ...] | None
+
+
+def content_row(message: Message, redacted: bool) -> ContentRow:
+    """All of a message but its number."""
+    return (
+        _hashed(message.text) if redacted else message.text,
+        message.source_address,
+        stored_date(message.send_date),
+        stored_validity(message.validity),
+        int(message.by_time_zone),
+    )
+
+
+def number_column(message: Message, redacted: bool) -> str:
+    """The number of a message, or its hash."""
+    number = message.destination_address
+    return _hashed(number.removeprefix("+")) if redacted else number
+
+
+def _hashed(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def state_of(outcome: Outcome) -> str:
+    """The state of a message with that outcome."""
+    return type(outcome).__name__.lower()
+
+
+def answer_row(outcome: Outcome) -> AnswerRow:
+    """What an outcome shares with others of its request."""
+    if not isinstance(outcome, Accepted):
+        return None, outcome.reason.encode("utf-8", "backslashreplace").decode(), outcome.code, None
+    shared = _encode(outcome.segment_ids) if outcome.unattributed else None
+    return outcome.accepted_at.astimezone(UTC).isoformat(), None, None, shared
+
+
+def segment_ids_column(outcome: Outcome) -> str | None:
+    """The ids of one message; None where it has none of its own."""
+    if not isinstance(outcome, Accepted) or outcome.unattributed:
+        return None
+    return encoded_ids(outcome.segment_ids)
+
+
+def encoded_ids(segment_ids: Sequence[str]) -> str:
+    """Ids as they are kept."""
+    return _encode(segment_ids)
+
+
+def _decoded_ids(column: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(column)) if column is not None else ()
+
+
+def answer_of(row: RowMapping) -> Answer:
+    """An answer, from its row."""
+    shared = row["unattributed_ids"]
+    return Answer(
+        accepted_at=_date_of(row["accepted_at"]),
+        reason=row["reason"] or "",
+        code=row["code"],
+        unattributed_ids=None if shared is None else _decoded_ids(shared),
+    )
+
+
+def message_of(key: str, number: str, content: RowMapping, redacted: bool) -> Message:
+    """A message, from its row; without number and text where only their hashes are kept."""
+    return Message(
+        "" if redacted else number,
+        "" if redacted else content["text"],
+        source_address=content["source_address"],
+        send_date=_date_of(content["send_date"]),
+        validity=content["validity"],
+        by_time_zone=bool(content["by_time_zone"]),
+        key=key,
+    )
+
+
+def outcome_of(state: str, key: str, message: Message, answer: Answer, segment_ids: str | None) -> Outcome:
+    """What the ledger knows of a message that has an outcome."""
+    if state == "accepted":
+        assert answer.accepted_at is not None  # noqa: S101 - for the type checker
+        shared = answer.unattributed_ids
+        return Accepted(
+            message=message,
+            segment_ids=_decoded_ids(segment_ids) if shared is None else shared,
+            accepted_at=answer.accepted_at,
+            unattributed=shared is not None,
+            key=key,
+            recorded=True,
+        )
+    kind = Rejected if state == "rejected" else Unknown
+    return kind(message=message, reason=answer.reason, code=answer.code, key=key, recorded=True)
+
+
+def _date_of(column: str | None) -> datetime | None:
+    return None if column is None else datetime.fromisoformat(column)

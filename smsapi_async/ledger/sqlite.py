@@ -1,0 +1,131 @@
+"""The ledger in one SQLite file: SQLAlchemy's sync engine in a worker thread."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from smsapi_async.errors import LedgerError
+from smsapi_async.ledger.interface import Ledger, OutcomeState, Summary
+from smsapi_async.ledger.store import Store
+from smsapi_async.models import Message
+from smsapi_async.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from smsapi_async.ledger.account import Account
+
+_Value = TypeVar("_Value")
+_PAGE = 500
+
+
+class SqliteLedger(Ledger):
+    """See `Ledger.sqlite`."""
+
+    def __init__(self, path: str | os.PathLike[str], *, redact: bool, read_only: bool) -> None:
+        self._path = os.fsdecode(path)
+        self._redact = redact
+        self._read_only = read_only
+        self._store: Store | None = None
+        self._limiter: anyio.CapacityLimiter
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self._path!r}, {'closed' if self._store is None else 'open'}>"
+
+    async def _open(self) -> None:
+        if self._store is not None:
+            raise LedgerError(f"{self._path} is open already")
+        self._limiter = anyio.CapacityLimiter(1)
+        self._store = store = Store(self._path, redact=self._redact, read_only=self._read_only)
+        try:
+            await self._in_thread(store.open)
+        except BaseException:
+            # Reached with the file open when asyncio's `Task.cancel` came.
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the ledger and let another writer have it. Closing twice is allowed."""
+        store, self._store = self._store, None
+        if store is not None:
+            await self._in_thread(store.close)
+
+    async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
+        """As `Ledger.claim`."""
+        claimed: list[str] = []
+        try:
+            return await self._run(lambda account: account.claim(messages, claimed))
+        except anyio.get_cancelled_exc_class():
+            # asyncio's `Task.cancel` goes through the shield: the caller will never know what was
+            # claimed for it, and has sent nothing.
+            await self._run(lambda account: account.release(claimed))
+            raise
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """As `Ledger.settle`."""
+        await self._run(lambda account: account.settle(outcomes))
+
+    async def release(self, keys: Sequence[str]) -> None:
+        """As `Ledger.release`."""
+        await self._run(lambda account: account.release(keys))
+
+    async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
+        """As `Ledger.record_pending`."""
+        await self._run(lambda account: account.record_pending(messages))
+
+    async def summary(self) -> Summary:
+        """As `Ledger.summary`."""
+        return await self._run(lambda account: account.summary())
+
+    def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
+        """As `Ledger.outcomes`."""
+        return _Outcomes(self, state)
+
+    async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
+        """As `Ledger.pending`."""
+        return await self._run(lambda account: account.pending(limit))
+
+    async def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str] = ()) -> None:
+        """As `Ledger.resolve`."""
+        await self._run(lambda account: account.resolve(key, sent=sent, segment_ids=segment_ids))
+
+    async def page_after(self, last: int, state: OutcomeState | None) -> tuple[int, list[Outcome]]:
+        """The outcomes of the next messages after a row, and the last of their rows."""
+        return await self._run(lambda account: account.outcomes_after(last, state, _PAGE))
+
+    async def _run(self, work: Callable[[Account], _Value]) -> _Value:
+        store = self._store
+        if store is None:
+            raise LedgerError(f"{self._path} is not open")
+        return await self._in_thread(lambda: store.run(work))
+
+    async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
+        # Shielded as a whole: a cancellation while waiting for the thread would leave a write undone.
+        with anyio.CancelScope(shield=True):
+            result = await to_thread.run_sync(work, limiter=self._limiter)
+        return result  # noqa: RET504 - to mypy a cancel scope may swallow the exception
+
+
+class _Outcomes(AsyncIterator[Outcome]):
+    """Reads page after page; holds no transaction and no thread in between."""
+
+    def __init__(self, ledger: SqliteLedger, state: OutcomeState | None) -> None:
+        self._ledger = ledger
+        self._state = state
+        self._last = 0
+        self._page: deque[Outcome] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._page:
+            self._last, outcomes = await self._ledger.page_after(self._last, self._state)
+            self._page.extend(outcomes)
+        if not self._page:
+            raise StopAsyncIteration
+        return self._page.popleft()

@@ -1,0 +1,23 @@
+"""A batch that may be killed at any moment: run it again, and it goes on where it was."""
+
+import anyio
+
+from smsapi_async import Accepted, AsyncSmsClient, Message
+from smsapi_async.ledger import Ledger
+
+
+async def main() -> None:
+    """Any iterable of messages will do, of any length; it is read as it is sent."""
+    messages = (Message(f"79031{index:04}12", "Завтра с 9 до 12 не будет воды.") for index in range(1000))
+    async with (
+        AsyncSmsClient.from_env() as sms,
+        Ledger.sqlite("run.db") as ledger,
+        sms.send_many(messages, ledger=ledger) as outcomes,
+    ):
+        async for outcome in outcomes:
+            if not isinstance(outcome, Accepted):
+                print(outcome)  # Rejected, or Unknown: never sent again on its own
+        print(await ledger.summary())
+
+
+anyio.run(main)

@@ -1,0 +1,92 @@
+"""The names of messages in a ledger."""
+
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsapi_async.errors import ValidationError
+from smsapi_async.ledger import Ledger
+from smsapi_async.models import Message
+from tests.ledger.tools import NUMBER, TEXT, message
+
+key_of = Ledger.sqlite("nowhere.db").key_of
+BASE = Message(NUMBER, TEXT)
+DATE = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def test_the_callers_key_comes_first() -> None:
+    """A key that the caller gave is used as it is."""
+    assert key_of(message(key="заказ 7")) == "заказ 7"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"destination_address": NUMBER}, {"destination_address": f"+{NUMBER}"}),
+        ({"validity": 60}, {"validity": timedelta(hours=1)}),
+        ({"send_date": DATE}, {"send_date": DATE.astimezone(timezone(timedelta(hours=7)))}),
+    ],
+)
+def test_the_same_message_has_the_same_key(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Two ways to write one message give one key."""
+    assert key_of(attrs.evolve(BASE, **one)) == key_of(attrs.evolve(BASE, **other))
+    assert key_of(attrs.evolve(BASE, **one)).startswith("sha256:")
+
+
+_words = st.sampled_from(["", "a", "b", "|", "1|", "None", "'", "ab", "a|b", "\0"])
+_messages = st.builds(
+    Message,
+    _words,
+    _words,
+    source_address=st.none() | _words,
+    send_date=st.sampled_from([None, DATE, DATE.replace(tzinfo=None)]),
+    validity=st.sampled_from([None, 1, 60]),
+    by_time_zone=st.booleans(),
+)
+
+
+@given(_messages, _messages)
+def test_different_messages_have_different_keys(one: Message, other: Message) -> None:
+    """No two messages that differ in anything that is sent share a key."""
+    assert (key_of(one) == key_of(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"destination_address": 79031234567},
+        {"text": b"bytes"},
+        {"key": ""},
+        {"key": 7},
+        {"key": "\ud800"},
+        {"send_date": "2024-05-01"},
+        {"validity": 1.5},
+        {"validity": timedelta(seconds=61)},
+    ],
+)
+def test_a_message_that_cannot_be_named_is_refused(change: dict[str, Any]) -> None:
+    """A key, number, text, date or validity that is no such thing is a ValidationError."""
+    with pytest.raises(ValidationError) as caught:
+        key_of(attrs.evolve(BASE, **change))
+    assert caught.value.parameter == next(iter(change))
+    assert caught.value.__context__ is None
+    assert "79031234567" not in str(caught.value)
+
+
+def test_a_text_that_cannot_be_sent_still_has_a_key() -> None:
+    """Half a surrogate pair in a text is left for the check of the message to refuse."""
+    assert key_of(message(text="\ud800")) != key_of(message(text="\ud801"))
+
+
+def test_keys_are_quick() -> None:
+    """A key takes microseconds, since it is made on the event loop for each message."""
+    many = [message(number, "x" * 500) for number in range(2000)]
+    started = time.process_time()
+    for each in many:
+        key_of(each)
+    assert (time.process_time() - started) / len(many) < 100e-6

@@ -1,0 +1,92 @@
+"""Numbers and texts stay in the file, and with `redact` do not get there."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from smsapi_async.ledger import Ledger, LedgerError, LedgerUnwritable, Summary
+from smsapi_async.models import Message
+from smsapi_async.outcomes import Accepted
+from tests.ledger.tools import NUMBER, TEXT, accepted, claim_many, execute, keyed, message, recorded, unknown
+
+pytestmark = pytest.mark.anyio
+
+
+def bytes_of(directory: Path) -> bytes:
+    """All that is in the files of a directory."""
+    return b"".join(each.read_bytes() for each in directory.iterdir())
+
+
+async def test_a_redacted_ledger_holds_no_number_and_no_text(path: Path) -> None:
+    """No file of a redacted ledger, open or closed, holds a number or a text."""
+    async with Ledger.sqlite(path, redact=True) as ledger:
+        await claim_many(ledger, 3)
+        await ledger.record_pending(keyed(ledger, 5))
+        written = bytes_of(path.parent)
+    written += bytes_of(path.parent)
+    assert b"Shop" in written
+    assert NUMBER.encode()[:8] not in written
+    assert TEXT.encode() not in written
+
+
+async def test_a_redacted_ledger_still_tells_outcomes(path: Path) -> None:
+    """The outcomes come with empty numbers and texts, and the same messages are recognised."""
+    async with Ledger.sqlite(path, redact=True) as ledger:
+        keys = await claim_many(ledger, 3)
+        await ledger.settle([accepted(keys[0])])
+        await ledger.release(keys[2:])
+    async with Ledger.sqlite(path) as ledger:
+        told = (await recorded(ledger))[keys[0]]
+        assert told.message == Message("", "", source_address="Shop", key=keys[0])
+        assert await ledger.pending() == [(keys[2], None)]
+        again = await ledger.claim(keyed(ledger, 3))
+        assert isinstance(again[keys[0]], Accepted)
+        assert again[keys[2]] is None
+        await ledger.claim(keyed(ledger, 1, first=7))
+    assert NUMBER.encode()[:8] not in bytes_of(path.parent)
+
+
+async def test_a_full_ledger_cannot_be_redacted_afterwards(path: Path) -> None:
+    """Asking for hashes in a file that holds numbers and texts is an error rather than half a promise."""
+    async with Ledger.sqlite(path):
+        pass
+    with pytest.raises(LedgerError, match="created without `redact`"):
+        await Ledger.sqlite(path, redact=True).__aenter__()
+
+
+async def test_errors_and_reprs_hold_nothing_private(path: Path) -> None:
+    """No error of a ledger, nor anything in its chain, holds a number, a text or a key."""
+    private = message(text="\ud800 secret")
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        await ledger.settle([unknown(keys[0])])
+        twice = [(NUMBER, message(5)), (NUMBER, message(5))]
+        errors = []
+        for work in (
+            lambda: ledger.claim([(NUMBER, private)]),
+            lambda: ledger.claim(twice),
+            lambda: ledger.claim([(keys[1], message(1))]),
+            lambda: ledger.release([NUMBER]),
+            lambda: ledger.resolve(NUMBER, sent=True),
+            lambda: ledger.settle([accepted(NUMBER)]),
+        ):
+            with pytest.raises(LedgerError) as caught:
+                await work()
+            errors.append(caught.value)
+            assert caught.value.__context__ is None
+        assert await ledger.summary() == Summary(sending=1, unknown=1)
+        words = "".join("".join(traceback.format_exception(error)) for error in errors)
+        words += repr(errors) + repr(ledger) + repr(await recorded(ledger))
+    for secret in (NUMBER, TEXT, "secret"):
+        assert secret not in words
+
+
+async def test_a_full_disk_does_not_tell_what_was_written(path: Path) -> None:
+    """The error of a full disk holds nothing of the messages."""
+    async with Ledger.sqlite(path) as ledger:
+        await execute(ledger, "PRAGMA max_page_count = 12")
+        with pytest.raises(LedgerUnwritable) as caught:
+            await ledger.claim(keyed(ledger, 2000))
+        assert caught.value.__context__ is None
+        assert NUMBER[:8] not in "".join(traceback.format_exception(caught.value))

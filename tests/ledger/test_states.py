@@ -1,0 +1,276 @@
+"""What becomes of a message in the ledger, from its claim to its outcome."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import attrs
+import pytest
+
+from smsapi_async.ledger import Ledger, LedgerError, Summary
+from smsapi_async.models import Message
+from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from tests.ledger.tools import (
+    accepted,
+    claim_many,
+    content_of,
+    keyed,
+    message,
+    recorded,
+    rejected,
+    states,
+    unknown,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_new_message_is_to_be_sent(path: Path) -> None:
+    """Claiming messages that the ledger does not know says that each is to be sent now."""
+    async with Ledger.sqlite(path) as ledger:
+        given = keyed(ledger, 3)
+        assert await ledger.claim(given) == dict.fromkeys(key for key, _ in given)
+        assert await ledger.summary() == Summary(sending=3)
+
+
+async def test_a_settled_message_is_told_and_not_sent(path: Path) -> None:
+    """Claiming messages that have outcomes returns these, of the messages given now, as recorded."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 3)
+        outcomes: list[Outcome] = [accepted(keys[0], "a", "b"), rejected(keys[1]), unknown(keys[2])]
+        await ledger.settle(outcomes)
+    async with Ledger.sqlite(path) as ledger:
+        given = keyed(ledger, 4)
+        claimed = await ledger.claim(given)
+        expected: list[Outcome | None] = [
+            attrs.evolve(outcome, message=each, recorded=True)
+            for outcome, (_, each) in zip(outcomes, given, strict=False)
+        ]
+        assert list(claimed.values()) == [*expected, None]
+
+
+async def test_a_message_in_flight_cannot_be_claimed(path: Path) -> None:
+    """Claiming a message that is being sent is an error, and the others of that call are not claimed."""
+    async with Ledger.sqlite(path) as ledger:
+        await claim_many(ledger, 1)
+        with pytest.raises(LedgerError, match="being sent already"):
+            await ledger.claim(keyed(ledger, 5))
+        assert await ledger.summary() == Summary(sending=1)
+
+
+async def test_a_released_message_is_sent_by_the_next_claim(path: Path) -> None:
+    """A message that was proved not sent is pending, and is claimed again."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        await ledger.release(keys[:1])
+        assert await ledger.summary() == Summary(pending=1, sending=1)
+        assert await ledger.claim([(keys[0], message())]) == {keys[0]: None}
+        assert await ledger.summary() == Summary(sending=2)
+
+
+async def test_a_pending_key_takes_the_message_given_last(path: Path) -> None:
+    """Where a caller's key comes back with another text, the ledger tells what was really sent."""
+    async with Ledger.sqlite(path) as ledger:
+        await ledger.record_pending([("order 1", message(0, "first", key="order 1"))])
+        await ledger.claim([("order 1", message(1, "second", key="order 1"))])
+        await ledger.settle([accepted("order 1")])
+        told = (await recorded(ledger))["order 1"]
+        assert told.message == message(1, "second", key="order 1")
+
+
+async def test_messages_that_were_only_read_are_pending(path: Path) -> None:
+    """Messages that were read and not begun are recorded, and those already known are left alone."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 1)
+        await ledger.settle([rejected(keys[0])])
+        await ledger.record_pending(keyed(ledger, 3))
+        assert await ledger.summary() == Summary(pending=2, rejected=1)
+        expected = [(key, attrs.evolve(each, key=key)) for key, each in keyed(ledger, 3)[1:]]
+        assert await ledger.pending() == expected
+        assert await ledger.pending(limit=1) == expected[:1]
+
+
+async def test_ending_in_flight_means_unknown(path: Path) -> None:
+    """What was in flight when the ledger was closed is unknown when it is opened again."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        await ledger.settle([accepted(keys[0])])
+    async with Ledger.sqlite(path) as ledger:
+        (left,) = [outcome async for outcome in ledger.outcomes(state="unknown")]
+        assert isinstance(left, Unknown)
+        assert left.key == keys[1]
+        assert left.reason == "the process ended before the answer was recorded"
+        assert isinstance((await ledger.claim([(keys[1], message(1))]))[keys[1]], Unknown)
+
+
+@pytest.mark.parametrize(("late", "state"), [(accepted, Accepted), (rejected, Rejected), (unknown, Unknown)])
+async def test_a_late_answer_settles_an_unknown(
+    path: Path, late: Callable[[str], Outcome], state: type[Outcome]
+) -> None:
+    """An answer that comes after a message became unknown is recorded in its place."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 1)
+        await ledger.settle([unknown(keys[0])])
+        await ledger.settle([late(keys[0])])
+        assert isinstance((await recorded(ledger))[keys[0]], state)
+
+
+async def test_a_known_outcome_is_not_written_over(path: Path) -> None:
+    """Outcomes of messages that are not in flight are refused, and the others of that call recorded."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        await ledger.settle([accepted(keys[0])])
+        foreign = attrs.evolve(accepted("x"), key=None)
+        with pytest.raises(LedgerError, match="2 of 3 outcomes"):
+            await ledger.settle([rejected(keys[0]), rejected(keys[1]), foreign])
+        found = await recorded(ledger)
+        assert states([found[key] for key in keys]) == ["Accepted", "Rejected"]
+
+
+async def test_only_messages_in_flight_can_be_released(path: Path) -> None:
+    """Releasing a message that has an outcome is an error and changes nothing."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 1)
+        await ledger.settle([unknown(keys[0])])
+        with pytest.raises(LedgerError, match="1 of 1 messages"):
+            await ledger.release(keys)
+        assert await ledger.summary() == Summary(unknown=1)
+
+
+async def test_nothing_to_do_is_allowed(path: Path) -> None:
+    """Calls without messages do nothing."""
+    async with Ledger.sqlite(path) as ledger:
+        assert await ledger.claim([]) == {}
+        await ledger.settle([])
+        await ledger.release([])
+        await ledger.record_pending([])
+        assert await ledger.summary() == Summary()
+        assert await recorded(ledger) == {}
+
+
+async def test_a_person_says_that_it_was_sent(path: Path) -> None:
+    """An unknown message that was found to have been sent is accepted, with the ids given."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        await ledger.settle([unknown(key) for key in keys])
+        await ledger.resolve(keys[0], sent=True, segment_ids=["a", "b"])
+        await ledger.resolve(keys[1], sent=True)
+        found = await recorded(ledger)
+        first, second = found[keys[0]], found[keys[1]]
+        assert isinstance(first, Accepted)
+        assert isinstance(second, Accepted)
+        assert (first.segment_ids, second.segment_ids) == (("a", "b"), ())
+        assert abs(datetime.now(UTC) - first.accepted_at) < timedelta(minutes=1)
+        assert await ledger.summary() == Summary(accepted=2, segments=2)
+
+
+async def test_a_person_says_that_it_was_not_sent(path: Path) -> None:
+    """An unknown message that was found not to have been sent is sent by the next run."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 1)
+        await ledger.settle([unknown(keys[0])])
+        await ledger.resolve(keys[0], sent=False)
+        assert await ledger.summary() == Summary(pending=1)
+        assert await ledger.claim([(keys[0], message())]) == {keys[0]: None}
+
+
+async def test_only_an_unknown_can_be_resolved(path: Path) -> None:
+    """Resolving a message that is not unknown, or not there, or unsent with ids, is an error."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        await ledger.settle([accepted(keys[0]), unknown(keys[1])])
+        before = await ledger.summary()
+        for key in (keys[0], "nobody's"):
+            with pytest.raises(LedgerError, match="no unknown message"):
+                await ledger.resolve(key, sent=False)
+        with pytest.raises(LedgerError, match="has no segment ids"):
+            await ledger.resolve(keys[1], sent=False, segment_ids=["a"])
+        assert await ledger.summary() == before
+
+
+async def test_ids_that_nobody_can_divide_are_kept_once(path: Path) -> None:
+    """The ids of a whole request are told for each of its messages and take the room of one."""
+    ids = tuple(f"{number:036d}" for number in range(1500))
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 1000)
+        await ledger.settle([accepted(key, *ids, unattributed=True) for key in keys])
+        assert await ledger.summary() == Summary(accepted=1000, segments=1500)
+        found = await recorded(ledger)
+        assert {outcome.segment_ids for outcome in found.values() if isinstance(outcome, Accepted)} == {ids}
+        assert all(isinstance(outcome, Accepted) and outcome.unattributed for outcome in found.values())
+    assert len(content_of(path)) < 1_000_000
+
+
+async def test_outcomes_come_in_order_and_by_state(path: Path) -> None:
+    """All outcomes of several pages come once, in the order of the messages, or those of one state."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 1203)
+        kinds: list[Callable[[str], Outcome]] = [accepted, rejected, unknown]
+        await ledger.settle([kinds[number % 3](key) for number, key in enumerate(keys)])
+        await ledger.record_pending(keyed(ledger, 10, first=5000))
+        assert [outcome.key async for outcome in ledger.outcomes()] == keys
+        assert [outcome.key async for outcome in ledger.outcomes(state="rejected")] == keys[1::3]
+
+
+async def test_what_is_told_is_what_was_given(path: Path) -> None:
+    """Number, text, source, date, validity and time zone come back as they were, the key with them."""
+    moscow = timezone(timedelta(hours=3))
+    given = [
+        Message("+79031234567", "Здравствуйте\0", key="a"),
+        Message("79031234567", "x", source_address="Shop", send_date=datetime(2024, 5, 1, 15, tzinfo=moscow)),
+        Message("79031234567", "x", send_date=datetime(2024, 5, 1, 15), by_time_zone=True),  # noqa: DTZ001
+        Message("79031234567", "x", validity=timedelta(hours=2)),
+    ]
+    async with Ledger.sqlite(path) as ledger:
+        pairs = [(ledger.key_of(each), each) for each in given]
+        await ledger.claim(pairs)
+        await ledger.settle([accepted(key) for key, _ in pairs])
+        told = [outcome.message async for outcome in ledger.outcomes()]
+        assert [ledger.key_of(each) for each in told] == [key for key, _ in pairs]
+    expected = [attrs.evolve(each, key=key) for key, each in pairs]
+    assert told == [*expected[:3], attrs.evolve(expected[3], validity=120)]
+    assert told[1].send_date is not None
+    assert told[1].send_date.tzinfo is UTC
+
+
+async def test_words_of_the_gateway_that_are_not_unicode_are_kept(path: Path) -> None:
+    """Half a surrogate pair in a reason or an id does not cost the outcomes of a request."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 2)
+        refusal = rejected(keys[0])
+        assert isinstance(refusal, Rejected)
+        await ledger.settle([attrs.evolve(refusal, reason="\ud800!"), accepted(keys[1], "\ud800")])
+        first, second = (await recorded(ledger)).values()
+        assert isinstance(first, Rejected)
+        assert first.reason == "\\ud800!"
+        assert isinstance(second, Accepted)
+        assert second.segment_ids == ("\ud800",)
+
+
+async def test_many_texts_are_told_apart(path: Path) -> None:
+    """More texts than are remembered, in several calls, all come back with their own messages."""
+    given = [(f"key {number}", message(number, f"text {number}")) for number in range(700)]
+    async with Ledger.sqlite(path) as ledger:
+        for part in (given[:100], given[100:300], given[300:]):
+            await ledger.claim(part)
+        await ledger.release([key for key, _ in given])
+        assert [each.text for _, each in await ledger.pending() if each] == [each.text for _, each in given]
+
+
+async def test_a_text_sent_to_many_is_kept_once(path: Path) -> None:
+    """A shared text takes the room of one, over several claims."""
+    async with Ledger.sqlite(path) as ledger:
+        for first in (0, 300, 600):
+            await ledger.claim([(f"{first + n}", message(first + n, "x" * 2000)) for n in range(300)])
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM contents").fetchone() == (1,)
+    connection.close()
+
+
+async def test_a_claim_may_be_larger_than_a_statement(path: Path) -> None:
+    """Thousands of messages are claimed in one call."""
+    async with Ledger.sqlite(path) as ledger:
+        assert len(await claim_many(ledger, 2999)) == 2999
+        with pytest.raises(LedgerError, match="being sent already"):
+            await ledger.claim(keyed(ledger, 1, first=2998))
