@@ -36,6 +36,7 @@ from smsapi_async.errors import (
     ValidationError,
     WrongEventLoop,
 )
+from smsapi_async.inbox import CallbackCheckpoint, Checkpoint, Inbox, MemoryCheckpoint, Position
 from smsapi_async.models import (
     Encoding,
     IncomingMessage,
@@ -46,6 +47,7 @@ from smsapi_async.models import (
     Statistics,
 )
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from smsapi_async.poller import Delivery, DeliveryRecord, Schedule, Tracking, TrackingNotEntered
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.segments import segment
 from smsapi_async.session import MemorySessionStore, Session, SessionStore
@@ -58,11 +60,16 @@ __all__ = [
     "ArgumentNullOrEmpty",
     "AsyncSmsClient",
     "BatchHalted",
+    "CallbackCheckpoint",
+    "Checkpoint",
     "ClientClosed",
     "Clock",
+    "Delivery",
+    "DeliveryRecord",
     "Encoding",
     "Forbidden",
     "GatewayFault",
+    "Inbox",
     "IncomingMessage",
     "InternalServerError",
     "InvalidAnswer",
@@ -74,6 +81,7 @@ __all__ = [
     "LedgerInUse",
     "LedgerUnwritable",
     "LedgerVersion",
+    "MemoryCheckpoint",
     "MemorySessionStore",
     "Message",
     "NotEnoughCredits",
@@ -81,12 +89,14 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "Phase",
+    "Position",
     "RateLimited",
     "ReadFailed",
     "Receipt",
     "Rejected",
     "RequestRejected",
     "RetryPolicy",
+    "Schedule",
     "Secret",
     "SegmentIdsUnattributed",
     "SegmentState",
@@ -98,6 +108,8 @@ __all__ = [
     "Statistics",
     "SystemClock",
     "Timeouts",
+    "Tracking",
+    "TrackingNotEntered",
     "TransportFailed",
     "Unauthorized",
     "Unknown",

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from smsapi_async.clock import Clock
-from smsapi_async.errors import NotSent, ReadFailed
+from smsapi_async.errors import NotSent, RateLimited, ReadFailed, RequestRejected, Unauthorized
 from smsapi_async.http.exchange import Answer, Evidence, Exchanger, Failure
 from smsapi_async.limiter import Limiter
 from smsapi_async.privacy import Secret
@@ -55,16 +55,27 @@ class Caller:
             await outcomes.wait_or_raise(verdict)
 
     async def read(
-        self, sessions: SessionManager, request: Request, decode: Callable[[bytes], _Value]
+        self,
+        sessions: SessionManager,
+        request: Request,
+        decode: Callable[[bytes], _Value],
+        *,
+        background: bool = False,
     ) -> _Value:
         """The decoded answer to a GET.
+
+        Args:
+            sessions: gives the session.
+            request: what to ask.
+            decode: reads the body.
+            background: whether other calls go first.
 
         Raises:
             RequestRejected: the gateway refused the request.
             ReadFailed: no usable answer came, within the attempts the retry policy allows.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
-        return await self._call(sessions, request, judge, Evidence())
+        return await self._call(sessions, request, judge, Evidence(), background=background)
 
     async def send(
         self, sessions: SessionManager, request: Request, evidence: Evidence | None = None
@@ -87,13 +98,19 @@ class Caller:
         )
 
     async def _call(
-        self, sessions: SessionManager, request: Request, judge: _Judge[_Value], evidence: Evidence
+        self,
+        sessions: SessionManager,
+        request: Request,
+        judge: _Judge[_Value],
+        evidence: Evidence,
+        *,
+        background: bool = False,
     ) -> _Value:
         attempts = _Attempts(self._retry, self._clock, self._chance)
         renewed = False
         while True:
             evidence.reset()
-            async with self._limiter:
+            async with self._limiter.background() if background else self._limiter:
                 session = await _session(sessions.get, request)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
             verdict = judge(outcome, self._circumstances(request, session))
@@ -113,8 +130,8 @@ class Caller:
         outcome = await self._exchanger.exchange(resource.method, resource.name, parameters, evidence)
         if logger.isEnabledFor(logging.DEBUG):
             result = outcome.status if isinstance(outcome, Answer) else outcome.kind
-            milliseconds = (self._clock.monotonic() - started) * 1000
-            logger.debug("%s %s -> %s in %.1f ms", resource.method, resource.name, result, milliseconds)
+            milliseconds = round((self._clock.monotonic() - started) * 1000, 1)
+            logger.debug("%s %s -> %s in %s ms", resource.method, resource.name, result, milliseconds)
         return outcome
 
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
@@ -153,6 +170,11 @@ async def _session(get: Callable[[], Any], request: Request) -> Session:
         if not request.resource.sends:
             raise
         reason = f"the login failed: {error}"
+    except RequestRejected as error:
+        # A refusal of the login for its arguments is none of the message's.
+        if not request.resource.sends or isinstance(error, Unauthorized | RateLimited):
+            raise
+        reason = f"the login was refused: {error}"
     else:
         return session
     raise NotSent(reason)

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import ssl
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-import httpx
-from anyio.lowlevel import EventLoopToken, current_token
-
-from smsapi_async import settings
-from smsapi_async.bulk import Batch, BatchSettings, Delivery
-from smsapi_async.calls import Caller
-from smsapi_async.clock import Clock, SystemClock
+from smsapi_async.bulk import Batch, BatchSettings
+from smsapi_async.bulk import Delivery as BatchDelivery
 from smsapi_async.concurrency import gather
-from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
-from smsapi_async.http.factory import build_exchanger
-from smsapi_async.limiter import Limiter
+from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
+from smsapi_async.lifecycle import Lifecycle
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
-from smsapi_async.privacy import Secret
+from smsapi_async.poller import DEADLINE, Delivery, DeliveryRecord, Schedule, Tracker, Tracking, seconds
 from smsapi_async.protocol import decoding, encoding
-from smsapi_async.protocol.addresses import checked_source
-from smsapi_async.sending import Sender
-from smsapi_async.session import MemorySessionStore, SessionManager, SessionStore
-from smsapi_async.settings import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
 
 
-class AsyncSmsClient:
+class AsyncSmsClient(Lifecycle):
     """The SMS gateway, for asyncio and trio.
 
     Make one for each event loop and share it between all tasks; use it with ``async with``, or call
@@ -68,106 +54,6 @@ class AsyncSmsClient:
     Raises:
         ValidationError: a setting is wrong.
     """
-
-    def __init__(
-        self,
-        login: str,
-        password: str,
-        *,
-        source_address: str | None = None,
-        base_url: str = settings.BASE_URL,
-        timeouts: Timeouts | None = None,
-        concurrency: int = settings.CONCURRENCY,
-        requests_per_second: float | None = None,
-        retry: RetryPolicy | None = None,
-        login_cool_down: timedelta = settings.LOGIN_COOL_DOWN,
-        proxy: str | None = None,
-        ca_file: str | Path | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        allow_plain_http: bool = False,
-        client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        session_store: SessionStore | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
-        self._source_address = None if source_address is None else checked_source(source_address)
-        self._clock = settings.checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
-        self._limiter = Limiter(
-            settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
-        )
-        request = encoding.login_request(
-            settings.checked_credential("login", login),
-            Secret(settings.checked_credential("password", password)),
-        )
-        self._exchanger = build_exchanger(
-            self._base_url,
-            settings.checked_instance("timeouts", timeouts, Timeouts, Timeouts()),
-            proxy=proxy,
-            ca_file=ca_file,
-            ssl_context=ssl_context,
-            client=client,
-            transport=transport,
-        )
-        self._caller = Caller(
-            self._exchanger,
-            self._limiter,
-            settings.checked_instance("retry", retry, RetryPolicy, RetryPolicy()),
-            self._clock,
-        )
-        self._sessions = SessionManager(
-            partial(self._caller.log_in, request),
-            settings.checked_methods("session_store", session_store, ("load", "save"), MemorySessionStore()),
-            self._clock,
-            settings.checked_cool_down(login_cool_down),
-        )
-        self._sender = Sender(self._caller, self._sessions, self._clock)
-        self._loop: EventLoopToken | None = None
-        self._closed = False
-
-    @classmethod
-    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401 - the constructor's own options
-        """A client from the environment.
-
-        ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are needed, ``SMSAPI_BASE_URL`` and
-        ``SMSAPI_SOURCE_ADDRESS`` are optional.
-
-        Args:
-            **options: any option of the constructor; it wins over the environment.
-
-        Raises:
-            ValidationError: the login or the password is not set, or a value is wrong.
-        """
-        names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
-        optional = {"base_url": "SMSAPI_BASE_URL", "source_address": "SMSAPI_SOURCE_ADDRESS"}
-        for option, name in {**names, **optional}.items():
-            value = os.environ.get(name)
-            if value:
-                options.setdefault(option, value)
-            elif option in names and option not in options:
-                raise ValidationError(name, "an unset variable", "set it in the environment")
-        return cls(**options)
-
-    async def __aenter__(self) -> Self:
-        self._check_usable()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections. Calls in flight fail; a second close does nothing."""
-        self._closed = True
-        await self._exchanger.aclose()
-
-    def __repr__(self) -> str:
-        state = " closed" if self._closed else ""
-        return f"<AsyncSmsClient {self._base_url} concurrency={self._limiter.concurrency}{state}>"
 
     async def balance(self) -> Decimal:
         """The account's balance, in the account's currency (contract, ``User/Balance``)."""
@@ -300,7 +186,7 @@ class AsyncSmsClient:
             grace=grace,
         )
         self._check_open()
-        delivery = Delivery(self._caller, self._sessions, ledger, self._clock, unknown_limit)
+        delivery = BatchDelivery(self._caller, self._sessions, ledger, self._clock, unknown_limit)
         return Batch(
             messages,
             delivery,
@@ -313,11 +199,58 @@ class AsyncSmsClient:
 
     async def state(self, segment_id: str) -> SegmentState:
         """The state of one segment (contract, ``Sms/State``)."""
-        self._check_usable()
-        request = encoding.state_request(segment_id)
-        return await self._caller.read(
-            self._sessions, request, partial(decoding.decode_state, segment_id=segment_id)
-        )
+        return await self._state(segment_id)
+
+    def track(
+        self,
+        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
+        *,
+        schedule: Schedule | None = None,
+        deadline: float | timedelta = DEADLINE,
+        ledger: DeliveryRecord | None = None,
+    ) -> Tracking:
+        """Follow messages: ``async with sms.track(receipts) as deliveries: async for ...``.
+
+        A `Delivery` is given whenever a message changes, and always its last one. While a message is under
+        way only one of its segments is asked about; other calls of this client go first. A failed request
+        is made again later.
+
+        Args:
+            receipts: an iterable or async iterable, read as it gives. A `Delivery` of an earlier run goes on
+                from where it was: segments that were final are not asked about again.
+            schedule: when a message is asked about.
+            deadline: seconds or a `timedelta`, from the acceptance or a later ``send_date``, after which a
+                message is reported as it stands.
+            ledger: where deliveries are recorded before they are given.
+
+        Raises:
+            RequestRejected: while iterating: the gateway refused the credentials or the account.
+            ValidationError: a setting is wrong.
+        """
+        self._check_open()
+        tracker = Tracker(Schedule() if schedule is None else schedule, seconds("deadline", deadline))
+        return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
+
+    async def wait_delivered(
+        self,
+        receipt: Receipt | Delivery,
+        *,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109
+    ) -> Delivery:
+        """Follow one message until it is final.
+
+        Args:
+            receipt: the message; or what an earlier wait gave, to go on from there.
+            timeout: seconds or a `timedelta` after which the message is given as it stands, with
+                ``is_final`` false where it may still change; None means after a little more than 48 hours.
+
+        Raises:
+            RequestRejected: the gateway refused the credentials or the account.
+            ValidationError: the timeout is not positive.
+        """
+        limit = None if timeout is None else seconds("timeout", timeout)
+        tracker = Tracker(Schedule(), seconds("deadline", DEADLINE), timeout=limit)
+        return await self._tracking([receipt], tracker, 1, None).last()
 
     async def incoming(
         self, *, since: datetime | None = None, until: datetime | None = None
@@ -331,6 +264,44 @@ class AsyncSmsClient:
         self._check_usable()
         request = encoding.incoming_request(since, self._clock.now() if until is None else until)
         return await self._caller.read(self._sessions, request, decoding.decode_incoming)
+
+    def watch_incoming(
+        self,
+        *,
+        since: datetime | None = None,
+        every: timedelta | float = timedelta(seconds=10),
+        overlap: timedelta = timedelta(minutes=10),
+        window: timedelta = timedelta(days=1),
+        checkpoint: Checkpoint | Callable[[Position], Awaitable[None]] | None = None,
+    ) -> Inbox:
+        """Incoming messages, each once: ``async with sms.watch_incoming() as messages: async for ...``.
+
+        Asks ``Sms/In`` round after round while the next message is waited for. In order of creation
+        within a round; a message that was filed late comes in the round that finds it.
+
+        Args:
+            since: aware; where a first start begins. None means now; a position of the checkpoint wins.
+            every: from the beginning of one round to the next: a `timedelta` or seconds.
+            overlap: how late a message may be filed, and the two clocks differ, in sum.
+            window: the most that one request moves on; a longer gap is read in several.
+            checkpoint: a `Checkpoint`, or an async function called with each `Position`. A message is
+                seen, and the position saved, when the next one is asked for: after a crash the next
+                run begins with the message that was being handled.
+
+        Raises:
+            InvalidCredentials: while iterating; it ends the stream. Other failures of a round do not.
+            ValidationError: a setting is wrong.
+        """
+        inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
+        self._check_open()
+        return Inbox(
+            self.incoming,
+            self._clock,
+            self._check_usable,
+            since=since,
+            settings=inbox_settings,
+            checkpoint=checkpoint,
+        )
 
     async def statistics(self, start: datetime, end: datetime) -> Statistics:
         """Counts of messages over a period (contract, ``Sms/Statistics``).
@@ -348,18 +319,29 @@ class AsyncSmsClient:
             await gather([partial(read, request) for request in encoding.statistics_requests(start, end)])
         )
 
+    def _tracking(
+        self,
+        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
+        tracker: Tracker,
+        workers: int,
+        ledger: DeliveryRecord | None,
+    ) -> Tracking:
+        return Tracking(
+            receipts,
+            tracker,
+            partial(self._state, background=True),
+            clock=self._clock,
+            workers=workers,
+            ledger=ledger,
+            check_usable=self._check_usable,
+        )
+
+    async def _state(self, segment_id: str, *, background: bool = False) -> SegmentState:
+        self._check_usable()
+        request = encoding.state_request(segment_id)
+        decode = partial(decoding.decode_state, segment_id=segment_id)
+        return await self._caller.read(self._sessions, request, decode, background=background)
+
     async def _send(self, message: Message) -> Receipt:
         self._check_usable()
         return await self._sender.send(encoding.checked(message, self._source_address))
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosed
-
-    def _check_usable(self) -> None:
-        self._check_open()
-        loop = current_token()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop != loop:
-            raise WrongEventLoop

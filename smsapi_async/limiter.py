@@ -1,5 +1,7 @@
 """The limiter in front of the connection pool: nothing ever queues inside the pool."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 
 import anyio
@@ -19,6 +21,7 @@ class Limiter:
     def __init__(self, concurrency: int, requests_per_second: float | None, clock: Clock) -> None:
         self.concurrency = concurrency
         self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
+        self._background = anyio.Lock(fast_acquire=True)
         self._interval = None if requests_per_second is None else 1 / requests_per_second
         self._clock = clock
         self._next = 0.0
@@ -39,6 +42,16 @@ class Limiter:
         traceback: TracebackType | None,
     ) -> None:
         self._slots.release()
+
+    @asynccontextmanager
+    async def background(self) -> AsyncIterator[None]:
+        """A slot for a call that lets others go first: of such calls only one at a time stands in line."""
+        async with self._background:
+            await self.__aenter__()
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _pace(self, interval: float) -> None:
         """A token bucket of one: the next token is taken before the wait, so that no two calls share it."""

@@ -7,7 +7,7 @@ from enum import Enum
 
 import attrs
 
-from smsapi_async.privacy import mask_number, mask_source, mask_text
+from smsapi_async.privacy import mask_key, mask_number, mask_source, mask_text
 from smsapi_async.states import Phase, State, describe
 
 
@@ -34,7 +34,7 @@ class Message:
     send_date: datetime | None = attrs.field(default=None, kw_only=True)
     validity: int | timedelta | None = attrs.field(default=None, kw_only=True)
     by_time_zone: bool = attrs.field(default=False, kw_only=True)
-    key: str | None = attrs.field(default=None, kw_only=True)
+    key: str | None = attrs.field(default=None, kw_only=True, repr=mask_key)
 
 
 @attrs.frozen

@@ -4,7 +4,8 @@ from datetime import datetime
 
 import attrs
 
-from smsapi_async.models import Message
+from smsapi_async.models import Message, Receipt
+from smsapi_async.privacy import mask_key
 
 
 @attrs.frozen(kw_only=True)
@@ -24,8 +25,13 @@ class Accepted:
     segment_ids: tuple[str, ...]
     accepted_at: datetime
     unattributed: bool = False
-    key: str | None = None
+    key: str | None = attrs.field(default=None, repr=mask_key)
     recorded: bool = False
+
+    @property
+    def receipt(self) -> Receipt:
+        """The same as a `Receipt`, for `AsyncSmsClient.track`."""
+        return Receipt(self.message, self.segment_ids, self.accepted_at)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +49,7 @@ class Rejected:
     message: Message
     reason: str
     code: int | None = None
-    key: str | None = None
+    key: str | None = attrs.field(default=None, repr=mask_key)
     recorded: bool = False
 
 
@@ -62,7 +68,7 @@ class Unknown:
     message: Message
     reason: str
     code: int | None = None
-    key: str | None = None
+    key: str | None = attrs.field(default=None, repr=mask_key)
     recorded: bool = False
 
 

@@ -1,6 +1,7 @@
 """The session manager: one login for everybody, renewed in time, and no hammering on a refused one."""
 
 import copy
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,6 +12,8 @@ import attrs
 from smsapi_async.clock import Clock
 from smsapi_async.errors import RateLimited, RequestRejected, SmsApiError, Unauthorized
 from smsapi_async.privacy import Secret
+
+logger = logging.getLogger("smsapi_async")
 
 LIFETIME = timedelta(minutes=120)
 """Contract, "Session"."""
@@ -117,7 +120,7 @@ class SessionManager:
             if self._last_failure is not None and self._failures > failures:
                 raise copy.copy(self._last_failure)
             self._check_cool_down()
-            stored = await self._store.load()
+            stored = await self._stored()
             if stored is not None and stored not in (old, self._refused) and not self._is_due(stored):
                 self._session = stored
                 return stored
@@ -138,8 +141,21 @@ class SessionManager:
         session = Session(session_id, asked_at)
         self._session = session
         self._last_failure = self._refused_until = self._renew_after = None
-        await self._store.save(session)
+        await self._keep(session)
         return session
+
+    async def _stored(self) -> Session | None:
+        try:
+            return await self._store.load()
+        except Exception as error:  # noqa: BLE001 - a store of the caller's; a login takes its place
+            logger.warning("the session store could not be read (%s)", type(error).__name__)
+            return None
+
+    async def _keep(self, session: Session) -> None:
+        try:
+            await self._store.save(session)
+        except Exception as error:  # noqa: BLE001 - a store of the caller's; the session is good all the same
+            logger.warning("the session store could not be written (%s)", type(error).__name__)
 
     def _record(self, error: SmsApiError) -> None:
         # A copy, here and for each waiter: a shared exception would gather everybody's traceback.

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import is_encodable
 
 _Value = TypeVar("_Value")
 _ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
@@ -152,12 +153,8 @@ def checked_credential(parameter: str, value: object) -> str:
         raise ValidationError(parameter, f"<{type(value).__name__}>", "pass a str")
     if not value:
         raise ValidationError(parameter, "an empty str", "pass what the gateway gave you on registration")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValidationError(
-            parameter, "a str with a lone surrogate", "pass it as the gateway gave it"
-        ) from None
+    if not is_encodable(value):
+        raise ValidationError(parameter, "a str with a lone surrogate", "pass it as the gateway gave it")
     return value
 
 

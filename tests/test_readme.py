@@ -32,7 +32,7 @@ def test_every_python_block_is_an_example_that_runs() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend: str, tmp_path: Path) -> None:
     """An example copied out of the README works with only the environment set."""
-    async with run_sandbox() as sandbox:
+    async with run_sandbox(speed=20) as sandbox:
         sandbox.receive("79031234567", "call me", destination_address="79160000000")
         environment = {
             **os.environ,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sized
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,9 +15,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from smsapi_async.bulk.delivery import Delivery, Result
 from smsapi_async.bulk.grouping import BatchSettings, Chunk, Grouper
-from smsapi_async.errors import BatchHalted, SmsApiError, UsageError, ValidationError
+from smsapi_async.errors import BatchHalted, LedgerError, SmsApiError, UsageError, ValidationError
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome, Rejected
+from smsapi_async.privacy import mask_key
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -61,7 +62,7 @@ class Batch(AsyncIterator[Outcome]):
         self._workers = workers
         self._check_usable = check_usable
         self._group: TaskGroup | None = None
-        self._outcomes: MemoryObjectReceiveStream[list[Outcome]]
+        self._outcomes: MemoryObjectReceiveStream[None]
         self._reading = anyio.CancelScope()
         self._lingering = anyio.CancelScope()
         self._exhausted = False
@@ -79,7 +80,7 @@ class Batch(AsyncIterator[Outcome]):
         if self._group is not None:
             raise BatchNotEntered
         chunks_in, chunks_out = anyio.create_memory_object_stream[Chunk](0)
-        outcomes_in, self._outcomes = anyio.create_memory_object_stream[list[Outcome]](_OUTCOMES_HELD)
+        outcomes_in, self._outcomes = anyio.create_memory_object_stream[None](_OUTCOMES_HELD)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         with chunks_out, outcomes_in:
@@ -104,7 +105,7 @@ class Batch(AsyncIterator[Outcome]):
             self.undelivered.extend(self._ready)
             self._outcomes.close()
             with anyio.CancelScope(shield=True):
-                await self._record_pending()
+                await self._record_pending(is_failing=exc_type is not None)
 
     def __aiter__(self) -> Self:
         return self
@@ -114,7 +115,8 @@ class Batch(AsyncIterator[Outcome]):
             raise BatchNotEntered
         while not self._ready:
             try:
-                self._ready.extend(await self._outcomes.receive())
+                # A token alone: what is handed to a task that is being cancelled would be lost.
+                await self._outcomes.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
                 self._raise_at_the_end()
                 raise StopAsyncIteration from None
@@ -124,7 +126,11 @@ class Batch(AsyncIterator[Outcome]):
     @property
     def pending(self) -> int:
         """How many messages have been read and have no outcome."""
-        return self._grouper.held + sum(map(len, self._open.values())) + sum(map(len, self._waiting.values()))
+        return (
+            self._grouper.held
+            + sum(map(len, self._open.values()))
+            + sum(len(same) - 1 for same in self._waiting.values())
+        )
 
     def _raise_at_the_end(self) -> None:
         broken, self._broken = self._broken, None
@@ -149,7 +155,7 @@ class Batch(AsyncIterator[Outcome]):
             self._reading.cancel()
 
     async def _read(
-        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[list[Outcome]]
+        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[None]
     ) -> None:
         with chunks, outcomes, self._reading:
             async with anyio.create_task_group() as group:
@@ -157,19 +163,26 @@ class Batch(AsyncIterator[Outcome]):
                 try:
                     await self._read_all(chunks, outcomes)
                 except Exception as error:  # noqa: BLE001 - the caller's own iterable; nothing is sent here
-                    # What was read before goes out; the caller gets the error at the end.
-                    self._broken = error
+                    # What was read before goes out; the caller gets the error at the end, unless a halt
+                    # came first, which the source may have taken amiss.
+                    self._broken = error if self._halt is None else None
                 # The flusher is woken, not cancelled: it may hold a chunk that nobody else has.
                 self._exhausted = True
                 self._lingering.cancel()
             await self._hand_over(self._grouper.rest(), chunks)
 
     async def _read_all(
-        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[list[Outcome]]
+        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[None]
     ) -> None:
         if isinstance(self._messages, AsyncIterable):
-            async for message in self._messages:
-                await self._take_in(message, chunks, outcomes)
+            try:
+                async for message in self._messages:
+                    await self._take_in(message, chunks, outcomes)
+            finally:
+                if isinstance(self._messages, AsyncGenerator):
+                    # Left half read, it would be closed by the garbage collector, or not at all.
+                    with anyio.CancelScope(shield=True):
+                        await self._messages.aclose()
             return
         for count, message in enumerate(self._messages):
             await self._take_in(message, chunks, outcomes)
@@ -180,7 +193,7 @@ class Batch(AsyncIterator[Outcome]):
         self,
         message: Message,
         chunks: MemoryObjectSendStream[Chunk],
-        outcomes: MemoryObjectSendStream[list[Outcome]],
+        outcomes: MemoryObjectSendStream[None],
     ) -> None:
         key = None
         try:
@@ -188,14 +201,16 @@ class Batch(AsyncIterator[Outcome]):
                 key = self._ledger.key_of(message)
                 if key in self._waiting:
                     # The same message is under way; it is sent once, and its outcome serves both.
+                    _check_same(self._waiting[key][0], message)
                     self._waiting[key].append(message)
                     return
             chunk = self._grouper.add(message, key, anyio.current_time)
         except ValidationError as error:
-            await outcomes.send([Rejected(message=message, reason=str(error), key=key)])
+            self._ready.append(Rejected(message=message, reason=str(error), key=key))
+            await outcomes.send(None)
             return
         if key is not None:
-            self._waiting[key] = []
+            self._waiting[key] = [message]
         if chunk is not None:
             await self._hand_over([chunk], chunks)
 
@@ -214,30 +229,29 @@ class Batch(AsyncIterator[Outcome]):
             await self._hand_over(self._grouper.overdue(anyio.current_time()), chunks)
 
     async def _work(
-        self, chunks: MemoryObjectReceiveStream[Chunk], results: MemoryObjectSendStream[list[Outcome]]
+        self, chunks: MemoryObjectReceiveStream[Chunk], results: MemoryObjectSendStream[None]
     ) -> None:
         with chunks, results:
             async for chunk in chunks:
                 if self._halt is not None or self._stopped:
                     continue
-                outcomes = await self._deliver(chunk)
-                try:
-                    await results.send(outcomes)
-                except BaseException:
-                    self.undelivered.extend(outcomes)
-                    raise
+                await self._deliver(chunk)
+                await results.send(None)
 
-    async def _deliver(self, chunk: Chunk) -> list[Outcome]:
+    async def _deliver(self, chunk: Chunk) -> None:
+        result = Result()
         # Between the claim and the settlement a cancellation would lose an outcome; `Delivery.stop`
         # bounds how long this takes.
-        with anyio.CancelScope(shield=True):
-            result = await self._delivery.deliver(chunk)
-        del self._open[id(chunk)]
-        for part in result.unsent:
-            self._open[id(part)] = part
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._delivery.deliver(chunk, result)
+        finally:
+            del self._open[id(chunk)]
+            for part in result.unsent:
+                self._open[id(part)] = part
+            self._ready.extend(self._with_repetitions(result))
         if result.halt is not None:
             self._halt_for(result.halt)
-        return self._with_repetitions(result)
 
     def _with_repetitions(self, result: Result) -> list[Outcome]:
         if self._ledger is None:
@@ -245,15 +259,37 @@ class Batch(AsyncIterator[Outcome]):
         outcomes: list[Outcome] = []
         for outcome in result.outcomes:
             outcomes.append(outcome)
-            repeated = self._waiting.pop(outcome.key or "", ())
+            _, *repeated = self._waiting.pop(outcome.key or "", (None,))
             outcomes.extend(attrs.evolve(outcome, message=message, recorded=True) for message in repeated)
         return outcomes
 
     def _unfinished(self) -> list[Chunk]:
         return [*self._open.values(), *self._grouper.groups()]
 
-    async def _record_pending(self) -> None:
+    async def _record_pending(self, *, is_failing: bool) -> None:
         if self._ledger is None:
             return
-        for chunk in self._unfinished():
-            await self._ledger.record_pending(list(zip(chunk.keys, chunk.messages, strict=True)))
+        try:
+            for chunk in self._unfinished():
+                await self._ledger.record_pending(list(zip(chunk.keys, chunk.messages, strict=True)))
+        except LedgerError:
+            # What the ledger does not know was not sent either; it must not hide why the block was left.
+            if not is_failing:
+                raise
+
+
+def _check_same(first: Message, second: Message) -> None:
+    """Raise ValidationError where one key names two different messages."""
+    content = [
+        (
+            message.destination_address.removeprefix("+"),
+            message.text,
+            message.source_address,
+            message.send_date,
+            message.validity,
+            message.by_time_zone,
+        )
+        for message in (first, second)
+    ]
+    if content[0] != content[1]:
+        raise ValidationError("key", mask_key(second.key), "it names another message of this batch")

@@ -20,6 +20,7 @@ from smsapi_async.errors import (
     RateLimited,
     RequestRejected,
     SmsApiError,
+    UsageError,
 )
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _REFUSED_FOR_ITS_ARGUMENTS = (ArgumentNullOrEmpty, InvalidArgument, InvalidOperation)
 _RATE_LIMITED_ATTEMPTS = 10
 _RATE_LIMITED_PAUSE = 1.0
+_RATE_LIMITED_LONGEST = 300.0
 
 
 @attrs.define
@@ -91,9 +93,8 @@ class Delivery:
             else:
                 scope.cancel()
 
-    async def deliver(self, chunk: Chunk) -> Result:
-        """Claim, send and settle a chunk."""
-        result = Result()
+    async def deliver(self, chunk: Chunk, result: Result) -> None:
+        """Claim, send and settle a chunk; `result` is complete also when this is left by an exception."""
         parts = []
         try:
             parts.append(await self._claim(chunk, result))
@@ -101,28 +102,44 @@ class Delivery:
             # What the ledger did not take is not sent.
             result.unsent.append(chunk)
             self._halt(error, result)
-        while parts:
-            part = parts.pop()
-            if self._ending and len(part):
-                await self._release(part, result)
-            elif len(part):
-                parts.extend(await self._attempt(part, result))
-        return result
+        except BaseException:
+            result.unsent.append(chunk)
+            raise
+        try:
+            while parts:
+                part = parts.pop()
+                if self._ending and len(part):
+                    await self._release(part, result)
+                elif len(part):
+                    parts.extend(await self._attempt(part, result))
+        except BaseException:
+            result.unsent.extend(parts)
+            raise
 
     async def _attempt(self, part: Chunk, result: Result) -> tuple[Chunk, ...]:
         """Send a part; what is to be sent in its place, if it was refused for some of its messages."""
+        evidence = Evidence()
         try:
-            outcomes = await self._send(part)
+            outcomes = await self._send(part, evidence)
         except _REFUSED_FOR_ITS_ARGUMENTS as refusal:
             # A refusal is for the whole request, and nothing of it was sent: the culprits are found
             # by halving.
             if len(part) > 1:
                 return tuple(reversed(part.halves()))
             outcomes = [_rejected(part, refusal)]
-        except (RequestRejected, NotSent) as error:
+        except (RequestRejected, NotSent, UsageError) as error:
             self._halt(error, result)
             await self._release(part, result)
             return ()
+        except BaseException as error:
+            # Task.cancel() goes through the shield, and a transport may raise anything.
+            if evidence.proves_not_sent(error):
+                with anyio.CancelScope(shield=True):
+                    await self._release(part, result)
+            else:
+                cause = OutcomeUnknown(f"the send was cut off by {type(error).__name__}")
+                result.outcomes.extend(_unknown(part, cause))
+            raise
         await self._settle(outcomes, result)
         if self._unknown_in_a_row >= self._unknown_limit:
             self._halt(OutcomeUnknown(f"{self._unknown_in_a_row} requests in a row ended unknown"), result)
@@ -131,6 +148,9 @@ class Delivery:
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
         result.halt = result.halt or cause
+        for scope, evidence in self._in_flight.items():
+            if not evidence.begun:
+                scope.cancel()
 
     async def _claim(self, chunk: Chunk, result: Result) -> Chunk:
         """The part of a chunk that is to be sent now; what the ledger already knows is an outcome."""
@@ -157,27 +177,34 @@ class Delivery:
             except SmsApiError as error:
                 self._halt(error, result)
 
-    async def _send(self, part: Chunk) -> list[Outcome]:
+    async def _send(self, part: Chunk, evidence: Evidence) -> list[Outcome]:
         """One request, and the outcome of each of its messages."""
         request = part.request()
         for attempt in range(1, _RATE_LIMITED_ATTEMPTS + 1):
             try:
-                segment_ids = await self._exchange(request)
+                segment_ids = await self._exchange(request, evidence)
             except OutcomeUnknown as error:
                 self._unknown_in_a_row += 1
                 return _unknown(part, error)
             except RateLimited as refusal:
-                if attempt == _RATE_LIMITED_ATTEMPTS or self._ending:
+                wait = _RATE_LIMITED_PAUSE if refusal.retry_after is None else refusal.retry_after
+                if attempt == _RATE_LIMITED_ATTEMPTS or self._ending or wait > _RATE_LIMITED_LONGEST:
                     raise
-                wait = refusal.retry_after
             except RequestRejected:
                 self._unknown_in_a_row = 0
                 raise
             else:
                 self._unknown_in_a_row = 0
                 return _accepted(part, segment_ids, self._clock)
-            await self._pause(_RATE_LIMITED_PAUSE if wait is None else wait)
+            evidence.reset()
+            await self._pause(wait)
+            if self._is_ending():
+                break
         raise NotSent("the batch was left while the gateway refused for its rate")
+
+    def _is_ending(self) -> bool:
+        # A method, since it may have changed during the wait, which a type checker does not see.
+        return self._ending
 
     async def _pause(self, seconds: float) -> None:
         with anyio.CancelScope() as scope:
@@ -187,8 +214,7 @@ class Delivery:
             finally:
                 del self._in_flight[scope]
 
-    async def _exchange(self, request: Request) -> tuple[str, ...]:
-        evidence = Evidence()
+    async def _exchange(self, request: Request, evidence: Evidence) -> tuple[str, ...]:
         with anyio.CancelScope() as scope:
             self._in_flight[scope] = evidence
             try:
@@ -196,7 +222,7 @@ class Delivery:
             finally:
                 del self._in_flight[scope]
         # Only `stop` cancels this scope.
-        if evidence.proves_not_sent:
+        if evidence.proves_not_sent():
             raise NotSent("the batch was left before anything was written")
         raise OutcomeUnknown("the batch was left after the request had been written")
 

@@ -1,6 +1,7 @@
 """Which messages go out together: those that share text, source, date and validity. No I/O here."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -42,7 +43,7 @@ class BatchSettings:
 
     recipients_per_request: int = attrs.field(default=500, validator=_in_range(1, RECIPIENTS_LIMIT))
     lookahead: int = attrs.field(default=5000, validator=_in_range(1, 1_000_000))
-    linger: float = attrs.field(default=0.05, validator=_in_range(0, 3600))
+    linger: float = attrs.field(default=0.05, validator=_in_range(0.001, 3600))
     unknown_limit: int = attrs.field(default=5, validator=_in_range(1, 1_000_000_000))
     grace: float = attrs.field(default=5.0, validator=_in_range(0, 3600))
 
@@ -117,8 +118,11 @@ class Grouper:
         name = (
             message.text,
             message.source_address,
+            # Two moments of the hour that comes twice are equal but for their offset; True equals 1.
             message.send_date,
+            message.send_date.utcoffset() if isinstance(message.send_date, datetime) else None,
             message.validity,
+            type(message.validity),
             message.by_time_zone,
         )
         try:

@@ -42,26 +42,41 @@ class Evidence:
         begun: whether the request was handed to the transport.
         reported: whether the transport reported anything at all.
         written: whether it began to write the request.
+        trusted: whether the transport is known to report everything.
+        failure: the exception that the last event reported.
     """
 
     begun: bool = False
     reported: bool = False
     written: bool = False
+    trusted: bool = False
+    failure: object = attrs.field(default=None, repr=False)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """The ``trace`` extension of httpcore."""
         self.reported = True
+        self.failure = info.get("exception")
         if _WRITING.search(event) and not _to_proxy(info):
             self.written = True
 
     def reset(self) -> None:
         """Begin another attempt."""
-        self.begun = self.reported = self.written = False
+        self.begun = self.reported = self.written = self.trusted = False
+        self.failure = None
 
-    @property
-    def proves_not_sent(self) -> bool:
-        """Whether nothing of the request can have reached anybody."""
-        return not self.begun or (self.reported and not self.written)
+    def proves_not_sent(self, error: BaseException | None = None) -> bool:
+        """Whether nothing of the request can have reached anybody; without an error, after a cancellation."""
+        if not self.begun:
+            return True
+        if not self.reported or self.written:
+            return False
+        if self.trusted:
+            return True
+        # A caller's transport may have tried another way, of which it does not report, after the one
+        # that it reported: only the very exception that was reported proves.
+        if error is None:
+            return isinstance(self.failure, anyio.get_cancelled_exc_class())
+        return self.failure is not None and self.failure in (error, error.__cause__)
 
 
 @attrs.frozen
@@ -129,7 +144,7 @@ class HttpExchanger:
         evidence.begun = True
         if self.targeted:
             # A connection that was never assigned reports nothing; this transport is known to report.
-            evidence.reported = True
+            evidence.reported = evidence.trusted = True
         request = self._request(method, resource, parameters, evidence)
         token = in_exchange.set(True)
         try:
@@ -175,4 +190,4 @@ def _failure(error: BaseException, evidence: Evidence) -> Failure:
     kind = f"{type(error).__module__.split('.')[0]}.{type(error).__qualname__}"
     if isinstance(error, ssl.SSLError):
         kind = f"ssl.{type(error).__qualname__}"
-    return Failure(kind=kind, words=str(error), not_sent=evidence.proves_not_sent)
+    return Failure(kind=kind, words=str(error), not_sent=evidence.proves_not_sent(error))

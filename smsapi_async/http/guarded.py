@@ -10,8 +10,8 @@ from typing import Any
 
 import httpcore
 
-# Retained only to find where an answer ends; a longer chunked answer costs its connection.
-RETAINED = 64 * 1024
+from smsapi_async.http.framing import RETAINED, answer_length
+from smsapi_async.http.sockets import is_readable
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
@@ -37,6 +37,10 @@ class GuardedStream(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
+        # Asked for on every look that the pool takes at its idle connections: AnyIO takes long to tell.
+        self._socket = stream.get_extra_info("socket")
+        self._ssl_object = stream.get_extra_info("ssl_object")
+        self._is_whole: bool | None = None
         self._received = 0
         self._retained = bytearray()
         self._answering = False
@@ -45,6 +49,7 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         """Read a part of the answer."""
         data = await self._stream.read(max_bytes, timeout)
         self._answering = True
+        self._is_whole = None
         self._received += len(data)
         if len(self._retained) < RETAINED:
             self._retained += data
@@ -55,9 +60,11 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         if self._answering:
             # httpcore looked at the idle connection a moment ago; what came since is no answer to this
             # request. Nothing of it has been written: the pool takes another connection.
-            if self.has_surplus():
+            # A SOCKS proxy's answers (version 5) are none of HTTP's.
+            if not self._retained.startswith(b"\x05") and self.has_surplus():
                 raise httpcore.ConnectionNotAvailable
             self._answering = False
+            self._is_whole = None
             self._received = 0
             self._retained.clear()
         await self._stream.write(buffer, timeout)
@@ -81,58 +88,23 @@ class GuardedStream(httpcore.AsyncNetworkStream):
 
     def has_surplus(self) -> bool:
         """Whether anything arrived, or is waiting to be read, that the last request did not ask for."""
-        if self._stream.get_extra_info("is_readable"):
+        if is_readable(self._socket):
             return True
         if not self._answering:
             return False
-        return self._received != answer_length(bytes(self._retained)) or self._has_surplus_under_tls()
+        if self._is_whole is None:
+            self._is_whole = self._received == answer_length(bytes(self._retained))
+        return not self._is_whole or self._has_surplus_under_tls()
 
     def _has_surplus_under_tls(self) -> bool:
-        ssl_object = self._stream.get_extra_info("ssl_object")
-        if ssl_object is None:
+        if self._ssl_object is None:
             return False
         try:
             # A further record may wait in memory, where the socket does not show it. A byte that can
             # be read is surplus, and so the connection's last.
-            ssl_object.read(1)
+            self._ssl_object.read(1)
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError:
             return True
         return True
-
-
-def answer_length(received: bytes) -> int | None:
-    """How many of the received bytes are the (one) answer; None where that cannot be told."""
-    start = 0
-    while True:
-        end = received.find(b"\r\n\r\n", start)
-        if end < 0:
-            return None
-        head = received[start:end].lower()
-        if not head.startswith((b"http/1.1 1", b"http/1.0 1")):
-            break
-        start = end + 4  # an interim answer, such as 100 Continue, precedes the real one
-    body = end + 4
-    if b"\r\ntransfer-encoding:" in head:
-        return _end_of_chunks(received, body)
-    _, found, rest = head.partition(b"\r\ncontent-length:")
-    if found:
-        digits = rest.split(b"\r\n", 1)[0].strip()
-        return body + int(digits) if digits.isdigit() else None
-    return body
-
-
-def _end_of_chunks(received: bytes, position: int) -> int | None:
-    while True:
-        line_end = received.find(b"\r\n", position)
-        if line_end < 0:
-            return None
-        try:
-            size = int(received[position:line_end].split(b";", 1)[0], 16)
-        except ValueError:
-            return None
-        if size == 0:
-            trailer_end = received.find(b"\r\n\r\n", line_end)
-            return trailer_end + 4 if trailer_end >= 0 else None
-        position = line_end + 2 + size + 2

@@ -17,6 +17,9 @@ _TALKATIVE_LOGGERS = (
     "httpcore.http2",
     "httpcore.proxy",
     "httpcore.socks",
+    # A caller's HTTP/2 client brings these, which print every header with the path in it.
+    "hpack.hpack",
+    "hpack.table",
 )
 
 

@@ -1,13 +1,16 @@
 """A durable account of every message of a batch: its intent before the request, its outcome after.
 
+What is known of the delivery of accepted messages is kept beside it, and how far incoming ones were seen.
+
 This package needs the extra ``ledger``; importing it does not. SQLAlchemy is imported in a worker thread
 when a ledger is opened.
 """
 
 from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion
-from smsapi_async.ledger.interface import Ledger, OutcomeState, Summary
+from smsapi_async.ledger.interface import DeliverySummary, Ledger, OutcomeState, Summary
 
 __all__ = [
+    "DeliverySummary",
     "Ledger",
     "LedgerError",
     "LedgerInUse",

@@ -1,19 +1,19 @@
 """What is done with the rows, each step in one transaction. Synchronous, for worker threads."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from smsapi_async.errors import LedgerError
+from smsapi_async.ledger.checkpoints import Checkpoints
 from smsapi_async.ledger.database import Database
+from smsapi_async.ledger.deliveries import Deliveries
 from smsapi_async.ledger.interface import OutcomeState, Summary
 from smsapi_async.ledger.rows import (
     Answer,
     AnswerRow,
     ContentRow,
-    answer_of,
     answer_row,
     content_row,
     encoded_ids,
@@ -23,7 +23,15 @@ from smsapi_async.ledger.rows import (
     segment_ids_column,
     state_of,
 )
-from smsapi_async.ledger.schema import answers, contents, messages
+from smsapi_async.ledger.schema import answers, messages
+from smsapi_async.ledger.statements import (
+    answers_of,
+    contents_of,
+    execute_many,
+    insert,
+    rows_of,
+    select_messages,
+)
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome
 
@@ -32,8 +40,6 @@ ENDED = "the process ended before the answer was recorded"
 
 _OUTCOME_STATES = ("accepted", "rejected", "unknown")
 _CONTENTS_REMEMBERED = 256
-# SQLite's limit on the parameters of one statement was 999 for long.
-_KEYS_AT_ONCE = 900
 
 # The statements of the hot path, for the driver's `executemany`: SQLAlchemy's own costs twice as much.
 _INSERT = "INSERT INTO messages (key, destination_address, content_id, state) VALUES (?, ?, ?, ?)"
@@ -52,7 +58,6 @@ _INSERT_CONTENT = (
 _INSERT_ANSWER = "INSERT INTO answers (accepted_at, reason, code, unattributed_ids) VALUES (?, ?, ?, ?)"
 
 _Keyed = Sequence[tuple[str, Message]]
-_Row = TypeVar("_Row", bound=tuple[object, ...])
 
 
 class Account:
@@ -60,10 +65,16 @@ class Account:
 
     Args:
         database: where they are; open.
+
+    Attributes:
+        deliveries: what is known of accepted messages.
+        checkpoints: the positions of incoming streams.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.deliveries = Deliveries(database)
+        self.checkpoints = Checkpoints(database)
         # Ids of contents that are committed. Only a saving: a content may stand in the file twice.
         self._content_ids: dict[ContentRow, int] = {}
 
@@ -73,7 +84,7 @@ class Account:
         with self._database.writing() as connection:
             if connection.scalar(select(messages.c.id).where(left).limit(1)) is None:
                 return
-            answer_id = _insert(connection, _INSERT_ANSWER, (None, ENDED, None, None))
+            answer_id = insert(connection, _INSERT_ANSWER, (None, ENDED, None, None))
             connection.execute(update(messages).where(left).values(state="unknown", answer_id=answer_id))
 
     def claim(self, given: _Keyed, claimed: list[str]) -> dict[str, Outcome | None]:
@@ -81,7 +92,7 @@ class Account:
         result: dict[str, Outcome | None] = dict.fromkeys(key for key, _ in given)
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
-            known = _rows_of(connection, [key for key, _ in given])
+            known = rows_of(connection, [key for key, _ in given])
             if any(row["state"] == "sending" for row in known.values()):
                 raise LedgerError("a message to be claimed is being sent already")
             fresh = [keyed for keyed in given if keyed[0] not in known]
@@ -93,7 +104,7 @@ class Account:
             settled = [row for row in known.values() if row["state"] != "pending"]
             if settled:
                 by_key = dict(given)
-                answers_by_id = _answers_of(connection, settled)
+                answers_by_id = answers_of(connection, settled)
                 for row in settled:
                     result[row["key"]] = _outcome(row, by_key[row["key"]], answers_by_id)
         self._remember(added)
@@ -109,16 +120,16 @@ class Account:
                 answer = answer_row(outcome)
                 answer_id = answer_ids.get(answer)
                 if answer_id is None:
-                    answer_id = answer_ids[answer] = _insert(connection, _INSERT_ANSWER, answer)
+                    answer_id = answer_ids[answer] = insert(connection, _INSERT_ANSWER, answer)
                 rows.append((state_of(outcome), answer_id, segment_ids_column(outcome), outcome.key))
-            changed = _execute_many(connection, _SETTLE, rows)
+            changed = execute_many(connection, _SETTLE, rows)
         if changed != len(rows):
             raise LedgerError(f"{len(rows) - changed} of {len(rows)} outcomes are of messages not in flight")
 
     def release(self, keys: Sequence[str]) -> None:
         """Make messages in flight pending."""
         with self._database.writing() as connection:
-            changed = _execute_many(connection, _RELEASE, [(key,) for key in keys])
+            changed = execute_many(connection, _RELEASE, [(key,) for key in keys])
         if changed != len(keys):
             raise LedgerError(
                 f"{len(keys) - changed} of {len(keys)} messages to be released are not in flight"
@@ -128,7 +139,7 @@ class Account:
         """Insert the messages that are not there."""
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
-            known = _rows_of(connection, [key for key, _ in given])
+            known = rows_of(connection, [key for key, _ in given])
             fresh = [keyed for keyed in given if keyed[0] not in known]
             self._insert_messages(connection, fresh, "pending", added)
         self._remember(added)
@@ -142,7 +153,7 @@ class Account:
             answer_id = None
             if sent:
                 accepted_at = datetime.now(UTC).isoformat()
-                answer_id = _insert(connection, _INSERT_ANSWER, (accepted_at, None, None, None))
+                answer_id = insert(connection, _INSERT_ANSWER, (accepted_at, None, None, None))
             changed = connection.execute(
                 update(messages)
                 .where(unknown)
@@ -171,17 +182,17 @@ class Account:
         """A page of outcomes of messages after the given row, and the last row of that page."""
         states = _OUTCOME_STATES if state is None else (state,)
         with self._database.reading() as connection:
-            rows = _select_messages(connection, states, last, limit)
-            contents_by_id = _contents_of(connection, rows)
-            answers_by_id = _answers_of(connection, rows)
+            rows = select_messages(connection, states, last, limit)
+            contents_by_id = contents_of(connection, rows)
+            answers_by_id = answers_of(connection, rows)
         outcomes = [_outcome(row, self._message(row, contents_by_id), answers_by_id) for row in rows]
         return (rows[-1]["id"] if rows else last), outcomes
 
     def pending(self, limit: int) -> list[tuple[str, Message | None]]:
         """The first pending messages; None for those of which only hashes are kept."""
         with self._database.reading() as connection:
-            rows = _select_messages(connection, ("pending",), 0, limit)
-            contents_by_id = _contents_of(connection, rows)
+            rows = select_messages(connection, ("pending",), 0, limit)
+            contents_by_id = contents_of(connection, rows)
         if self._database.redacted:
             return [(row["key"], None) for row in rows]
         return [(row["key"], self._message(row, contents_by_id)) for row in rows]
@@ -198,7 +209,7 @@ class Account:
             (key, number_column(message, redacted), self._content_id(connection, message, added), state)
             for key, message in given
         ]
-        _execute_many(connection, _INSERT, rows)
+        execute_many(connection, _INSERT, rows)
 
     def _claim_pending(self, connection: Connection, given: _Keyed, added: dict[ContentRow, int]) -> None:
         redacted = self._database.redacted
@@ -206,13 +217,13 @@ class Account:
             (number_column(message, redacted), self._content_id(connection, message, added), key)
             for key, message in given
         ]
-        _execute_many(connection, _CLAIM_PENDING, rows)
+        execute_many(connection, _CLAIM_PENDING, rows)
 
     def _content_id(self, connection: Connection, message: Message, added: dict[ContentRow, int]) -> int:
         row = content_row(message, self._database.redacted)
         content_id = self._content_ids.get(row) or added.get(row)
         if content_id is None:
-            content_id = added[row] = _insert(connection, _INSERT_CONTENT, row)
+            content_id = added[row] = insert(connection, _INSERT_CONTENT, row)
         return content_id
 
     def _remember(self, added: dict[ContentRow, int]) -> None:
@@ -220,54 +231,6 @@ class Account:
             self._content_ids.clear()
         if len(added) <= _CONTENTS_REMEMBERED:
             self._content_ids.update(added)
-
-
-def _insert(connection: Connection, statement: str, row: tuple[object, ...]) -> int:
-    row_id: int | None = connection.exec_driver_sql(statement, row).lastrowid
-    assert row_id is not None  # noqa: S101 - for the type checker
-    return row_id
-
-
-def _execute_many(connection: Connection, statement: str, rows: list[_Row]) -> int:
-    """Run a statement for each row; how many rows of the table it changed in all."""
-    return connection.exec_driver_sql(statement, rows).rowcount if rows else 0
-
-
-def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, RowMapping]:
-    found = {}
-    for start in range(0, len(keys), _KEYS_AT_ONCE):
-        part = tuple(keys[start : start + _KEYS_AT_ONCE])
-        places = ",".join("?" * len(part))
-        statement = f"SELECT key, state, answer_id, segment_ids FROM messages WHERE key IN ({places})"  # noqa: S608
-        for row in connection.exec_driver_sql(statement, part).mappings():
-            found[row["key"]] = row
-    return found
-
-
-def _select_messages(
-    connection: Connection, states: Sequence[str], last: int, limit: int
-) -> Sequence[RowMapping]:
-    statement = (
-        select(messages)
-        .where(messages.c.id > last, messages.c.state.in_(states))
-        .order_by(messages.c.id)
-        .limit(limit)
-    )
-    return connection.execute(statement).mappings().all()
-
-
-def _answers_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, Answer]:
-    """The answers of a page, each decoded once however many messages share it."""
-    ids = {row["answer_id"] for row in rows}
-    statement = select(answers).where(answers.c.id.in_(bindparam("ids", expanding=True)))
-    found = connection.execute(statement, {"ids": list(ids)}).mappings()
-    return {row["id"]: answer_of(row) for row in found}
-
-
-def _contents_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, RowMapping]:
-    ids = {row["content_id"] for row in rows}
-    statement = select(contents).where(contents.c.id.in_(bindparam("ids", expanding=True)))
-    return {row["id"]: row for row in connection.execute(statement, {"ids": list(ids)}).mappings()}
 
 
 def _outcome(row: RowMapping, message: Message, answers_by_id: Mapping[int, Answer]) -> Outcome:

@@ -12,9 +12,11 @@ from typing import Literal, Self
 import attrs
 
 from smsapi_async.errors import LedgerError
+from smsapi_async.inbox import Checkpoint
 from smsapi_async.ledger.keys import key_of
-from smsapi_async.models import Message
+from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
+from smsapi_async.poller import Delivery
 
 OutcomeState = Literal["accepted", "rejected", "unknown"]
 """The states in which a message has an outcome."""
@@ -39,6 +41,30 @@ class Summary:
     rejected: int = 0
     unknown: int = 0
     segments: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class DeliverySummary:
+    """What became of the accepted messages, as it was recorded last.
+
+    Attributes:
+        pending: under way, or still so at the deadline.
+        delivered: every segment was.
+        failed: a segment was final and failed.
+        unknown: the gateway did not know.
+        untracked: accepted, and nothing was recorded yet.
+        without_ids: those of `untracked` that cannot be followed: the ids of their request could not be
+            divided, or a person who settled them gave none.
+        failed_by_state: how many of the failed messages failed with which state.
+    """
+
+    pending: int = 0
+    delivered: int = 0
+    failed: int = 0
+    unknown: int = 0
+    untracked: int = 0
+    without_ids: int = 0
+    failed_by_state: dict[int, int] = attrs.field(factory=dict)
 
 
 class Ledger(abc.ABC):
@@ -180,4 +206,42 @@ class Ledger(abc.ABC):
 
         Raises:
             LedgerError: there is no such key, or it is not unknown; ids were given with ``sent=False``.
+        """
+
+    @abc.abstractmethod
+    async def record(self, deliveries: Sequence[Delivery]) -> None:
+        """Record what is known of accepted messages, in one transaction; the last word of each is kept.
+
+        A delivery belongs to the message that has its key, or the key derived from it, and its segment
+        ids. So a ledger records what was sent through it.
+
+        Raises:
+            LedgerError: some are of messages that this ledger has not as accepted with these ids; the
+                others have been recorded.
+            ValidationError: a message has no proper key, or not as many states as ids; nothing was
+                recorded.
+        """
+
+    @abc.abstractmethod
+    def receipts(self) -> AsyncIterator[Receipt | Delivery]:
+        """Every accepted message that is not final, in the order in which they were first recorded.
+
+        A message is a `Delivery`, as it was recorded last, or a `Receipt` where nothing was: give them to
+        `AsyncSmsClient.track`, with this ledger, to go on where an earlier process was. Messages have
+        their keys. With `redact` the number and text of a message are "". Memory is bounded.
+
+        Left out is what cannot be followed: messages accepted with ids that could not be divided among
+        those of their request (`Accepted.unattributed`), and those that were settled by hand without ids.
+        """
+
+    @abc.abstractmethod
+    async def deliveries_summary(self) -> DeliverySummary:
+        """What became of the accepted messages, in numbers. Reads the whole file."""
+
+    @abc.abstractmethod
+    def checkpoint(self, name: str = "incoming") -> Checkpoint:
+        """Where a stream of incoming messages keeps its position in this ledger.
+
+        Args:
+            name: one for each stream; a position is kept under it.
         """

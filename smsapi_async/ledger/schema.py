@@ -47,4 +47,24 @@ messages = Table(
     ),
 )
 
+# Only of accepted messages. Written over at each change, so it holds the last word on each message alone.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("message_id", Integer, ForeignKey("messages.id"), primary_key=True, autoincrement=False),
+    Column("phase", Text, nullable=False),
+    Column("is_final", Integer, nullable=False),
+    Column("failed_state", Integer),
+    Column("updated_at", Text, nullable=False),
+    Column("states", Text, nullable=False),
+    CheckConstraint("phase IN ('pending', 'delivered', 'failed', 'unknown')", name="phase_is_known"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", Text, nullable=False),
+)
+
 properties = Table("properties", metadata, Column("redacted", Integer, nullable=False))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import anyio
 from anyio import to_thread
 
 from smsapi_async.errors import LedgerError
-from smsapi_async.ledger.interface import Ledger, OutcomeState, Summary
+from smsapi_async.inbox import Checkpoint, Position
+from smsapi_async.ledger.interface import DeliverySummary, Ledger, OutcomeState, Summary
 from smsapi_async.ledger.store import Store
-from smsapi_async.models import Message
+from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
+from smsapi_async.poller import Delivery
 
 if TYPE_CHECKING:
     from smsapi_async.ledger.account import Account
@@ -83,7 +85,7 @@ class SqliteLedger(Ledger):
 
     def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
         """As `Ledger.outcomes`."""
-        return _Outcomes(self, state)
+        return _Pages(lambda last: self._run(lambda account: account.outcomes_after(last, state, _PAGE)))
 
     async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
         """As `Ledger.pending`."""
@@ -93,9 +95,29 @@ class SqliteLedger(Ledger):
         """As `Ledger.resolve`."""
         await self._run(lambda account: account.resolve(key, sent=sent, segment_ids=segment_ids))
 
-    async def page_after(self, last: int, state: OutcomeState | None) -> tuple[int, list[Outcome]]:
-        """The outcomes of the next messages after a row, and the last of their rows."""
-        return await self._run(lambda account: account.outcomes_after(last, state, _PAGE))
+    async def record(self, deliveries: Sequence[Delivery]) -> None:
+        """As `Ledger.record`."""
+        await self._run(lambda account: account.deliveries.record(deliveries))
+
+    def receipts(self) -> AsyncIterator[Receipt | Delivery]:
+        """As `Ledger.receipts`."""
+        return _Pages(lambda last: self._run(lambda account: account.deliveries.open_after(last, _PAGE)))
+
+    async def deliveries_summary(self) -> DeliverySummary:
+        """As `Ledger.deliveries_summary`."""
+        return await self._run(lambda account: account.deliveries.summary())
+
+    def checkpoint(self, name: str = "incoming") -> Checkpoint:
+        """As `Ledger.checkpoint`."""
+        return _Checkpoint(self, name)
+
+    async def load_position(self, name: str) -> Position | None:
+        """The position saved last under a name."""
+        return await self._run(lambda account: account.checkpoints.load(name))
+
+    async def save_position(self, name: str, position: Position) -> None:
+        """Keep a position under a name."""
+        await self._run(lambda account: account.checkpoints.save(name, position))
 
     async def _run(self, work: Callable[[Account], _Value]) -> _Value:
         store = self._store
@@ -110,22 +132,37 @@ class SqliteLedger(Ledger):
         return result  # noqa: RET504 - to mypy a cancel scope may swallow the exception
 
 
-class _Outcomes(AsyncIterator[Outcome]):
+class _Pages(AsyncIterator[_Value], Generic[_Value]):
     """Reads page after page; holds no transaction and no thread in between."""
 
-    def __init__(self, ledger: SqliteLedger, state: OutcomeState | None) -> None:
-        self._ledger = ledger
-        self._state = state
+    def __init__(self, page_after: Callable[[int], Awaitable[tuple[int, list[_Value]]]]) -> None:
+        self._page_after = page_after
         self._last = 0
-        self._page: deque[Outcome] = deque()
+        self._page: deque[_Value] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Outcome:
+    async def __anext__(self) -> _Value:
         if not self._page:
-            self._last, outcomes = await self._ledger.page_after(self._last, self._state)
-            self._page.extend(outcomes)
+            self._last, page = await self._page_after(self._last)
+            self._page.extend(page)
         if not self._page:
             raise StopAsyncIteration
         return self._page.popleft()
+
+
+class _Checkpoint:
+    """See `Ledger.checkpoint`."""
+
+    def __init__(self, ledger: SqliteLedger, name: str) -> None:
+        self._ledger = ledger
+        self._name = name
+
+    async def load(self) -> Position | None:
+        """The position saved last."""
+        return await self._ledger.load_position(self._name)
+
+    async def save(self, position: Position) -> None:
+        """Keep a position."""
+        await self._ledger.save_position(self._name, position)

@@ -23,6 +23,7 @@ _SESSION_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _CREATION_DATE_SPELLINGS = ("CreateDateUtc", "CreatedDateUtc", "CreationDateUtc")
 # Money has a dozen digits; 1E+999999 would fill the memory when it is printed.
 _MONEY_EXPONENT_LIMIT = 30
+_LONGEST_CODE = 2**31 - 1
 
 
 class Undecodable(ValueError):
@@ -103,6 +104,8 @@ def decode_error(body: bytes) -> ErrorBody | None:
         description = fields.get("desc")
         code = _to_int(fields.get("code"), int)
     except ValueError:
+        return None
+    if not -_LONGEST_CODE <= code <= _LONGEST_CODE:
         return None
     words = description if isinstance(description, str) else ""
     # JSON can spell half a surrogate pair, which no UTF-8 log could take.

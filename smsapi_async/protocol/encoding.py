@@ -8,7 +8,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
-from smsapi_async.privacy import Secret, mask_text
+from smsapi_async.privacy import Secret, is_encodable, mask_text
 from smsapi_async.protocol import dates
 from smsapi_async.protocol.addresses import checked_destination, checked_source
 from smsapi_async.protocol.resources import (
@@ -211,10 +211,9 @@ def _checked_text(text: object) -> str:
 
 
 def _encodable(parameter: str, text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValidationError(parameter, mask_text(text), "pass text without lone surrogates") from None
+    # Raised here, an encoding error would carry the text into the error's context.
+    if not is_encodable(text):
+        raise ValidationError(parameter, mask_text(text), "pass text without lone surrogates")
     return text
 
 

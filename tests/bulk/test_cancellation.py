@@ -62,11 +62,11 @@ async def test_one_send_cancelled_at_every_await(anyio_backend: str) -> None:
             await _settled(sandbox)
             arrived = sandbox.account.count("Sms/Send")
             assert arrived <= 1
-            if scope.cancelled_caught and evidence.proves_not_sent:
+            if scope.cancelled_caught and evidence.proves_not_sent():
                 assert arrived == 0
             if not scope.cancelled_caught:
                 assert arrived == 1
-            verdicts.add((scope.cancelled_caught, evidence.proves_not_sent))
+            verdicts.add((scope.cancelled_caught, evidence.proves_not_sent()))
             if counted.waits < at:
                 break
     assert at > 10

@@ -67,6 +67,21 @@ async def test_equal_messages_are_one_unless_their_keys_differ(sandbox: Sandbox,
     assert Counter(m.destination_address for m in sandbox.account.messages) == {number(1): 1, number(2): 2}
 
 
+async def test_a_key_that_names_two_messages(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A second message under a key that is under way is rejected, never called accepted."""
+    batch = [Message(number(1), "hello", key="k"), Message(number(2), "hello", key="k")]
+    async with client_for(sandbox) as sms:
+        outcomes = {
+            outcome.message.destination_address: outcome
+            for outcome in await run(sms, batch, tmp_path / "run.db")
+        }
+    assert isinstance(outcomes[number(1)], Accepted)
+    refused = outcomes[number(2)]
+    assert isinstance(refused, Rejected)
+    assert "another message" in refused.reason
+    assert len(sandbox.account.messages) == 1
+
+
 async def test_after_a_top_up_the_same_ledger_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
     """A batch that ran out of credits is finished later, and each message goes out once."""
     sandbox.balance = Decimal(15)

@@ -269,7 +269,7 @@ async def test_a_request_that_outlasts_the_grace_is_unknown(sandbox: Sandbox) ->
     async with client_for(sandbox) as sms:
         await sms.balance()
         with sandbox.hold("Sms/Send") as gate:
-            async with sms.send_many(messages(1), linger=0, grace=0.01) as outcomes:
+            async with sms.send_many(messages(1), linger=0.001, grace=0.01) as outcomes:
                 await gate.arrived(1)
         assert [type(outcome) for outcome in outcomes.undelivered] == [Unknown]
     assert outcomes.pending == 0

@@ -83,7 +83,7 @@ def _assert_private(shown: list[str], records: list[logging.LogRecord], sandbox:
         "correct+horse%2Bbattery",
         "correct horse",
         TEXT,
-        "4711",
+        "4711-0815",
         NUMBER,
         *filter(None, sessions),
     }

@@ -1,4 +1,4 @@
-"""A bot that answers what came in during the last day."""
+"""A bot that answers what comes in, each message once, also over restarts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,13 +9,15 @@ from smsapi_async import AsyncSmsClient, SmsApiError
 
 async def main() -> None:
     """Runs on asyncio and on trio alike: `anyio.run(main, backend="trio")`."""
-    async with AsyncSmsClient.from_env() as sms:
-        for message in await sms.incoming(since=datetime.now(UTC) - timedelta(days=1)):
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    async with AsyncSmsClient.from_env() as sms, sms.watch_incoming(since=yesterday) as messages:
+        async for message in messages:
             try:
                 await sms.send(message.source_address, "Thank you, we will call you back.")
             except SmsApiError as error:
                 print(f"message {message.id} was not answered: {error}")
-        print("balance:", await sms.balance())
+            if message.text == "call me":
+                break
 
 
 anyio.run(main)

@@ -12,14 +12,20 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from smsapi_async.inbox import Position
 from smsapi_async.ledger import Ledger, LedgerError, Summary
 from smsapi_async.ledger.sqlite import SqliteLedger
+from smsapi_async.models import Receipt
+from smsapi_async.poller import Delivery
+from smsapi_async.states import Phase
 from tests.ledger.tools import (
+    ACCEPTED_AT,
     accepted,
     claim_many,
     held_by_another_program,
     keyed,
     message,
+    open_messages,
     recorded,
     unknown,
 )
@@ -83,6 +89,12 @@ async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int
         await ledger.pending()
         await ledger.summary()
         await recorded(ledger)
+        (receipt,) = await open_messages(ledger)
+        assert isinstance(receipt, Receipt)
+        await ledger.record([Delivery(receipt, Phase.PENDING, (None,), False, ACCEPTED_AT)])
+        await ledger.deliveries_summary()
+        await ledger.checkpoint().save(Position(ACCEPTED_AT))
+        await ledger.checkpoint().load()
     with pytest.raises(LedgerError):
         await Ledger.sqlite(path.parent).__aenter__()
     assert threads

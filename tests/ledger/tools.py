@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
+
 from smsapi_async.ledger import Ledger
 from smsapi_async.ledger.account import Account
 from smsapi_async.ledger.sqlite import SqliteLedger
-from smsapi_async.models import Message
+from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from smsapi_async.poller import Delivery
 
 ACCEPTED_AT = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
 NUMBER = "79031234567"
@@ -62,6 +65,35 @@ async def claim_many(ledger: Ledger, count: int) -> list[str]:
     claimed = await ledger.claim(given)
     assert list(claimed.values()) == [None] * count
     return list(claimed)
+
+
+async def accepted_receipts(
+    ledger: Ledger, count: int, segments: int = 1, accepted_at: datetime = ACCEPTED_AT
+) -> list[Receipt]:
+    """Claim and settle so many new messages; their receipts, as the ledger has them."""
+    given = keyed(ledger, count)
+    assert set((await ledger.claim(given)).values()) == {None}
+    receipts = [
+        Receipt(attrs.evolve(each, key=key), tuple(f"{n}-{part}" for part in range(segments)), accepted_at)
+        for n, (key, each) in enumerate(given)
+    ]
+    await ledger.settle([outcome_of(each) for each in receipts])
+    return receipts
+
+
+def outcome_of(receipt: Receipt) -> Outcome:
+    """The acceptance that a receipt tells of."""
+    return Accepted(
+        message=receipt.message,
+        segment_ids=receipt.segment_ids,
+        accepted_at=receipt.accepted_at,
+        key=receipt.message.key,
+    )
+
+
+async def open_messages(ledger: Ledger) -> list[Receipt | Delivery]:
+    """What is still to be followed."""
+    return [each async for each in ledger.receipts()]
 
 
 @contextmanager

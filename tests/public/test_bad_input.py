@@ -283,7 +283,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a proxy with a control character": ({"transport": None, "proxy": f"http://a:{PASSWORD}\x00@h"}, "proxy"),
     "a proxy without a host": ({"transport": None, "proxy": "http://"}, "proxy"),
     "a proxy beside a transport": ({"proxy": f"http://acme:{PASSWORD}@127.0.0.1:3128"}, "proxy"),
-    "a SOCKS proxy without its package": ({"transport": None, "proxy": "socks5://127.0.0.1:1080"}, "proxy"),
     "an endless base URL": ({"base_url": "https://h/" + "x" * 70_000}, "base_url"),
     "a number for the clock": ({"clock": 5}, "clock"),
     "a number for the session store": ({"session_store": 5}, "session_store"),

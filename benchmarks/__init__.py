@@ -1,0 +1,1 @@
+"""Measurements: each prints its table, and none of them is a test."""

@@ -1,0 +1,274 @@
+"""What is known of accepted messages, kept and told."""
+
+import traceback
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import anyio
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from smsapi_async.errors import ValidationError
+from smsapi_async.ledger import DeliverySummary, Ledger, LedgerError
+from smsapi_async.models import Message, Receipt, SegmentState
+from smsapi_async.outcomes import Accepted
+from smsapi_async.poller import Delivery
+from smsapi_async.states import Phase, State, known_state
+from tests.ledger.test_threads import until_at_work
+from tests.ledger.tools import (
+    ACCEPTED_AT,
+    NUMBER,
+    TEXT,
+    accepted,
+    accepted_receipts,
+    claim_many,
+    held_by_another_program,
+    keyed,
+    open_messages,
+    recorded,
+    unknown,
+)
+
+pytestmark = pytest.mark.anyio
+
+_dates = st.none() | st.datetimes(timezones=st.just(UTC))
+_prices = st.none() | st.decimals(allow_nan=False, allow_infinity=False)
+_codes = (st.sampled_from(State) | st.integers()).map(known_state)
+_words = st.text(st.characters(exclude_categories=()))
+_segments = st.none() | st.builds(
+    SegmentState,
+    segment_id=st.just(""),
+    state=_codes,
+    creation_date=_dates,
+    submitted_date=_dates,
+    reported_date=_dates,
+    time_stamp=_dates,
+    state_description=_words,
+    price=_prices,
+)
+
+
+def delivery(
+    receipt: Receipt, *codes: int | None, final: bool = False, phase: Phase = Phase.PENDING
+) -> Delivery:
+    """A delivery whose segments have these states."""
+    states = tuple(
+        None if code is None else SegmentState(id_, known_state(code), price=Decimal("1.50"))
+        for id_, code in zip(receipt.segment_ids, codes, strict=True)
+    )
+    return Delivery(receipt, phase, states, final, ACCEPTED_AT)
+
+
+async def _told(expected: Delivery, path: Path) -> list[Receipt | Delivery]:
+    key = expected.receipt.message.key
+    assert key is not None
+    async with Ledger.sqlite(path) as ledger:
+        await ledger.claim([(key, expected.receipt.message)])
+        await ledger.settle([accepted(key, *expected.receipt.segment_ids)])
+        await ledger.record([expected])
+    async with Ledger.sqlite(path, read_only=True) as reader:
+        return await open_messages(reader)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@example(
+    states=[SegmentState("", State.EXPIRED, state_description="\ud800, не доставлено")],
+    phase=Phase.FAILED,
+    updated_at=ACCEPTED_AT,
+)
+@given(
+    states=st.lists(_segments, min_size=1, max_size=5),
+    phase=st.sampled_from(Phase),
+    updated_at=st.datetimes(timezones=st.just(UTC)),
+)
+def test_what_is_told_is_what_was_recorded(
+    backend: Literal["asyncio", "trio"],
+    states: list[SegmentState | None],
+    phase: Phase,
+    updated_at: datetime,
+) -> None:
+    """Whatever the gateway says of the segments comes back exactly: codes, dates, words and prices."""
+    ids = tuple(f"id {number}" for number in range(len(states)))
+    receipt = Receipt(Message(NUMBER, TEXT, key="a"), ids, ACCEPTED_AT)
+    named = tuple(
+        state and attrs.evolve(state, segment_id=id_) for id_, state in zip(ids, states, strict=True)
+    )
+    expected = Delivery(receipt, phase, named, is_final=False, updated_at=updated_at)
+    with TemporaryDirectory() as directory:
+        (told,) = anyio.run(_told, expected, Path(directory) / "run.db", backend=backend)
+    assert told == expected
+    assert isinstance(told, Delivery)
+    assert [str(state.price) for state in told.states if state] == [str(s.price) for s in named if s]
+    assert [type(state.state) for state in told.states if state] == [type(s.state) for s in named if s]
+
+
+async def test_a_restart_goes_on_where_it_was(path: Path) -> None:
+    """After a restart, messages come with their known states or as receipts, in order, final ones not."""
+    async with Ledger.sqlite(path) as ledger:
+        receipts = await accepted_receipts(ledger, 1203, segments=2)
+        finals = [delivery(each, 0, 0, final=True, phase=Phase.DELIVERED) for each in receipts[::3]]
+        known = [delivery(each, 0, None) for each in receipts[1::3]]
+        await ledger.record([*finals, *known])
+    async with Ledger.sqlite(path) as ledger:
+        told = await open_messages(ledger)
+        assert told == [each for pair in zip(known, receipts[2::3], strict=True) for each in pair]
+
+
+async def test_the_last_word_counts(path: Path) -> None:
+    """Of several deliveries of a message, in one call or in many, the one recorded last is told."""
+    async with Ledger.sqlite(path) as ledger:
+        (receipt,) = await accepted_receipts(ledger, 1)
+        for code in (-2, -1, 255):
+            await ledger.record([delivery(receipt, -98), delivery(receipt, code)])
+            assert await open_messages(ledger) == [delivery(receipt, code)]
+        last = delivery(receipt, 0, final=True, phase=Phase.DELIVERED)
+        await ledger.record([delivery(receipt, -1), last])
+        assert await open_messages(ledger) == []
+        await ledger.record([])
+        assert await ledger.deliveries_summary() == DeliverySummary(delivered=1)
+
+
+async def test_a_message_without_a_key_is_found_by_its_content(path: Path) -> None:
+    """A delivery of a receipt that was never given the ledger's key is recorded all the same."""
+    async with Ledger.sqlite(path) as ledger:
+        (receipt,) = await accepted_receipts(ledger, 1)
+        bare = attrs.evolve(receipt, message=attrs.evolve(receipt.message, key=None))
+        await ledger.record([delivery(bare, -1)])
+        assert await open_messages(ledger) == [delivery(receipt, -1)]
+
+
+async def test_messages_of_others_are_told_and_the_rest_recorded(path: Path) -> None:
+    """Deliveries of messages that were not accepted here, or with other ids, are refused, others kept."""
+    async with Ledger.sqlite(path) as ledger:
+        receipts = await accepted_receipts(ledger, 2)
+        (pending,) = keyed(ledger, 1, first=7)
+        await ledger.record_pending([pending])
+        foreign = [
+            Receipt(Message(NUMBER, TEXT, key=NUMBER), ("x",), ACCEPTED_AT),
+            Receipt(attrs.evolve(pending[1], key=pending[0]), ("x",), ACCEPTED_AT),
+            attrs.evolve(receipts[0], segment_ids=("sent elsewhere",)),
+        ]
+        with pytest.raises(LedgerError, match="3 of 4 deliveries") as caught:
+            await ledger.record([delivery(each, -1) for each in [*foreign, receipts[1]]])
+        assert NUMBER not in "".join(traceback.format_exception(caught.value))
+        assert await open_messages(ledger) == [receipts[0], delivery(receipts[1], -1)]
+
+
+@pytest.mark.parametrize("defect", ["key", "states"])
+async def test_what_is_no_delivery_is_refused(path: Path, defect: str) -> None:
+    """A delivery with an empty key, or with fewer states than ids, is refused with its whole call."""
+    async with Ledger.sqlite(path) as ledger:
+        first, second = await accepted_receipts(ledger, 2)
+        wrong = delivery(second, -1)
+        if defect == "key":
+            wrong = delivery(attrs.evolve(second, message=attrs.evolve(second.message, key="")), -1)
+        else:
+            wrong = attrs.evolve(wrong, states=())
+        with pytest.raises(ValidationError, match=defect):
+            await ledger.record([delivery(first, -1), wrong])
+        assert await open_messages(ledger) == [first, second]
+
+
+async def test_what_cannot_be_followed_is_left_out(path: Path) -> None:
+    """Neither ids that nobody can divide, nor messages settled by hand without ids, are told as receipts."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 5)
+        shared = [accepted(key, "a", "b", "c", unattributed=True) for key in keys[:2]]
+        await ledger.settle([*shared, *(unknown(key) for key in keys[2:])])
+        await ledger.resolve(keys[2], sent=True)
+        await ledger.resolve(keys[3], sent=True, segment_ids=["d"])
+        assert [each.segment_ids for each in await open_messages(ledger) if isinstance(each, Receipt)] == [
+            ("d",)
+        ]
+        assert await ledger.deliveries_summary() == DeliverySummary(untracked=4, without_ids=3)
+
+
+async def test_a_summary_counts_messages(path: Path) -> None:
+    """Each accepted message is counted once, by its phase, and the failed ones by their states."""
+    async with Ledger.sqlite(path) as ledger:
+        assert await ledger.deliveries_summary() == DeliverySummary()
+        receipts = await accepted_receipts(ledger, 9, segments=2)
+        await ledger.record_pending(keyed(ledger, 4, first=50))
+        await ledger.record(
+            [
+                delivery(receipts[0], -1, None),
+                delivery(receipts[1], -1, -1, final=True),
+                delivery(receipts[2], 0, 0, final=True, phase=Phase.DELIVERED),
+                delivery(receipts[3], 0, 46, final=True, phase=Phase.FAILED),
+                delivery(receipts[4], 46, 69, final=True, phase=Phase.FAILED),
+                delivery(receipts[5], 11, None, final=True, phase=Phase.FAILED),
+                delivery(receipts[6], 255, None, final=True, phase=Phase.UNKNOWN),
+            ]
+        )
+    async with Ledger.sqlite(path, read_only=True) as reader:
+        assert await reader.deliveries_summary() == DeliverySummary(
+            pending=2, delivered=1, failed=3, unknown=1, untracked=2, failed_by_state={46: 2, 11: 1}
+        )
+        with pytest.raises(LedgerError, match="for reading only"):
+            await reader.record([delivery(receipts[0], -1, None)])
+
+
+async def test_a_redacted_ledger_knows_its_messages_by_key(path: Path) -> None:
+    """Receipts of a redacted ledger have no number and no text, and their deliveries are recorded by key."""
+    async with Ledger.sqlite(path, redact=True) as ledger:
+        before = await accepted_receipts(ledger, 2)
+    async with Ledger.sqlite(path) as ledger:
+        first, second = await open_messages(ledger)
+        assert isinstance(first, Receipt)
+        assert first.message == Message("", "", source_address="Shop", key=before[0].message.key)
+        await ledger.record([delivery(first, 0, final=True, phase=Phase.DELIVERED)])
+        assert await open_messages(ledger) == [second]
+        await ledger.record([delivery(before[1], -1)])
+        assert isinstance(second, Receipt)
+        assert await open_messages(ledger) == [delivery(second, -1)]
+    assert all(NUMBER.encode() not in each.read_bytes() for each in path.parent.iterdir())
+
+
+async def test_following_does_not_touch_outcomes(path: Path) -> None:
+    """A message that failed to be delivered was accepted still, and is not sent again."""
+    async with Ledger.sqlite(path) as ledger:
+        (receipt,) = await accepted_receipts(ledger, 1)
+        before = await recorded(ledger)
+        await ledger.record([delivery(receipt, 46, final=True, phase=Phase.FAILED)])
+        assert await recorded(ledger) == before
+        ((key, outcome),) = (await ledger.claim(keyed(ledger, 1))).items()
+        assert isinstance(outcome, Accepted)
+        assert key == receipt.message.key
+
+
+async def test_a_cancelled_record_is_written(path: Path) -> None:
+    """Deliveries whose recording is cancelled, before it began or in the middle, are recorded."""
+    async with Ledger.sqlite(path) as ledger:
+        first, second = await accepted_receipts(ledger, 2)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await ledger.record([delivery(first, -1)])
+        async with anyio.create_task_group() as group:
+            with held_by_another_program(path):
+                group.start_soon(ledger.record, [delivery(second, -1)])
+                await until_at_work(ledger)
+                group.cancel_scope.cancel()
+        assert await open_messages(ledger) == [delivery(first, -1), delivery(second, -1)]
+
+
+async def test_reading_on_while_recording(path: Path) -> None:
+    """Messages that become final while receipts are read are not told again, and none is left out."""
+    async with Ledger.sqlite(path) as ledger:
+        receipts = await accepted_receipts(ledger, 1200)
+        told = []
+        async for each in ledger.receipts():
+            assert isinstance(each, Receipt)
+            told.append(each)
+            if len(told) == 10:
+                done = [
+                    delivery(one, 0, final=True, phase=Phase.DELIVERED)
+                    for one in receipts[:5] + receipts[900:]
+                ]
+                await ledger.record(done)
+        assert told == receipts[:900]
+        assert len(await open_messages(ledger)) == 1200 - 305

@@ -1,0 +1,91 @@
+"""Following messages with a ledger, over restarts and at scale."""
+
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from smsapi_async.ledger import DeliverySummary, Ledger
+from smsapi_async.models import Receipt
+from smsapi_async.poller import Delivery, DeliveryRecord
+from smsapi_async.states import Phase
+from tests.ledger.tools import accepted_receipts, execute, open_messages
+from tests.poller.support import START, FakeGateway, JumpingClock, collect
+
+pytestmark = pytest.mark.anyio
+
+MANY = 100_000
+# Nothing is killed here: the disk need not be waited for.
+QUICK = "PRAGMA synchronous = OFF"
+FILL = """
+WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
+INSERT INTO messages (key, destination_address, content_id, answer_id, state, segment_ids)
+SELECT 'key ' || n, '79030000000' + n, content_id, answer_id, state, json_array('a' || n, 'b' || n)
+FROM numbers, messages WHERE messages.id = 1
+"""
+
+
+class Watched:
+    """The ledger as a record, in whose calls the clock does not jump."""
+
+    def __init__(self, ledger: DeliveryRecord, clock: JumpingClock) -> None:
+        self._record = clock.watching(ledger.record)  # type: ignore[arg-type]
+
+    async def record(self, deliveries: Sequence[Delivery]) -> None:
+        await self._record(deliveries)  # type: ignore[arg-type]
+
+
+async def test_a_restart_in_the_middle_of_a_thousand(path: Path) -> None:
+    """A process that stops half way and is started again misses nothing, and asks about no final segment."""
+    gateway = FakeGateway(lambda segment_id: float(crc32(segment_id.encode()) % 100))
+    async with Ledger.sqlite(path) as ledger:
+        await execute(ledger, QUICK)
+        receipts = await accepted_receipts(ledger, 1000, segments=2, accepted_at=START)
+        finals = 0
+        async with gateway.track(ledger.receipts(), ledger=Watched(ledger, gateway.clock)) as deliveries:
+            async for delivery in deliveries:
+                finals += delivery.is_final
+                if finals == 500:
+                    break
+    async with Ledger.sqlite(path) as ledger:
+        await execute(ledger, QUICK)
+        left = await open_messages(ledger)
+        assert 0 < len(left) <= 500
+        assert any(isinstance(each, Delivery) and any(each.states) for each in left)
+        again = await collect(gateway.track(ledger.receipts(), ledger=Watched(ledger, gateway.clock)))
+        last = {each.receipt: each for each in again if each.is_final}
+        assert set(last) == {each.receipt if isinstance(each, Delivery) else each for each in left}
+        assert all(each.phase is Phase.DELIVERED for each in last.values())
+        assert await open_messages(ledger) == []
+        assert await ledger.deliveries_summary() == DeliverySummary(delivered=len(receipts))
+    assert gateway.asked_when_known == []
+    assert set(gateway.asked) == {id_ for each in receipts for id_ in each.segment_ids}
+
+
+async def test_a_thousand_that_failed_are_counted(path: Path) -> None:
+    """What was recorded while following is what the summary tells, by reason."""
+    gateway = FakeGateway(lambda _: 12.0, state=46)
+    async with Ledger.sqlite(path) as ledger:
+        await execute(ledger, QUICK)
+        await accepted_receipts(ledger, 1000, accepted_at=START)
+        await collect(gateway.track(ledger.receipts(), ledger=Watched(ledger, gateway.clock)))
+        expected = DeliverySummary(failed=1000, failed_by_state={46: 1000})
+        assert await ledger.deliveries_summary() == expected
+
+
+async def test_a_hundred_thousand_take_the_memory_of_a_page(path: Path) -> None:
+    """All of 100,000 receipts come, in order, and few of them are in memory at any moment."""
+    async with Ledger.sqlite(path) as ledger:
+        await accepted_receipts(ledger, 1, segments=2)
+        await execute(ledger, FILL)
+        count = 0
+        async for each in ledger.receipts():
+            count += 1
+            assert isinstance(each, Receipt)
+            assert count == 1 or each.segment_ids == (f"a{count}", f"b{count}")
+            if count % 9_999 == 0:
+                alive = sum(isinstance(thing, Receipt) for thing in gc.get_objects())
+                assert 0 < alive < 1000
+    assert count == MANY

@@ -1,0 +1,65 @@
+"""`track` and `wait_delivered` as methods of the client."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from smsapi_async import AsyncSmsClient, ClientClosed, Schedule, ValidationError
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.states import Phase
+from tests.poller.support import FIVE_SEGMENTS, NUMBER, receipt
+
+pytestmark = pytest.mark.anyio
+QUICK = Schedule(first=0.01, maximum=0.05)
+
+
+def _client(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
+    return AsyncSmsClient(
+        sandbox.login, sandbox.password, base_url=sandbox.base_url, source_address="ACME", **options
+    )
+
+
+async def test_track() -> None:
+    """Messages sent one after another are followed to their ends by the client's own method."""
+    async with run_sandbox(speed=100) as sandbox, _client(sandbox) as sms:
+        sent = [await sms.send(NUMBER, FIVE_SEGMENTS), await sms.send("79031234942", "text")]
+        async with sms.track(sent, schedule=QUICK) as deliveries:
+            last = {each.receipt: each async for each in deliveries if each.is_final}
+    assert [last[each].phase for each in sent] == [Phase.DELIVERED, Phase.FAILED]
+
+
+async def test_wait_delivered() -> None:
+    """At the timeout the message is given as it stands; waiting goes on from there."""
+    async with run_sandbox(speed=3) as sandbox, _client(sandbox) as sms:
+        sent = await sms.send(NUMBER, "text")
+        early = await sms.wait_delivered(sent, timeout=0.1)
+        assert (early.phase, early.is_final) == (Phase.PENDING, False)
+        late = await sms.wait_delivered(early, timeout=timedelta(seconds=3))
+        assert (late.phase, late.is_final) == (Phase.DELIVERED, True)
+
+
+async def test_sends_go_first() -> None:
+    """While many messages are followed on a slow line, a send waits for two requests at most."""
+    async with (
+        run_sandbox(speed=100) as sandbox,
+        _client(sandbox, concurrency=10, requests_per_second=50) as sms,
+    ):
+        sent = await sms.send_bulk([NUMBER] * 300, "text")
+        async with sms.track(sent, schedule=QUICK) as deliveries:
+            await anext(deliveries)
+            for _ in range(5):
+                before = sandbox.account.count("Sms/State")
+                await sms.send(NUMBER, "text")
+                assert sandbox.account.count("Sms/State") - before <= 2
+
+
+async def test_misuse() -> None:
+    """A closed client, a deadline or a timeout that is none, are refused at once."""
+    async with run_sandbox() as sandbox, _client(sandbox) as sms:
+        with pytest.raises(ValidationError, match="deadline"):
+            sms.track([], deadline=0)
+        with pytest.raises(ValidationError, match="timeout"):
+            await sms.wait_delivered(receipt(), timeout=timedelta(0))
+    with pytest.raises(ClientClosed):
+        sms.track([])
