@@ -8,9 +8,9 @@ ratios as strings, dates in ISO 8601, UTC. An error is one line on standard erro
 | 0 | done; also a `sandbox` ended by Ctrl-C |
 | 1 | unexpected: a defect, or the result could not be written |
 | 2 | wrong usage or bad input; nothing was asked of the gateway |
-| 3 | rejected by the gateway; nothing was sent |
+| 3 | rejected by the gateway, or bad rows of a `batch`; none of these was sent |
 | 4 | not sent, proved; it is safe to send again |
-| 5 | OUTCOME UNKNOWN: it may have been sent; do not repeat it blindly |
+| 5 | OUTCOME UNKNOWN: it may have been sent; do not repeat it blindly (a `batch`: any of it) |
 | 6 | a read failed: balance, state, incoming, statistics |
 | 7 | a bulk was accepted, but whose segment ids are whose is unknown |
 | 130 | interrupted (Ctrl-C); the line says whether something may have been sent |

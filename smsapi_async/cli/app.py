@@ -7,14 +7,19 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 import smsapi_async.cli as package
-from smsapi_async.cli import options, output
+from smsapi_async.cli import ledgers, options, output
+from smsapi_async.cli.batch import Plan
+from smsapi_async.cli.batch_jobs import batch_job, dry_run_job
 from smsapi_async.cli.demo_view import demo_document, demo_view, show_demo
 from smsapi_async.cli.jobs import Job, gateway_job
+from smsapi_async.cli.messages import NUMBER_COLUMNS, Common
 from smsapi_async.cli.options import AsJson, Connection, Source
 from smsapi_async.cli.serve import serve
+from smsapi_async.cli.template import Template
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.settings import CONCURRENCY
 from smsapi_async.version import __version__
 
 Date = Annotated[str | None, Parameter(help="ISO 8601 with an offset.")]
@@ -32,6 +37,7 @@ To = Annotated[
     Parameter(allow_leading_hyphen=True, help="Numbers; - reads them from standard input."),
 ]
 Speed = Annotated[float, Parameter(help="Seconds of the sandbox's clock in one real second.")]
+LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
 _LAST_PORT = 65535
 _ENVIRONMENT = Connection()
 
@@ -80,13 +86,14 @@ def sandbox(
     port: Annotated[int, Parameter(help="Where to listen; 0 takes a free port.")] = 8099,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
     speed: Speed = 1.0,
+    faults: Annotated[str | None, Parameter(help="A fault plan, .json or .toml: misbehave by it.")] = None,
     as_json: AsJson = False,
 ) -> Job[Any]:
     """Run the sandbox gateway until Ctrl-C. It bills nobody and sends nothing."""
     _check_speed(speed)
     if not 0 <= port <= _LAST_PORT:
         raise ValidationError("--port", str(port), f"pass a number from 0 to {_LAST_PORT}")
-    return Job(run=partial(serve, host, port, speed, as_json=as_json), as_json=as_json)
+    return Job(run=partial(serve, host, port, speed, faults, as_json=as_json), as_json=as_json)
 
 
 @app.command
@@ -159,6 +166,66 @@ def bulk(
 
 
 @app.command
+def batch(
+    recipients: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="CSV with a header row, or JSON lines (.jsonl); - reads standard input.",
+        ),
+    ],
+    /,
+    *,
+    text: Annotated[
+        str | None,
+        Parameter(help="The text, with columns in braces: {name}; else the column text."),
+    ] = None,
+    column: Annotated[
+        str | None,
+        Parameter(help=f"The column of numbers; else {', '.join(NUMBER_COLUMNS)}, else the first."),
+    ] = None,
+    ledger: Annotated[
+        str | None, Parameter(help="A file that lets the same command go on after an interruption.")
+    ] = None,
+    redact: Annotated[
+        bool, Parameter(negative="", help="Keep only hashes of numbers and texts in the ledger.")
+    ] = False,
+    report: Annotated[str | None, Parameter(help="A CSV file: what became of each row.")] = None,
+    dry_run: Annotated[bool, Parameter(negative="", help="Count and check; send nothing.")] = False,
+    source_address: Source = None,
+    send_date: SendDate = None,
+    validity: Minutes = None,
+    by_time_zone: ByTimeZone = False,
+    requests_per_second: Annotated[float | None, Parameter(help="How many may begin in a second.")] = None,
+    concurrency: Annotated[int, Parameter(help="Requests in flight at once.")] = CONCURRENCY,
+    recipients_per_request: Annotated[int, Parameter(help="The most in one request.")] = 500,
+    connection: Connection = _ENVIRONMENT,
+    as_json: AsJson = False,
+) -> Job[Any]:
+    """Send a message to each row of a table. A column key names each row in the ledger."""
+    parsed = options.wall_clock if by_time_zone else options.optional_moment
+    plan = Plan(
+        recipients=options.input_name("RECIPIENTS", recipients),
+        column=column,
+        template=None if text is None else Template.parse(text),
+        common=Common(
+            source_address=options.source_address(source_address, needed=not dry_run),
+            send_date=parsed("send_date", send_date),
+            validity=validity,
+            by_time_zone=by_time_zone,
+        ),
+        ledger=ledger,
+        redact=redact,
+        report=report,
+        recipients_per_request=recipients_per_request,
+    )
+    if dry_run:
+        return dry_run_job(plan, as_json=as_json)
+    rate = {"concurrency": concurrency, "requests_per_second": requests_per_second}
+    return batch_job(plan, connection, rate, as_json=as_json)
+
+
+@app.command
 def state(
     segment_id: list[str],
     /,
@@ -209,6 +276,58 @@ def statistics(
         lambda sms: sms.statistics(first, last),
         output.statistics_document,
         output.statistics_view,
+        as_json=as_json,
+    )
+
+
+ledger_app = App(name="ledger", help="Look into the ledger of a batch, and settle what is unknown.")
+app.command(ledger_app)
+
+
+@ledger_app.command(name="summary")
+def ledger_summary(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Job[Any]:
+    """Count the messages of a ledger by state."""
+    return Job(
+        run=partial(ledgers.summary, ledger),
+        document=ledgers.summary_document,
+        view=ledgers.summary_view,
+        as_json=as_json,
+    )
+
+
+@ledger_app.command(name="unknown")
+def ledger_unknown(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Job[Any]:
+    """List the keys of messages that may or may not have been sent."""
+    return Job(
+        run=partial(ledgers.unknown, ledger),
+        document=ledgers.unknown_document,
+        view=ledgers.unknown_view,
+        as_json=as_json,
+    )
+
+
+@ledger_app.command(name="resolve")
+def ledger_resolve(
+    ledger: LedgerFile,
+    key: Annotated[str, Parameter(help="As `ledger unknown` lists it; after -- if it begins with a hyphen.")],
+    /,
+    *,
+    sent: Annotated[
+        bool | None,
+        Parameter(negative="--not-sent", help="It was; or it was not, and the next run sends it."),
+    ] = None,
+    segment_id: Annotated[
+        list[str] | None, Parameter(negative="", help="Its ids, where they are known.")
+    ] = None,
+    as_json: AsJson = False,
+) -> Job[Any]:
+    """Settle a message whose outcome is unknown."""
+    if sent is None:
+        raise ValidationError("--sent", "an unset value", "pass --sent or --not-sent")
+    return Job(
+        run=partial(ledgers.resolve, ledger, key, sent=sent, segment_ids=segment_id or ()),
+        document=lambda settled: settled,
+        view=ledgers.resolve_view,
         as_json=as_json,
     )
 

@@ -16,6 +16,8 @@ from cyclopts import (
 
 from smsapi_async.cli.output import one_line
 from smsapi_async.errors import (
+    LedgerError,
+    LedgerUnwritable,
     NotSent,
     OutcomeUnknown,
     ReadFailed,
@@ -63,6 +65,8 @@ _CODES: dict[type[SmsApiError], ExitCode] = {
     OutcomeUnknown: ExitCode.OUTCOME_UNKNOWN,
     ReadFailed: ExitCode.READ_FAILED,
     SegmentIdsUnattributed: ExitCode.IDS_UNATTRIBUTED,
+    LedgerUnwritable: ExitCode.NOT_SENT,
+    LedgerError: ExitCode.BAD_INPUT,
 }
 _ADVICE = {
     ExitCode.NOT_SENT: "; it is safe to send again",
@@ -85,6 +89,9 @@ _OPTIONS = {
     "until": "--until",
     "start": "START",
     "end": "END",
+    "concurrency": "--concurrency",
+    "requests_per_second": "--requests-per-second",
+    "recipients_per_request": "--recipients-per-request",
 }
 
 

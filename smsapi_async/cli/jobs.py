@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 from rich.console import RenderableType
 
+from smsapi_async.cli.errors import Failure
 from smsapi_async.cli.options import Connection
 from smsapi_async.cli.output import Document
 from smsapi_async.client import AsyncSmsClient
@@ -23,6 +24,7 @@ class Job(Generic[_Result]):
         document: the result for programs.
         view: the result for people.
         as_json: which of the two is printed.
+        failure: the exit code of the result, and a line for standard error; None means that all is well.
         may_have_sent: asked when the job ends without a result: whether a message may be on its way.
         backend: the event loop it runs on.
     """
@@ -31,18 +33,24 @@ class Job(Generic[_Result]):
     document: Callable[[_Result], Document] = lambda _: {}
     view: Callable[[_Result], RenderableType] = lambda _: ""
     as_json: bool
+    failure: Callable[[_Result], Failure | None] = lambda _: None
     may_have_sent: Callable[[], bool] = lambda: False
     backend: str = "asyncio"
 
 
-class _WatchedStore(MemorySessionStore):
-    """Knows whether there was a session yet: without one, no message can have been written."""
+class WatchedStore(MemorySessionStore):
+    """Knows whether there was a session yet: without one, no message can have been written.
+
+    Attributes:
+        is_filled: whether there was one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.is_filled = False
 
     async def save(self, session: Session) -> None:
+        """Keep it, and remember that there was one."""
         self.is_filled = True
         await super().save(session)
 
@@ -61,7 +69,7 @@ def gateway_job(
     Raises:
         ValidationError: the connection's settings are missing or wrong.
     """
-    store = _WatchedStore()
+    store = WatchedStore()
     client = connection.client(store)
 
     async def run() -> _Result:

@@ -15,6 +15,7 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.session import SessionStore
 
 _STANDARD_INPUT = "-"
+_ANY_SOURCE = "0"
 _ACCOUNT = Group("Account", sort_key=1)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")]
@@ -37,8 +38,12 @@ class Connection:
         bool, Parameter(negative="", help="Let the password go in the clear to an http:// address.")
     ] = False
 
-    def client(self, session_store: SessionStore) -> AsyncSmsClient:
+    def client(self, session_store: SessionStore, **more: Any) -> AsyncSmsClient:  # noqa: ANN401
         """A client of that account; asks for the password on a terminal where the environment has none.
+
+        Args:
+            session_store: where it keeps its session.
+            more: further options of the client.
 
         Raises:
             ValidationError: a setting is missing or wrong.
@@ -46,7 +51,7 @@ class Connection:
         login = self.login or os.environ.get("SMSAPI_LOGIN")
         if not login:
             raise ValidationError("login", "an unset value", "pass --login, or set SMSAPI_LOGIN")
-        options: dict[str, Any] = {"login": login, "password": _password(login)}
+        options: dict[str, Any] = {**more, "login": login, "password": _password(login)}
         if self.base_url is not None:
             options["base_url"] = self.base_url
         return AsyncSmsClient.from_env(
@@ -67,13 +72,13 @@ def _password(login: str) -> str:
     raise ValidationError("SMSAPI_PASSWORD", "an unset value", hint)
 
 
-def source_address(given: str | None) -> str:
-    """The sender, from the option or the environment.
+def source_address(given: str | None, *, needed: bool = True) -> str:
+    """The sender, from the option or the environment; any where none is needed.
 
     Raises:
         ValidationError: neither names one.
     """
-    source = given or os.environ.get("SMSAPI_SOURCE_ADDRESS")
+    source = given or os.environ.get("SMSAPI_SOURCE_ADDRESS") or ("" if needed else _ANY_SOURCE)
     if not source:
         raise ValidationError(
             "source_address", "an unset value", "pass --source-address, or set SMSAPI_SOURCE_ADDRESS"
@@ -136,3 +141,15 @@ def numbers(arguments: Iterable[str]) -> list[str]:
         else:
             found.append(argument)
     return found
+
+
+def input_name(name: str, argument: str) -> str:
+    """The name of a file, or ``-`` for standard input.
+
+    Raises:
+        ValidationError: it is a misspelt option.
+    """
+    if argument.startswith("-") and argument != _STANDARD_INPUT:
+        hint = "pass a file, or - for standard input"
+        raise ValidationError(name, "an argument with a hyphen", hint)
+    return argument

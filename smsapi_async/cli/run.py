@@ -45,7 +45,11 @@ def _carry_out(job: Job[Any]) -> ExitCode:
         result = anyio.run(job.run, backend=job.backend)
     except _ANY as error:
         return _report(explain(error, in_doubt=job.may_have_sent()), as_json=job.as_json)
-    return ExitCode.DONE if result is None else _print(job, result)
+    if result is None:
+        return ExitCode.DONE
+    printed = _print(job, result)
+    failure = job.failure(result)
+    return printed if failure is None else _report(failure, as_json=job.as_json)
 
 
 def _print(job: Job[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the result of any command

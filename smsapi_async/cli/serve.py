@@ -5,27 +5,40 @@ import sys
 from contextlib import AsyncExitStack
 
 import anyio
+from anyio import to_thread
 from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.errors import ValidationError
 from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import FaultPlan, FaultPlanError
 
 
-async def serve(host: str, port: int, speed: float, *, as_json: bool) -> None:
+async def serve(host: str, port: int, speed: float, faults: str | None = None, *, as_json: bool) -> None:
     """Run a sandbox, say where it is once it listens, and end it on SIGINT or SIGTERM.
 
     Raises:
-        ValidationError: the address cannot be listened on.
+        ValidationError: the address cannot be listened on, or the file holds no fault plan.
     """
+    plan = None if faults is None else await to_thread.run_sync(_plan, faults)
     async with AsyncExitStack() as stack:
         try:
-            sandbox = await stack.enter_async_context(run_sandbox(port=port, host=host, speed=speed))
+            sandbox = await stack.enter_async_context(
+                run_sandbox(port=port, host=host, speed=speed, faults=plan)
+            )
         except OSError as error:
             hint = f"pass another --port or --host ({error.strerror or type(error).__name__})"
             raise ValidationError("--port", str(port), hint) from None
         _announce(sandbox, speed, as_json=as_json)
         await _until_signalled()
+
+
+def _plan(path: str) -> FaultPlan:
+    try:
+        return FaultPlan.load(path)
+    except (OSError, FaultPlanError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValidationError("--faults", repr(path), f"pass the file of a fault plan ({reason})") from None
 
 
 def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
@@ -43,6 +56,7 @@ def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
         output.write_view(
             Text(
                 f"The sandbox gateway listens on {sandbox.base_url}. It sends nothing and bills nobody.\n"
+                f"{'' if sandbox.proxy is None else 'It misbehaves by its fault plan. '}"
                 "Ctrl-C ends it. In another terminal:\n\n"
                 f"  export SMSAPI_BASE_URL={sandbox.base_url}\n"
                 f"  export SMSAPI_LOGIN={sandbox.login} SMSAPI_PASSWORD={sandbox.password}\n"

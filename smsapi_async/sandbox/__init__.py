@@ -5,6 +5,9 @@
 
     httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app), base_url=sandbox.base_url)   # in process
 
+    async with run_sandbox(faults=FaultPlan.script([Fault.RESET_AFTER_PASS])) as sandbox:      # misbehaving
+        ...  # `smsapi_async.sandbox.faults` has the kinds; `sandbox.proxy.history` tells what went wrong
+
 It is written from the contract alone and shares no code with the client, so that one mistake cannot pass
 both.
 

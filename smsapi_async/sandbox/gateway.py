@@ -14,6 +14,7 @@ from smsapi_async.sandbox.answers import Answer, Refusal, Script
 from smsapi_async.sandbox.app import application
 from smsapi_async.sandbox.clock import Clock
 from smsapi_async.sandbox.engine import Engine, Rules, aware
+from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.gate import Gate, Signal
 from smsapi_async.sandbox.journeys import JourneyRule, default_journey
 from smsapi_async.sandbox.tables import canonical_name, resource_named
@@ -44,6 +45,7 @@ class Sandbox:
         app: the ASGI application, for `httpx.ASGITransport` or any server.
         base_url: where it is reached; set by `run_sandbox` while it listens on a socket.
         account: what arrived and what was accepted.
+        proxy: what misbehaves in front of it, while `run_sandbox` serves it with ``faults``; else None.
         latency: as above; may be changed.
     """
 
@@ -70,6 +72,7 @@ class Sandbox:
         self.password = password
         self.base_url = _IN_PROCESS_URL
         self.latency = latency
+        self.proxy: FaultProxy | None = None
         self.ending = Signal()
         self._lock = RLock()
         self._clock = Clock(start, speed)

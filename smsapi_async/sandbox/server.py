@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from os import PathLike
 from typing import Any
 
 import anyio
@@ -13,6 +14,8 @@ from anyio import to_thread
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from smsapi_async.sandbox.faults.plan import FaultPlan
+from smsapi_async.sandbox.faults.proxy import run_fault_proxy
 from smsapi_async.sandbox.gate import Signal
 from smsapi_async.sandbox.gateway import Sandbox
 
@@ -24,21 +27,30 @@ async def run_sandbox(
     sandbox: Sandbox | None = None,
     port: int = 0,
     host: str = "127.0.0.1",
+    *,
+    faults: FaultPlan | str | PathLike[str] | None = None,
     **sandbox_arguments: Any,  # noqa: ANN401 - the arguments of Sandbox
 ) -> AsyncIterator[Sandbox]:
     """Serve a sandbox on a socket; it is ready when this yields, and gone at the end of the block.
 
     At the end every connection is cut, so a held or delayed answer is never written.
 
+    With ``faults`` a proxy that misbehaves stands in front, on a free port of 127.0.0.1: ``base_url`` is
+    the proxy's, and ``Sandbox.proxy`` is the proxy, whose ``history`` tells what went wrong. The port and
+    host given are then those of the gateway behind it.
+
     Args:
         sandbox: the sandbox to serve, by one server at a time; made from `sandbox_arguments` if None.
         port: 0 takes a free one.
         host: the address to listen on.
+        faults: what goes wrong, and when: a plan, or the `.json` or `.toml` file of one.
         sandbox_arguments: the arguments of `Sandbox`.
 
     Raises:
-        OSError: the port cannot be listened on.
+        OSError: the port cannot be listened on, or the plan's file not be read.
+        FaultPlanError: the file holds no plan.
     """
+    plan = await to_thread.run_sync(FaultPlan.load, faults) if isinstance(faults, str | PathLike) else faults
     if sandbox is None:
         sandbox = Sandbox(**sandbox_arguments)
     elif sandbox_arguments:
@@ -50,13 +62,19 @@ async def run_sandbox(
     thread.start()
     try:
         await server.ready.wait()
-        sandbox.base_url = f"http://{shown}:{listener.getsockname()[1]}/rest"
-        yield sandbox
+        bound = listener.getsockname()[1]
+        sandbox.base_url = f"http://{shown}:{bound}/rest"
+        if plan is None:
+            yield sandbox
+        else:
+            async with run_fault_proxy(host, bound, plan) as proxy:
+                sandbox.base_url, sandbox.proxy = proxy.base_url, proxy
+                yield sandbox
     finally:
         server.stop()
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(thread.join)
-        sandbox.base_url = in_process_url
+        sandbox.base_url, sandbox.proxy = in_process_url, None
         sandbox.ending = Signal()
 
 

@@ -1,0 +1,53 @@
+"""The jobs of the command ``batch``."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from smsapi_async.cli.batch import Plan, run_batch
+from smsapi_async.cli.batch_view import batch_document, batch_view
+from smsapi_async.cli.dry_run import DryRun, dry_run, dry_run_document, dry_run_view
+from smsapi_async.cli.errors import ExitCode, Failure
+from smsapi_async.cli.jobs import Job, WatchedStore
+from smsapi_async.cli.options import Connection
+from smsapi_async.cli.tally import Tally
+
+
+def batch_job(plan: Plan, connection: Connection, rate: Mapping[str, Any], *, as_json: bool) -> Job[Tally]:
+    """A job that sends.
+
+    Args:
+        plan: what to send.
+        connection: the account.
+        rate: the client's options that bound how fast it sends.
+        as_json: how the counts are printed.
+
+    Raises:
+        ValidationError: the connection's settings are missing or wrong.
+    """
+    store = WatchedStore()
+    client = connection.client(store, **rate)
+    return Job(
+        run=partial(run_batch, plan, client),
+        document=batch_document,
+        view=batch_view,
+        as_json=as_json,
+        failure=Tally.failure,
+        may_have_sent=lambda: store.is_filled,
+    )
+
+
+def dry_run_job(plan: Plan, *, as_json: bool) -> Job[DryRun]:
+    """A job that counts."""
+    return Job(
+        run=partial(dry_run, plan),
+        document=dry_run_document,
+        view=dry_run_view,
+        as_json=as_json,
+        failure=_failure,
+    )
+
+
+def _failure(counted: DryRun) -> Failure | None:
+    bad_rows = counted.bad.bad_rows
+    return Failure(ExitCode.REJECTED, f"{bad_rows} bad rows would not be sent") if bad_rows else None

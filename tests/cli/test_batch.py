@@ -1,0 +1,364 @@
+"""The command batch in this process, against the sandbox over a real socket."""
+
+import csv
+import io
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smsapi_async.cli import report, rows
+from smsapi_async.cli.batch import Plan, run_batch
+from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.messages import Common
+from smsapi_async.cli.tally import Tally
+from smsapi_async.cli.template import Template
+from smsapi_async.client import AsyncSmsClient
+from smsapi_async.errors import ValidationError
+from smsapi_async.outcomes import Accepted, Unknown
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import Fault, FaultPlan
+from tests.cli.conftest import Cli, Outcome
+
+TEXT = "Hello, {name}!"
+FIRST = 79031230000
+
+
+@pytest.fixture
+def recipients(tmp_path: Path) -> Path:
+    """Twelve rows, whose names are of three kinds."""
+    return table(tmp_path, 12)
+
+
+def table(folder: Path, count: int, ending: str = "") -> Path:
+    """A CSV file of so many rows."""
+    path = folder / "recipients.csv"
+    made = [f"+{FIRST + index};n{index % 3}" for index in range(count)]
+    path.write_text("\n".join(["phone;name", *made]) + "\n" + ending, "utf-8")
+    return path
+
+
+def read_report(path: Path) -> list[dict[str, str]]:
+    """The rows of a report."""
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+
+
+def sent(gateway: Sandbox) -> list[str]:
+    """The numbers the gateway accepted a message for, sorted."""
+    return sorted(message.destination_address for message in gateway.account.messages)
+
+
+def counts(outcome: Outcome) -> dict[str, int]:
+    """What its document counts."""
+    names = ("accepted", "rejected", "unknown", "pending", "bad_rows")
+    return {name: outcome.document[name] for name in names if outcome.document[name]}
+
+
+@pytest.mark.usefixtures("environment")
+def test_batch_for_people(cli: Cli, gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
+    """Each row is sent its own text once, the counts are shown, and the report has the ids of each line."""
+    out = cli("batch", str(recipients), "--text", TEXT, "--report", str(tmp_path / "out.csv"))
+    assert out.code == ExitCode.DONE
+    assert out.err == "smsapi-async: without --ledger a run that is interrupted cannot be taken up again\n"
+    assert re.search(r"accepted +12\b", out.out)
+    assert "segments of this run: 12" in out.out
+    assert "Known before" not in out.out
+    assert sent(gateway) == [str(FIRST + index) for index in range(12)]
+    by_number = {message.destination_address: message for message in gateway.account.messages}
+    reported = sorted(read_report(tmp_path / "out.csv"), key=lambda row: int(row["line"]))
+    assert [int(row["line"]) for row in reported] == list(range(2, 14))
+    for row in reported:
+        message = by_number[row["destination_address"]]
+        assert message.text == f"Hello, n{(int(row['line']) - 2) % 3}!"
+        assert row["segment_ids"].split() == list(message.segment_ids)
+        assert row["outcome"] == "accepted"
+    assert "Hello" not in (tmp_path / "out.csv").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_report_is_for_its_owner(cli: Cli, recipients: Path, tmp_path: Path) -> None:
+    """A report can be read by its owner alone, also where a file that all could read stood before."""
+    path = tmp_path / "out.csv"
+    path.write_text("old\n" * 1000, "utf-8")
+    path.chmod(0o644)
+    assert cli("batch", str(recipients), "--text", TEXT, "--report", str(path)).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "old" not in path.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("environment")
+def test_again_with_a_ledger(cli: Cli, gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
+    """The same command with the same ledger sends nothing again, and says what was known before."""
+    command = ["batch", str(recipients), "--text", TEXT, "--ledger", str(tmp_path / "run.db")]
+    first = cli(*command, "--json")
+    assert (first.code, first.err) == (0, "")
+    assert (counts(first), first.document["segments"]) == ({"accepted": 12}, 12)
+    again = cli(*command, "--json").document
+    assert (again["accepted"], again["recorded"]["accepted"], again["segments"]) == (12, 12, 0)
+    assert re.search(r"accepted +12 +12\b", cli(*command).out)
+    assert len(sent(gateway)) == 12
+
+
+@pytest.mark.usefixtures("environment")
+def test_redacted(cli: Cli, tmp_path: Path, recipients: Path) -> None:
+    """With --redact neither the ledger nor the report holds a number or a text."""
+    ledger, out = tmp_path / "run.db", tmp_path / "out.csv"
+    command = ["batch", str(recipients), "--text", TEXT, "--ledger", str(ledger), "--report", str(out)]
+    assert cli(*command, "--redact").code == 0
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path != recipients)
+    assert str(FIRST)[:9].encode() not in written
+    assert b"Hello" not in written
+    assert read_report(out)[0]["destination_address"].startswith("***")
+
+
+@pytest.mark.usefixtures("environment")
+def test_bad_rows_and_refusals(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """A bad row and a refused number cost themselves: exit code 3, with line and reason for each."""
+    path = table(tmp_path, 3, "12;a\n79031230806;n0\n79031239999\n")
+    outcome = cli("batch", str(path), "--text", TEXT, "--report", str(tmp_path / "out.csv"), "--json")
+    assert outcome.code == ExitCode.REJECTED
+    assert counts(outcome) == {"accepted": 3, "rejected": 1, "bad_rows": 2}
+    assert "3 accepted, 1 rejected, 2 bad rows" in outcome.err
+    assert [row["line"] for row in outcome.document["first_bad_rows"]] == [5, 7]
+    assert outcome.document["rows"] == 6
+    by_line = {int(row["line"]): row for row in read_report(tmp_path / "out.csv")}
+    assert (by_line[5]["outcome"], by_line[5]["reason"].split(":")[0]) == ("bad row", "phone")
+    assert (by_line[6]["outcome"], by_line[6]["code"]) == ("rejected", "6")
+    assert len(sent(gateway)) == 3
+    shown = cli("batch", str(path), "--text", TEXT).out
+    assert "Bad rows" in shown
+    assert "the row has 1 fields" in shown
+
+
+@pytest.mark.usefixtures("environment")
+def test_many_bad_rows(cli: Cli, tmp_path: Path) -> None:
+    """Of very many bad rows the first are shown, and the report has them all."""
+    path = table(tmp_path, 1, "x;y\n" * 1200)
+    outcome = cli("batch", str(path), "--text", TEXT, "--report", str(tmp_path / "out.csv"))
+    assert "the first 20 of 1,200" in outcome.out
+    assert len(read_report(tmp_path / "out.csv")) == 1201
+
+
+@pytest.mark.usefixtures("environment")
+def test_keys_name_the_rows(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """With a column key a row whose text has changed is the same message, and is not sent again."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"key": "a", "phone": "79031234567", "text": "One"}\n', "utf-8")
+    ledger = ["--ledger", str(tmp_path / "run.db"), "--report", str(tmp_path / "out.csv")]
+    assert cli("batch", str(path), *ledger).code == 0
+    assert cli("batch", str(path), "--text", "Two", *ledger).code == 0
+    assert [message.text for message in gateway.account.messages] == ["One"]
+    assert read_report(tmp_path / "out.csv")[0]["key"] == "a"
+
+
+@pytest.mark.usefixtures("environment")
+def test_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hyphen reads CSV or JSON lines from standard input."""
+    for content in (b"phone,name\n79031234567,a\n", b'{"phone": 79031234568, "name": "b"}\n'):
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        with open(reading, encoding="utf-8") as stream:
+            monkeypatch.setattr("sys.stdin", stream)
+            assert counts(cli("batch", "-", "--text", TEXT, "--json")) == {"accepted": 1}
+    assert sent(gateway) == ["79031234567", "79031234568"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_options_reach_the_gateway(cli: Cli, gateway: Sandbox, recipients: Path) -> None:
+    """Sender, date, validity, bulk size and the column of numbers are as given."""
+    options = ["--source-address", "OTHER", "--send-date", "2031-01-28T16:00:00+03:00", "--validity", "10"]
+    size = ["--recipients-per-request", "5", "--concurrency", "1", "--requests-per-second", "500"]
+    assert cli("batch", str(recipients), "--text", "Hi", "--column", "phone", *options, *size).code == 0
+    message = gateway.account.messages[0]
+    assert (message.source_address, message.validity) == ("OTHER", 10)
+    assert f"{message.send_date:%Y-%m-%dT%H:%M}" == "2031-01-28T13:00"
+    assert gateway.account.count("Sms/SendBulk") == 3
+
+
+@pytest.mark.usefixtures("environment")
+def test_by_time_zone(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """By time zone each row is a request of its own, due at that hour where the recipient is."""
+    options = ["--by-time-zone", "--send-date", "2031-01-28T09:00:00"]
+    assert cli("batch", str(table(tmp_path, 2)), "--text", "Hi", *options).code == 0
+    assert gateway.account.count("Sms/SendByTimeZone") == 2
+
+
+REFUSED = [
+    (["--text", "Hello, {nam}!"], "the columns are 'phone', 'name'"),
+    (["--text", "Hello, {name.upper}!"], "--text"),
+    ([], "--text"),
+    (["--text", ""], "text"),
+    (["--text", TEXT, "--column", "mobile"], "--column"),
+    (["--text", TEXT, "--concurrency", "0"], "--concurrency"),
+    (["--text", TEXT, "--requests-per-second", "-1"], "--requests-per-second"),
+    (["--text", TEXT, "--recipients-per-request", "0"], "--recipients-per-request"),
+    (["--text", TEXT, "--send-date", "2031-01-28T09:00:00"], "--send-date"),
+    (["--text", TEXT, "--by-time-zone"], "--send-date"),
+    (["--text", TEXT, "--validity", "-1"], "--validity"),
+    (["--text", TEXT, "--source-address", "Отправитель"], "--source-address"),
+    (["--text", TEXT, "--report", "/"], "--report"),
+    (["--text", TEXT, "--report", "/dev/full/x"], "--report"),
+    (["--text", TEXT, "--ledger", "/dev/null"], "/dev/null"),
+]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(("options", "words"), REFUSED, ids=lambda value: " ".join(value)[-40:])
+def test_bad_input(cli: Cli, gateway: Sandbox, recipients: Path, options: list[str], words: str) -> None:
+    """Bad input is told in one line that names the option; the gateway hears nothing."""
+    outcome = cli("batch", str(recipients), *options)
+    assert outcome.code in {ExitCode.BAD_INPUT, ExitCode.NOT_SENT}
+    assert outcome.out == ""
+    assert words in outcome.err.splitlines()[-1]
+    assert gateway.account.arrivals == []
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("name", ["--txt", "nowhere.csv", "-"])
+def test_no_recipients(cli: Cli, name: str) -> None:
+    """A misspelt option, a file that is not there and a standard input that cannot be read are bad input."""
+    outcome = cli("batch", name, "--text", TEXT)
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert "RECIPIENTS" in outcome.err
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_report_does_not_overwrite_the_input(cli: Cli, recipients: Path, tmp_path: Path) -> None:
+    """A report over the recipients is refused, by whatever name, and they stay as they were."""
+    before = recipients.read_bytes()
+    (tmp_path / "link.csv").symlink_to(recipients)
+    for name in ("recipients.csv", "link.csv"):
+        outcome = cli("batch", str(recipients), "--text", TEXT, "--report", str(tmp_path / name))
+        assert (outcome.code, "--report" in outcome.err) == (ExitCode.BAD_INPUT, True)
+    assert recipients.read_bytes() == before
+
+
+@pytest.mark.usefixtures("environment")
+def test_halted_and_taken_up(cli: Cli, gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
+    """Without credits the batch halts with a line that says why and what is left; topped up, it goes on."""
+    gateway.balance = "6"
+    options = ["--recipients-per-request", "4", "--concurrency", "1", "--ledger", str(tmp_path / "run.db")]
+    command = ["batch", str(recipients), "--text", TEXT, *options]
+    halted = cli(*command, "--report", str(tmp_path / "out.csv"), "--json")
+    assert halted.code == ExitCode.REJECTED
+    assert counts(halted) == {"accepted": 4, "pending": 8}
+    assert halted.document["ending"] == "halted"
+    assert "halted (the gateway refused (code 5" in halted.err
+    assert "8 left unsent; the same command with the same ledger goes on" in halted.err
+    assert [row["outcome"] for row in read_report(tmp_path / "out.csv")].count("pending") == 8
+    gateway.balance = "100"
+    assert counts(cli(*command, "--json")) == {"accepted": 12}
+    assert sent(gateway) == [str(FIRST + index) for index in range(12)]
+
+
+@pytest.mark.usefixtures("environment", "once")
+def test_nobody_listens(cli: Cli, recipients: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a gateway everything is left and the exit code says that nothing was sent."""
+    monkeypatch.setenv("SMSAPI_BASE_URL", "http://127.0.0.1:1/rest")
+    outcome = cli("batch", str(recipients), "--text", TEXT, "--json")
+    assert outcome.code == ExitCode.NOT_SENT
+    assert counts(outcome) == {"pending": 12}
+
+
+@pytest.mark.usefixtures("environment")
+def test_unknown(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """An answer that cannot be understood is unknown: exit code 5, also when the command is repeated."""
+    gateway.answer_next("Sms/SendBulk", body=b"<html>", accept=True)
+    command = ["batch", str(table(tmp_path, 2)), "--text", "Hi", "--json"]
+    outcome = cli(*command, "--ledger", str(tmp_path / "run.db"))
+    assert (outcome.code, counts(outcome)) == (ExitCode.OUTCOME_UNKNOWN, {"unknown": 2})
+    assert "2 OUTCOME UNKNOWN" in outcome.err
+    assert "smsapi-async ledger unknown" in outcome.err
+    assert cli(*command, "--ledger", str(tmp_path / "run.db")).code == ExitCode.OUTCOME_UNKNOWN
+    assert gateway.account.count("Sms/SendBulk") == 1
+    gateway.answer_next("Sms/SendBulk", body=b"<html>", accept=True)
+    assert "do not send these again blindly" in cli(*command).err
+
+
+@pytest.mark.usefixtures("environment")
+def test_ids_unattributed(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """Ids that do not divide are counted once, are with each message in the report, and are exit code 7."""
+    gateway.answer_next("Sms/SendBulk", body=b'["11","12","13"]')
+    out = tmp_path / "out.csv"
+    outcome = cli("batch", str(table(tmp_path, 2)), "--text", "Hi", "--report", str(out), "--json")
+    assert outcome.code == ExitCode.IDS_UNATTRIBUTED
+    assert (outcome.document["segments"], outcome.document["unattributed"]) == (3, 2)
+    assert [(row["segment_ids"], row["reason"]) for row in read_report(out)] == [
+        ("11 12 13", "whose ids these are is not known")
+    ] * 2
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_report_cannot_be_written_any_more(
+    cli: Cli, gateway: Sandbox, recipients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up under the report stops the batch in order, and is told."""
+    monkeypatch.setattr(report, "_ROWS_AT_ONCE", 2)
+    options = ["--recipients-per-request", "1", "--concurrency", "1"]
+    outcome = cli("batch", str(recipients), "--text", TEXT, "--report", "/dev/full", *options, "--json")
+    assert outcome.code == ExitCode.UNEXPECTED
+    assert "the report could not be written (No space left on device)" in outcome.err
+    assert counts(outcome)["accepted"] == len(sent(gateway))
+    assert counts(outcome)["accepted"] + counts(outcome)["pending"] == 12
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_rest_cannot_be_read(
+    cli: Cli, gateway: Sandbox, recipients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before the disk failed is sent, and the counts say what is left."""
+    real = rows.Table.block
+
+    def block(table: Any, _: int) -> Any:
+        if table._lines.number > 4:
+            raise ValidationError("RECIPIENTS", "the rest", "reading it failed")
+        return real(table, 1)
+
+    monkeypatch.setattr(rows.Table, "block", block)
+    outcome = cli("batch", str(recipients), "--text", TEXT, "--json")
+    assert outcome.code == ExitCode.UNEXPECTED
+    assert counts(outcome) == {"accepted": 4, "pending": 8}
+    assert "reading it failed" in outcome.err
+    assert len(sent(gateway)) == 4
+
+
+def test_counts_of_what_was_not_counted() -> None:
+    """Where the rows could not be counted before, the line says that at least so many are left."""
+    tally = Tally(left=3, is_interrupted=True)
+    failure = tally.failure()
+    assert failure is not None
+    assert "at least 3 left unsent" in failure.line
+    assert tally.pending == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("with_ledger", [False, True])
+async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
+    """Through a gateway that lies, what it accepted is accepted or unknown, and nothing goes out twice."""
+    faults = [Fault.PASS, Fault.RESET_AFTER_PASS, Fault.ERROR_502, Fault.PASS, Fault.ERROR_500_AFTER_PASS]
+    plan = Plan(
+        recipients=str(table(tmp_path, 12)),
+        template=Template.parse(TEXT),
+        common=Common(source_address="ACME"),
+        ledger=str(tmp_path / "run.db") if with_ledger else None,
+        recipients_per_request=2,
+    )
+    async with run_sandbox(faults=FaultPlan.script(faults, resource="Sms/SendBulk")) as sandbox:
+
+        def client() -> AsyncSmsClient:
+            return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+
+        tally = await run_batch(plan, client())
+        assert (tally.counts[Accepted], tally.counts[Unknown], tally.pending) == (6, 6, 0)
+        assert sandbox.proxy is not None
+        if with_ledger:
+            again = await run_batch(plan, client())
+            assert again.counts == again.recorded == tally.counts
+        passed_on = [entry for entry in sandbox.proxy.history if entry.resource == "Sms/SendBulk"]
+        assert len(passed_on) == 6
+        numbers = [message.destination_address for message in sandbox.account.messages]
+        assert len(set(numbers)) == len(numbers) == 10

@@ -1,0 +1,183 @@
+"""The command batch as a process of its own: Ctrl-C and taking up again, a terminal, standard input."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smsapi_async.cli import batch
+from smsapi_async.cli.batch import Plan, run_batch
+from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.messages import Common
+from smsapi_async.cli.tally import Tally
+from smsapi_async.cli.template import Template
+from smsapi_async.client import AsyncSmsClient
+from smsapi_async.outcomes import Accepted, Unknown
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from tests.cli.test_batch import TEXT, read_report, sent, table
+from tests.cli.test_process import read_until, started
+
+ROWS = 60
+# A bulk of five and three kinds of texts.
+OPTIONS = ["--recipients-per-request", "5", "--concurrency", "2", "--text", TEXT]
+
+
+def interrupted(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C, up to the line that says that it was noticed."""
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    while "stopping" not in process.stderr.readline():
+        assert process.poll() is None
+
+
+@pytest.mark.usefixtures("environment")
+def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
+    """Ctrl-C waits for what is in flight and tells the counts; again with the ledger each is sent once."""
+    recipients, out = str(table(tmp_path, ROWS)), tmp_path / "out.csv"
+    command = ["batch", recipients, *OPTIONS, "--ledger", str(tmp_path / "run.db"), "--json"]
+    for accepted in (10, 20):
+        with gateway.hold("Sms/SendBulk") as gate:
+            process = started(*command, "--report", str(out))
+            anyio.run(gate.arrived, 2)
+            interrupted(process)
+        stdout, stderr = process.communicate()
+        document = json.loads(stdout)
+        assert (process.returncode, document["ending"]) == (ExitCode.INTERRUPTED, "interrupted")
+        assert len(gateway.account.messages) == accepted
+        assert (document["accepted"], document["pending"]) == (accepted, ROWS - accepted)
+        assert f"interrupted: {accepted} accepted, {ROWS - accepted} left unsent; the same comm" in stderr
+        outcomes = [row["outcome"] for row in read_report(out)]
+        assert (outcomes.count("accepted"), set(outcomes)) == (accepted, {"accepted", "pending"})
+    process = started(*command)
+    document = json.loads(process.communicate()[0])
+    assert (process.returncode, document["accepted"], document["segments"]) == (0, ROWS, ROWS - 20)
+    assert len(set(sent(gateway))) == len(sent(gateway)) == ROWS
+
+
+@pytest.mark.usefixtures("environment")
+def test_killed_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
+    """After SIGKILL the same command goes on: what was in flight is unknown, and nothing is sent twice."""
+    command = ["batch", str(table(tmp_path, ROWS)), *OPTIONS, "--ledger", str(tmp_path / "run.db"), "--json"]
+    with gateway.hold("Sms/SendBulk") as gate:
+        process = started(*command)
+        anyio.run(gate.arrived, 2)
+        process.kill()
+        process.communicate()
+    process = started(*command)
+    document = json.loads(process.communicate()[0])
+    assert process.returncode == ExitCode.OUTCOME_UNKNOWN
+    assert (document["accepted"], document["unknown"]) == (ROWS - 10, 10)
+    assert len(set(sent(gateway))) == len(sent(gateway)) == ROWS
+
+
+@pytest.mark.usefixtures("environment")
+def test_standard_input_that_never_ends(gateway: Sandbox) -> None:
+    """Rows are sent as they come through a pipe, and Ctrl-C ends the command although the pipe stays open."""
+    process = started("batch", "-", "--text", TEXT, "--json", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    with gateway.hold("Sms/Send") as gate:
+        for count, row in enumerate(["phone,name\n79031230001,a\n", "79031230002,b\n"], start=1):
+            process.stdin.write(row)
+            process.stdin.flush()
+            anyio.run(gate.arrived, count)
+    interrupted(process)
+    assert process.stdout is not None
+    document = json.loads(process.stdout.read())
+    assert process.wait() == ExitCode.INTERRUPTED
+    assert (document["accepted"], document["rows"]) == (2, None)
+    process.communicate()
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_bar_on_a_terminal(gateway: Sandbox, tmp_path: Path) -> None:
+    """On a terminal a bar with its count is drawn on standard error; standard output is JSON alone."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with gateway.hold("Sms/SendBulk"):
+        process = started("batch", str(table(tmp_path, 9)), *OPTIONS, "--json", stderr=theirs)
+        os.close(theirs)
+        shown = read_until(ours, "0/9")
+        process.send_signal(signal.SIGTERM)
+        shown += read_until(ours, "waited for")
+    assert process.stdout is not None
+    document = json.loads(process.stdout.read())
+    assert process.wait() == ExitCode.INTERRUPTED
+    os.close(ours)
+    process.communicate()
+    assert "sending" in shown
+    assert document["accepted"] + document["pending"] == 9
+
+
+def plan_of(folder: Path) -> Plan:
+    """Sixty rows, in requests of five."""
+    return Plan(
+        recipients=str(table(folder, ROWS)),
+        template=Template.parse("Hi"),
+        common=Common(source_address="ACME"),
+        ledger=str(folder / "run.db"),
+        recipients_per_request=5,
+    )
+
+
+async def run_and_stop(sandbox: Sandbox, plan: Plan, stop: Callable[[], None]) -> Tally:
+    """Run a plan with two requests in flight, both of which are held, and stop it there."""
+    client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, concurrency=2)
+    tallies = []
+
+    async def run() -> None:
+        tallies.append(await run_batch(plan, client))
+
+    with sandbox.hold("Sms/SendBulk") as gate:
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            await gate.arrived(2)
+            stop()
+    return tallies[0]
+
+
+@pytest.mark.anyio
+async def test_what_is_in_flight_for_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second Ctrl-C changes nothing; what no answer came for within the grace is unknown, the rest left."""
+    monkeypatch.setattr(batch, "_GRACE", 0.1)
+
+    def stop() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    plan = plan_of(tmp_path)
+    async with run_sandbox() as sandbox:
+        tally = await run_and_stop(sandbox, plan, stop)
+        assert (tally.is_interrupted, tally.counts[Unknown], tally.pending) == (True, 10, ROWS - 10)
+        failure = tally.failure()
+        assert failure is not None
+        assert failure.code == ExitCode.INTERRUPTED
+        assert "10 OUTCOME UNKNOWN, 50 left unsent" in failure.line
+        assert len(re.findall("stopping", capsys.readouterr().err)) == 1
+        client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+        again = await run_batch(plan, client)
+        assert (again.counts[Accepted], again.counts[Unknown]) == (ROWS - 10, 10)
+        numbers = sent(sandbox)
+        assert len(set(numbers)) == len(numbers) == ROWS
+
+
+def test_without_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the event loop cannot receive signals, as on Windows, a batch is sent all the same."""
+
+    def receiver(*_: signal.Signals) -> None:
+        raise NotImplementedError
+
+    async def run() -> Tally:
+        async with run_sandbox() as sandbox:
+            client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+            return await run_batch(plan_of(tmp_path), client)
+
+    monkeypatch.setattr(anyio, "open_signal_receiver", receiver)
+    assert anyio.run(run).counts[Accepted] == ROWS

@@ -1,0 +1,85 @@
+"""The commands ledger: counts, what is unknown, and settling it by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from smsapi_async.cli.errors import ExitCode
+from smsapi_async.sandbox import Sandbox
+from tests.cli.conftest import Cli
+
+KEYS = ("first", "second")
+
+
+@pytest.fixture
+def ledger(cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path) -> str:
+    """The ledger of a batch of four, two of them with an unknown outcome."""
+    rows = tmp_path / "rows.csv"
+    path = tmp_path / "run.db"
+    gateway.answer_next("Sms/SendBulk", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
+    rows.write_text("phone,key\n79031230001,first\n79031230002,second\n", "utf-8")
+    assert cli("batch", str(rows), "--text", "Hi", "--ledger", str(path)).code == ExitCode.OUTCOME_UNKNOWN
+    rows.write_text("phone,key\n79031230003,third\n79031230806,fourth\n", "utf-8")
+    assert cli("batch", str(rows), "--text", "Hi", "--ledger", str(path)).code == ExitCode.REJECTED
+    return str(path)
+
+
+def test_summary(cli: Cli, ledger: str) -> None:
+    """The summary counts messages by state, for programs and for people."""
+    counts = cli("ledger", "summary", ledger, "--json").document
+    assert counts == {"pending": 0, "sending": 0, "accepted": 1, "rejected": 1, "unknown": 2, "segments": 1}
+    out = cli("ledger", "summary", ledger).out
+    assert "unknown          2  sent or not" in out
+    assert "segments: 1" in out
+
+
+def test_unknown(cli: Cli, ledger: str) -> None:
+    """What is unknown is listed by its key, with the number masked for people and in full for programs."""
+    document = cli("ledger", "unknown", ledger, "--json").document
+    assert [(each["key"], each["destination_address"], each["code"]) for each in document["unknown"]] == [
+        ("first", "79031230001", 9),
+        ("second", "79031230002", 9),
+    ]
+    lines = cli("ledger", "unknown", ledger).out.splitlines()
+    assert (lines[0], lines[2]) == KEYS
+    assert lines[1].startswith("    ***01, code 9, ")
+
+
+def test_resolve(cli: Cli, ledger: str) -> None:
+    """A message that was sent is accepted with its ids, and one that was not is pending."""
+    options = ["--segment-id", "11", "--segment-id", "12", "--json"]
+    sent = cli("ledger", "resolve", ledger, "first", "--sent", *options)
+    assert sent.document == {"key": "first", "state": "accepted", "segment_ids": ["11", "12"]}
+    assert "the next run sends it" in cli("ledger", "resolve", ledger, "second", "--not-sent").out
+    counts = cli("ledger", "summary", ledger, "--json").document
+    assert (counts["accepted"], counts["pending"], counts["unknown"], counts["segments"]) == (2, 1, 0, 3)
+    assert cli("ledger", "unknown", ledger).out == "no message has an unknown outcome\n"
+
+
+BAD = [
+    (["resolve", "LEDGER", "first"], "--sent"),
+    (["resolve", "LEDGER", "third", "--sent"], "no unknown message with that key"),
+    (["resolve", "LEDGER", "first", "--not-sent", "--segment-id", "1"], "no segment ids"),
+    (["resolve", "nowhere.db", "first", "--sent"], "LEDGER"),
+    (["summary", "nowhere.db"], "LEDGER"),
+    (["unknown", __file__], "not a ledger"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), BAD, ids=lambda value: " ".join(value)[:40])
+def test_bad_input(cli: Cli, ledger: str, command: list[str], words: str) -> None:
+    """What cannot be done is exit code 2 in one line, and the ledger stays as it was."""
+    outcome = cli("ledger", *[ledger if each == "LEDGER" else each for each in command])
+    assert (outcome.code, outcome.out) == (ExitCode.BAD_INPUT, "")
+    assert words in outcome.err
+    assert cli("ledger", "summary", ledger, "--json").document["unknown"] == 2
+
+
+def test_redacted(cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path) -> None:
+    """A redacted ledger lists what is unknown by key and reason alone."""
+    rows, path = tmp_path / "rows.csv", str(tmp_path / "run.db")
+    gateway.answer_next("Sms/Send", body=b"<html>", accept=True)
+    rows.write_text("phone,key\n79031230001,first\n", "utf-8")
+    assert cli("batch", str(rows), "--text", "Hi", "--ledger", path, "--redact").code == 5
+    assert cli("ledger", "unknown", path).out.startswith("first\n    ")
+    assert cli("ledger", "unknown", path, "--json").document["unknown"][0]["destination_address"] == ""
