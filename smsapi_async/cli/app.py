@@ -16,9 +16,13 @@ from smsapi_async.cli.messages import NUMBER_COLUMNS, Common
 from smsapi_async.cli.options import AsJson, Connection, Source
 from smsapi_async.cli.serve import serve
 from smsapi_async.cli.template import Template
+from smsapi_async.cli.tracking import run_track
+from smsapi_async.cli.tracking_view import Following, following_document, following_view
+from smsapi_async.cli.watching import Watch, watch_messages
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.session import MemorySessionStore
 from smsapi_async.settings import CONCURRENCY
 from smsapi_async.version import __version__
 
@@ -191,6 +195,9 @@ def batch(
         bool, Parameter(negative="", help="Keep only hashes of numbers and texts in the ledger.")
     ] = False,
     report: Annotated[str | None, Parameter(help="A CSV file: what became of each row.")] = None,
+    wait: Annotated[
+        bool, Parameter(negative="", help="Then follow all that the ledger has as accepted, as `track` does.")
+    ] = False,
     dry_run: Annotated[bool, Parameter(negative="", help="Count and check; send nothing.")] = False,
     source_address: Source = None,
     send_date: SendDate = None,
@@ -203,6 +210,10 @@ def batch(
     as_json: AsJson = False,
 ) -> Job[Any]:
     """Send a message to each row of a table. A column key names each row in the ledger."""
+    if wait and ledger is None:
+        raise ValidationError(
+            "--wait", "following without a ledger", "pass --ledger, such as --ledger run.db"
+        )
     parsed = options.wall_clock if by_time_zone else options.optional_moment
     plan = Plan(
         recipients=options.input_name("RECIPIENTS", recipients),
@@ -218,11 +229,43 @@ def batch(
         redact=redact,
         report=report,
         recipients_per_request=recipients_per_request,
+        is_followed=wait,
     )
     if dry_run:
         return dry_run_job(plan, as_json=as_json)
     rate = {"concurrency": concurrency, "requests_per_second": requests_per_second}
     return batch_job(plan, connection, rate, as_json=as_json)
+
+
+@app.command
+def track(
+    ledger: LedgerFile,
+    /,
+    *,
+    deadline: Annotated[
+        float | None,
+        Parameter(
+            help="Give a message up, for good, so many seconds after it was accepted or due; else 48 h."
+        ),
+    ] = None,
+    requests_per_second: Annotated[float | None, Parameter(help="How many may begin in a second.")] = None,
+    concurrency: Annotated[int, Parameter(help="Requests in flight at once.")] = CONCURRENCY,
+    connection: Connection = _ENVIRONMENT,
+    as_json: AsJson = False,
+) -> Job[Any]:
+    """Follow the messages of a ledger until they are final. After Ctrl-C, running it again goes on."""
+    if deadline is not None:
+        options.check_seconds("deadline", deadline)
+    client = connection.client(
+        MemorySessionStore(), concurrency=concurrency, requests_per_second=requests_per_second
+    )
+    return Job(
+        run=partial(run_track, ledger, client, deadline=deadline),
+        document=following_document,
+        view=following_view,
+        as_json=as_json,
+        failure=Following.failure,
+    )
 
 
 @app.command
@@ -246,11 +289,29 @@ def incoming(
     *,
     since: Date = None,
     until: Date = None,
+    follow: Annotated[
+        bool,
+        Parameter(negative="", help="Print each as it comes, from now or --since, until Ctrl-C; one a line."),
+    ] = False,
+    every: Annotated[float, Parameter(help="With --follow: seconds from one request to the next.")] = 10.0,
+    ledger: Annotated[
+        str | None,
+        Parameter(help="With --follow: a file that keeps the position; the next run goes on there."),
+    ] = None,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Job[Any]:
     """Show the messages that came in, from the beginning or --since, until now or --until."""
     first, last = options.optional_moment("since", since), options.optional_moment("until", until)
+    if follow:
+        options.check_seconds("every", every)
+        if last is not None:
+            raise ValidationError("--until", "an end", "leave it out with --follow, which Ctrl-C ends")
+        watch = Watch(since=first, every=every, ledger=ledger, as_json=as_json)
+        client = connection.client(MemorySessionStore())
+        return Job(run=partial(watch_messages, watch, client), as_json=as_json)
+    if ledger is not None:
+        raise ValidationError("--ledger", "a position", "pass it with --follow")
     return gateway_job(
         connection,
         lambda sms: sms.incoming(since=first, until=last),

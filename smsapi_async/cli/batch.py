@@ -1,6 +1,5 @@
 """The command ``batch``: sends the rows of a table, and stops in order."""
 
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,16 +7,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import attrs
 from anyio import to_thread
-from anyio.abc import TaskStatus
 
 from smsapi_async.bulk import Batch
 from smsapi_async.cli.messages import Common, Composer, RowMessage, Source
+from smsapi_async.cli.options import CountingClient
 from smsapi_async.cli.progress import Meter
 from smsapi_async.cli.report import Report
 from smsapi_async.cli.rows import BadRow, Table, open_table
+from smsapi_async.cli.signals import watch_signals
 from smsapi_async.cli.tally import Tally
 from smsapi_async.cli.template import Template
-from smsapi_async.client import AsyncSmsClient
+from smsapi_async.cli.tracking import follow_ledger
 from smsapi_async.errors import BatchHalted, ValidationError
 from smsapi_async.ledger import Ledger
 from smsapi_async.outcomes import Outcome
@@ -38,6 +38,7 @@ class Plan:
     redact: bool = False
     report: str | None = None
     recipients_per_request: int = 500
+    is_followed: bool = False
 
 
 @asynccontextmanager
@@ -55,8 +56,8 @@ async def opened_table(recipients: str) -> AsyncIterator[Table]:
             await to_thread.run_sync(table.close)
 
 
-async def run_batch(plan: Plan, client: AsyncSmsClient) -> Tally:
-    """Send all rows of the plan; what became of them.
+async def run_batch(plan: Plan, client: CountingClient) -> Tally:
+    """Send all rows of the plan, and follow what was accepted where the plan says so; what became of them.
 
     SIGINT and SIGTERM stop it in order: no request is begun any more, and those in flight are waited for.
 
@@ -83,6 +84,8 @@ async def run_batch(plan: Plan, client: AsyncSmsClient) -> Tally:
         finally:
             with anyio.CancelScope(shield=True):
                 await run.finish()
+        if plan.is_followed and ledger is not None and run.tally.ending == "done":
+            run.tally.following = await follow_ledger(ledger, sms)
     return run.tally
 
 
@@ -99,7 +102,7 @@ class _Run:
     async def carry_out(self, batch: Batch) -> None:
         """Send, watch for signals, and show how far it has come."""
         async with anyio.create_task_group() as group:
-            await group.start(self._watch)
+            await group.start(watch_signals, self._stop)
             with self._meter:
                 group.start_soon(self._meter.run)
                 await self._send(batch)
@@ -136,15 +139,6 @@ class _Run:
     async def _take_bad(self, row: BadRow) -> None:
         self.tally.add_bad(row)
         await self.report.bad(row)
-
-    async def _watch(self, *, task_status: TaskStatus[None]) -> None:
-        try:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                task_status.started()
-                async for _ in signals:
-                    self._stop()
-        except NotImplementedError:  # asyncio on Windows: there the interrupt cancels the whole command
-            task_status.started()
 
     def _stop(self) -> None:
         if not self.tally.is_interrupted:

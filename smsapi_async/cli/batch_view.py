@@ -9,6 +9,7 @@ from smsapi_async.cli import output
 from smsapi_async.cli.output import Document
 from smsapi_async.cli.rows import BadRow
 from smsapi_async.cli.tally import Tally
+from smsapi_async.cli.tracking_view import following_document, following_view
 from smsapi_async.outcomes import Accepted, Rejected, Unknown
 
 _KINDS = (Accepted, Rejected, Unknown)
@@ -26,6 +27,7 @@ def batch_document(tally: Tally) -> Document:
         "segments": tally.segments,
         "unattributed": tally.unattributed,
         **bad_rows_document(tally.bad_rows, tally.first_bad),
+        **({} if tally.following is None else {"following": following_document(tally.following)}),
     }
 
 
@@ -40,7 +42,8 @@ def batch_view(tally: Tally) -> RenderableType:
     if tally.bad_rows:
         rows.add_row("bad rows", *_counts(tally.bad_rows, 0)[: len(heads) - 1])
     billed = Text(f"segments of this run: {tally.segments:,}")
-    return Group(rows, "", billed, *bad_rows_view(tally.bad_rows, tally.first_bad))
+    followed = [] if tally.following is None else ["", following_view(tally.following)]
+    return Group(rows, "", billed, *bad_rows_view(tally.bad_rows, tally.first_bad), *followed)
 
 
 def bad_rows_document(count: int, first: Sequence[BadRow]) -> Document:

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import attrs
 
-from smsapi_async.cli.follow import follow, look
+from smsapi_async.cli.follow import follow
 from smsapi_async.client import AsyncSmsClient
+from smsapi_async.clock import SystemClock
 from smsapi_async.models import IncomingMessage, Receipt, SegmentState, Statistics
 from smsapi_async.sandbox import Sandbox, run_sandbox
 
@@ -82,10 +83,15 @@ class Demo:
             if state.segment_id in delivery.receipt.segment_ids:
                 delivery.states[state.segment_id] = state
 
-    @property
-    def segment_ids(self) -> list[str]:
-        """The ids of all segments, in order."""
-        return [each for delivery in self.deliveries for each in delivery.receipt.segment_ids]
+
+class _SandboxClock(SystemClock):
+    """The dates of a sandbox: a message is due for the client when it is for the gateway."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def now(self) -> datetime:
+        return self._sandbox.now()
 
 
 async def run_demo(observe: Callable[[Demo], None], *, speed: float) -> Demo:
@@ -101,7 +107,11 @@ async def run_demo(observe: Callable[[Demo], None], *, speed: float) -> Demo:
         demo.base_url = sandbox.base_url
         started = sandbox.now()
         client = AsyncSmsClient(
-            sandbox.login, sandbox.password, base_url=sandbox.base_url, source_address=SOURCE_ADDRESS
+            sandbox.login,
+            sandbox.password,
+            base_url=sandbox.base_url,
+            source_address=SOURCE_ADDRESS,
+            clock=_SandboxClock(sandbox),
         )
         async with client as sms:
             _begin(demo, "logging in", observe)
@@ -135,22 +145,21 @@ async def _send(sms: AsyncSmsClient, demo: Demo, observe: Callable[[Demo], None]
 async def _follow(
     sms: AsyncSmsClient, demo: Demo, sandbox: Sandbox, observe: Callable[[Demo], None], *, interval: float
 ) -> None:
-    """Follow all segments; once only the scheduled one is left, move the sandbox's clock to its time."""
+    """Follow all messages; once only the scheduled one is left, move the sandbox's clock to its time."""
 
     def enter(state: SegmentState) -> None:
         demo.enter(state)
         observe(demo)
 
-    scheduled = demo.deliveries[-1].receipt.segment_ids
-    at_once = [each for each in demo.segment_ids if each not in scheduled]
+    *at_once, scheduled = [delivery.receipt for delivery in demo.deliveries]
     _begin(demo, "following the states", observe)
     await follow(sms, at_once, enter, interval=interval, limit=_LIMIT)
-    await look(sms, scheduled, enter)
+    enter(await sms.state(scheduled.segment_ids[0]))
     _begin(demo, "moving the sandbox's clock to 9:00 in Vladivostok", observe)
     due = sandbox.account.messages[-1].send_date
     if due is not None:
         sandbox.advance(max(timedelta(0), due - sandbox.now()))
-    await follow(sms, scheduled, enter, interval=interval, limit=_LIMIT)
+    await follow(sms, [scheduled], enter, interval=interval, limit=_LIMIT)
 
 
 def _begin(demo: Demo, step: str, observe: Callable[[Demo], None]) -> None:

@@ -44,6 +44,18 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class OutputFailed(Exception):
+    """Standard output cannot be written any more.
+
+    Attributes:
+        cause: what the system said.
+    """
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 @attrs.frozen
 class Failure:
     """An exit code and the line that goes to standard error.
@@ -90,6 +102,8 @@ _OPTIONS = {
     "start": "START",
     "end": "END",
     "concurrency": "--concurrency",
+    "deadline": "--deadline",
+    "every": "--every",
     "requests_per_second": "--requests-per-second",
     "recipients_per_request": "--recipients-per-request",
 }

@@ -30,7 +30,7 @@ async def summary(path: str) -> Summary:
         ValidationError: there is no such file.
         LedgerError: it cannot be read.
     """
-    _check(path)
+    check_ledger(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
         return await ledger.summary()
 
@@ -42,7 +42,7 @@ async def unknown(path: str) -> list[Outcome]:
         ValidationError: there is no such file.
         LedgerError: it cannot be read.
     """
-    _check(path)
+    check_ledger(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
         return [outcome async for outcome in ledger.outcomes(state="unknown")]
 
@@ -54,7 +54,7 @@ async def resolve(path: str, key: str, *, sent: bool, segment_ids: Sequence[str]
         ValidationError: there is no such file.
         LedgerError: there is no such unknown message, or the ledger is in use.
     """
-    _check(path)
+    check_ledger(path)
     async with Ledger.sqlite(path) as ledger:
         await ledger.resolve(key, sent=sent, segment_ids=segment_ids)
     return {"key": key, "state": "accepted" if sent else "pending", "segment_ids": list(segment_ids)}
@@ -115,6 +115,11 @@ def resolve_view(settled: Document) -> RenderableType:
     return Text(words[settled["state"]])
 
 
-def _check(path: str) -> None:
+def check_ledger(path: str) -> None:
+    """Refuse a path where there is no file.
+
+    Raises:
+        ValidationError: there is none.
+    """
     if not os.path.exists(path):
         raise ValidationError("LEDGER", repr(path), "pass the file that `batch --ledger` wrote")

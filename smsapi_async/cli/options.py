@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
+from smsapi_async.models import SegmentState
 from smsapi_async.session import SessionStore
 
 _STANDARD_INPUT = "-"
@@ -20,6 +21,20 @@ _ACCOUNT = Group("Account", sort_key=1)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")]
 Source = Annotated[str | None, Parameter(help="The sender; else SMSAPI_SOURCE_ADDRESS.")]
+
+
+class CountingClient(AsyncSmsClient):
+    """A client that knows how many states it was asked for.
+
+    Attributes:
+        states_asked: how many; a request that is attempted again counts once.
+    """
+
+    states_asked = 0
+
+    async def _state(self, segment_id: str, *, background: bool = False) -> SegmentState:
+        self.states_asked += 1
+        return await super()._state(segment_id, background=background)
 
 
 @Parameter(name="*", group=_ACCOUNT)
@@ -38,7 +53,7 @@ class Connection:
         bool, Parameter(negative="", help="Let the password go in the clear to an http:// address.")
     ] = False
 
-    def client(self, session_store: SessionStore, **more: Any) -> AsyncSmsClient:  # noqa: ANN401
+    def client(self, session_store: SessionStore, **more: Any) -> CountingClient:  # noqa: ANN401
         """A client of that account; asks for the password on a terminal where the environment has none.
 
         Args:
@@ -54,7 +69,7 @@ class Connection:
         options: dict[str, Any] = {**more, "login": login, "password": _password(login)}
         if self.base_url is not None:
             options["base_url"] = self.base_url
-        return AsyncSmsClient.from_env(
+        return CountingClient.from_env(
             **options, allow_plain_http=self.allow_plain_http, session_store=session_store
         )
 
@@ -117,6 +132,16 @@ def wall_clock(name: str, text: str | None) -> datetime:
     if parsed.tzinfo is not None:
         raise ValidationError(name, f"{text!r} (with an offset)", hint)
     return parsed
+
+
+def check_seconds(name: str, number: float) -> None:
+    """Refuse what is no duration.
+
+    Raises:
+        ValidationError: the number is not positive, or has no end.
+    """
+    if not 0 < number < float("inf"):
+        raise ValidationError(name, str(number), "pass a positive number of seconds")
 
 
 def _parsed(name: str, text: str, hint: str) -> datetime:

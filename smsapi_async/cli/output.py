@@ -25,9 +25,18 @@ _COUNTS = ("sent", "delivered", "errors", "in_process", "expired", "rejected", "
 
 def write_json(document: Document) -> None:
     """One JSON document on standard output."""
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=2)
-    sys.stdout.write(text + "\n")
+    _write_json(document, indent=2)
+
+
+def write_incoming_json(message: IncomingMessage) -> None:
+    """A message as a JSON document on a line of its own."""
+    _write_json(_incoming(message), indent=None)
+
+
+def write_incoming_line(message: IncomingMessage) -> None:
+    """A message on a line of its own: when it came in (UTC), from, to, text."""
+    words = (time(message.creation_date), message.source_address, message.destination_address, message.text)
+    sys.stdout.write("  ".join(map(one_line, words)) + "\n")
 
 
 def write_view(view: RenderableType) -> None:
@@ -86,6 +95,11 @@ def state_text(state: State | int, *, brief: bool = False) -> Text:
     description = describe(state)
     words = description.words.split(":")[0].split(",")[0] if brief else description.words
     return Text(words, style=_STYLES[description.phase])
+
+
+def phase_text(phase: Phase) -> Text:
+    """A phase in its colour."""
+    return Text(phase.value, style=_STYLES[phase])
 
 
 def money(amount: Decimal | None) -> str:
@@ -188,18 +202,7 @@ def states_view(states: Sequence[SegmentState]) -> RenderableType:
 
 def incoming_document(messages: Sequence[IncomingMessage]) -> Document:
     """``incoming``, with texts and numbers in full: they are what was asked for."""
-    return {
-        "incoming": [
-            {
-                "id": message.id,
-                "source_address": message.source_address,
-                "destination_address": message.destination_address,
-                "creation_date": message.creation_date,
-                "text": message.text,
-            }
-            for message in messages
-        ]
-    }
+    return {"incoming": [_incoming(message) for message in messages]}
 
 
 def incoming_view(messages: Sequence[IncomingMessage], title: str | None = None) -> RenderableType:
@@ -234,6 +237,22 @@ def statistics_view(statistics: Statistics, title: str | None = None) -> Rendera
     rows = table(*heads, right=heads, title=title)
     rows.add_row(*row)
     return rows
+
+
+def _incoming(message: IncomingMessage) -> Document:
+    return {
+        "id": message.id,
+        "source_address": message.source_address,
+        "destination_address": message.destination_address,
+        "creation_date": message.creation_date,
+        "text": message.text,
+    }
+
+
+def _write_json(document: Document, *, indent: int | None) -> None:
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=indent)
+    sys.stdout.write(text + "\n")
 
 
 def _count(number: int, noun: str) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.app import app
-from smsapi_async.cli.errors import ExitCode, Failure, explain
+from smsapi_async.cli.errors import ExitCode, Failure, OutputFailed, explain
 from smsapi_async.cli.jobs import Job
 
 # KeyboardInterrupt is no Exception, and trio hands it over in a group.
@@ -43,6 +43,8 @@ def _parse(argv: Sequence[str]) -> Job[Any] | None:
 def _carry_out(job: Job[Any]) -> ExitCode:
     try:
         result = anyio.run(job.run, backend=job.backend)
+    except OutputFailed as error:
+        return _unwritable(error.cause)
     except _ANY as error:
         return _report(explain(error, in_doubt=job.may_have_sent()), as_json=job.as_json)
     if result is None:
@@ -72,9 +74,13 @@ def _write(action: Callable[[], None]) -> ExitCode:
         action()
         sys.stdout.flush()
     except OSError as error:
-        # The interpreter flushes once more at its end, and would complain once more.
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        line = "the command was carried out, but its result could not be written"
-        return _report(Failure(ExitCode.UNEXPECTED, f"{line} ({type(error).__name__})"), as_json=False)
+        return _unwritable(error)
     return ExitCode.DONE
+
+
+def _unwritable(error: OSError) -> ExitCode:
+    # The interpreter flushes once more at its end, and would complain once more.
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    line = "the command was carried out, but its result could not be written"
+    return _report(Failure(ExitCode.UNEXPECTED, f"{line} ({type(error).__name__})"), as_json=False)

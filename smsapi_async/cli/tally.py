@@ -7,6 +7,7 @@ import attrs
 from smsapi_async.cli.errors import ExitCode, Failure, explain
 from smsapi_async.cli.output import one_line
 from smsapi_async.cli.rows import BadRow
+from smsapi_async.cli.tracking_view import Following
 from smsapi_async.errors import BatchHalted, SmsApiError
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
 
@@ -30,6 +31,7 @@ class Tally:
         is_interrupted: whether Ctrl-C ended it.
         halted: what ended it early, or None.
         report_error: why the report could not be written, or None.
+        following: what became of the messages that were accepted; None where they were not followed.
     """
 
     ledger: str | None = None
@@ -44,6 +46,7 @@ class Tally:
     is_interrupted: bool = False
     halted: SmsApiError | None = None
     report_error: OSError | None = None
+    following: Following | None = None
     _shared_ids: tuple[str, ...] = ()
 
     def add(self, outcome: Outcome) -> None:
@@ -84,10 +87,11 @@ class Tally:
         return "halted" if self.halted is not None or self.report_error is not None else "done"
 
     def failure(self) -> Failure | None:
-        """The exit code and its line; None where each row was accepted."""
+        """The exit code and its line; None where each row was accepted and, if followed, delivered."""
         code = self._code()
-        if code is ExitCode.DONE:
-            return None
+        followed = None if self.following is None else self.following.failure()
+        if code is ExitCode.DONE or (followed is not None and followed.code is ExitCode.INTERRUPTED):
+            return followed
         return Failure(code, f"{self._why()}: {self._how_many()}{self._advice(code)}")
 
     def _code(self) -> ExitCode:

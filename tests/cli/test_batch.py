@@ -14,9 +14,9 @@ from smsapi_async.cli import report, rows
 from smsapi_async.cli.batch import Plan, run_batch
 from smsapi_async.cli.errors import ExitCode
 from smsapi_async.cli.messages import Common
+from smsapi_async.cli.options import CountingClient
 from smsapi_async.cli.tally import Tally
 from smsapi_async.cli.template import Template
-from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.outcomes import Accepted, Unknown
 from smsapi_async.sandbox import Sandbox, run_sandbox
@@ -144,14 +144,17 @@ def test_many_bad_rows(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_keys_name_the_rows(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
-    """With a column key a row whose text has changed is the same message, and is not sent again."""
+    """A row whose text has changed under the same key is refused, with the reason, and nothing is sent."""
     path = tmp_path / "rows.jsonl"
     path.write_text('{"key": "a", "phone": "79031234567", "text": "One"}\n', "utf-8")
     ledger = ["--ledger", str(tmp_path / "run.db"), "--report", str(tmp_path / "out.csv")]
     assert cli("batch", str(path), *ledger).code == 0
-    assert cli("batch", str(path), "--text", "Two", *ledger).code == 0
+    assert cli("batch", str(path), *ledger).code == 0
+    assert cli("batch", str(path), "--text", "Two", *ledger).code == ExitCode.REJECTED
     assert [message.text for message in gateway.account.messages] == ["One"]
-    assert read_report(tmp_path / "out.csv")[0]["key"] == "a"
+    (row,) = read_report(tmp_path / "out.csv")
+    assert (row["key"], row["outcome"]) == ("a", "rejected")
+    assert "the key names another message" in row["reason"]
 
 
 @pytest.mark.usefixtures("environment")
@@ -349,8 +352,8 @@ async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
     )
     async with run_sandbox(faults=FaultPlan.script(faults, resource="Sms/SendBulk")) as sandbox:
 
-        def client() -> AsyncSmsClient:
-            return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+        def client() -> CountingClient:
+            return CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
 
         tally = await run_batch(plan, client())
         assert (tally.counts[Accepted], tally.counts[Unknown], tally.pending) == (6, 6, 0)

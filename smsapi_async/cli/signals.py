@@ -1,0 +1,18 @@
+"""Ctrl-C and SIGTERM, for commands that stop in order."""
+
+import signal
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskStatus
+
+
+async def watch_signals(stop: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
+    """Call `stop` at each SIGINT and SIGTERM, until cancelled."""
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                stop()
+    except NotImplementedError:  # asyncio on Windows: there the interrupt cancels the whole command
+        task_status.started()

@@ -1,0 +1,294 @@
+"""The command track and batch --wait: counts, exit codes, Ctrl-C and going on, a live table."""
+
+import io
+import json
+import os
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from smsapi_async.cli.batch import Plan, run_batch
+from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.messages import Common
+from smsapi_async.cli.options import CountingClient
+from smsapi_async.cli.template import Template
+from smsapi_async.cli.tracking import run_track
+from smsapi_async.cli.tracking_view import Following
+from smsapi_async.client import AsyncSmsClient
+from smsapi_async.clock import SystemClock
+from smsapi_async.errors import LedgerError, LedgerUnwritable
+from smsapi_async.ledger import Ledger
+from smsapi_async.models import Message
+from smsapi_async.poller import Schedule
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.states import Phase
+from tests.cli.conftest import PASSWORD, Cli
+from tests.cli.test_failures import Terminal
+from tests.cli.test_process import read_until, started
+
+DENSE = Schedule(first=0.02, factor=0, maximum=0.02)
+FAST: Any = {"login": "somebody", "password": PASSWORD, "speed": 100}
+
+
+class Earlier(SystemClock):
+    """A minute ago, so that what is accepted is to be asked about at once."""
+
+    def now(self) -> datetime:
+        return super().now() - timedelta(minutes=1)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Sandbox]:
+    """A sandbox in which a message is final after 50 milliseconds."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(run_sandbox(**FAST)) as sandbox,
+    ):
+        yield sandbox
+
+
+@pytest.fixture
+def dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands ask fifty times a second."""
+    monkeypatch.setattr("smsapi_async.client.Schedule", lambda: DENSE)
+
+
+async def fill(sandbox: Sandbox, path: Path, *endings: str, text: str = "Hello") -> None:
+    """Send messages through a ledger, and let all that become final do so."""
+    client = AsyncSmsClient(
+        sandbox.login, sandbox.password, base_url=sandbox.base_url, source_address="ACME", clock=Earlier()
+    )
+    messages = [Message("79031230" + ending, text, validity=60) for ending in endings]
+    async with (
+        Ledger.sqlite(path) as ledger,
+        client as sms,
+        sms.send_many(messages, ledger=ledger) as outcomes,
+    ):
+        async for _ in outcomes:
+            pass
+    sandbox.advance(seconds=10)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """Where the ledger is."""
+    return tmp_path / "run.db"
+
+
+def asked(gateway: Sandbox) -> int:
+    """How many states the gateway was asked for."""
+    return sum(arrival.resource == "Sms/State" for arrival in gateway.account.arrivals)
+
+
+def sandbox_client(sandbox: Sandbox) -> CountingClient:
+    """A client as the command line makes it."""
+    return CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+
+
+@pytest.mark.usefixtures("environment")
+def test_all_delivered(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
+    """Where all are delivered the exit code is 0, and asking again costs no request."""
+    anyio.run(fill, gateway, ledger, "001", "002", "003")
+    first = cli("track", str(ledger), "--json")
+    assert (first.code, first.err, first.document["delivered"]) == (0, "", 3)
+    assert first.document["requests"] == asked(gateway) == 3
+    again = cli("track", str(ledger), "--json")
+    assert (again.code, again.document["delivered"], again.document["requests"]) == (0, 3, 0)
+    assert asked(gateway) == 3
+
+
+@pytest.mark.usefixtures("environment")
+def test_failures_for_people(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
+    """Failed messages are counted by reason, are exit code 3, and nothing is drawn without a terminal."""
+    anyio.run(fill, gateway, ledger, "001", "946", "942", "846", "946")
+    outcome = cli("track", str(ledger))
+    assert outcome.code == ExitCode.REJECTED
+    assert outcome.err == "smsapi-async: done, but not all were delivered: 2 delivered, 2 failed\n"
+    rows = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    for row in ("delivered 2", "failed 2", "expired: validity ran out 1", "rejected by the SMS centre 1"):
+        assert row in rows
+    assert "requests of this run: 4" in rows
+    assert "\x1b" not in outcome.out
+
+
+@pytest.mark.usefixtures("environment")
+def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
+    """A message that is pending at its deadline is exit code 5, and is not followed any more."""
+    anyio.run(fill, gateway, ledger, "001", "901")
+    outcome = cli("track", str(ledger), "--deadline", "1", "--json")
+    assert outcome.code == ExitCode.OUTCOME_UNKNOWN
+    assert (outcome.document["delivered"], outcome.document["pending"]) == (1, 1)
+    assert "1 delivered, 1 pending" in outcome.err
+    assert cli("track", str(ledger), "--json").document["requests"] == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_interrupted_and_taken_up(gateway: Sandbox, ledger: Path) -> None:
+    """Ctrl-C ends a live table in order with 130; the next run asks about what was not final alone."""
+    pty = pytest.importorskip("pty")
+    anyio.run(fill, gateway, ledger, "001", "002", "003", "901")
+    ours, theirs = pty.openpty()
+    process = started("track", str(ledger), "--json", stderr=theirs)
+    os.close(theirs)
+    shown = read_until(ours, "requests of this run: 4")
+    assert "final in a second" in shown + read_until(ours, "final in a second")
+    process.send_signal(signal.SIGINT)
+    last = read_until(ours, "goes on")
+    document = json.loads(process.communicate()[0])
+    os.close(ours)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "interrupted: 3 delivered, 1 pending" in last
+    assert (document["ending"], document["delivered"], document["pending"]) == ("interrupted", 3, 1)
+    gateway.advance(hours=2)
+    process = started("track", str(ledger), "--json")
+    document = json.loads(process.communicate()[0])
+    assert process.returncode == ExitCode.REJECTED
+    assert (document["delivered"], document["pending"], document["requests"]) == (3, 0, 1)
+    assert document["failed_by_state"] == [{"state": 46, "words": "expired: validity ran out", "messages": 1}]
+    assert asked(gateway) == 5
+
+
+@pytest.mark.usefixtures("environment")
+def test_refused_credentials(
+    cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused credentials end the following with exit code 3, and the counts are shown all the same."""
+    anyio.run(fill, gateway, ledger, "001")
+    monkeypatch.setenv("SMSAPI_PASSWORD", "another")
+    outcome = cli("track", str(ledger), "--json")
+    assert (outcome.code, outcome.document["ending"]) == (ExitCode.REJECTED, "halted")
+    assert "0 delivered, 1 pending; `track`" in outcome.err
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_ledger_that_cannot_be_written(
+    cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk never gets the exit code that says that it is safe to send again."""
+    anyio.run(fill, gateway, ledger, "001")
+
+    async def full(*_: object) -> None:
+        raise LedgerUnwritable("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("smsapi_async.ledger.sqlite.SqliteLedger.record", full)
+        outcome = cli("track", str(ledger))
+    assert outcome.code == ExitCode.UNEXPECTED
+    assert "halted (" in outcome.err
+    monkeypatch.setattr(Ledger, "__aenter__", full)
+    assert cli("track", str(ledger)).code == ExitCode.BAD_INPUT
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_cannot_be_followed(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) -> None:
+    """A message that was settled by hand without its ids cannot be followed: exit code 7."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("phone,key\n79031230001,first\n", "utf-8")
+    gateway.answer_next("Sms/Send", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
+    assert cli("batch", str(rows), "--text", "Hi", "--ledger", str(ledger)).code == ExitCode.OUTCOME_UNKNOWN
+    assert cli("ledger", "resolve", str(ledger), "first", "--sent").code == 0
+    outcome = cli("track", str(ledger))
+    assert outcome.code == ExitCode.IDS_UNATTRIBUTED
+    assert "cannot be followed         1" in outcome.out
+    assert "0 delivered, 1 that cannot be followed" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["track", "nowhere.db"], "LEDGER"),
+        (["track", "NOT_A_LEDGER"], "not a ledger"),
+        (["track", "NOT_A_LEDGER", "--deadline", "0"], "--deadline"),
+        (["batch", __file__, "--text", "Hi", "--wait"], "pass --ledger"),
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, command: list[str], words: str) -> None:
+    """What cannot be followed is exit code 2 in one line, and nothing is asked of the gateway."""
+    text = tmp_path / "text.db"
+    text.write_text("no ledger")
+    outcome = cli(*[str(text) if each == "NOT_A_LEDGER" else each for each in command])
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (ExitCode.BAD_INPUT, "", 1)
+    assert words in outcome.err
+    assert not gateway.account.arrivals
+
+
+@pytest.mark.usefixtures("environment", "dense")
+def test_batch_wait(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) -> None:
+    """A batch that waits tells what was accepted and what became of it, and ends with the code of that."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("phone\n79031230001\n79031230946\n", "utf-8")
+    command = ["batch", str(rows), "--text", "Hi", "--ledger", str(ledger), "--wait"]
+    outcome = cli(*command, "--json")
+    assert (outcome.code, outcome.document["accepted"]) == (ExitCode.REJECTED, 2)
+    following = outcome.document["following"]
+    assert (following["delivered"], following["failed"], following["pending"]) == (1, 1, 0)
+    again = cli(*command).out
+    assert "segments of this run: 0" in again
+    assert "expired: validity ran out" in again
+    assert len(gateway.account.messages) == 2
+
+
+@pytest.mark.anyio
+async def test_on_either_loop(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are followed to their ends on either event loop, and a terminal sees the table."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    async with run_sandbox(**FAST) as sandbox:
+        await fill(sandbox, ledger, "001", "946", text="x" * 200)
+        following = await run_track(str(ledger), sandbox_client(sandbox), schedule=DENSE)
+    assert following.counts == {
+        Phase.DELIVERED: 1,
+        Phase.FAILED: 1,
+        Phase.PENDING: 0,
+        Phase.UNKNOWN: 0,
+    }
+    assert (following.finals, following.ending) == (2, "done")
+    assert "requests of this run" in terminal.getvalue()
+
+
+@pytest.mark.anyio
+async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while a batch waits ends it with 130; what was sent and recorded stays, and is gone on with."""
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    rows = tmp_path / "rows.csv"
+    rows.write_text("phone\n79031230001\n79031230002\n", "utf-8")
+    plan = Plan(
+        recipients=str(rows),
+        template=Template.parse("Hi"),
+        common=Common(source_address="ACME"),
+        ledger=str(tmp_path / "run.db"),
+        is_followed=True,
+    )
+    monkeypatch.setattr("smsapi_async.client.Schedule", lambda: DENSE)
+    tallies = []
+    async with run_sandbox(**FAST) as sandbox:
+
+        async def run() -> None:
+            tallies.append(await run_batch(plan, sandbox_client(sandbox)))
+
+        with sandbox.hold("Sms/State") as gate:
+            async with anyio.create_task_group() as group:
+                group.start_soon(run)
+                await gate.arrived(2)
+                os.kill(os.getpid(), signal.SIGINT)
+        failure = tallies[0].failure()
+        assert failure is not None
+        assert (failure.code, tallies[0].ending) == (ExitCode.INTERRUPTED, "done")
+        assert "0 delivered, 2 pending" in failure.line
+        following = await run_track(str(plan.ledger), sandbox_client(sandbox), schedule=DENSE)
+    assert (following.counts[Phase.DELIVERED], following.failure()) == (2, None)
+
+
+def test_the_code_of_a_ledger_that_broke() -> None:
+    """A broken ledger is exit code 1, whatever was delivered."""
+    failure = Following(halted=LedgerError("broken")).failure()
+    assert failure is not None
+    assert failure.code == ExitCode.UNEXPECTED

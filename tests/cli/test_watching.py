@@ -1,0 +1,121 @@
+"""The command incoming --follow: each message once, Ctrl-C and going on."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smsapi_async.cli import main
+from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.watching import Watch, watch_messages
+from smsapi_async.client import AsyncSmsClient
+from smsapi_async.errors import LedgerUnwritable
+from smsapi_async.ledger import Ledger
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from tests.cli.conftest import Cli
+from tests.cli.test_process import started
+
+FOLLOW = ["incoming", "--follow", "--every", "0.05"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
+    """Each message is a line of JSON as it comes; Ctrl-C ends with 0, and the next run repeats none."""
+    since = gateway.now().isoformat()
+    command = [*FOLLOW, "--json", "--since", since, "--ledger", str(tmp_path / "in.db")]
+    for texts in (["Да", "two\nlines"], ["three"]):
+        process = started(*command)
+        assert process.stdout is not None
+        for text in texts:
+            gateway.receive("79031234567", text)
+            document = json.loads(process.stdout.readline())
+            assert (document["text"], document["source_address"]) == (text, "79031234567")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == ("", "")
+        assert process.returncode == ExitCode.DONE
+
+
+@pytest.mark.anyio
+async def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """People see a line a message, in order, without what would steer a terminal."""
+    async with run_sandbox() as sandbox:
+        since = sandbox.now()
+        for text in ("one\ntwo", "\x1b[2Jthree"):
+            sandbox.receive("79031234567", text)
+        client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+        async with anyio.create_task_group() as group:
+            first = sandbox.hold("Sms/In")
+            group.start_soon(watch_messages, Watch(since=since, every=0.01), client)
+            await first.arrived()
+            with sandbox.hold("Sms/In") as second:
+                first.release()
+                await second.arrived()
+                os.kill(os.getpid(), signal.SIGTERM)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[1:] for line in lines] == [
+        ["79031234567", "79160000000", "one two"],
+        ["79031234567", "79160000000", "\\x1b[2Jthree"],
+    ]
+
+
+@pytest.mark.usefixtures("environment")
+def test_refused_credentials(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused credentials end the stream in one line, with exit code 3."""
+    monkeypatch.setenv("SMSAPI_PASSWORD", "another")
+    outcome = cli(*FOLLOW)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (ExitCode.REJECTED, "", 1)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_reader_that_has_gone_away(
+    gateway: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What could not be written ends the stream, and is given again by the next run."""
+    since = gateway.now().isoformat()
+    gateway.receive("79031234567", "one")
+    command = [*FOLLOW, "--json", "--since", since, "--ledger", str(tmp_path / "in.db")]
+    with open("/dev/full", "w", encoding="utf-8") as full, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", full)
+        assert main(command) == ExitCode.UNEXPECTED
+    assert "could not be written (OSError)" in capsys.readouterr().err
+    process = started(*command)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["text"] == "one"
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--follow", "--until", "2031-01-28T16:00:00Z"], "--until"),
+        (["--follow", "--every", "0"], "--every"),
+        (["--follow", "--ledger", "NOT_A_LEDGER"], "not a ledger"),
+        (["--ledger", "in.db"], "--follow"),
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, options: list[str], words: str) -> None:
+    """Options that do not go together are exit code 2, and nothing is asked of the gateway."""
+    text = tmp_path / "text.db"
+    text.write_text("no ledger")
+    outcome = cli("incoming", *[str(text) if each == "NOT_A_LEDGER" else each for each in options])
+    assert (outcome.code, outcome.out) == (ExitCode.BAD_INPUT, "")
+    assert words in outcome.err
+    assert not gateway.account.arrivals
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_ledger_that_cannot_be_written(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that cannot be written is bad input; nothing is said about sending."""
+
+    async def full(_: Ledger) -> None:
+        raise LedgerUnwritable("the disk is full")
+
+    monkeypatch.setattr(Ledger, "__aenter__", full)
+    outcome = cli(*FOLLOW, "--ledger", str(tmp_path / "in.db"))
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert "--ledger" in outcome.err
