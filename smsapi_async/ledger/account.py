@@ -1,6 +1,7 @@
 """What is done with the rows, each step in one transaction. Synchronous, for worker threads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, RowMapping, func, select, update
@@ -17,6 +18,7 @@ from smsapi_async.ledger.rows import (
     answer_row,
     content_row,
     encoded_ids,
+    is_same,
     message_of,
     number_column,
     outcome_of,
@@ -33,7 +35,10 @@ from smsapi_async.ledger.statements import (
     select_messages,
 )
 from smsapi_async.models import Message
-from smsapi_async.outcomes import Outcome
+from smsapi_async.outcomes import Outcome, Rejected
+
+ANOTHER_MESSAGE = "the key names another message in this ledger"
+"""The reason of a message that is not the one recorded under its key."""
 
 ENDED = "the process ended before the answer was recorded"
 """The reason of a message that was found in flight without its sender."""
@@ -43,10 +48,7 @@ _CONTENTS_REMEMBERED = 256
 
 # The statements of the hot path, for the driver's `executemany`: SQLAlchemy's own costs twice as much.
 _INSERT = "INSERT INTO messages (key, destination_address, content_id, state) VALUES (?, ?, ?, ?)"
-_CLAIM_PENDING = (
-    "UPDATE messages SET destination_address = ?, content_id = ?, state = 'sending'"
-    " WHERE key = ? AND state = 'pending'"
-)
+_CLAIM_PENDING = "UPDATE messages SET state = 'sending' WHERE key = ? AND state = 'pending'"
 _SETTLE = (
     "UPDATE messages SET state = ?, answer_id = ?, segment_ids = ?"
     " WHERE key = ? AND state IN ('sending', 'unknown')"
@@ -75,7 +77,7 @@ class Account:
         self._database = database
         self.deliveries = Deliveries(database)
         self.checkpoints = Checkpoints(database)
-        # Ids of contents that are committed. Only a saving: a content may stand in the file twice.
+        # Ids of contents that are in the file. Only a saving: a content may stand in the file twice.
         self._content_ids: dict[ContentRow, int] = {}
 
     def recover(self) -> None:
@@ -87,8 +89,19 @@ class Account:
             answer_id = insert(connection, _INSERT_ANSWER, (None, ENDED, None, None))
             connection.execute(update(messages).where(left).values(state="unknown", answer_id=answer_id))
 
-    def claim(self, given: _Keyed, claimed: list[str]) -> dict[str, Outcome | None]:
-        """Make new and pending messages ``sending``; `claimed` is given their keys once they are durable."""
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction for the steps that are taken in it."""
+        try:
+            with self._database.together():
+                yield
+        except BaseException:
+            # They may have been added in what was undone.
+            self._content_ids.clear()
+            raise
+
+    def claim(self, given: _Keyed) -> dict[str, Outcome | None]:
+        """Make new and pending messages ``sending``."""
         result: dict[str, Outcome | None] = dict.fromkeys(key for key, _ in given)
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
@@ -97,18 +110,10 @@ class Account:
                 raise LedgerError("a message to be claimed is being sent already")
             fresh = [keyed for keyed in given if keyed[0] not in known]
             self._insert_messages(connection, fresh, "sending", added)
-            pending = [
-                keyed for keyed in given if keyed[0] in known and known[keyed[0]]["state"] == "pending"
-            ]
-            self._claim_pending(connection, pending, added)
-            settled = [row for row in known.values() if row["state"] != "pending"]
-            if settled:
-                by_key = dict(given)
-                answers_by_id = answers_of(connection, settled)
-                for row in settled:
-                    result[row["key"]] = _outcome(row, by_key[row["key"]], answers_by_id)
+            result |= self._known_outcomes(connection, known, dict(given))
+            pending = [(key,) for key in known if result[key] is None]
+            execute_many(connection, _CLAIM_PENDING, pending)
         self._remember(added)
-        claimed.extend(key for key, outcome in result.items() if outcome is None)
         return result
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -211,13 +216,22 @@ class Account:
         ]
         execute_many(connection, _INSERT, rows)
 
-    def _claim_pending(self, connection: Connection, given: _Keyed, added: dict[ContentRow, int]) -> None:
-        redacted = self._database.redacted
-        rows = [
-            (number_column(message, redacted), self._content_id(connection, message, added), key)
-            for key, message in given
-        ]
-        execute_many(connection, _CLAIM_PENDING, rows)
+    def _known_outcomes(
+        self, connection: Connection, known: Mapping[str, RowMapping], given: Mapping[str, Message]
+    ) -> dict[str, Outcome | None]:
+        """What is to be said of keys that are there; None for those to be sent."""
+        if not known:
+            return {}
+        contents_by_id = contents_of(connection, known.values())
+        answers_by_id = answers_of(connection, known.values())
+        result: dict[str, Outcome | None] = {}
+        for key, row in known.items():
+            message = given[key]
+            if not is_same(message, row, contents_by_id[row["content_id"]], self._database.redacted):
+                result[key] = Rejected(message=message, reason=ANOTHER_MESSAGE, key=key)
+            else:
+                result[key] = None if row["state"] == "pending" else _outcome(row, message, answers_by_id)
+        return result
 
     def _content_id(self, connection: Connection, message: Message, added: dict[ContentRow, int]) -> int:
         row = content_row(message, self._database.redacted)

@@ -1,5 +1,6 @@
 """The file: created privately, locked for one writer, checked. Synchronous, for worker threads."""
 
+import logging
 import os
 import sqlite3
 import threading
@@ -26,6 +27,7 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 4000",
 )
 _CREATING = threading.Lock()
+_LOGGING_NAME = "smsapi_async.ledger"
 
 
 class Database:
@@ -43,6 +45,7 @@ class Database:
         self._read_only = read_only
         self._lock: sqlite3.Connection | None = None
         self._connection: Connection | None = None
+        self._together = False
 
     def open(self) -> None:
         """Open the file, create what is missing, and check what is there.
@@ -73,11 +76,27 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that has the right to write from its beginning."""
+        """A transaction that has the right to write from its beginning, or a part of one of `together`."""
         if self._read_only:
             raise LedgerError(f"{self.path} was opened for reading only")
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._savepoint() if self._together else self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A transaction that holds every `writing` within it; each of these is undone alone if it fails.
+
+        Raises:
+            LedgerError: SQLite gave up the whole transaction; nothing was written.
+        """
+        with self.writing() as connection:
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
+            if not _in_transaction(connection):
+                raise LedgerError(f"{self.path}: a transaction was given up")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -92,6 +111,22 @@ class Database:
         with self._connection.begin():
             self._connection.exec_driver_sql(begin)
             yield self._connection
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[Connection]:
+        connection = self._connection
+        # SQLite gives up a whole transaction where a disk is full, and a savepoint would begin another.
+        if connection is None or not _in_transaction(connection):
+            raise LedgerError(f"{self.path}: a transaction was given up")
+        connection.exec_driver_sql("SAVEPOINT part")
+        try:
+            yield connection
+        except BaseException:
+            if _in_transaction(connection):
+                connection.exec_driver_sql("ROLLBACK TO part")
+                connection.exec_driver_sql("RELEASE part")
+            raise
+        connection.exec_driver_sql("RELEASE part")
 
     def _check_or_create(self, connection: Connection) -> None:
         with self.reading():
@@ -125,6 +160,11 @@ class Database:
                 connection.execute(insert(properties).values(redacted=int(self.redacted)))
                 connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver = connection.connection.driver_connection
+    return isinstance(driver, sqlite3.Connection) and driver.in_transaction
 
 
 def _create_privately(path: str) -> None:
@@ -163,4 +203,19 @@ def _engine(path: str, read_only: bool) -> Engine:
         )
 
     # Transactions are begun here by hand: the driver's own are deferred, and two writers would collide.
-    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=NullPool,
+        hide_parameters=True,
+        logging_name=_LOGGING_NAME,
+    )
+    # The name makes the logger this package's own; adding the same filter twice does nothing.
+    assert isinstance(engine.logger, logging.Logger)  # noqa: S101 - it is one where there is no `echo`
+    engine.logger.addFilter(_not_debugging)
+    return engine
+
+
+def _not_debugging(record: logging.LogRecord) -> bool:
+    """Whether a record is above DEBUG, where SQLAlchemy tells the rows it reads, whatever it hides else."""
+    return record.levelno > logging.DEBUG

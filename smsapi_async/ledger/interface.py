@@ -74,9 +74,9 @@ class Ledger(abc.ABC):
     durable before `claim` returns, so before the first byte is written to the wire. A ``sending`` without
     its sender becomes ``unknown``, never ``pending``.
 
-    Every method raises `LedgerError` on a ledger that is not open, and `LedgerUnwritable` where the file
-    cannot be written. No method blocks the event loop. A write, once begun, is finished also when the
-    caller is cancelled.
+    Every method raises `LedgerError` on a ledger that is not open, or that was opened by the process from
+    which this one was forked, and `LedgerUnwritable` where the file cannot be written. No method blocks
+    the event loop. A write, once begun, is finished also when the caller is cancelled.
     """
 
     @staticmethod
@@ -84,7 +84,8 @@ class Ledger(abc.ABC):
         """A ledger in one SQLite file of a local disk. Nothing is opened yet.
 
         Beside the file stand ``-wal`` and ``-shm`` while it is open, and an empty ``-lock``, which
-        stays. All are created with mode 0600.
+        stays. All are created with mode 0600. A file that is there already keeps its permissions, also
+        where others may read it, and ``-wal`` and ``-shm`` take them over.
 
         Args:
             path: the file; it is created if it is not there. Its directory must be.
@@ -147,14 +148,17 @@ class Ledger(abc.ABC):
         """Record that these messages are about to be sent; durable when it returns.
 
         Args:
-            messages: keys, each once, and messages. A key that is pending takes the message given now.
+            messages: keys, each once, and messages.
 
         Returns:
             For each key None if it was claimed by this call and is to be sent now, else what the ledger
-            knows of it: an outcome with `recorded`, of the message given.
+            knows of it: an outcome with `recorded`, of the message given. A key under which the ledger
+            has another message (number without ``+``, text, source address, date, validity or
+            `by_time_zone`) is a `Rejected` without `recorded`, and the ledger is left as it is.
 
         Raises:
             LedgerError: a key is in flight already; nothing was claimed.
+            ValidationError: a date or validity is not of its type; nothing was claimed.
         """
 
     @abc.abstractmethod

@@ -1,6 +1,7 @@
 """The name of a message in a ledger."""
 
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from smsapi_async.errors import ValidationError
@@ -53,13 +54,17 @@ def stored_date(date: datetime | None) -> str | None:
     """A date as it is kept: ISO 8601, in UTC, or without a zone for the recipient's wall clock.
 
     Raises:
-        ValidationError: it is not a `datetime`.
+        ValidationError: it is not a `datetime`, or in UTC it is outside the years 1 to 9999.
     """
     if date is None:
         return None
     if not isinstance(date, datetime):
         raise ValidationError("send_date", f"<{type(date).__name__}>", "pass a `datetime`")
-    return (date if date.tzinfo is None else date.astimezone(UTC)).isoformat()
+    if date.tzinfo is None:
+        return date.isoformat()
+    with suppress(OverflowError):
+        return date.astimezone(UTC).isoformat()
+    raise ValidationError("send_date", date.isoformat(), "pass a date that exists in UTC, too")
 
 
 def stored_validity(validity: int | timedelta | None) -> int | None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import attrs
 from sqlalchemy import RowMapping
@@ -46,6 +47,18 @@ def number_column(message: Message, redacted: bool) -> str:
     return _hashed(number.removeprefix("+")) if redacted else number
 
 
+def is_same(message: Message, row: RowMapping, content: RowMapping, redacted: bool) -> bool:
+    """Whether a message is the one of a row, in all that is sent."""
+    try:
+        number = number_column(message, redacted).removeprefix("+")
+        given = content_row(message, redacted)
+    except UnicodeEncodeError:
+        # Only a message that cannot be hashed, and so is in no redacted ledger.
+        return False
+    columns = (content[name] for name in ("text", "source_address", "send_date", "validity", "by_time_zone"))
+    return number == row["destination_address"].removeprefix("+") and given == tuple(columns)
+
+
 def _hashed(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
@@ -60,7 +73,13 @@ def answer_row(outcome: Outcome) -> AnswerRow:
     if not isinstance(outcome, Accepted):
         return None, outcome.reason.encode("utf-8", "backslashreplace").decode(), outcome.code, None
     shared = _encode(outcome.segment_ids) if outcome.unattributed else None
-    return outcome.accepted_at.astimezone(UTC).isoformat(), None, None, shared
+    return _stored_moment(outcome.accepted_at), None, None, shared
+
+
+@lru_cache(maxsize=64)
+def _stored_moment(moment: datetime) -> str:
+    # The messages of one request share it.
+    return moment.astimezone(UTC).isoformat()
 
 
 def segment_ids_column(outcome: Outcome) -> str | None:
@@ -72,6 +91,11 @@ def segment_ids_column(outcome: Outcome) -> str | None:
 
 def encoded_ids(segment_ids: Sequence[str]) -> str:
     """Ids as they are kept."""
+    if len(segment_ids) == 1:
+        (only,) = segment_ids
+        # Nothing to escape in it: several times as fast as the encoder, and the same characters.
+        if only.isascii() and only.replace("-", "").isalnum():
+            return f'["{only}"]'
     return _encode(segment_ids)
 
 

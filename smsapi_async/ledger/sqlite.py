@@ -13,6 +13,7 @@ from anyio import to_thread
 from smsapi_async.errors import LedgerError
 from smsapi_async.inbox import Checkpoint, Position
 from smsapi_async.ledger.interface import DeliverySummary, Ledger, OutcomeState, Summary
+from smsapi_async.ledger.jobs import Job
 from smsapi_async.ledger.store import Store
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
@@ -34,6 +35,7 @@ class SqliteLedger(Ledger):
         self._read_only = read_only
         self._store: Store | None = None
         self._limiter: anyio.CapacityLimiter
+        self._turn: anyio.CapacityLimiter
 
     def __repr__(self) -> str:
         return f"<Ledger {self._path!r}, {'closed' if self._store is None else 'open'}>"
@@ -42,6 +44,7 @@ class SqliteLedger(Ledger):
         if self._store is not None:
             raise LedgerError(f"{self._path} is open already")
         self._limiter = anyio.CapacityLimiter(1)
+        self._turn = anyio.CapacityLimiter(1)
         self._store = store = Store(self._path, redact=self._redact, read_only=self._read_only)
         try:
             await self._in_thread(store.open)
@@ -53,27 +56,32 @@ class SqliteLedger(Ledger):
     async def aclose(self) -> None:
         """Close the ledger and let another writer have it. Closing twice is allowed."""
         store, self._store = self._store, None
-        if store is not None:
-            await self._in_thread(store.close)
+        if store is not None and store.is_inherited:
+            store.close()
+        elif store is not None:
+            with anyio.CancelScope(shield=True):
+                # Behind the calls that wait.
+                async with self._turn:
+                    await self._in_thread(store.close)
 
     async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
         """As `Ledger.claim`."""
-        claimed: list[str] = []
+        job = Job(lambda account: account.claim(messages), joins=True)
         try:
-            return await self._run(lambda account: account.claim(messages, claimed))
+            return await self._result_of(job)
         except anyio.get_cancelled_exc_class():
             # asyncio's `Task.cancel` goes through the shield: the caller will never know what was
             # claimed for it, and has sent nothing.
-            await self._run(lambda account: account.release(claimed))
+            await self._run(lambda account: account.release(_claimed(job)))
             raise
 
     async def settle(self, outcomes: Sequence[Outcome]) -> None:
         """As `Ledger.settle`."""
-        await self._run(lambda account: account.settle(outcomes))
+        await self._result_of(Job(lambda account: account.settle(outcomes), joins=True))
 
     async def release(self, keys: Sequence[str]) -> None:
         """As `Ledger.release`."""
-        await self._run(lambda account: account.release(keys))
+        await self._result_of(Job(lambda account: account.release(keys), joins=True))
 
     async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
         """As `Ledger.record_pending`."""
@@ -120,16 +128,36 @@ class SqliteLedger(Ledger):
         await self._run(lambda account: account.checkpoints.save(name, position))
 
     async def _run(self, work: Callable[[Account], _Value]) -> _Value:
+        return await self._result_of(Job(work))
+
+    async def _result_of(self, job: Job[_Value]) -> _Value:
         store = self._store
         if store is None:
             raise LedgerError(f"{self._path} is not open")
-        return await self._in_thread(lambda: store.run(work))
+        store.add(job)
+        is_handed_over = False
+        try:
+            with anyio.CancelScope(shield=True):
+                async with self._turn:
+                    # Whoever had the turn before may have done it along with its own.
+                    if not job.done:
+                        is_handed_over = True
+                        await self._in_thread(lambda: store.finish(job))
+        except BaseException:
+            # asyncio's `Task.cancel`: what no thread was asked for is not begun.
+            job.withdrawn = not is_handed_over
+            raise
+        return job.result()
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
         # Shielded as a whole: a cancellation while waiting for the thread would leave a write undone.
         with anyio.CancelScope(shield=True):
             result = await to_thread.run_sync(work, limiter=self._limiter)
         return result  # noqa: RET504 - to mypy a cancel scope may swallow the exception
+
+
+def _claimed(job: Job[dict[str, Outcome | None]]) -> list[str]:
+    return [key for value in job.values for key, outcome in value.items() if outcome is None]
 
 
 class _Pages(AsyncIterator[_Value], Generic[_Value]):

@@ -32,7 +32,7 @@ def rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, RowMapping
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         part = tuple(keys[start : start + _KEYS_AT_ONCE])
         places = ",".join("?" * len(part))
-        statement = f"SELECT key, state, answer_id, segment_ids FROM messages WHERE key IN ({places})"  # noqa: S608
+        statement = f"SELECT * FROM messages WHERE key IN ({places})"  # noqa: S608
         for row in connection.exec_driver_sql(statement, part).mappings():
             found[row["key"]] = row
     return found

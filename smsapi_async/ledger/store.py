@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from smsapi_async.errors import LedgerError
+from smsapi_async.ledger.jobs import Job, next_group, run_group
 
 if TYPE_CHECKING:
     from smsapi_async.ledger.account import Account
     from smsapi_async.ledger.database import Database
 
 _Value = TypeVar("_Value")
+_INHERITED: list[Store] = []
+"""What a forked child let go of, kept from being collected, and so closed."""
 
 
 class Store:
@@ -29,8 +32,10 @@ class Store:
         self._path = path
         self._redact = redact
         self._read_only = read_only
+        self._process: int | None = None
         self._database: Database | None = None
         self._account: Account | None = None
+        self._waiting: deque[Job[object]] = deque()
         # asyncio's own `Task.cancel` goes through a shield: the next call may then come while a
         # thread is still at work.
         self._one_at_a_time = threading.Lock()
@@ -45,6 +50,8 @@ class Store:
         from smsapi_async.ledger.account import Account  # noqa: PLC0415
         from smsapi_async.ledger.database import Database  # noqa: PLC0415
         from smsapi_async.ledger.failures import guarded  # noqa: PLC0415
+
+        self._process = os.getpid()
 
         def work() -> Account:
             path = os.path.realpath(self._path)
@@ -62,8 +69,21 @@ class Store:
                 self._close()
                 raise
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a forked child's copy of what its parent opened."""
+        return self._process not in {None, os.getpid()}
+
     def close(self) -> None:
-        """Close the file. May be called more than once, and while `open` is at work elsewhere."""
+        """Close the file. May be called more than once, and while `open` is at work elsewhere.
+
+        In a forked child it does nothing.
+        """
+        if self.is_inherited:
+            # SQLite's connections must not even be closed there; nor may the lock be waited for, which a
+            # thread of the parent may have held.
+            _INHERITED.append(self)
+            return
         with self._one_at_a_time:
             self._close()
 
@@ -75,16 +95,31 @@ class Store:
 
             guarded(self._path, database.close)
 
-    def run(self, work: Callable[[Account], _Value]) -> _Value:
-        """Do something with the account.
+    def check_process(self) -> None:
+        """See that this is the process that opened the file: two would write over each other.
 
         Raises:
-            LedgerError: the file is not open, or it could not be done.
+            LedgerError: it is not.
         """
-        from smsapi_async.ledger.failures import guarded  # noqa: PLC0415
+        if self.is_inherited:
+            raise LedgerError(f"{self._path} was opened by another process; open it anew")
 
+    def add(self, job: Job[_Value]) -> None:
+        """Put a job in the queue. Does not wait.
+
+        Raises:
+            LedgerError: this is a forked child.
+        """
+        self.check_process()
+        # The queue holds jobs of any value.
+        self._waiting.append(cast("Job[object]", job))
+
+    def finish(self, job: Job[_Value]) -> None:
+        """Do what is in the queue until that job is done; a job that failed is done, too."""
         with self._one_at_a_time:
-            account = self._account
-            if account is None:
-                raise LedgerError(f"{self._path} is not open")
-            return guarded(self._path, lambda: work(account))
+            while not job.done and (group := next_group(self._waiting)):
+                if self._account is None:
+                    for each in group:
+                        each.error, each.done = LedgerError(f"{self._path} is not open"), True
+                else:
+                    run_group(self._account, self._path, group)

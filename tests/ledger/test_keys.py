@@ -65,6 +65,8 @@ def test_different_messages_have_different_keys(one: Message, other: Message) ->
         {"key": 7},
         {"key": "\ud800"},
         {"send_date": "2024-05-01"},
+        {"send_date": datetime.max.replace(tzinfo=timezone(timedelta(hours=-7)))},
+        {"send_date": datetime.min.replace(tzinfo=timezone(timedelta(hours=7)))},
         {"validity": 1.5},
         {"validity": timedelta(seconds=61)},
     ],

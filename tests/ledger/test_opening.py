@@ -19,6 +19,7 @@ from tests.ledger.tools import (
     keyed,
     put,
     recorded,
+    start_child,
 )
 
 pytestmark = pytest.mark.anyio
@@ -190,6 +191,44 @@ async def test_every_commit_is_synced(path: Path) -> None:
     async with Ledger.sqlite(path) as ledger:
         assert await execute(ledger, "PRAGMA synchronous") == 2
         assert await execute(ledger, "PRAGMA journal_mode") == "wal"
+
+
+FORKING = """
+import os, sys, anyio
+from smsapi_async.ledger import Ledger, LedgerError, Summary
+from tests.ledger.tools import accepted, claim_many, keyed
+
+async def use(ledger):
+    for work in (ledger.claim(keyed(ledger, 1, first=5)), ledger.settle([]), ledger.summary()):
+        try:
+            await work
+        except LedgerError as error:
+            print(error, flush=True)
+    await ledger.aclose()
+
+async def main():
+    async with Ledger.sqlite(sys.argv[1]) as ledger:
+        keys = await claim_many(ledger, 2)
+        child = os.fork()
+        if child == 0:
+            await use(ledger)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        await ledger.settle([accepted(keys[0])])
+        assert await ledger.summary() == Summary(sending=1, accepted=1, segments=1)
+
+anyio.run(main, backend=sys.argv[2])
+"""
+
+
+async def test_a_forked_child_is_refused(path: Path, anyio_backend: str) -> None:
+    """A child that uses its parent's open ledger gets an error, writes nothing, and harms no lock."""
+    with start_child(FORKING, path, anyio_backend) as child:
+        words, _ = child.communicate()
+    assert child.returncode == 0
+    assert words.count("was opened by another process; open it anew") == 3
+    async with Ledger.sqlite(path) as ledger:
+        assert await ledger.summary() == Summary(unknown=1, accepted=1, segments=1)
 
 
 def test_importing_does_not_import_sqlalchemy() -> None:

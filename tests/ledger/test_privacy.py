@@ -1,14 +1,27 @@
 """Numbers and texts stay in the file, and with `redact` do not get there."""
 
+import logging
 import traceback
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from smsapi_async.ledger import Ledger, LedgerError, LedgerUnwritable, Summary
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Accepted
-from tests.ledger.tools import NUMBER, TEXT, accepted, claim_many, execute, keyed, message, recorded, unknown
+from tests.ledger.tools import (
+    NUMBER,
+    TEXT,
+    accepted,
+    claim_many,
+    execute,
+    keyed,
+    message,
+    open_messages,
+    recorded,
+    unknown,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +103,34 @@ async def test_a_full_disk_does_not_tell_what_was_written(path: Path) -> None:
             await ledger.claim(keyed(ledger, 2000))
         assert caught.value.__context__ is None
         assert NUMBER[:8] not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_no_log_record_holds_what_is_read(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With everything logged at DEBUG, no record of any call on a ledger holds a number or a text."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 3)
+        await ledger.settle([accepted(keys[0]), unknown(keys[1])])
+        await ledger.release(keys[2:])
+        assert len(await recorded(ledger)) == 2
+        assert len(await ledger.pending()) == 1
+        await ledger.claim(keyed(ledger, 3))
+        assert len(await open_messages(ledger)) == 1
+        await ledger.resolve(keys[1], sent=True)
+    ours = [each for each in caplog.records if each.name.startswith("sqlalchemy.engine")]
+    assert any("SELECT" in each.getMessage() for each in ours)
+    words = "".join(map(logging.Formatter().format, caplog.records))
+    assert NUMBER[:8] not in words
+    assert TEXT not in words
+
+
+async def test_the_logs_of_other_engines_are_left(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A program that logs the rows of a database of its own still does, with a ledger open."""
+    caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
+    async with Ledger.sqlite(path):
+        engine = sqlalchemy.create_engine("sqlite://")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("SELECT 'a row of its own'")).all()
+        engine.dispose()
+    assert "Row ('a row of its own',)" in caplog.text

@@ -69,16 +69,6 @@ async def test_a_released_message_is_sent_by_the_next_claim(path: Path) -> None:
         assert await ledger.summary() == Summary(sending=2)
 
 
-async def test_a_pending_key_takes_the_message_given_last(path: Path) -> None:
-    """Where a caller's key comes back with another text, the ledger tells what was really sent."""
-    async with Ledger.sqlite(path) as ledger:
-        await ledger.record_pending([("order 1", message(0, "first", key="order 1"))])
-        await ledger.claim([("order 1", message(1, "second", key="order 1"))])
-        await ledger.settle([accepted("order 1")])
-        told = (await recorded(ledger))["order 1"]
-        assert told.message == message(1, "second", key="order 1")
-
-
 async def test_messages_that_were_only_read_are_pending(path: Path) -> None:
     """Messages that were read and not begun are recorded, and those already known are left alone."""
     async with Ledger.sqlite(path) as ledger:
