@@ -6,19 +6,16 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequen
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
 
 from smsapi_async.bulk import Batch, BatchSettings
 from smsapi_async.bulk import Delivery as BatchDelivery
 from smsapi_async.concurrency import gather
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
+from smsapi_async.ledger import Ledger
 from smsapi_async.lifecycle import Lifecycle
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.poller import DEADLINE, Delivery, DeliveryRecord, Schedule, Tracker, Tracking, seconds
 from smsapi_async.protocol import decoding, encoding
-
-if TYPE_CHECKING:
-    from smsapi_async.ledger import Ledger
 
 
 class AsyncSmsClient(Lifecycle):
@@ -203,7 +200,7 @@ class AsyncSmsClient(Lifecycle):
 
     def track(
         self,
-        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
+        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery] | Ledger,
         *,
         schedule: Schedule | None = None,
         deadline: float | timedelta = DEADLINE,
@@ -217,7 +214,8 @@ class AsyncSmsClient(Lifecycle):
 
         Args:
             receipts: an iterable or async iterable, read as it gives. A `Delivery` of an earlier run goes on
-                from where it was: segments that were final are not asked about again.
+                from where it was: segments that were final are not asked about again. An open `Ledger`
+                stands for its accepted messages that are not final, and records their deliveries.
             schedule: when a message is asked about.
             deadline: seconds or a `timedelta`, from the acceptance or a later ``send_date``, after which a
                 message is reported as it stands.
@@ -229,6 +227,9 @@ class AsyncSmsClient(Lifecycle):
         """
         self._check_open()
         tracker = Tracker(Schedule() if schedule is None else schedule, seconds("deadline", deadline))
+        if isinstance(receipts, Ledger):
+            ledger = receipts if ledger is None else ledger
+            receipts = receipts.receipts()
         return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
 
     async def wait_delivered(

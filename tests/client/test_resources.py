@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from smsapi_async import AsyncSmsClient, State
+from smsapi_async import AsyncSmsClient, Phase, State
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.client.tools import NUMBER, client_for
 
@@ -140,3 +140,33 @@ async def test_from_env_needs_only_the_environment(sandbox: Sandbox, monkeypatch
     async with AsyncSmsClient.from_env() as sms:
         await sms.send(NUMBER, "hello")
     assert [message.source_address for message in sandbox.account.messages] == ["FROMENV"]
+
+
+FINAL_STATES = [
+    ("012", 0, Phase.DELIVERED),
+    ("910", 10, Phase.FAILED),
+    ("911", 11, Phase.FAILED),
+    ("941", 41, Phase.FAILED),
+    ("942", 42, Phase.FAILED),
+    ("946", 46, Phase.FAILED),
+    ("947", 47, Phase.FAILED),
+    ("997", -97, Phase.FAILED),
+    ("948", 48, Phase.FAILED),
+    ("969", 69, Phase.FAILED),
+    ("999", 99, Phase.UNKNOWN),
+    ("955", 255, Phase.PENDING),
+    ("901", -1, Phase.PENDING),
+    ("902", -2, Phase.PENDING),
+    ("998", -98, Phase.PENDING),
+]
+
+
+@pytest.mark.parametrize(("ending", "code", "phase"), FINAL_STATES)
+async def test_each_state_of_the_table(anyio_backend: str, ending: str, code: int, phase: Phase) -> None:
+    """Every state of the contract comes back as itself, with what it means to the sender."""
+    async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
+        [segment_id] = (await sms.send("79031234" + ending, "hello")).segment_ids
+        sandbox.advance(minutes=1)
+        state = await sms.state(segment_id)
+    assert (state.state, state.phase) == (code, phase)
+    assert state.is_final is (phase in {Phase.DELIVERED, Phase.FAILED})

@@ -1,11 +1,13 @@
 """`track` and `wait_delivered` as methods of the client."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smsapi_async import AsyncSmsClient, ClientClosed, Schedule, ValidationError
+from smsapi_async import AsyncSmsClient, ClientClosed, Message, Schedule, ValidationError
+from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.states import Phase
 from tests.poller.support import FIVE_SEGMENTS, NUMBER, receipt
@@ -63,3 +65,21 @@ async def test_misuse() -> None:
             await sms.wait_delivered(receipt(), timeout=timedelta(0))
     with pytest.raises(ClientClosed):
         sms.track([])
+
+
+async def test_a_ledger_is_followed_as_it_is(anyio_backend: str, tmp_path: Path) -> None:
+    """`track` takes a ledger: what it accepted is followed, and a second run has nothing left to ask."""
+    async with run_sandbox(speed=50) as sandbox:
+        sms = _client(sandbox)
+        batch = [Message(f"7903123{index:02}12", "hello") for index in range(3)]
+        async with sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+            async with sms.send_many(batch, ledger=ledger) as outcomes:
+                assert len([outcome async for outcome in outcomes]) == 3
+            schedule = Schedule(first=0.1, factor=0.1, maximum=1, jitter=0)
+            async with sms.track(ledger, schedule=schedule) as deliveries:
+                final = [delivery async for delivery in deliveries if delivery.is_final]
+            assert [delivery.phase for delivery in final] == [Phase.DELIVERED] * 3
+            asked = sandbox.account.count("Sms/State")
+            async with sms.track(ledger, schedule=schedule) as deliveries:
+                assert [delivery async for delivery in deliveries] == []
+        assert sandbox.account.count("Sms/State") == asked
