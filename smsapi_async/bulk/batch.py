@@ -118,8 +118,10 @@ class Batch(AsyncIterator[Outcome]):
                 # A token alone: what is handed to a task that is being cancelled would be lost.
                 await self._outcomes.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
-                self._raise_at_the_end()
-                raise StopAsyncIteration from None
+                # An outcome may be there whose token was cancelled; the halt comes after the last one.
+                if not self._ready:
+                    self._raise_at_the_end()
+                    raise StopAsyncIteration from None
         self._given += 1
         return self._ready.popleft()
 

@@ -149,6 +149,7 @@ async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox
                     given.append(outcome)
     assert len({outcome.message for outcome in given}) == len(given)
     assert {type(outcome) for outcome in given} <= {Rejected}
+    assert outcomes.undelivered == []
     assert caught.value.pending == 21 - len(given)
 
 
