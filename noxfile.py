@@ -41,8 +41,9 @@ def types(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def chaos(session: nox.Session) -> None:
     """Thousands of fault scripts and hundreds of kills; prints messages, faults, duplicates and losses."""
-    for backend in ("asyncio", "trio"):
-        session.run(sys.executable, "-m", "tests.bulk.chaos", "--scripts", "2000", "--backend", backend)
+    for backend, transport in (("asyncio", "aiohttp"), ("asyncio", "httpcore"), ("trio", "httpcore")):
+        options = ("--scripts", "2000", "--backend", backend, "--transport", transport)
+        session.run(sys.executable, "-m", "tests.bulk.chaos", *options)
     session.run(sys.executable, "-m", "tests.bulk.kills", "40", "5", "1")
 
 

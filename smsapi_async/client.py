@@ -44,7 +44,9 @@ class AsyncSmsClient(Lifecycle):
         allow_plain_http: let the password go in the clear to an ``http://`` address beyond loopback.
         client: an `httpx.AsyncClient` of your own; it is not closed by this client. Its failures
             prove "not sent" only where its transport reports httpcore's trace events.
-        transport: an httpx transport of your own; likewise.
+        transport: an httpx transport of your own; likewise. Or ``"aiohttp"`` or ``"httpcore"`` to force one
+            of the two that come with this package; None takes aiohttp, which is faster, where the extra
+            ``speed`` is installed, asyncio runs and a proxy is an ``http://`` one. The `repr` names it.
         session_store: where the session id is kept.
         clock: the time, for tests.
 

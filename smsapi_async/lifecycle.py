@@ -17,6 +17,7 @@ from smsapi_async import settings
 from smsapi_async.calls import Caller
 from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
+from smsapi_async.http.automatic import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.limiter import Limiter
 from smsapi_async.privacy import Secret
@@ -47,7 +48,7 @@ class Lifecycle:
         ssl_context: ssl.SSLContext | None = None,
         allow_plain_http: bool = False,
         client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | Kind | None = None,
         session_store: SessionStore | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -111,6 +112,7 @@ class Lifecycle:
 
     async def __aenter__(self) -> Self:
         self._check_usable()
+        await self._exchanger.open()
         return self
 
     async def __aexit__(
@@ -127,8 +129,8 @@ class Lifecycle:
         await self._exchanger.aclose()
 
     def __repr__(self) -> str:
-        state = " closed" if self._closed else ""
-        return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency}{state}>"
+        state = f"{self._exchanger.description}{' closed' if self._closed else ''}"
+        return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
 
     def _check_open(self) -> None:
         if self._closed:

@@ -3,14 +3,16 @@
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import httpx
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.http.automatic import AutomaticTransport, Kind
 from smsapi_async.http.exchange import HttpExchanger
+from smsapi_async.http.own import DirectClient
 from smsapi_async.http.private import quieten
-from smsapi_async.http.transport import GuardedTransport
 from smsapi_async.settings import Timeouts, tls_context
 from smsapi_async.version import __version__
 
@@ -29,7 +31,7 @@ def build_exchanger(
     ca_file: str | Path | None,
     ssl_context: ssl.SSLContext | None,
     client: httpx.AsyncClient | None,
-    transport: httpx.AsyncBaseTransport | None,
+    transport: httpx.AsyncBaseTransport | Kind | None,
 ) -> HttpExchanger:
     """An exchanger on the caller's client or transport, or on one of our own.
 
@@ -44,25 +46,27 @@ def build_exchanger(
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
         raise ValidationError("base_url", ascii(base_url[:80]), f"pass a valid address ({error})") from None
-    owned = client is None
-    targeted = client is None and transport is None
-    if targeted:
-        transport = _own_transport(url, proxy, ssl_context)
-    if client is None:
+    owned, own = client is None, None
+    if isinstance(transport, httpx.AsyncBaseTransport):
         # Cookies would tie the requests of different sessions together; the contract has none.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         client = httpx.AsyncClient(transport=transport, cookies=cookies, trust_env=False)
+    elif client is None:
+        own = _own_transport(transport, url, proxy, ssl_context)
+        client = DirectClient(own)
     return HttpExchanger(
         client=client,
         base_url=url,
         headers=_HEADERS,
         timeout=attrs.asdict(timeouts),
         owned=owned,
-        targeted=targeted,
+        own=own,
     )
 
 
-def _own_transport(url: httpx.URL, proxy: str | None, ssl_context: ssl.SSLContext | None) -> GuardedTransport:
+def _own_transport(
+    kind: Kind | None, url: httpx.URL, proxy: str | None, ssl_context: ssl.SSLContext | None
+) -> AutomaticTransport:
     if ssl_context is None and url.scheme == "https":
         ssl_context = httpx.create_ssl_context()
     try:
@@ -74,7 +78,7 @@ def _own_transport(url: httpx.URL, proxy: str | None, ssl_context: ssl.SSLContex
         hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
         raise ValidationError("proxy", f"<{type(proxy).__name__}>", hint)
     try:
-        return GuardedTransport(ssl_context, address)
+        return AutomaticTransport(kind, ssl_context, address)
     except RuntimeError as error:
         # httpcore's word that a SOCKS proxy needs the package socksio.
         raise ValidationError("proxy", "a SOCKS address", str(error)) from None
@@ -83,17 +87,17 @@ def _own_transport(url: httpx.URL, proxy: str | None, ssl_context: ssl.SSLContex
 def _check_kinds(client: object, transport: object) -> None:
     if client is not None and not isinstance(client, httpx.AsyncClient):
         raise ValidationError("client", f"<{type(client).__name__}>", "pass an httpx.AsyncClient")
-    if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
-        raise ValidationError(
-            "transport", f"<{type(transport).__name__}>", "pass an httpx.AsyncBaseTransport"
-        )
+    if transport not in (None, *get_args(Kind)) and not isinstance(transport, httpx.AsyncBaseTransport):
+        shown = repr(transport[:20]) if isinstance(transport, str) else f"<{type(transport).__name__}>"
+        raise ValidationError("transport", shown, "pass 'aiohttp', 'httpcore' or an httpx.AsyncBaseTransport")
 
 
 def _check_exclusive(
-    client: httpx.AsyncClient | None, transport: httpx.AsyncBaseTransport | None, **settings: object
+    client: httpx.AsyncClient | None, transport: httpx.AsyncBaseTransport | Kind | None, **settings: object
 ) -> None:
     """A setting of the connections is refused where the caller brings the connections."""
-    given = "client" if client is not None else "transport" if transport is not None else None
+    brought = isinstance(transport, httpx.AsyncBaseTransport)
+    given = "client" if client is not None else "transport" if brought else None
     if client is not None:
         settings = {"transport": transport, **settings}
     for name, value in settings.items():

@@ -1,67 +1,48 @@
-"""The SDK's own transport: httpcore's pool over guarded connections."""
+"""The transport for every loop: httpcore's pool over guarded connections."""
 
 import ssl
-from types import TracebackType
 from typing import Self
 
 import httpcore
 import httpx
 
 from smsapi_async.http.guarded import GuardedBackend
+from smsapi_async.http.own import KEEPALIVE_SECONDS, OwnTransport, target_of, trace_of
 
-KEEPALIVE_SECONDS = 20.0
 
+class GuardedTransport(OwnTransport):
+    """On asyncio and trio, over httpcore; its exceptions come through as they are."""
 
-class GuardedTransport(httpx.AsyncBaseTransport):
-    """Reads answers whole, reports httpcore's trace events, and sends the ``target`` it is given.
-
-    The pool is not bounded here: the client's limiter stands in front of it.
-    """
+    name = "httpcore"
 
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
         self._pool = _pool(ssl_context, proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One exchange; httpcore's exceptions come through as they are."""
-        url = request.url
+        """One exchange."""
+        url, content = request.url, await request.aread()
         answer = await self._pool.handle_async_request(
             httpcore.Request(
                 request.method,
                 # The target goes into the URL, not into the extensions: from there httpcore would also
                 # put it into the CONNECT request to a proxy, in the clear.
                 httpcore.URL(
-                    scheme=url.raw_scheme,
-                    host=url.raw_host,
-                    port=url.port,
-                    target=request.extensions["target"],
+                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target_of(request)
                 ),
                 headers=request.headers.raw,
-                content=_Body(request.content),
-                extensions={key: request.extensions[key] for key in ("timeout", "trace")},
+                content=_Body(content),
+                extensions={"timeout": request.extensions["timeout"], "trace": trace_of(request)},
             )
         )
         try:
             body = await answer.aread()
         finally:
             await answer.aclose()
-        return httpx.Response(
-            answer.status, headers=answer.headers, content=body, extensions=answer.extensions
-        )
+        return httpx.Response(answer.status, headers=answer.headers, content=body)
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.aclose()
 
 
 class _Body:

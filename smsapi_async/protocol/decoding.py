@@ -122,13 +122,17 @@ def _parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
 def _load(text: str) -> Any:  # noqa: ANN401 - JSON is anything
     try:
         # The document prints a description that runs over lines: control characters are let in.
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, strict=False)
+        return _DECODER.decode(text)
     except (ValueError, ArithmeticError, RecursionError):
         raise Undecodable("the answer is not JSON") from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+# json.loads would make a decoder for each answer.
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, strict=False)
 
 
 def _guard(decode: Callable[[Any], _Value], payload: object) -> _Value:

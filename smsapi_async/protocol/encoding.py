@@ -109,14 +109,17 @@ def checked(message: Message, default_source: str | None) -> Message:
     Raises:
         ValidationError: a part of it cannot be sent.
     """
-    source = message.source_address if message.source_address is not None else default_source
-    return attrs.evolve(
-        message,
-        destination_address=checked_destination(message.destination_address),
-        text=_checked_text(message.text),
-        source_address=checked_source(source),
-        validity=_checked_validity(message.validity),
-    )
+    number = checked_destination(message.destination_address)
+    _check_text(message.text)
+    source = checked_source(message.source_address if message.source_address is not None else default_source)
+    validity = _checked_validity(message.validity)
+    if (
+        number == message.destination_address
+        and source == message.source_address
+        and validity is message.validity
+    ):
+        return message
+    return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
 
 
 def checked_bulk(
@@ -176,11 +179,13 @@ def common_form(message: Message) -> str:
     Raises:
         ValidationError: its date is missing, or is naive where it must be aware, or the other way round.
     """
-    return urlencode(_common_parameters(message))
+    form = f"SourceAddress={quote_plus(message.source_address or '')}&Data={quote_plus(message.text)}"
+    further = _further_parameters(message)
+    return f"{form}&{urlencode(further)}" if further else form
 
 
-def _common_parameters(message: Message) -> dict[str, str]:
-    form = {"SourceAddress": message.source_address or "", "Data": message.text}
+def _further_parameters(message: Message) -> dict[str, str]:
+    form = {}
     if message.by_time_zone:
         form["SendDate"] = dates.wall_clock("send_date", message.send_date)
     elif message.send_date is not None:
@@ -199,7 +204,7 @@ def _checked_segment_id(segment_id: object) -> str:
     return _encodable("segment_id", segment_id)
 
 
-def _checked_text(text: object) -> str:
+def _check_text(text: object) -> None:
     if not isinstance(text, str):
         raise ValidationError("text", mask_text(text), "pass a str")
     if not text:
@@ -207,7 +212,7 @@ def _checked_text(text: object) -> str:
     units = utf16_units(text)
     if units > _TEXT_LIMIT:
         raise ValidationError("text", f"a text of {units} UTF-16 units", "pass 1 to 2000 UTF-16 units")
-    return _encodable("text", text)
+    _encodable("text", text)
 
 
 def _encodable(parameter: str, text: str) -> str:

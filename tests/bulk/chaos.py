@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import anyio
 import attrs
@@ -24,6 +25,7 @@ from smsapi_async import (
     Timeouts,
     Unknown,
 )
+from smsapi_async.http.automatic import Kind
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
@@ -97,6 +99,7 @@ async def run_script(
     report: Report,
     ledger_path: Path | None = None,
     unknown_limit: int = 1000,
+    transport: Kind | None = None,
 ) -> None:
     """Send a batch through a proxy that follows a plan; with a ledger, again and again to its end."""
     outcomes: dict[str, Outcome] = {}
@@ -105,7 +108,8 @@ async def run_script(
         async with run_fault_proxy("127.0.0.1", port, plan, idle_delay=0.001) as proxy:
             for _ in range(RUNS if ledger_path is not None else 1):
                 report.runs += 1
-                done = await _run(batch, proxy.base_url, sandbox, outcomes, ledger_path, unknown_limit)
+                sms = _client(sandbox, proxy.base_url, transport)
+                done = await _run(batch, sms, outcomes, ledger_path, unknown_limit)
                 compare(batch, outcomes, sandbox, report if done or ledger_path is None else Report())
                 if done and len(outcomes) != len(batch):
                     report.lost += len(batch) - len(outcomes)
@@ -122,16 +126,8 @@ async def run_script(
         raise Disagreement(f"not at its end after {RUNS} runs")
 
 
-async def _run(
-    batch: Sequence[Message],
-    base_url: str,
-    sandbox: Sandbox,
-    outcomes: dict[str, Outcome],
-    ledger_path: Path | None,
-    unknown_limit: int,
-) -> bool:
-    """One run; whether it came to its end."""
-    sms = AsyncSmsClient(
+def _client(sandbox: Sandbox, base_url: str, transport: Kind | None) -> AsyncSmsClient:
+    return AsyncSmsClient(
         sandbox.login,
         sandbox.password,
         source_address="ACME",
@@ -139,7 +135,18 @@ async def _run(
         timeouts=TIMEOUTS,
         retry=RETRY,
         concurrency=3,
+        transport=transport,
     )
+
+
+async def _run(
+    batch: Sequence[Message],
+    sms: AsyncSmsClient,
+    outcomes: dict[str, Outcome],
+    ledger_path: Path | None,
+    unknown_limit: int,
+) -> bool:
+    """One run; whether it came to its end."""
     options = {"recipients_per_request": 5, "unknown_limit": unknown_limit, "linger": 0.001}
     async with sms:
         try:
@@ -179,7 +186,7 @@ def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
     return batch_of(texts, bad), FaultPlan.script(faults, resource=resource), chance.choice([1, 3, 1000])
 
 
-async def main(scripts: int, first_seed: int) -> int:
+async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
     """Run seeds one after another, every other one with a ledger; print the account of it all."""
     report = Report()
     with tempfile.TemporaryDirectory() as directory:
@@ -187,7 +194,7 @@ async def main(scripts: int, first_seed: int) -> int:
             batch, plan, limit = random_script(seed)
             path = Path(directory) / f"{seed}.db" if seed % 2 else None
             try:
-                await run_script(batch, plan, report, path, limit)
+                await run_script(batch, plan, report, path, limit, transport)
             except Disagreement as error:
                 print(f"seed {seed}: {error}", file=sys.stderr)
     faults = ", ".join(f"{name} {count}" for name, count in sorted(report.faults.items()))
@@ -196,7 +203,7 @@ async def main(scripts: int, first_seed: int) -> int:
         f"{report.messages} messages, {report.requests} requests"
     )
     print(f"accepted {report.accepted}, rejected {report.rejected}, unknown {report.unknown}")
-    print(f"faults: {faults}")
+    print(f"transport: {transport or 'chosen by itself'}; faults: {faults}")
     print(f"duplicates: {report.duplicates}, losses: {report.lost}")
     return 1 if report.duplicates or report.lost or report.scripts < scripts else 0
 
@@ -206,5 +213,6 @@ if __name__ == "__main__":
     parser.add_argument("--scripts", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
-    arguments = parser.parse_args()
-    sys.exit(anyio.run(main, arguments.scripts, arguments.seed, backend=arguments.backend))
+    parser.add_argument("--transport", choices=get_args(Kind), default=None)
+    given = parser.parse_args()
+    sys.exit(anyio.run(main, given.scripts, given.seed, given.transport, backend=given.backend))

@@ -1,0 +1,297 @@
+"""The fast transport: aiohttp's connections and parser, and a request whose first byte is ours to write.
+
+aiohttp's session resends by itself and takes what lies in an idle connection for an answer, so only
+its connector and its parser are used: the write is reported on one line and made on the next. asyncio
+only.
+"""
+
+import asyncio
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from functools import lru_cache, partial
+
+import aiohttp
+import attrs
+import httpx
+import yarl
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
+from anyio.lowlevel import checkpoint_if_cancelled
+from multidict import CIMultiDict
+
+from smsapi_async.http.framing import RETAINED, answer_length
+from smsapi_async.http.own import KEEPALIVE_SECONDS, Fields, OwnTransport, Trace, target_of, trace_of
+from smsapi_async.http.sockets import is_readable
+
+# A request up to this size goes into the socket's buffer at once; a longer one waits for its reader.
+_PIECE = 64 * 1024
+_NOT_IN_A_TARGET = re.compile(rb"[\x00-\x20\x7f]")
+_NOT_IN_A_HEADER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+# What aiohttp's protocol raises where an answer breaks off, or is none; the timeouts are in OSError.
+_BROKEN = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
+_NO_ANSWER = (
+    aiohttp.ClientPayloadError,
+    aiohttp.ClientResponseError,
+    aiohttp.EofStream,
+    aiohttp.ServerDisconnectedError,
+    HttpProcessingError,
+)
+
+
+class AiohttpTransport(OwnTransport):
+    """On asyncio, over aiohttp; its failures are httpx's exceptions.
+
+    Never follows a redirect, keeps no cookie, resends nothing, and drops a connection after any failed
+    exchange. Make it inside a running asyncio loop.
+
+    Args:
+        ssl_context: for ``https://``.
+        proxy: an ``http://`` proxy.
+    """
+
+    name = "aiohttp"
+
+    def __init__(self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
+        self._connector = _Connector(ssl_context)
+        self._proxy = proxy
+        self._destinations: dict[tuple[str, str, int | None], _Destination] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One exchange."""
+        destination = self._destination(request.url)
+        wire = _on_the_wire(request, destination, await request.aread())
+        message, body = await self._exchange(
+            destination, wire, request.extensions["timeout"], trace_of(request)
+        )
+        return httpx.Response(message.code, headers=message.raw_headers, content=body)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connector.close()
+
+    async def _exchange(
+        self, destination: "_Destination", wire: bytes, seconds: Mapping[str, float | None], trace: Trace
+    ) -> tuple[RawResponseMessage, bytes]:
+        await trace("connection.connect_tcp.started", {})
+        connection, protocol = await self._connection(destination, seconds["connect"])
+        try:
+            protocol.begin(seconds["read"])
+            # A cancelled task may have been woken before it was told; what is written now would only be
+            # given up. This waits for nothing unless the task is cancelled.
+            await checkpoint_if_cancelled()
+            await trace("http11.send_request_headers.started", {})
+            await protocol.send(wire, seconds["write"])
+            message, body = await protocol.receive()
+        except _BROKEN as error:
+            _drop(connection, protocol)
+            raise _translated(error) from None
+        except BaseException:
+            _drop(connection, protocol)
+            raise
+        if protocol.finish():
+            connection.release()
+        else:
+            _drop(connection, protocol)
+        return message, body
+
+    def _destination(self, url: httpx.URL) -> "_Destination":
+        origin = (url.scheme, url.host, url.port)
+        destination = self._destinations.get(origin)
+        if destination is None:
+            destination = self._destinations[origin] = _destination(url, self._proxy)
+        return destination
+
+    async def _connection(
+        self, destination: "_Destination", seconds: float | None
+    ) -> tuple[Connection, "_Protocol"]:
+        """A connection on which nothing waits to be read."""
+        while True:
+            try:
+                connection = await self._connector.connect(destination.request, [], _connecting(seconds))
+            except TimeoutError:
+                raise httpx.ConnectTimeout("no connection in time") from None
+            except aiohttp.ClientHttpProxyError as error:
+                raise httpx.ProxyError(f"the proxy answered with HTTP {error.status}") from None
+            except _BROKEN as error:
+                raise httpx.ConnectError(str(error)) from None
+            protocol = connection.protocol
+            assert isinstance(protocol, _Protocol)  # noqa: S101 - for the type checker
+            # From here to the write nothing is awaited that could let another byte arrive unseen.
+            if protocol.is_clean():
+                return connection, protocol
+            is_new = protocol.is_new
+            _drop(connection, protocol)
+            if is_new:
+                raise httpx.ConnectError("the server spoke before it was asked")
+
+
+class _Protocol(ResponseHandler):
+    """One connection, which knows whether more has arrived than the answer to the last request.
+
+    aiohttp would keep such bytes and take them for the next answer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.is_new = True
+        self._idle = False
+        self._received = 0
+        self._retained = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a part of the answer; what nobody asked for costs the connection."""
+        if self._idle:
+            self.abort()
+            return
+        self._received += len(data)
+        if len(self._retained) < RETAINED:
+            self._retained += data
+        super().data_received(data)
+
+    def is_clean(self) -> bool:
+        """Whether a request may be written: nothing has come, and nothing waits in the socket."""
+        # Behind a new TLS connection its session tickets may wait; they are no answer.
+        return not self.should_close and (self.is_new or not _waits(self.transport))
+
+    def begin(self, read_timeout: float | None) -> None:
+        """Expect one answer."""
+        self.is_new = self._idle = False
+        self._received = 0
+        self._retained = b""
+        self.set_response_params(auto_decompress=False, read_until_eof=True, read_timeout=read_timeout)
+
+    async def send(self, wire: bytes, seconds: float | None) -> None:
+        """Write a request; from its end on, the time to read is counted."""
+        assert self.transport is not None  # noqa: S101 - for the type checker
+        if len(wire) <= _PIECE:
+            self.transport.write(wire)
+        else:
+            await self._send_pieces(memoryview(wire), seconds)
+        self.start_timeout()
+
+    async def _send_pieces(self, wire: memoryview, seconds: float | None) -> None:
+        writer = StreamWriter(self, self._loop)
+        for start in range(0, len(wire), _PIECE):
+            if self.transport is None or self.transport.is_closing():
+                return  # the answer that explains it may have come
+            self.transport.write(wire[start : start + _PIECE])
+            try:
+                async with asyncio.timeout(seconds):
+                    await writer.drain()
+            except TimeoutError:
+                raise httpx.WriteTimeout("the request was not taken in time") from None
+            except OSError:
+                return
+
+    async def receive(self) -> tuple[RawResponseMessage, bytes]:
+        """The whole answer."""
+        message, payload = await self.read()
+        while 100 <= message.code < 200:
+            if message.code == 101:
+                raise httpx.RemoteProtocolError("an upgrade that nobody asked for")
+            message, payload = await self.read()
+        return message, await payload.read()
+
+    def finish(self) -> bool:
+        """Whether the connection is fit for another request: just one answer has come."""
+        self._idle = True
+        return self._received == answer_length(self._retained) and not self.should_close
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections of the kind above, without a limit of its own."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | None) -> None:
+        if ssl_context is not None:
+            ssl_context.set_alpn_protocols(["http/1.1"])
+        super().__init__(
+            limit=0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ssl=True if ssl_context is None else ssl_context,
+            resolver=aiohttp.ThreadedResolver(),
+        )
+        self._factory = partial(_protocol, self._loop)
+
+
+def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Protocol(loop)
+
+
+@attrs.frozen
+class _Destination:
+    """Where requests go, and what that adds to them.
+
+    Attributes:
+        request: names the destination to the connector; it is never sent itself.
+        prefix: comes before the path: a proxy that passes requests on wants the whole address.
+        fields: header fields for such a proxy.
+    """
+
+    request: aiohttp.ClientRequest = attrs.field(repr=False)
+    prefix: bytes = b""
+    fields: Fields = attrs.field(default=(), repr=False)
+
+
+def _destination(url: httpx.URL, proxy: httpx.Proxy | None) -> _Destination:
+    address = _address(url)
+    loop = asyncio.get_running_loop()
+    if proxy is None:
+        return _Destination(aiohttp.ClientRequest("GET", address, loop=loop))
+    through = _address(proxy.url)
+    # In a header, not as aiohttp's proxy_auth: that is a part of the pool's key, which shows in texts.
+    login = () if proxy.raw_auth is None else ((b"Proxy-Authorization", _basic(*proxy.raw_auth)),)
+    if url.scheme == "http":
+        request = aiohttp.ClientRequest("GET", address, loop=loop, proxy=through)
+        return _Destination(request, b"http://" + url.netloc, login)
+    # aiohttp writes the destination's Host into the fields of its CONNECT. It has to be there before:
+    # they are hashed into the pool's key.
+    connect = CIMultiDict({"Host": url.netloc.decode("ascii")})
+    connect.update((name.decode("ascii"), value.decode("ascii")) for name, value in login)
+    request = aiohttp.ClientRequest("GET", address, loop=loop, proxy=through, proxy_headers=connect)
+    return _Destination(request)
+
+
+def _address(url: httpx.URL) -> yarl.URL:
+    return yarl.URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port, path="/")
+
+
+def _basic(user: bytes, password: bytes) -> bytes:
+    return b"Basic " + b64encode(user + b":" + password)
+
+
+def _on_the_wire(request: httpx.Request, destination: _Destination, content: bytes) -> bytes:
+    target, method = target_of(request), request.method.encode("ascii")
+    fields = (*request.headers.raw, *destination.fields)
+    header = b"".join([b"%s: %s\r\n" % field for field in fields])
+    if _NOT_IN_A_TARGET.search(target) or _NOT_IN_A_HEADER.search(header):
+        raise httpx.LocalProtocolError("a space or a control character in the target or the header")
+    if header.count(b"\r") != len(fields) or header.count(b"\n") != len(fields):
+        raise httpx.LocalProtocolError("a line break in a header field")
+    return b"%s %s%s HTTP/1.1\r\n%s\r\n%s" % (method, destination.prefix, target, header, content)
+
+
+def _drop(connection: Connection, protocol: _Protocol) -> None:
+    # abort: an orderly end of TLS would wait for the other side.
+    protocol.abort()
+    connection.close()
+
+
+@lru_cache(maxsize=16)
+def _connecting(timeout: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=timeout, sock_connect=timeout)
+
+
+def _translated(error: Exception) -> httpx.TransportError:
+    """The like among httpx's exceptions, without words: they may quote what the server sent."""
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout("no answer in time")
+    kind = httpx.RemoteProtocolError if isinstance(error, _NO_ANSWER) else httpx.ReadError
+    return kind(type(error).__name__)
+
+
+def _waits(transport: asyncio.BaseTransport | None) -> bool:
+    return transport is None or is_readable(transport.get_extra_info("socket"))

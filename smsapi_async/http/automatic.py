@@ -1,0 +1,123 @@
+"""Which transport runs: decided at the first request, when it is known which loop does."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import httpx
+from anyio import ClosedResourceError, to_thread
+
+from smsapi_async.errors import ValidationError
+from smsapi_async.http.own import OwnTransport
+
+if TYPE_CHECKING:
+    import ssl
+
+Kind = Literal["aiohttp", "httpcore"]
+
+_FAST = "smsapi_async.http.aiohttp_transport"
+# The connector and the parser, which the transport uses without aiohttp's session, may change with 3.15.
+_VERSIONS = ("3.14.",)
+
+
+class AutomaticTransport(OwnTransport):
+    """aiohttp where it is installed, asyncio runs and the proxy allows; else httpcore.
+
+    Args:
+        kind: the one to use; None leaves the choice to the loop that runs.
+        ssl_context: for ``https://``.
+        proxy: an ``http://``, ``https://`` or ``socks5://`` proxy; only the first can go with aiohttp.
+
+    Raises:
+        ValidationError: the one to use cannot be used.
+        RuntimeError: httpcore lacks a package for the proxy.
+    """
+
+    def __init__(
+        self, kind: Kind | None, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
+    ) -> None:
+        obstacle = None if kind == "httpcore" else _obstacle(proxy)
+        if kind == "aiohttp" and obstacle is not None:
+            raise ValidationError("transport", repr(kind), obstacle)
+        self._is_forced = kind == "aiohttp"
+        self._ssl_context = ssl_context
+        self._proxy = proxy
+        self._is_closed = False
+        may_be_fast = kind != "httpcore" and obstacle is None
+        self._chosen: OwnTransport | None = None if may_be_fast else _over_httpcore(ssl_context, proxy)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Which one runs; ``auto`` before the first request, where that is still open."""
+        if self._chosen is not None:
+            return self._chosen.name
+        return "aiohttp" if self._is_forced else "auto"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One exchange, through the transport that runs."""
+        chosen = self._chosen or await self.choose()
+        return await chosen.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        self._is_closed = True
+        if self._chosen is not None:
+            await self._chosen.aclose()
+
+    async def choose(self) -> OwnTransport:
+        """The transport for the loop that runs; from here on it is the one.
+
+        Raises:
+            ValidationError: aiohttp is forced, and asyncio does not run.
+        """
+        if self._chosen is not None:
+            return self._chosen
+        fast = _runs_asyncio()
+        if self._is_forced and not fast:
+            raise ValidationError("transport", "'aiohttp'", "leave it out: aiohttp runs on asyncio only")
+        if fast and _FAST not in sys.modules:
+            # Importing aiohttp takes a fifth of a second, which is not the event loop's.
+            await to_thread.run_sync(importlib.import_module, _FAST)
+        if self._is_closed:
+            raise ClosedResourceError
+        return self._settle(fast=fast)
+
+    def _settle(self, *, fast: bool) -> OwnTransport:
+        if self._chosen is None:  # else another call chose while this one waited
+            if fast:
+                self._chosen = sys.modules[_FAST].AiohttpTransport(self._ssl_context, self._proxy)
+            else:
+                self._chosen = _over_httpcore(self._ssl_context, self._proxy)
+        return self._chosen
+
+
+def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> OwnTransport:
+    # httpcore imports all of trio where it finds it; with aiohttp nobody needs to wait for that.
+    from smsapi_async.http.transport import GuardedTransport  # noqa: PLC0415
+
+    return GuardedTransport(ssl_context, proxy)
+
+
+def _runs_asyncio() -> bool:
+    """Whether this is a task of asyncio's; a trio loop that is a guest of asyncio's has none."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio is not None and asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+def _obstacle(proxy: httpx.Proxy | None) -> str | None:
+    """What stands against aiohttp, as a hint; None for nothing."""
+    if proxy is not None and proxy.url.scheme != "http":
+        return "leave it out: aiohttp is used with http:// proxies only"
+    if importlib.util.find_spec("aiohttp") is None:
+        return "install smsapi-async[speed]"
+    from importlib.metadata import version  # noqa: PLC0415 - it takes as long as a small library
+
+    if not version("aiohttp").startswith(_VERSIONS):
+        return f"install smsapi-async[speed]: aiohttp {_VERSIONS[0]}x"
+    return None

@@ -1,0 +1,167 @@
+"""Which transport runs, and who decides it."""
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from anyio import to_thread
+
+from smsapi_async import AsyncSmsClient, ValidationError
+from smsapi_async.http.automatic import AutomaticTransport
+from smsapi_async.http.own import OwnTransport
+from tests.client.tools import RawServer, read_request
+from tests.transports.tools import answer, ask
+
+
+@pytest.fixture(autouse=True)
+def made() -> list[OwnTransport]:
+    """Nothing is forced here."""
+    return []
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Each test names its own loop."""
+    return "asyncio"
+
+
+def _serve(connection: Any) -> None:
+    while read_request(connection):
+        connection.sendall(answer(b"1"))
+
+
+def _runs(kind: Any, backend: str, proxy: str | None = None) -> tuple[str, str]:
+    """What a transport calls itself before and after its first request."""
+    transport = AutomaticTransport(kind, None, None if proxy is None else httpx.Proxy(proxy))
+    before = transport.name
+
+    async def main() -> None:
+        async with transport:
+            await ask(transport, f"http://127.0.0.1:{server.port}/")
+
+    with RawServer(_serve) as server:
+        anyio.run(main, backend=backend)
+    return before, transport.name
+
+
+def test_asyncio_gets_aiohttp_and_trio_gets_httpcore() -> None:
+    """Made outside a loop, a client decides when it knows which loop runs."""
+    assert _runs(None, "asyncio") == ("auto", "aiohttp")
+    assert _runs(None, "trio") == ("auto", "httpcore")
+
+
+def test_a_setting_forces_either() -> None:
+    """The kind that the caller names is the one that runs."""
+    assert _runs("aiohttp", "asyncio") == ("aiohttp", "aiohttp")
+    assert _runs("httpcore", "asyncio") == ("httpcore", "httpcore")
+
+
+def test_two_first_requests_at_once_share_one_transport() -> None:
+    """Requests that begin together before anything is decided go through the same transport."""
+    transport = AutomaticTransport(None, None, None)
+    bodies = []
+
+    async def main() -> None:
+        async def one() -> None:
+            bodies.append((await ask(transport, f"http://127.0.0.1:{server.port}/")).content)
+
+        async with transport, anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(one)
+
+    with RawServer(_serve) as server:
+        anyio.run(main)
+    assert bodies == [b"1"] * 5
+
+
+def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is closed while aiohttp is being imported opens no connection any more."""
+    transport = AutomaticTransport("aiohttp", None, None)
+    heard: list[bytes] = []
+
+    async def closing(*_: object) -> None:
+        await transport.aclose()
+
+    monkeypatch.delitem(sys.modules, "smsapi_async.http.aiohttp_transport")
+    monkeypatch.setattr(to_thread, "run_sync", closing)
+    server = RawServer(lambda connection: heard.append(connection.recv(1)))
+    with server, pytest.raises(anyio.ClosedResourceError):
+        anyio.run(ask, transport, f"http://127.0.0.1:{server.port}/")
+    assert heard == []
+
+
+def test_aiohttp_cannot_be_forced_on_trio() -> None:
+    """Under trio the first request with aiohttp forced says what to pass."""
+    with pytest.raises(ValidationError, match="asyncio only"):
+        _runs("aiohttp", "trio")
+
+
+@pytest.mark.parametrize("proxy", ["https://127.0.0.1:1", "https://user:secret@127.0.0.1:1"])
+def test_a_proxy_that_only_httpcore_can_use(proxy: str) -> None:
+    """A proxy behind TLS is left to httpcore, and forcing aiohttp for it is refused without its address."""
+    assert AutomaticTransport(None, None, httpx.Proxy(proxy)).name == "httpcore"
+    with pytest.raises(ValidationError, match="http:// proxies only") as caught:
+        AutomaticTransport("aiohttp", None, httpx.Proxy(proxy))
+    assert "secret" not in str(caught.value)
+
+
+def test_an_http_proxy_is_for_aiohttp() -> None:
+    """A plain proxy does not stand against aiohttp."""
+    assert AutomaticTransport(None, None, httpx.Proxy("http://127.0.0.1:1")).name == "auto"
+
+
+@pytest.mark.parametrize("version", [None, "3.13.2", "3.15.0", "4.0.0"])
+def test_without_the_right_aiohttp(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
+    """Where aiohttp is missing, or of another version than was proved, httpcore runs; forcing says why."""
+    if version is None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    else:
+        monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
+    assert AutomaticTransport(None, None, None).name == "httpcore"
+    with pytest.raises(ValidationError, match=r"install smsapi-async\[speed\]"):
+        AutomaticTransport("aiohttp", None, None)
+
+
+def test_another_kind_is_refused() -> None:
+    """A transport that does not exist is a wrong setting, and the error names those that do."""
+    with pytest.raises(ValidationError, match="pass 'aiohttp', 'httpcore' or an httpx"):
+        AsyncSmsClient("login", "password", transport="requests")  # type: ignore[arg-type]
+
+
+def test_importing_the_package_imports_no_aiohttp() -> None:
+    """Nobody waits for aiohttp's import who does not send."""
+    code = "import sys, smsapi_async as s; s.AsyncSmsClient('a', 'b'); assert 'aiohttp' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(("kind", "backend"), [(None, "asyncio"), (None, "trio"), ("httpcore", "asyncio")])
+def test_a_client_says_what_runs(kind: Any, backend: str) -> None:
+    """From the beginning of the block on, the `repr` of a client names its transport."""
+
+    async def main() -> None:
+        async with AsyncSmsClient("login", "password", transport=kind) as sms:
+            name = "aiohttp" if kind is None and backend == "asyncio" else "httpcore"
+            assert f"transport={name}" in repr(sms)
+
+    anyio.run(main, backend=backend)
+
+
+def test_a_client_says_whose_transport_it_has() -> None:
+    """A transport or a client of the caller's is named as such."""
+    sms = AsyncSmsClient("login", "password", transport=httpx.AsyncHTTPTransport())
+    assert "transport=the caller's" in repr(sms)
+    sms = AsyncSmsClient("login", "password", client=httpx.AsyncClient())
+    assert "client=the caller's" in repr(sms)
+
+
+def test_a_named_transport_keeps_the_other_settings() -> None:
+    """Forcing one of the package's own transports leaves proxy and TLS to the client."""
+    sms = AsyncSmsClient("login", "password", transport="aiohttp", proxy="http://127.0.0.1:1")
+    assert "transport=aiohttp" in repr(sms)
+    with pytest.raises(ValidationError, match="http:// proxies only"):
+        AsyncSmsClient("login", "password", transport="aiohttp", proxy="socks5://127.0.0.1:1")
