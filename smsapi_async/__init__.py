@@ -4,56 +4,60 @@ A message is never sent twice, never lost without a trace, never leaked into a l
 without paying, against the package's own local gateway (`smsapi_async.sandbox`).
 """
 
-from smsapi_async.client import AsyncSmsClient
-from smsapi_async.clock import Clock, SystemClock
-from smsapi_async.errors import (
-    ArgumentNullOrEmpty,
-    BatchHalted,
-    ClientClosed,
-    Forbidden,
-    GatewayFault,
-    InternalServerError,
-    InvalidAnswer,
-    InvalidArgument,
-    InvalidCredentials,
-    InvalidOperation,
-    InvalidSession,
-    LedgerError,
-    LedgerInUse,
-    LedgerUnwritable,
-    LedgerVersion,
-    NotEnoughCredits,
-    NotSent,
-    OutcomeUnknown,
-    RateLimited,
-    ReadFailed,
-    RequestRejected,
-    SegmentIdsUnattributed,
-    SmsApiError,
-    TransportFailed,
-    Unauthorized,
-    UsageError,
-    ValidationError,
-    WrongEventLoop,
-)
-from smsapi_async.inbox import CallbackCheckpoint, Checkpoint, Inbox, MemoryCheckpoint, Position
-from smsapi_async.models import (
-    Encoding,
-    IncomingMessage,
-    Message,
-    Receipt,
-    Segmentation,
-    SegmentState,
-    Statistics,
-)
-from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
-from smsapi_async.poller import Delivery, DeliveryRecord, Schedule, Tracking, TrackingNotEntered
-from smsapi_async.privacy import Secret
-from smsapi_async.protocol.segments import segment
-from smsapi_async.session import MemorySessionStore, Session, SessionStore
-from smsapi_async.settings import RetryPolicy, Timeouts
-from smsapi_async.states import Phase, State
-from smsapi_async.version import __version__
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smsapi_async.client import AsyncSmsClient
+    from smsapi_async.clock import Clock, SystemClock
+    from smsapi_async.errors import (
+        ArgumentNullOrEmpty,
+        BatchHalted,
+        ClientClosed,
+        Forbidden,
+        GatewayFault,
+        InternalServerError,
+        InvalidAnswer,
+        InvalidArgument,
+        InvalidCredentials,
+        InvalidOperation,
+        InvalidSession,
+        LedgerError,
+        LedgerInUse,
+        LedgerUnwritable,
+        LedgerVersion,
+        NotEnoughCredits,
+        NotSent,
+        OutcomeUnknown,
+        RateLimited,
+        ReadFailed,
+        RequestRejected,
+        SegmentIdsUnattributed,
+        SmsApiError,
+        TransportFailed,
+        Unauthorized,
+        UsageError,
+        ValidationError,
+        WrongEventLoop,
+    )
+    from smsapi_async.inbox import CallbackCheckpoint, Checkpoint, Inbox, MemoryCheckpoint, Position
+    from smsapi_async.models import (
+        Encoding,
+        IncomingMessage,
+        Message,
+        Receipt,
+        Segmentation,
+        SegmentState,
+        Statistics,
+    )
+    from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+    from smsapi_async.poller import Delivery, DeliveryRecord, Schedule, Tracking, TrackingNotEntered
+    from smsapi_async.privacy import Secret
+    from smsapi_async.protocol.segments import segment
+    from smsapi_async.session import MemorySessionStore, Session, SessionStore
+    from smsapi_async.settings import RetryPolicy, Timeouts
+    from smsapi_async.states import Phase, State
+    from smsapi_async.version import __version__
 
 __all__ = [
     "Accepted",
@@ -119,3 +123,34 @@ __all__ = [
     "__version__",
     "segment",
 ]
+
+# Where the names are, lowest first: each is imported when it is asked for (PEP 562), so that a service
+# which only catches an error, or a command that only prints its help, does not wait for an HTTP library.
+_HOMES = (
+    "version",
+    "privacy",
+    "clock",
+    "errors",
+    "states",
+    "models",
+    "outcomes",
+    "settings",
+    "protocol.segments",
+    "session",
+    "inbox",
+    "poller",
+    "client",
+)
+
+if not TYPE_CHECKING:  # a type checker would take any misspelt name for one that is here
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for home in _HOMES:
+                value = getattr(import_module(f"{__name__}.{home}"), name, None)
+                if value is not None:
+                    return globals().setdefault(name, value)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,14 +1,15 @@
 """The public surface: its names, its words, and what its values show."""
 
+import ast
 import copy
 import inspect
 import pickle
 import subprocess
 import sys
-import types
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,13 +39,17 @@ def test_names_are_sorted_and_said_once() -> None:
 
 
 def test_names_are_complete() -> None:
-    """Whatever public name the package holds is in `__all__`, and the other way round."""
-    held = {
-        name
-        for name, value in vars(smsapi_async).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    """Each name that type checkers are shown is in `__all__` and can be had, and the other way round."""
+    source = Path(smsapi_async.__file__).read_text()
+    blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
+    shown = {
+        alias.name
+        for block in blocks
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    assert held | {"__version__"} == set(NAMES)
+    assert shown == set(NAMES) == {name for name in NAMES if hasattr(smsapi_async, name)}
 
 
 def test_every_error_is_public() -> None:
@@ -214,6 +219,7 @@ FORBIDDEN = [
     "starlette",
     "uvicorn",
     "cyclopts",
+    "aiohttp",
     "trio",
 ]
 _IMPORT = """
@@ -241,16 +247,41 @@ def importers():
 sys.meta_path.insert(0, Missing())
 import smsapi_async
 
+names = {{name: getattr(smsapi_async, name) for name in smsapi_async.__all__}}
 present = [name for name in FORBIDDEN if name in sys.modules]
-print(asked_by_us, present, smsapi_async.AsyncSmsClient.__name__)
+print(asked_by_us, present, names["AsyncSmsClient"].__name__)
 """
 
 
-def test_the_import_is_light_and_needs_no_extra() -> None:
-    """`import smsapi_async` works where no extra is installed, and asks for none, nor for its own sandbox."""
+def test_no_public_name_needs_an_extra() -> None:
+    """Every public name can be had where no extra is installed; none asks for one, nor for the sandbox."""
     script = _IMPORT.format(forbidden=FORBIDDEN)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == "[] [] AsyncSmsClient"
+
+
+_LIGHT = """
+import sys, smsapi_async
+
+loaded = [name for name in ("httpx", "attrs", "cattrs", "anyio") if name in sys.modules]
+from smsapi_async import OutcomeUnknown
+
+print(loaded, "httpx" in sys.modules, OutcomeUnknown.__name__)
+"""
+
+
+def test_an_import_loads_what_is_asked_for() -> None:
+    """Importing the package loads no library, and catching one of its errors loads no HTTP library."""
+    command = [sys.executable, "-W", "error", "-c", _LIGHT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] False OutcomeUnknown"
+
+
+def test_names_are_known_before_they_are_loaded() -> None:
+    """`dir` lists every public name, and a misspelt one is an `AttributeError` that names it."""
+    script = "import smsapi_async as s; assert {*s.__all__} <= {*dir(s)}; s.AsyncSmsCleint"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "AttributeError: module 'smsapi_async' has no attribute 'AsyncSmsCleint'" in done.stderr
