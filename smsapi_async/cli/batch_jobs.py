@@ -8,7 +8,7 @@ from smsapi_async.cli.batch import Plan, run_batch
 from smsapi_async.cli.batch_view import batch_document, batch_view
 from smsapi_async.cli.dry_run import DryRun, dry_run, dry_run_document, dry_run_view
 from smsapi_async.cli.errors import ExitCode, Failure
-from smsapi_async.cli.jobs import Job, WatchedStore
+from smsapi_async.cli.jobs import Job, WatchedStore, fastest_loop
 from smsapi_async.cli.options import Connection
 from smsapi_async.cli.tally import Tally
 
@@ -34,6 +34,7 @@ def batch_job(plan: Plan, connection: Connection, rate: Mapping[str, Any], *, as
         as_json=as_json,
         failure=Tally.failure,
         may_have_sent=lambda: store.is_filled,
+        backend_options=fastest_loop(),
     )
 
 

@@ -42,7 +42,7 @@ def _parse(argv: Sequence[str]) -> Job[Any] | None:
 
 def _carry_out(job: Job[Any]) -> ExitCode:
     try:
-        result = anyio.run(job.run, backend=job.backend)
+        result = anyio.run(job.run, backend=job.backend, backend_options=dict(job.backend_options))
     except OutputFailed as error:
         return _unwritable(error.cause)
     except _ANY as error:

@@ -1,5 +1,6 @@
 """The command batch in this process, against the sandbox over a real socket."""
 
+import asyncio
 import csv
 import io
 import os
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smsapi_async.cli import report, rows
+from smsapi_async.cli import batch_jobs, jobs, report, rows
 from smsapi_async.cli.batch import Plan, run_batch
 from smsapi_async.cli.errors import ExitCode
 from smsapi_async.cli.messages import Common
@@ -365,3 +366,23 @@ async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
         assert len(passed_on) == 6
         numbers = [message.destination_address for message in sandbox.account.messages]
         assert len(set(numbers)) == len(numbers) == 10
+
+
+@pytest.mark.usefixtures("environment", "gateway")
+@pytest.mark.parametrize(("installed", "loop"), [(True, "uvloop"), (False, "asyncio.unix_events")])
+def test_a_batch_takes_the_faster_loop_where_there_is_one(
+    cli: Cli, recipients: Path, monkeypatch: pytest.MonkeyPatch, installed: bool, loop: str
+) -> None:
+    """A batch runs on uvloop where it is installed, and without a word on asyncio's own loop elsewhere."""
+    pytest.importorskip("uvloop")
+    loops: list[str] = []
+
+    async def watched(plan: Plan, client: CountingClient) -> Tally:
+        loops.append(type(asyncio.get_running_loop()).__module__)
+        return await run_batch(plan, client)
+
+    monkeypatch.setattr(batch_jobs, "run_batch", watched)
+    if not installed:
+        monkeypatch.setattr(jobs, "find_spec", lambda _: None)
+    out = cli("batch", str(recipients), "--text", TEXT, "--json")
+    assert (out.code, out.document["accepted"], loops) == (ExitCode.DONE, 12, [loop])
