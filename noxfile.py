@@ -1,5 +1,6 @@
 """Checks: `nox` runs them all here, `nox -s tests` runs the tests on each interpreter of pyproject.toml."""
 
+import pathlib
 import sys
 
 import nox
@@ -51,6 +52,17 @@ def chaos(session: nox.Session) -> None:
 def memory(session: nox.Session) -> None:
     """Peak memory of a batch of 10,000 and of one of 1,000,000 messages."""
     session.run(sys.executable, "-m", "tests.bulk.memory")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Side by side with what one would write by hand: tables, and the JSON and PNG files that it names."""
+    session.install("--editable", ".[benchmarks]")
+    folder = pathlib.Path(session.create_tmp())
+    files = {"--json": folder / "benchmarks.json", "--plot": folder / "benchmarks.png"}
+    options = [str(part) for pair in files.items() for part in pair]
+    session.run("python", "-m", "benchmarks", *options, *session.posargs)
+    session.log("wrote %s", " and ".join(map(str, files.values())))
 
 
 def _lint(session: nox.Session) -> None:

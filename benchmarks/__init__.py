@@ -1,1 +1,1 @@
-"""Measurements: each prints its table, and none of them is a test."""
+"""Measurements against what users would write themselves, on loopback only: `python -m benchmarks`."""

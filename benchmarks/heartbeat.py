@@ -1,0 +1,133 @@
+"""How late a heartbeat of 1 ms comes on the loop that sends at full speed."""
+
+import asyncio
+import statistics
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import count
+from time import perf_counter
+
+import attrs
+
+from benchmarks.batches import BATCHES, FAST_LEDGER, HTTPX, ledger_in_use, send_many
+from benchmarks.contenders import AIOHTTP, FAST, HTTPX_DEFAULT, SLOW, WAYS, client
+from benchmarks.measure import Goal, Options, Table, alternate
+from smsapi_async import Message
+from smsapi_async.http.automatic import Kind
+
+BEAT = 0.001
+GOAL = 5.0
+TASKS = 50
+NOTHING, RATE = "nothing else", "messages/s"
+
+# Sends for so many seconds to a base URL; gives how many segment ids came back.
+Work = Callable[[str, float], Coroutine[None, None, int]]
+
+
+@attrs.frozen
+class Beats:
+    """What one round showed: milliseconds of delay, and messages a second."""
+
+    median: float
+    percentile_99: float
+    worst: float
+    rate: float
+
+
+async def _beside(work: Coroutine[None, None, int]) -> Beats:
+    """The delays of a heartbeat while the work is done."""
+    late: list[float] = []
+
+    async def beat() -> None:
+        while not done:
+            began = perf_counter()
+            await asyncio.sleep(BEAT)
+            late.append((perf_counter() - began - BEAT) * 1000)
+
+    done = False
+    began = perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(beat())
+        ids = await work
+        seconds = perf_counter() - began
+        done = True  # the beat that is late by now counts, too
+    late.sort()
+    return Beats(statistics.median(late), late[int(len(late) * 0.99)], late[-1], ids / seconds)
+
+
+def _numbers(seconds: float) -> Iterator[str]:
+    """Different numbers, until the time is over."""
+    end = perf_counter() + seconds
+    for index in count():
+        if perf_counter() >= end:
+            return
+        yield f"7903{index:07}"
+
+
+def _different_texts(http: Kind, *, with_ledger: bool = False) -> Work:
+    async def work(url: str, seconds: float) -> int:
+        async with client(url, http) as sms, ledger_in_use(with_ledger) as ledger:
+            messages = (Message(number, f"Ваш код: {number}") for number in _numbers(seconds))
+            return await send_many(sms, messages, ledger)
+
+    return work
+
+
+def _different_texts_by_hand(name: str) -> Work:
+    async def work(url: str, seconds: float) -> int:
+        recipients = _numbers(seconds)
+        async with WAYS[name](url, TASKS) as send:
+
+            async def worker() -> int:
+                return sum([len(await send(number, f"Ваш код: {number}")) for number in recipients])
+
+            return sum(await asyncio.gather(*(worker() for _ in range(TASKS))))
+
+    return work
+
+
+def _one_text(name: str) -> Work:
+    async def work(url: str, seconds: float) -> int:
+        async with BATCHES[name](url) as send:
+            return await send(_numbers(seconds))
+
+    return work
+
+
+async def _nothing(_: str, seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return 0
+
+
+WORKS: dict[str, dict[str, Work]] = {
+    "a batch of different texts is sent": {
+        NOTHING: _nothing,
+        FAST: _different_texts("aiohttp"),
+        SLOW: _different_texts("httpcore"),
+        FAST_LEDGER: _different_texts("aiohttp", with_ledger=True),
+        HTTPX_DEFAULT: _different_texts_by_hand(HTTPX_DEFAULT),
+        AIOHTTP: _different_texts_by_hand(AIOHTTP),
+    },
+    "one text is sent to many": {
+        NOTHING: _nothing,
+        **{name: _one_text(name) for name in (FAST, SLOW, FAST_LEDGER, HTTPX, AIOHTTP)},
+    },
+}
+
+
+def run(url: str, options: Options) -> list[Table]:
+    """Median, 99 % and worst, in two tables."""
+    return [_table(title, works, url, options) for title, works in WORKS.items()]
+
+
+def _table(title: str, works: dict[str, Work], url: str, options: Options) -> Table:
+    table = Table(f"Delay of a heartbeat of 1 ms while {title}", "ms", higher_is_better=False, asides=(RATE,))
+    seconds = options.seconds * 2
+    runs = {name: lambda work=work: asyncio.run(_beside(work(url, seconds))) for name, work in works.items()}
+    for name, rounds in alternate(runs, options.rounds).items():
+        table.add(name, "median", [beats.median for beats in rounds])
+        table.add(name, "99 %", [beats.percentile_99 for beats in rounds])
+        table.add(name, "worst", [beats.worst for beats in rounds], max)
+        table.add(name, RATE, [beats.rate for beats in rounds])
+        if "smsapi" in name:
+            table.goals.append(Goal(f"{name}: 99 %", table.rows[name]["99 %"], GOAL, "ms", at_least=False))
+    return table

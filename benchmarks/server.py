@@ -1,0 +1,125 @@
+"""A gateway that does as little as it can, in a process of its own, on a core of its own."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import cast
+
+SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
+SEGMENT_ID = "579700854169272358"
+_LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
+# Far above 500 recipients; whoever sends more without end loses the connection.
+_LARGEST = 4 * 1024 * 1024
+_SECONDS_TO_STOP = 5
+
+
+@lru_cache(maxsize=64)
+def _answer(body: str) -> bytes:
+    head = (
+        "HTTP/1.1 200 OK\r\nCache-Control: private\r\nConnection: Keep-Alive\r\n"
+        f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return f"{head}{body}".encode("ascii")
+
+
+@lru_cache(maxsize=64)
+def _sent_to(count: int) -> bytes:
+    return _answer("[" + ",".join([f'"{SEGMENT_ID}"'] * count) + "]")
+
+
+_LOGIN, _SENT = _answer(f'"{SESSION_ID}"'), _sent_to(1)
+
+
+class _Gateway(asyncio.Protocol):
+    """Answers each request as soon as the whole of it is there."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a part of a request."""
+        received = self._received + data if self._received else data
+        while (end := received.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(received, 0, end)
+            whole = end + 4 + (int(length[1]) if length else 0)
+            if len(received) < whole:
+                break
+            self._transport.write(_answer_to(received, whole))
+            received = received[whole:]
+        self._received = received
+        if len(received) > _LARGEST:
+            self._transport.abort()
+
+
+def _answer_to(received: bytes, end: int) -> bytes:
+    line = received[:80].lower()
+    if b"sms/sendbulk" in line:
+        return _sent_to(received.count(b"DestinationAddresses=", 0, end))
+    return _LOGIN if b"user/sessionid" in line else _SENT
+
+
+async def _serve() -> None:
+    """Tell the port, and serve until the process that asked for it is gone, however it went."""
+    server = await asyncio.get_running_loop().create_server(_Gateway, "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.buffer.read)
+    server.close()
+
+
+def main() -> None:
+    """Serve on the core named, over the faster loop where it is installed."""
+    if len(sys.argv) > 1:
+        os.sched_setaffinity(0, {int(sys.argv[1])})
+    try:
+        # The server must not be what is measured.
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        asyncio.run(_serve())
+    else:
+        uvloop.run(_serve())
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """The base URL of a server that runs while the block does, on a core apart; the block has one core."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    apart = len(cores) > 1
+    command = [sys.executable, "-m", "benchmarks.server", *([str(cores[-1])] if apart else [])]
+    # A session of its own: Ctrl-C ends the run, and with it the server's standard input.
+    with subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port:
+                raise RuntimeError("the benchmarks' server did not start")
+            if apart:
+                os.sched_setaffinity(0, {cores[0]})
+            yield f"http://127.0.0.1:{int(port)}/rest"
+        finally:
+            if apart:
+                os.sched_setaffinity(0, set(cores))
+            _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_SECONDS_TO_STOP)
+    process.kill()
+
+
+if __name__ == "__main__":
+    main()
