@@ -261,8 +261,9 @@ class Batch(AsyncIterator[Outcome]):
         outcomes: list[Outcome] = []
         for outcome in result.outcomes:
             outcomes.append(outcome)
-            _, *repeated = self._waiting.pop(outcome.key or "", (None,))
-            outcomes.extend(attrs.evolve(outcome, message=message, recorded=True) for message in repeated)
+            given = self._waiting.pop(outcome.key or "", None)
+            if given is not None and len(given) > 1:
+                outcomes += [attrs.evolve(outcome, message=message, recorded=True) for message in given[1:]]
         return outcomes
 
     def _unfinished(self) -> list[Chunk]:

@@ -1,10 +1,11 @@
 """What is done with the rows, each step in one transaction. Synchronous, for worker threads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from smsapi_async.errors import LedgerError
 from smsapi_async.ledger.checkpoints import Checkpoints
@@ -18,6 +19,7 @@ from smsapi_async.ledger.rows import (
     answer_row,
     content_row,
     encoded_ids,
+    has_same_content,
     is_same,
     message_of,
     number_column,
@@ -102,6 +104,21 @@ class Account:
 
     def claim(self, given: _Keyed) -> dict[str, Outcome | None]:
         """Make new and pending messages ``sending``."""
+        # One of them may be there, as all are in a run that is taken up again; or one cannot be stored,
+        # which does not matter where its key names another.
+        with suppress(IntegrityError, UnicodeEncodeError, OverflowError):
+            return self._claim_new(given)
+        return self._claim_known(given)
+
+    def _claim_new(self, given: _Keyed) -> dict[str, Outcome | None]:
+        """The same where none is there, which most often is so: the table's own constraint looks."""
+        added: dict[ContentRow, int] = {}
+        with self._database.writing() as connection:
+            self._insert_messages(connection, given, "sending", added)
+        self._remember(added)
+        return dict.fromkeys([key for key, _ in given])
+
+    def _claim_known(self, given: _Keyed) -> dict[str, Outcome | None]:
         result: dict[str, Outcome | None] = dict.fromkeys(key for key, _ in given)
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
@@ -210,10 +227,12 @@ class Account:
         self, connection: Connection, given: _Keyed, state: str, added: dict[ContentRow, int]
     ) -> None:
         redacted = self._database.redacted
-        rows = [
-            (key, number_column(message, redacted), self._content_id(connection, message, added), state)
-            for key, message in given
-        ]
+        rows = []
+        last: Message | None = None
+        for key, message in given:
+            if last is None or not has_same_content(message, last):
+                last, content_id = message, self._content_id(connection, message, added)
+            rows.append((key, number_column(message, redacted), content_id, state))
         execute_many(connection, _INSERT, rows)
 
     def _known_outcomes(

@@ -41,6 +41,17 @@ def content_row(message: Message, redacted: bool) -> ContentRow:
     )
 
 
+def has_same_content(message: Message, other: Message) -> bool:
+    """Whether both certainly have the same `content_row`; quick for those that share the very text."""
+    return (
+        message.text is other.text
+        and message.source_address is other.source_address
+        and message.send_date is other.send_date
+        and message.validity is other.validity
+        and message.by_time_zone is other.by_time_zone
+    )
+
+
 def number_column(message: Message, redacted: bool) -> str:
     """The number of a message, or its hash."""
     number = message.destination_address
