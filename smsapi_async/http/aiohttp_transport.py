@@ -18,16 +18,13 @@ import httpx
 import yarl
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from anyio.lowlevel import checkpoint_if_cancelled
 from multidict import CIMultiDict
 
-from smsapi_async.http.framing import RETAINED, answer_length
+from smsapi_async.http.aiohttp_protocol import Protocol
 from smsapi_async.http.own import KEEPALIVE_SECONDS, Fields, OwnTransport, Trace, target_of, trace_of
-from smsapi_async.http.sockets import is_readable
 
-# A request up to this size goes into the socket's buffer at once; a longer one waits for its reader.
-_PIECE = 64 * 1024
 _NOT_IN_A_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 _NOT_IN_A_HEADER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -107,19 +104,12 @@ class AiohttpTransport(OwnTransport):
 
     async def _connection(
         self, destination: "_Destination", seconds: float | None
-    ) -> tuple[Connection, "_Protocol"]:
+    ) -> tuple[Connection, Protocol]:
         """A connection on which nothing waits to be read."""
         while True:
-            try:
-                connection = await self._connector.connect(destination.request, [], _connecting(seconds))
-            except TimeoutError:
-                raise httpx.ConnectTimeout("no connection in time") from None
-            except aiohttp.ClientHttpProxyError as error:
-                raise httpx.ProxyError(f"the proxy answered with HTTP {error.status}") from None
-            except _BROKEN as error:
-                raise httpx.ConnectError(str(error)) from None
+            connection = await self._connect(destination, seconds)
             protocol = connection.protocol
-            assert isinstance(protocol, _Protocol)  # noqa: S101 - for the type checker
+            assert isinstance(protocol, Protocol)  # noqa: S101 - for the type checker
             # From here to the write nothing is awaited that could let another byte arrive unseen.
             if protocol.is_clean():
                 return connection, protocol
@@ -128,78 +118,30 @@ class AiohttpTransport(OwnTransport):
             if is_new:
                 raise httpx.ConnectError("the server spoke before it was asked")
 
-
-class _Protocol(ResponseHandler):
-    """One connection, which knows whether more has arrived than the answer to the last request.
-
-    aiohttp would keep such bytes and take them for the next answer.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.is_new = True
-        self._idle = False
-        self._received = 0
-        self._retained = b""
-
-    def data_received(self, data: bytes) -> None:
-        """Take in a part of the answer; what nobody asked for costs the connection."""
-        if self._idle:
-            self.abort()
-            return
-        self._received += len(data)
-        if len(self._retained) < RETAINED:
-            self._retained += data
-        super().data_received(data)
-
-    def is_clean(self) -> bool:
-        """Whether a request may be written: nothing has come, and nothing waits in the socket."""
-        # Behind a new TLS connection its session tickets may wait; they are no answer.
-        return not self.should_close and (self.is_new or not _waits(self.transport))
-
-    def begin(self, read_timeout: float | None) -> None:
-        """Expect one answer."""
-        self.is_new = self._idle = False
-        self._received = 0
-        self._retained = b""
-        self.set_response_params(auto_decompress=False, read_until_eof=True, read_timeout=read_timeout)
-
-    async def send(self, wire: bytes, seconds: float | None) -> None:
-        """Write a request; from its end on, the time to read is counted."""
-        assert self.transport is not None  # noqa: S101 - for the type checker
-        if len(wire) <= _PIECE:
-            self.transport.write(wire)
-        else:
-            await self._send_pieces(memoryview(wire), seconds)
-        self.start_timeout()
-
-    async def _send_pieces(self, wire: memoryview, seconds: float | None) -> None:
-        writer = StreamWriter(self, self._loop)
-        for start in range(0, len(wire), _PIECE):
-            if self.transport is None or self.transport.is_closing():
-                return  # the answer that explains it may have come
-            self.transport.write(wire[start : start + _PIECE])
-            try:
-                async with asyncio.timeout(seconds):
-                    await writer.drain()
-            except TimeoutError:
-                raise httpx.WriteTimeout("the request was not taken in time") from None
-            except OSError:
-                return
-
-    async def receive(self) -> tuple[RawResponseMessage, bytes]:
-        """The whole answer."""
-        message, payload = await self.read()
-        while 100 <= message.code < 200:
-            if message.code == 101:
-                raise httpx.RemoteProtocolError("an upgrade that nobody asked for")
-            message, payload = await self.read()
-        return message, await payload.read()
-
-    def finish(self) -> bool:
-        """Whether the connection is fit for another request: just one answer has come."""
-        self._idle = True
-        return self._received == answer_length(self._retained) and not self.should_close
+    async def _connect(self, destination: "_Destination", seconds: float | None) -> Connection:
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        try:
+            connection = await self._connector.connect(destination.request, [], _connecting(seconds))
+        except asyncio.CancelledError:
+            if task is not None and task.cancelling() > before:
+                raise
+            # The connector ends a lookup of a name by cancelling whoever waits for it.
+            raise httpx.ConnectError("the client was closed") from None
+        except TimeoutError:
+            raise httpx.ConnectTimeout("no connection in time") from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise httpx.ProxyError(f"the proxy answered with HTTP {error.status}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise httpx.ConnectError(str(error)) from None
+        except (*_BROKEN, UnicodeError) as error:
+            # Without its words: they may quote a proxy, which may quote its password.
+            raise httpx.ConnectError(type(error).__name__) from None
+        if task is not None and task.cancelling() > before:
+            # Between two addresses that race, a cancellation may be lost.
+            connection.close()
+            raise asyncio.CancelledError
+        return connection
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -218,7 +160,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return _Protocol(loop)
+    return Protocol(loop)
 
 
 @attrs.frozen
@@ -274,15 +216,17 @@ def _on_the_wire(request: httpx.Request, destination: _Destination, content: byt
     return b"%s %s%s HTTP/1.1\r\n%s\r\n%s" % (method, destination.prefix, target, header, content)
 
 
-def _drop(connection: Connection, protocol: _Protocol) -> None:
-    # abort: an orderly end of TLS would wait for the other side.
+def _drop(connection: Connection, protocol: Protocol) -> None:
     protocol.abort()
     connection.close()
 
 
 @lru_cache(maxsize=16)
 def _connecting(timeout: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=timeout, sock_connect=timeout)
+    # Without the threshold, times above 5 seconds are rounded up to whole ones.
+    return aiohttp.ClientTimeout(
+        total=None, connect=timeout, sock_connect=timeout, ceil_threshold=float("inf")
+    )
 
 
 def _translated(error: Exception) -> httpx.TransportError:
@@ -291,7 +235,3 @@ def _translated(error: Exception) -> httpx.TransportError:
         return httpx.ReadTimeout("no answer in time")
     kind = httpx.RemoteProtocolError if isinstance(error, _NO_ANSWER) else httpx.ReadError
     return kind(type(error).__name__)
-
-
-def _waits(transport: asyncio.BaseTransport | None) -> bool:
-    return transport is None or is_readable(transport.get_extra_info("socket"))

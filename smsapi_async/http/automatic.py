@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 import httpx
-from anyio import ClosedResourceError, to_thread
+from anyio import ClosedResourceError
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.http.own import OwnTransport
@@ -79,8 +79,13 @@ class AutomaticTransport(OwnTransport):
         if self._is_forced and not fast:
             raise ValidationError("transport", "'aiohttp'", "leave it out: aiohttp runs on asyncio only")
         if fast and _FAST not in sys.modules:
-            # Importing aiohttp takes a fifth of a second, which is not the event loop's.
-            await to_thread.run_sync(importlib.import_module, _FAST)
+            # Importing aiohttp takes a fifth of a second, which is not the event loop's. AnyIO's own threads
+            # would keep a process alive whose loop was stopped and not run to its end.
+            await (
+                sys.modules["asyncio"]
+                .get_running_loop()
+                .run_in_executor(None, importlib.import_module, _FAST)
+            )
         if self._is_closed:
             raise ClosedResourceError
         return self._settle(fast=fast)

@@ -26,6 +26,7 @@ TRANSPORT_ERRORS = (
     OSError,
     EOFError,
 )
+_STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
 _WRITING = re.compile(r"\.send_request_headers\.started$")
 
 
@@ -254,4 +255,13 @@ def _failure(error: BaseException, evidence: Evidence) -> Failure:
     kind = f"{type(error).__module__.split('.')[0]}.{type(error).__qualname__}"
     if isinstance(error, ssl.SSLError):
         kind = f"ssl.{type(error).__qualname__}"
-    return Failure(kind=kind, words=str(error), not_sent=evidence.proves_not_sent(error))
+    return Failure(kind=kind, words=_words(error), not_sent=evidence.proves_not_sent(error))
+
+
+def _words(error: BaseException) -> str:
+    """The words of the system and of this package; others may quote a proxy, which may quote its password."""
+    name = type(error).__name__
+    if name == "ProxyError":
+        status = _STATUS.search(str(error))
+        return "" if status is None else f"the proxy answered with HTTP {status[0]}"
+    return str(error) if name in {"ConnectError", "ConnectTimeout"} or isinstance(error, OSError) else ""

@@ -17,7 +17,15 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple
 
 
 class GuardedBackend(httpcore.AnyIOBackend):
-    """The network through AnyIO, on asyncio and trio, with guarded streams."""
+    """The network through AnyIO, on asyncio and trio, with guarded streams.
+
+    Attributes:
+        is_closed: whether nothing may be written any more. The pool's own end leaves a connection that
+            is being made to go on.
+    """
+
+    def __init__(self) -> None:
+        self.is_closed = False
 
     async def connect_tcp(
         self,
@@ -29,14 +37,16 @@ class GuardedBackend(httpcore.AnyIOBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect."""
         stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        return GuardedStream(stream)
+        return GuardedStream(stream, self)
 
 
 class GuardedStream(httpcore.AsyncNetworkStream):
     """One connection, which knows whether more has arrived than the answer to the last request."""
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, backend: GuardedBackend) -> None:
         self._stream = stream
+        self._backend = backend
+        self._is_new = True
         # Asked for on every look that the pool takes at its idle connections: AnyIO takes long to tell.
         self._socket = stream.get_extra_info("socket")
         self._ssl_object = stream.get_extra_info("ssl_object")
@@ -57,6 +67,7 @@ class GuardedStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Write a part of a request."""
+        self._check_usable()
         if self._answering:
             # httpcore looked at the idle connection a moment ago; what came since is no answer to this
             # request. Nothing of it has been written: the pool takes another connection.
@@ -73,6 +84,14 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         """Close the connection."""
         await self._stream.aclose()
 
+    def _check_usable(self) -> None:
+        if self._backend.is_closed:
+            raise httpcore.ConnectError("the client was closed")
+        # Behind a new TLS connection its session tickets may wait; they are no answer.
+        if self._is_new and self._ssl_object is None and is_readable(self._socket):
+            raise httpcore.ConnectError("the server spoke before it was asked")
+        self._is_new = False
+
     async def start_tls(
         self,
         ssl_context: ssl.SSLContext,
@@ -80,7 +99,8 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
     ) -> httpcore.AsyncNetworkStream:
         """The same connection under TLS."""
-        return GuardedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        return GuardedStream(stream, self._backend)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's interface
         """`is_readable` is what httpcore asks of an idle connection before it uses it again."""

@@ -16,7 +16,8 @@ class GuardedTransport(OwnTransport):
     name = "httpcore"
 
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
-        self._pool = _pool(ssl_context, proxy)
+        self._backend = GuardedBackend()
+        self._pool = _pool(self._backend, ssl_context, proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One exchange."""
@@ -42,6 +43,7 @@ class GuardedTransport(OwnTransport):
 
     async def aclose(self) -> None:
         """Close every connection."""
+        self._backend.is_closed = True
         await self._pool.aclose()
 
 
@@ -63,8 +65,9 @@ class _Body:
         raise StopAsyncIteration
 
 
-def _pool(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> httpcore.AsyncConnectionPool:
-    backend = GuardedBackend()
+def _pool(
+    backend: GuardedBackend, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
+) -> httpcore.AsyncConnectionPool:
     if proxy is None:
         return httpcore.AsyncConnectionPool(
             ssl_context=ssl_context,

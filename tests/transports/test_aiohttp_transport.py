@@ -14,7 +14,8 @@ import httpx
 import pytest
 import trustme
 
-from smsapi_async.http.aiohttp_transport import AiohttpTransport, _Protocol
+from smsapi_async.http.aiohttp_protocol import Protocol
+from smsapi_async.http.aiohttp_transport import AiohttpTransport
 from smsapi_async.http.exchange import Evidence
 from tests.client.tools import RawServer, read_request
 from tests.transports.tools import answer, ask, transport
@@ -161,7 +162,7 @@ async def test_a_new_connection_that_is_not_clean_is_given_up(monkeypatch: pytes
     """Where a server speaks before it was asked, nothing is written, and another attempt may be made."""
     heard: list[bytes] = []
     evidence = Evidence(begun=True, reported=True, trusted=True)
-    monkeypatch.setattr(_Protocol, "is_clean", lambda _: False)
+    monkeypatch.setattr(Protocol, "is_clean", lambda _: False)
     with RawServer(lambda connection: heard.append(connection.recv(1))) as server:
         async with transport() as fast:
             with pytest.raises(httpx.ConnectError):
@@ -368,3 +369,21 @@ async def test_a_proxy_that_refuses_is_named_by_its_status() -> None:
             with pytest.raises(httpx.ProxyError, match=r"^the proxy answered with HTTP 407$"):
                 await ask(fast, "https://gateway.invalid/rest", b"body", evidence=evidence)
     assert evidence.proves_not_sent()
+
+
+async def test_an_answer_with_which_a_server_leaves_is_taken() -> None:
+    """A refusal of a long request, after which the server neither reads nor writes, is the answer to it."""
+    release = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(answer(b"no", b"Connection: close", status=b"413 Content Too Large"))
+        connection.shutdown(socket.SHUT_WR)
+        release.wait(10)
+
+    with RawServer(serve) as server:
+        async with transport() as fast:
+            url = f"http://127.0.0.1:{server.port}/"
+            got = await ask(fast, url, b"x" * 50_000_000, write=1, read=1)
+        release.set()
+    assert (got.status_code, got.content) == (413, b"no")

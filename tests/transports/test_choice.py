@@ -1,5 +1,6 @@
 """Which transport runs, and who decides it."""
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -9,7 +10,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from anyio import to_thread
 
 from smsapi_async import AsyncSmsClient, ValidationError
 from smsapi_async.http.automatic import AutomaticTransport
@@ -84,14 +84,19 @@ def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     transport = AutomaticTransport("aiohttp", None, None)
     heard: list[bytes] = []
 
-    async def closing(*_: object) -> None:
-        await transport.aclose()
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def closing(_: str) -> None:
+            asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result(5)
+
+        monkeypatch.setattr(importlib, "import_module", closing)
+        await ask(transport, f"http://127.0.0.1:{server.port}/")
 
     monkeypatch.delitem(sys.modules, "smsapi_async.http.aiohttp_transport")
-    monkeypatch.setattr(to_thread, "run_sync", closing)
     server = RawServer(lambda connection: heard.append(connection.recv(1)))
     with server, pytest.raises(anyio.ClosedResourceError):
-        anyio.run(ask, transport, f"http://127.0.0.1:{server.port}/")
+        asyncio.run(main())
     assert heard == []
 
 
