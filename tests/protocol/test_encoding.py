@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote_plus
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,3 +225,21 @@ def test_the_sources_of_a_message_and_of_the_client() -> None:
         == "MINE"
     )
     assert encoding.checked(Message("79031234567", "test"), "DEFAULT").source_address == "DEFAULT"
+
+
+def test_checked_keeps_what_it_does_not_settle() -> None:
+    """Every field of a message that needs a change in one is still there afterwards."""
+    message = Message(
+        "+79031234567",
+        "text",
+        source_address="ACME",
+        send_date=datetime(2026, 3, 1, tzinfo=UTC),
+        validity=10,
+        by_time_zone=True,
+        key="mine",
+    )
+    settled = encoding.checked(message, None)
+    assert settled == attrs.evolve(message, destination_address="79031234567")
+    defaults = Message("79031234567", "text")
+    for field in attrs.fields(Message)[2:]:
+        assert getattr(settled, field.name) != getattr(defaults, field.name), field.name
