@@ -119,7 +119,9 @@ def checked(message: Message, default_source: str | None) -> Message:
         and validity is message.validity
     ):
         return message
-    # attrs.evolve takes several times as long.
+    if type(message) is not Message:
+        return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
+    # The same for the plain class, in a fraction of the time.
     return Message(
         number,
         message.text,
