@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 import smsapi_async.cli as package
-from smsapi_async.cli import ledgers, options, output
+from smsapi_async.cli import options, output
 from smsapi_async.cli.batch import Plan
 from smsapi_async.cli.batch_jobs import batch_job, dry_run_job
 from smsapi_async.cli.demo_view import demo_document, demo_view, show_demo
 from smsapi_async.cli.jobs import Job, gateway_job
+from smsapi_async.cli.ledger_app import ledger_app
 from smsapi_async.cli.messages import NUMBER_COLUMNS, Common
-from smsapi_async.cli.options import AsJson, Connection, Source
+from smsapi_async.cli.options import AsJson, Connection, LedgerFile, Source
 from smsapi_async.cli.serve import serve
 from smsapi_async.cli.template import Template
 from smsapi_async.cli.tracking import run_track
@@ -41,7 +42,6 @@ To = Annotated[
     Parameter(allow_leading_hyphen=True, help="Numbers; - reads them from standard input."),
 ]
 Speed = Annotated[float, Parameter(help="Seconds of the sandbox's clock in one real second.")]
-LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
 _LAST_PORT = 65535
 _ENVIRONMENT = Connection()
 
@@ -341,56 +341,7 @@ def statistics(
     )
 
 
-ledger_app = App(name="ledger", help="Look into the ledger of a batch, and settle what is unknown.")
 app.command(ledger_app)
-
-
-@ledger_app.command(name="summary")
-def ledger_summary(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Job[Any]:
-    """Count the messages of a ledger by state."""
-    return Job(
-        run=partial(ledgers.summary, ledger),
-        document=ledgers.summary_document,
-        view=ledgers.summary_view,
-        as_json=as_json,
-    )
-
-
-@ledger_app.command(name="unknown")
-def ledger_unknown(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Job[Any]:
-    """List the keys of messages that may or may not have been sent."""
-    return Job(
-        run=partial(ledgers.unknown, ledger),
-        document=ledgers.unknown_document,
-        view=ledgers.unknown_view,
-        as_json=as_json,
-    )
-
-
-@ledger_app.command(name="resolve")
-def ledger_resolve(
-    ledger: LedgerFile,
-    key: Annotated[str, Parameter(help="As `ledger unknown` lists it; after -- if it begins with a hyphen.")],
-    /,
-    *,
-    sent: Annotated[
-        bool | None,
-        Parameter(negative="--not-sent", help="It was; or it was not, and the next run sends it."),
-    ] = None,
-    segment_id: Annotated[
-        list[str] | None, Parameter(negative="", help="Its ids, where they are known.")
-    ] = None,
-    as_json: AsJson = False,
-) -> Job[Any]:
-    """Settle a message whose outcome is unknown."""
-    if sent is None:
-        raise ValidationError("--sent", "an unset value", "pass --sent or --not-sent")
-    return Job(
-        run=partial(ledgers.resolve, ledger, key, sent=sent, segment_ids=segment_id or ()),
-        document=lambda settled: settled,
-        view=ledgers.resolve_view,
-        as_json=as_json,
-    )
 
 
 def _check_speed(speed: float) -> None:

@@ -20,6 +20,7 @@ _ANY_SOURCE = "0"
 _ACCOUNT = Group("Account", sort_key=1)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")]
+LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
 Source = Annotated[str | None, Parameter(help="The sender; else SMSAPI_SOURCE_ADDRESS.")]
 
 

@@ -1,4 +1,4 @@
-"""Which transport runs: decided at the first request, when it is known which loop does."""
+"""Which transport runs: decided when the client is entered or first asked, in the loop that runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AutomaticTransport(OwnTransport):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """Which one runs; ``auto`` before the first request, where that is still open."""
+        """Which one runs; ``auto`` while that is still open."""
         if self._chosen is not None:
             return self._chosen.name
         return "aiohttp" if self._is_forced else "auto"
