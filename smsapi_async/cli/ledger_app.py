@@ -10,7 +10,7 @@ from smsapi_async.cli.jobs import Job
 from smsapi_async.cli.options import AsJson, LedgerFile
 from smsapi_async.errors import ValidationError
 
-ledger_app = App(name="ledger", help="Look into the ledger of a batch, and settle what is unknown.")
+ledger_app = App(name="ledger", help="Look into the ledger of a batch, and settle what was not accepted.")
 
 
 @ledger_app.command(name="summary")
@@ -57,5 +57,16 @@ def ledger_resolve(
         run=partial(ledgers.resolve, ledger, key, sent=sent, segment_ids=segment_id or ()),
         document=lambda settled: settled,
         view=ledgers.resolve_view,
+        as_json=as_json,
+    )
+
+
+@ledger_app.command(name="retry")
+def ledger_retry(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Job[Any]:
+    """Make rejected messages pending, once the reason is gone: the next run sends them."""
+    return Job(
+        run=partial(ledgers.retry, ledger),
+        document=lambda count: {"pending": count},
+        view=ledgers.retry_view,
         as_json=as_json,
     )

@@ -60,6 +60,23 @@ async def resolve(path: str, key: str, *, sent: bool, segment_ids: Sequence[str]
     return {"key": key, "state": "accepted" if sent else "pending", "segment_ids": list(segment_ids)}
 
 
+async def retry(path: str) -> int:
+    """Make the rejected messages pending.
+
+    Raises:
+        ValidationError: there is no such file.
+        LedgerError: the ledger is in use.
+    """
+    check_ledger(path)
+    async with Ledger.sqlite(path) as ledger:
+        return await ledger.retry_rejected()
+
+
+def retry_view(count: int) -> RenderableType:
+    """What will happen, for people."""
+    return Text(f"{count:,} rejected messages are pending: the next run sends them")
+
+
 def summary_document(counts: Summary) -> Document:
     """The counts for programs."""
     return attrs.asdict(counts)

@@ -189,6 +189,15 @@ class Account:
                 # The key may be a number of the caller's; it is not repeated here.
                 raise LedgerError("there is no unknown message with that key")
 
+    def retry_rejected(self) -> int:
+        """Make every rejected message pending."""
+        rejected = messages.c.state == "rejected"
+        with self._database.writing() as connection:
+            changed = connection.execute(
+                update(messages).where(rejected).values(state="pending", answer_id=None)
+            )
+        return changed.rowcount
+
     def summary(self) -> Summary:
         """Counts over all messages."""
         length = func.coalesce(func.json_array_length(messages.c.segment_ids), 0)

@@ -213,6 +213,16 @@ class Ledger(abc.ABC):
         """
 
     @abc.abstractmethod
+    async def retry_rejected(self) -> int:
+        """Make every rejected message pending, once the reason is gone: the next run sends them.
+
+        Nothing of a rejected message was ever sent. One that failed validation fails it again.
+
+        Returns:
+            How many there were.
+        """
+
+    @abc.abstractmethod
     async def record(self, deliveries: Sequence[Delivery]) -> None:
         """Record what is known of accepted messages, in one transaction; the last word of each is kept.
 

@@ -103,6 +103,10 @@ class SqliteLedger(Ledger):
         """As `Ledger.resolve`."""
         await self._run(lambda account: account.resolve(key, sent=sent, segment_ids=segment_ids))
 
+    async def retry_rejected(self) -> int:
+        """As `Ledger.retry_rejected`."""
+        return await self._run(lambda account: account.retry_rejected())
+
     async def record(self, deliveries: Sequence[Delivery]) -> None:
         """As `Ledger.record`."""
         await self._run(lambda account: account.deliveries.record(deliveries))

@@ -1,4 +1,4 @@
-"""The commands ledger: counts, what is unknown, and settling it by hand."""
+"""The commands ledger: counts, what is unknown, settling it by hand, and trying again."""
 
 from pathlib import Path
 
@@ -56,11 +56,23 @@ def test_resolve(cli: Cli, ledger: str) -> None:
     assert cli("ledger", "unknown", ledger).out == "no message has an unknown outcome\n"
 
 
+def test_retry(cli: Cli, ledger: str, gateway: Sandbox, tmp_path: Path) -> None:
+    """Once its reason is gone, a refused message is sent by the same command, and nothing else is."""
+    assert cli("ledger", "retry", ledger).out == "1 rejected messages are pending: the next run sends them\n"
+    gateway.answer_next("Sms/Send", body=b'["1"]')
+    batch = ["batch", str(tmp_path / "rows.csv"), "--text", "Hi", "--ledger", ledger]
+    sends = gateway.account.count("Sms/Send")
+    assert cli(*batch).code == ExitCode.DONE
+    assert gateway.account.count("Sms/Send") == sends + 1
+    assert cli("ledger", "retry", ledger, "--json").document == {"pending": 0}
+
+
 BAD = [
     (["resolve", "LEDGER", "first"], "--sent"),
     (["resolve", "LEDGER", "third", "--sent"], "no unknown message with that key"),
     (["resolve", "LEDGER", "first", "--not-sent", "--segment-id", "1"], "no segment ids"),
     (["resolve", "nowhere.db", "first", "--sent"], "LEDGER"),
+    (["retry", "nowhere.db"], "LEDGER"),
     (["summary", "nowhere.db"], "LEDGER"),
     (["unknown", __file__], "not a ledger"),
 ]

@@ -23,7 +23,7 @@ OUTCOMES: dict[str, Callable[[str], Outcome]] = {
     "rejected": rejected,
     "unknown": unknown,
 }
-ACTIONS = ["claim", "claim", "release", "record", "reopen", "sent", "not sent", *OUTCOMES]
+ACTIONS = ["claim", "claim", "release", "record", "reopen", "retry", "sent", "not sent", *OUTCOMES]
 _steps = st.lists(st.tuples(st.sampled_from(ACTIONS), st.frozensets(st.sampled_from(KEYS), min_size=1)))
 
 
@@ -87,6 +87,9 @@ async def _step(ledger: Ledger, model: Model, action: str, keys: frozenset[str])
     elif action == "record":
         model.record(keys)
         await ledger.record_pending([(key, message(key=key)) for key in sorted(keys)])
+    elif action == "retry":
+        assert await ledger.retry_rejected() == list(model.states.values()).count("rejected")
+        model.move(frozenset(model.states), {"rejected"}, "pending")
     elif action in {"sent", "not sent"}:
         key, sent = min(keys), action == "sent"
         possible = model.move(frozenset({key}), {"unknown"}, "accepted" if sent else "pending")

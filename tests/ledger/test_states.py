@@ -179,6 +179,18 @@ async def test_only_an_unknown_can_be_resolved(path: Path) -> None:
         assert await ledger.summary() == before
 
 
+async def test_rejected_messages_are_tried_again_when_asked_for(path: Path) -> None:
+    """What was refused is sent by the next run; what was accepted, is unknown or in flight is left alone."""
+    async with Ledger.sqlite(path) as ledger:
+        keys = await claim_many(ledger, 5)
+        await ledger.settle([accepted(keys[0], "a"), unknown(keys[1]), rejected(keys[2]), rejected(keys[3])])
+        assert await ledger.retry_rejected() == 2
+        assert await ledger.summary() == Summary(accepted=1, unknown=1, pending=2, sending=1, segments=1)
+        again = await ledger.claim(keyed(ledger, 4))
+        assert [key for key, outcome in again.items() if outcome is None] == keys[2:4]
+        assert await ledger.retry_rejected() == 0
+
+
 async def test_ids_that_nobody_can_divide_are_kept_once(path: Path) -> None:
     """The ids of a whole request are told for each of its messages and take the room of one."""
     ids = tuple(f"{number:036d}" for number in range(1500))

@@ -126,6 +126,7 @@ WRITES: dict[str, tuple[Work, Summary]] = {
         Summary(pending=1, sending=1, unknown=1),
     ),
     "resolve": (lambda ledger, keys: ledger.resolve(keys[1], sent=False), Summary(sending=1, pending=1)),
+    "retry_rejected": (lambda ledger, _: ledger.retry_rejected(), Summary(sending=1, unknown=1)),
 }
 
 
