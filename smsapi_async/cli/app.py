@@ -186,7 +186,7 @@ def batch(
     ] = None,
     column: Annotated[
         str | None,
-        Parameter(help=f"The column of numbers; else {', '.join(NUMBER_COLUMNS)}, else the first."),
+        Parameter(help=f"The column of numbers; else {', '.join(NUMBER_COLUMNS)}, or the only one."),
     ] = None,
     ledger: Annotated[
         str | None, Parameter(help="A file that lets the same command go on after an interruption.")

@@ -18,7 +18,9 @@ from smsapi_async.protocol.encoding import checked, common_form
 NUMBER_COLUMNS = (
     "destination_address",
     "phone",
+    "phone_number",
     "number",
+    "mobile",
     "msisdn",
     "telephone",
     "телефон",
@@ -136,7 +138,11 @@ def bare_number(words: str) -> str:
 def _number_column(columns: list[str], column: str | None) -> str:
     if column is None:
         names = {name.lower(): name for name in reversed(columns)}
-        return next((names[name] for name in NUMBER_COLUMNS if name in names), columns[0])
+        found = [names[name] for name in NUMBER_COLUMNS if name in names]
+        if not found and len(columns) > 1:
+            # To guess would be to send: an account number or a date passes for a phone number.
+            raise ValidationError("--column", "an unset value", f"pass one of {listed(columns)}")
+        return (found or columns)[0]
     if column not in columns:
         raise ValidationError("--column", f"the column {column[:40]!r}", f"the columns are {listed(columns)}")
     return column

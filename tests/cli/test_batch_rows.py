@@ -264,7 +264,7 @@ COLUMNS = [
     (["name", "Phone"], None, "Phone"),
     (["number", "msisdn", "destination_address"], None, "destination_address"),
     (["имя", "Телефон"], None, "Телефон"),
-    (["who", "name"], None, "who"),
+    (["who"], None, "who"),
     (["phone", "mobile"], "mobile", "mobile"),
 ]
 
@@ -357,7 +357,8 @@ UNUSABLE: list[tuple[list[str], str | None, str | None, str]] = [
     (["phone", "name"], None, "{nam}", r"the column 'nam' cannot be used; the columns are 'phone', 'name'"),
     (["phone", *map(str, range(40))], None, "{nam}", "and 11 more"),
     (["phone", "name"], None, None, "--text: an unset value"),
-    (["phone", "name"], "mobile", "a", "--column: the column 'mobile'.*'phone', 'name'"),
+    (["phone", "name"], "cell", "a", "--column: the column 'cell'.*'phone', 'name'"),
+    (["id", "cell"], None, "a", "--column: an unset value cannot be used; pass one of 'id', 'cell'"),
     (["phone", "phone"], None, "a", "the column 'phone', which is there twice"),
     (["phone"], None, "", "text: an empty text"),
 ]
