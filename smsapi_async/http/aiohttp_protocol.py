@@ -13,7 +13,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
 from aiohttp.http import RawResponseMessage, StreamWriter
 
-from smsapi_async.http.framing import RETAINED, answer_length
+from smsapi_async.http.framing import RETAINED, AnswerEnd
 from smsapi_async.http.sockets import is_readable
 
 _PIECE = 64 * 1024
@@ -30,7 +30,8 @@ class Protocol(ResponseHandler):
         self.is_new = True
         self._idle = False
         self._received = 0
-        self._retained = b""
+        self._retained = bytearray()
+        self._end = AnswerEnd()
         self._length: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -44,11 +45,15 @@ class Protocol(ResponseHandler):
         if self._idle:
             self.abort()
             return
+        if not data:
+            # Nothing has come: the parser had stopped, and is to go on with what it has.
+            super().data_received(data)
+            return
         before = self._received
         self._received += len(data)
         if len(self._retained) < RETAINED:
             self._retained += data
-        self._length = answer_length(self._retained)
+        self._length = self._end.find(self._retained)
         if self._length is not None and self._received > self._length:
             # The parser would trip over what follows, and the answer would be lost with it.
             data = data[: max(0, self._length - before)]
@@ -90,7 +95,8 @@ class Protocol(ResponseHandler):
         """Expect one answer."""
         self.is_new = self._idle = False
         self._received = 0
-        self._retained = b""
+        self._retained.clear()
+        self._end = AnswerEnd()
         self._length = None
         self.set_response_params(
             auto_decompress=False,

@@ -4,45 +4,64 @@ import re
 
 # Retained only to find where an answer ends; a longer chunked answer costs its connection.
 RETAINED = 64 * 1024
-_BODILESS = re.compile(rb"http/1\.[0-9] (204|304)[^0-9]?")
+_BODILESS = re.compile(rb"http/1\.[0-9] (204|304)\b")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)")
 
 
-def answer_length(received: bytes) -> int | None:
-    """How many of the received bytes are the (one) answer; None where that cannot be told."""
-    start = 0
-    while True:
-        end = received.find(b"\r\n\r\n", start)
-        if end < 0:
-            return None
-        head = received[start:end].lower()
-        if head.count(b"\n") != head.count(b"\r\n"):
-            # Parsers take a bare line feed for the end of a line, and so may end the head before.
-            return None
-        if not head.startswith((b"http/1.1 1", b"http/1.0 1")):
-            break
-        start = end + 4  # an interim answer, such as 100 Continue, precedes the real one
-    body = end + 4
-    if _BODILESS.match(head):
-        return body
-    if b"\r\ntransfer-encoding:" in head:
-        return _end_of_chunks(received, body)
-    _, found, rest = head.partition(b"\r\ncontent-length:")
-    if found:
-        digits = rest.split(b"\r\n", 1)[0].strip()
-        return body + int(digits) if digits.isdigit() else None
-    return None  # it goes on to the end of the connection
+class AnswerEnd:
+    """Finds the end of the (one) answer; asked again once more has come, it goes on where it stopped."""
 
+    def __init__(self) -> None:
+        self._position = 0
+        self._in_chunks = False
+        self._is_settled = False
+        self._length: int | None = None
 
-def _end_of_chunks(received: bytes, position: int) -> int | None:
-    while True:
-        line_end = received.find(b"\r\n", position)
-        if line_end < 0:
-            return None
-        try:
-            size = int(received[position:line_end].split(b";", 1)[0], 16)
-        except ValueError:
-            return None
-        if size == 0:
-            trailer_end = received.find(b"\r\n\r\n", line_end)
-            return trailer_end + 4 if trailer_end >= 0 else None
-        position = line_end + 2 + size + 2
+    def find(self, received: bytes | bytearray) -> int | None:
+        """How many of the bytes received so far are the answer; None where that cannot be told (yet)."""
+        if not self._is_settled and not self._in_chunks:
+            self._read_head(received)
+        if not self._is_settled and self._in_chunks:
+            self._read_chunks(received)
+        return self._length
+
+    def _settle(self, length: int | None) -> None:
+        self._is_settled, self._length = True, length
+
+    def _read_head(self, received: bytes | bytearray) -> None:
+        while (end := received.find(b"\r\n\r\n", self._position)) >= 0:
+            head = bytes(received[self._position : end]).lower()
+            self._position = end + 4
+            if head.count(b"\n") != head.count(b"\r\n"):
+                # Parsers take a bare line feed for the end of a line, and so may end the head before.
+                self._settle(None)
+                return
+            # An interim answer, such as 100 Continue, precedes the real one.
+            if not head.startswith((b"http/1.1 1", b"http/1.0 1")):
+                self._read_framing(head)
+                return
+
+    def _read_framing(self, head: bytes) -> None:
+        if _BODILESS.match(head):
+            self._settle(self._position)
+        elif b"\r\ntransfer-encoding:" in head:
+            self._in_chunks = True
+        else:
+            digits = head.partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0].strip()
+            # Without a length it goes on to the end of the connection.
+            self._settle(self._position + int(digits) if _LENGTH.fullmatch(digits) else None)
+
+    def _read_chunks(self, received: bytes | bytearray) -> None:
+        while (line_end := received.find(b"\r\n", self._position)) >= 0:
+            size_line = _CHUNK_SIZE.match(bytes(received[self._position : line_end]))
+            if size_line is None:
+                self._settle(None)
+                return
+            size = int(size_line[1], 16)
+            if size == 0:
+                trailer_end = received.find(b"\r\n\r\n", line_end)
+                if trailer_end >= 0:
+                    self._settle(trailer_end + 4)
+                return
+            self._position = line_end + 2 + size + 2

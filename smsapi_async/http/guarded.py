@@ -10,7 +10,7 @@ from typing import Any
 
 import httpcore
 
-from smsapi_async.http.framing import RETAINED, answer_length
+from smsapi_async.http.framing import RETAINED, AnswerEnd
 from smsapi_async.http.sockets import is_readable
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
@@ -113,7 +113,7 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         if not self._answering:
             return False
         if self._is_whole is None:
-            self._is_whole = self._received == answer_length(bytes(self._retained))
+            self._is_whole = self._received == AnswerEnd().find(self._retained)
         return not self._is_whole or self._has_surplus_under_tls()
 
     def _has_surplus_under_tls(self) -> bool:

@@ -126,6 +126,36 @@ async def test_what_follows_an_answer_does_not_spoil_it(through: AutomaticTransp
                 assert got.content == b'["1"]'
 
 
+async def test_an_answer_in_very_many_chunks_is_read_at_once(through: AutomaticTransport) -> None:
+    """The work grows with the answer, not with its square: 20,000 chunks are no reason to give up."""
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n7\r\n" * 20_000 + b"0\r\n\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(HEAD + chunks)
+
+    with RawServer(serve) as server:
+        async with through:
+            got = await ask(through, f"http://127.0.0.1:{server.port}/", read=5)
+    assert got.content == b"7" * 20_000
+
+
+@pytest.mark.parametrize("size", [b"-6", b"+1", b"x"])
+async def test_a_chunk_of_no_size_ends_the_call(through: AutomaticTransport, size: bytes) -> None:
+    """A chunk whose size is none is a broken answer; the event loop goes on."""
+    release = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        release.wait(10)
+
+    with RawServer(serve) as server:
+        async with through:
+            await failure_of(lambda: ask(through, f"http://127.0.0.1:{server.port}/", read=5))
+        release.set()
+
+
 @pytest.mark.parametrize(
     "first",
     [
