@@ -15,6 +15,7 @@ from smsapi_async.http.own import OwnTransport
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 Kind = Literal["aiohttp", "httpcore"]
 
@@ -75,28 +76,27 @@ class AutomaticTransport(OwnTransport):
         """
         if self._chosen is not None:
             return self._chosen
-        fast = _runs_asyncio()
-        if self._is_forced and not fast:
+        is_fast = _runs_asyncio()
+        if self._is_forced and not is_fast:
             raise ValidationError("transport", "'aiohttp'", "leave it out: aiohttp runs on asyncio only")
-        if fast and _FAST not in sys.modules:
-            # Importing aiohttp takes a fifth of a second, which is not the event loop's. AnyIO's own threads
-            # would keep a process alive whose loop was stopped and not run to its end.
-            await (
-                sys.modules["asyncio"]
-                .get_running_loop()
-                .run_in_executor(None, importlib.import_module, _FAST)
-            )
+        make = await _fast_transport() if is_fast else _over_httpcore
         if self._is_closed:
             raise ClosedResourceError
-        return self._settle(fast=fast)
-
-    def _settle(self, *, fast: bool) -> OwnTransport:
         if self._chosen is None:  # else another call chose while this one waited
-            if fast:
-                self._chosen = sys.modules[_FAST].AiohttpTransport(self._ssl_context, self._proxy)
-            else:
-                self._chosen = _over_httpcore(self._ssl_context, self._proxy)
+            self._chosen = make(self._ssl_context, self._proxy)
         return self._chosen
+
+
+async def _fast_transport() -> Callable[[ssl.SSLContext | None, httpx.Proxy | None], OwnTransport]:
+    """aiohttp's, whose import takes a fifth of a second, which is not the event loop's.
+
+    A look into `sys.modules` would not do: a module stands there while another call still imports it.
+    AnyIO's own threads would keep a process alive whose loop was stopped and not run to its end.
+    """
+    loop = sys.modules["asyncio"].get_running_loop()
+    module = await loop.run_in_executor(None, importlib.import_module, _FAST)
+    transport: type[OwnTransport] = module.AiohttpTransport
+    return transport
 
 
 def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> OwnTransport:

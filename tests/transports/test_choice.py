@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -79,6 +80,34 @@ def test_two_first_requests_at_once_share_one_transport() -> None:
     assert bodies == [b"1"] * 5
 
 
+HALF_IMPORTED = """
+import sys
+import anyio
+from smsapi_async.http.automatic import AutomaticTransport
+
+async def choose(begin):
+    while begin not in sys.modules:
+        await anyio.sleep(0)
+    async with AutomaticTransport(None, None, None) as transport:
+        print((await transport.choose()).name)
+
+async def main():
+    async with anyio.create_task_group() as group:
+        for begin in ("sys", "aiohttp", "smsapi_async.http.aiohttp_transport"):
+            group.start_soon(choose, begin)
+
+anyio.run(main)
+"""
+
+
+def test_clients_that_begin_while_another_imports_aiohttp() -> None:
+    """Each waits for the whole import, however much of it another one has done."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HALF_IMPORTED], check=False, capture_output=True, text=True
+    )
+    assert (done.stderr, done.stdout.split()) == ("", ["aiohttp"] * 3)
+
+
 def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that is closed while aiohttp is being imported opens no connection any more."""
     transport = AutomaticTransport("aiohttp", None, None)
@@ -87,13 +116,14 @@ def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
-        def closing(_: str) -> None:
+        def closing(name: str) -> ModuleType:
             asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result(5)
+            return import_module(name)
 
+        import_module = importlib.import_module
         monkeypatch.setattr(importlib, "import_module", closing)
         await ask(transport, f"http://127.0.0.1:{server.port}/")
 
-    monkeypatch.delitem(sys.modules, "smsapi_async.http.aiohttp_transport")
     server = RawServer(lambda connection: heard.append(connection.recv(1)))
     with server, pytest.raises(anyio.ClosedResourceError):
         asyncio.run(main())
