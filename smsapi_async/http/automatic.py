@@ -34,7 +34,7 @@ class AutomaticTransport(OwnTransport):
 
     Raises:
         ValidationError: the one to use cannot be used.
-        RuntimeError: httpcore lacks a package for the proxy.
+        RuntimeError: a package for the proxy is not installed.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ def _own_transport(
     try:
         return AutomaticTransport(kind, ssl_context, address)
     except RuntimeError as error:
-        # httpcore's word that a SOCKS proxy needs the package socksio.
+        # A SOCKS proxy needs a package that is not there.
         raise ValidationError("proxy", "a SOCKS address", str(error)) from None
 
 

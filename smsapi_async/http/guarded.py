@@ -16,15 +16,19 @@ from smsapi_async.http.sockets import is_readable
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
-class GuardedBackend(httpcore.AnyIOBackend):
-    """The network through AnyIO, on asyncio and trio, with guarded streams.
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """A network with guarded streams.
+
+    Args:
+        network: makes the connections.
 
     Attributes:
         is_closed: whether nothing may be written any more. The pool's own end leaves a connection that
             is being made to go on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+        self._network = network
         self.is_closed = False
 
     async def connect_tcp(
@@ -36,7 +40,7 @@ class GuardedBackend(httpcore.AnyIOBackend):
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect."""
-        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        stream = await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         return GuardedStream(stream, self)
 
 
@@ -71,8 +75,7 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         if self._answering:
             # httpcore looked at the idle connection a moment ago; what came since is no answer to this
             # request. Nothing of it has been written: the pool takes another connection.
-            # A SOCKS proxy's answers (version 5) are none of HTTP's.
-            if not self._retained.startswith(b"\x05") and self.has_surplus():
+            if self.has_surplus():
                 raise httpcore.ConnectionNotAvailable
             self._answering = False
             self._is_whole = None

@@ -16,7 +16,10 @@ class GuardedTransport(OwnTransport):
     name = "httpcore"
 
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
-        self._backend = GuardedBackend()
+        if proxy is not None and proxy.url.scheme in {"socks5", "socks5h"}:
+            self._backend, proxy = GuardedBackend(_socks(proxy)), None
+        else:
+            self._backend = GuardedBackend(httpcore.AnyIOBackend())
         self._pool = _pool(self._backend, ssl_context, proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -65,6 +68,14 @@ class _Body:
         raise StopAsyncIteration
 
 
+def _socks(proxy: httpx.Proxy) -> httpcore.AsyncNetworkBackend:
+    try:
+        from smsapi_async.http.socks import SocksBackend  # noqa: PLC0415 - socksio may not be there
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"pip install {error.name}") from None
+    return SocksBackend(proxy)
+
+
 def _pool(
     backend: GuardedBackend, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
 ) -> httpcore.AsyncConnectionPool:
@@ -78,15 +89,6 @@ def _pool(
     address = httpcore.URL(
         scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
     )
-    if proxy.url.scheme in {"socks5", "socks5h"}:
-        return httpcore.AsyncSOCKSProxy(
-            proxy_url=address,
-            proxy_auth=proxy.raw_auth,
-            ssl_context=ssl_context,
-            max_connections=None,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=backend,
-        )
     return httpcore.AsyncHTTPProxy(
         proxy_url=address,
         proxy_auth=proxy.raw_auth,

@@ -1,9 +1,6 @@
 """Batches under conditions that lost or doubled something once."""
 
 import asyncio
-import gc
-import socket
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,16 +22,13 @@ from smsapi_async import (
     Outcome,
     OutcomeUnknown,
     Rejected,
-    RetryPolicy,
     Session,
-    Timeouts,
-    TransportFailed,
     Unknown,
 )
 from smsapi_async.ledger import Ledger, LedgerInUse
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.bulk.test_send_many import messages, number, outcomes_of
-from tests.client.tools import NUMBER, TEXT, ManualClock, RawServer, client_for
+from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
 
 pytestmark = pytest.mark.anyio
 
@@ -275,26 +269,3 @@ async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path)
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         assert [type(outcome) for outcome in await outcomes_of(sms, messages(1), ledger=ledger)] == [Unknown]
         assert (await ledger.summary()).unknown == 1
-
-
-@pytest.mark.parametrize("refuses", [True, False])
-async def test_a_socks_proxy_that_refuses_is_an_error_and_not_a_loop(sandbox: Sandbox, refuses: bool) -> None:
-    """The handshake of a SOCKS proxy is not mistaken for an unsolicited answer."""
-    pytest.importorskip("socksio")
-
-    def serve(connection: socket.socket) -> None:
-        connection.recv(64)
-        connection.sendall(b"\x05\x00" if refuses else b"\x05\xff")
-        connection.recv(64)
-        connection.sendall(b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00")
-
-    with RawServer(serve) as server:
-        proxy = f"socks5://127.0.0.1:{server.port}"
-        timeouts = Timeouts(connect=1, read=1)
-        async with client_for(sandbox, proxy=proxy, timeouts=timeouts, retry=RetryPolicy(attempts=1)) as sms:
-            with pytest.raises(TransportFailed):
-                await sms.balance()
-    with warnings.catch_warnings():
-        # httpcore leaves the socket of a failed SOCKS handshake to the garbage collector.
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
