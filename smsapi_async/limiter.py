@@ -23,6 +23,7 @@ class Limiter:
         self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
         self._background = anyio.Lock(fast_acquire=True)
         self._interval = None if requests_per_second is None else 1 / requests_per_second
+        self._pacing = anyio.Lock(fast_acquire=True)
         self._clock = clock
         self._next = 0.0
 
@@ -54,9 +55,10 @@ class Limiter:
             self._slots.release()
 
     async def _pace(self, interval: float) -> None:
-        """A token bucket of one: the next token is taken before the wait, so that no two calls share it."""
-        now = self._clock.monotonic()
-        begin = max(now, self._next)
-        self._next = begin + interval
-        if begin > now:
-            await self._clock.sleep(begin - now)
+        """A token bucket of one. One call at a time waits for the token, and takes none if it gives up."""
+        async with self._pacing:
+            now = self._clock.monotonic()
+            begin = max(now, self._next)
+            if begin > now:
+                await self._clock.sleep(begin - now)
+            self._next = begin + interval

@@ -159,5 +159,5 @@ async def test_a_login_too_long_for_the_protocol(sandbox: Sandbox) -> None:
     with _replying([b"\x05\x02"]) as server:
         proxy = f"socks5://user:{'x' * 256}@127.0.0.1:{server.port}"
         async with client_for(sandbox, proxy=proxy, retry=ONCE) as sms:
-            with pytest.raises(TransportFailed, match="too long for a SOCKS proxy$"):
+            with pytest.raises(TransportFailed, match="too long for a SOCKS proxy"):
                 await sms.balance()
