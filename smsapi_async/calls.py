@@ -122,6 +122,9 @@ class Caller:
                 evidence.reset()
                 await _session(partial(sessions.renew, session), request)
                 continue
+            if isinstance(verdict, Again):
+                # Whoever gives up during the wait has sent nothing, whatever the attempt looked like.
+                evidence.reset()
             await attempts.wait_or_raise(verdict)
 
     async def _exchange(self, request: Request, parameters: bytes, evidence: Evidence) -> Answer | Failure:

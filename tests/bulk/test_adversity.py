@@ -17,6 +17,7 @@ from smsapi_async import (
     Accepted,
     BatchHalted,
     ClientClosed,
+    MemorySessionStore,
     Message,
     NotSent,
     Outcome,
@@ -27,6 +28,7 @@ from smsapi_async import (
 )
 from smsapi_async.ledger import Ledger, LedgerInUse
 from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import FaultPlan
 from tests.bulk.test_send_many import messages, number, outcomes_of
 from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
 
@@ -269,3 +271,35 @@ async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path)
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         assert [type(outcome) for outcome in await outcomes_of(sms, messages(1), ledger=ledger)] == [Unknown]
         assert (await ledger.summary()).unknown == 1
+
+
+class _WaitsBetweenAttempts(ManualClock):
+    """Tells of a wait, which then takes some turns of the loop and no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = anyio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.waiting.set()
+        for _ in range(200):
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_a_batch_left_between_two_attempts_begins_no_other(anyio_backend: str, is_own: bool) -> None:
+    """After a refused connection nothing was sent; once the block is left, nothing is, and it is known."""
+    store, clock = MemorySessionStore(), _WaitsBetweenAttempts()
+    async with run_sandbox(faults=FaultPlan.script([])) as sandbox, httpx.AsyncClient() as client:
+        assert sandbox.proxy is not None
+        async with client_for(sandbox, session_store=store, clock=clock) as sms:
+            await sms.balance()
+        sandbox.proxy.refuse_connections(True)
+        options = {} if is_own else {"client": client}
+        async with client_for(sandbox, session_store=store, clock=clock, **options) as sms:
+            async with sms.send_many(own_texts(1)) as outcomes:
+                await clock.waiting.wait()
+                sandbox.proxy.refuse_connections(False)
+            assert (outcomes.undelivered, outcomes.pending) == ([], 1)
+        assert sandbox.account.count("Sms/Send") == 0
