@@ -12,6 +12,7 @@ import httpx
 
 from smsapi_async.errors import ClientClosed
 from smsapi_async.http.automatic import AutomaticTransport
+from smsapi_async.http.own import WITHDRAWN
 from smsapi_async.http.private import PrivateURL, in_exchange
 
 # Whatever a transport is known to raise. No `Exception` here: what is not in the table is a defect,
@@ -27,7 +28,7 @@ TRANSPORT_ERRORS = (
     EOFError,
 )
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
-_WRITING = re.compile(r"\.send_request_headers\.started$")
+_WRITING = ".send_request_headers.started"
 
 
 @attrs.define
@@ -52,8 +53,10 @@ class Evidence:
         """The ``trace`` extension of httpcore."""
         self.reported = True
         self.failure = info.get("exception")
-        if _WRITING.search(event) and not _to_proxy(info):
+        if event.endswith(_WRITING) and not _to_proxy(info):
             self.written = True
+        elif event.endswith(WITHDRAWN) and self.trusted:
+            self.written = False
 
     def reset(self) -> None:
         """Begin another attempt."""

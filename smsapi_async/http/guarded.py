@@ -6,12 +6,26 @@ connection on which anything more than the one answer arrived is never used agai
 
 import ssl
 from collections.abc import Iterable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 import httpcore
 
 from smsapi_async.http.framing import RETAINED, AnswerEnd
 from smsapi_async.http.sockets import is_readable
+
+
+class Progress(Protocol):
+    """Told of the writes of a request, in the task that makes them."""
+
+    written: bool
+
+    async def refused(self) -> None:
+        """A connection has refused to write."""
+
+
+progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+"""Of the request that this task makes."""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
@@ -71,29 +85,36 @@ class GuardedStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Write a part of a request."""
-        self._check_usable()
+        request = progress.get()
+        refusal = self._refusal()
+        if refusal is not None:
+            if request is not None:
+                await request.refused()
+            raise refusal
         if self._answering:
-            # httpcore looked at the idle connection a moment ago; what came since is no answer to this
-            # request. Nothing of it has been written: the pool takes another connection.
-            if self.has_surplus():
-                raise httpcore.ConnectionNotAvailable
             self._answering = False
             self._is_whole = None
             self._received = 0
             self._retained.clear()
+        if request is not None:
+            request.written = True
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         """Close the connection."""
         await self._stream.aclose()
 
-    def _check_usable(self) -> None:
+    def _refusal(self) -> Exception | None:
+        """Why nothing may be written, if so."""
         if self._backend.is_closed:
-            raise httpcore.ConnectError("the client was closed")
+            return httpcore.ConnectError("the client was closed")
+        is_new, self._is_new = self._is_new, False
         # Behind a new TLS connection its session tickets may wait; they are no answer.
-        if self._is_new and self._ssl_object is None and is_readable(self._socket):
-            raise httpcore.ConnectError("the server spoke before it was asked")
-        self._is_new = False
+        if is_new and self._ssl_object is None and is_readable(self._socket):
+            return httpcore.ConnectError("the server spoke before it was asked")
+        # httpcore looked at the idle connection a moment ago; what came since is no answer to this
+        # request. The pool takes another connection.
+        return httpcore.ConnectionNotAvailable() if self._answering and self.has_surplus() else None
 
     async def start_tls(
         self,

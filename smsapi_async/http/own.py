@@ -10,6 +10,8 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 Fields = Sequence[tuple[bytes, bytes]]
 
 KEEPALIVE_SECONDS = 20.0
+WITHDRAWN = "send_request_headers.withdrawn"
+"""The one trace event that is not httpcore's: nothing was written of the request that had begun."""
 
 
 class OwnTransport(httpx.AsyncBaseTransport):

@@ -6,8 +6,8 @@ from typing import Self
 import httpcore
 import httpx
 
-from smsapi_async.http.guarded import GuardedBackend
-from smsapi_async.http.own import KEEPALIVE_SECONDS, OwnTransport, target_of, trace_of
+from smsapi_async.http.guarded import GuardedBackend, progress
+from smsapi_async.http.own import KEEPALIVE_SECONDS, WITHDRAWN, OwnTransport, Trace, target_of, trace_of
 
 
 class GuardedTransport(OwnTransport):
@@ -24,20 +24,24 @@ class GuardedTransport(OwnTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One exchange."""
-        url, content = request.url, await request.aread()
-        answer = await self._pool.handle_async_request(
-            httpcore.Request(
-                request.method,
-                # The target goes into the URL, not into the extensions: from there httpcore would also
-                # put it into the CONNECT request to a proxy, in the clear.
-                httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target_of(request)
-                ),
-                headers=request.headers.raw,
-                content=_Body(content),
-                extensions={"timeout": request.extensions["timeout"], "trace": trace_of(request)},
+        url, content, trace = request.url, await request.aread(), trace_of(request)
+        token = progress.set(_Progress(trace))
+        try:
+            answer = await self._pool.handle_async_request(
+                httpcore.Request(
+                    request.method,
+                    # The target goes into the URL, not into the extensions: from there httpcore would
+                    # also put it into the CONNECT request to a proxy, in the clear.
+                    httpcore.URL(
+                        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target_of(request)
+                    ),
+                    headers=request.headers.raw,
+                    content=_Body(content),
+                    extensions={"timeout": request.extensions["timeout"], "trace": trace},
+                )
             )
-        )
+        finally:
+            progress.reset(token)
         try:
             body = await answer.aread()
         finally:
@@ -48,6 +52,19 @@ class GuardedTransport(OwnTransport):
         """Close every connection."""
         self._backend.is_closed = True
         await self._pool.aclose()
+
+
+class _Progress:
+    """Takes back what httpcore reports of a request that a connection then refuses to write."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.written = False
+
+    async def refused(self) -> None:
+        """A connection has refused to write; what another one has written, it has."""
+        if not self.written:
+            await self._trace(f"http11.{WITHDRAWN}", {})
 
 
 class _Body:

@@ -77,6 +77,12 @@ class RawServer:
         for thread in self._threads:
             thread.join(timeout=5)
 
+    def refuse(self) -> None:
+        """Take no further connection; those that are there stay."""
+        with suppress_os_error():
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def _accept(self) -> None:
         with suppress_os_error():
             while True:

@@ -198,6 +198,48 @@ async def test_a_server_that_stops_listening_and_speaking_ends_a_long_request(
         release.set()
 
 
+def look_after(event: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the last look before a write taken only once something has happened."""
+
+    def after_it(method: Any) -> Any:
+        def look(self: Any) -> Any:
+            event.wait(5)
+            return method(self)
+
+        return look
+
+    monkeypatch.setattr(Protocol, "is_clean", after_it(Protocol.is_clean))
+    monkeypatch.setattr(GuardedStream, "_refusal", after_it(GuardedStream._refusal))
+
+
+async def test_a_connection_gone_bad_and_no_other_to_be_had(
+    through: AutomaticTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an idle connection was not given, and no new one could be, is proved not sent."""
+    used, spoiled = threading.Event(), threading.Event()
+    heard: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(answer(b'["1"]'))
+        used.wait(5)
+        connection.sendall(answer(b'["666"]'))
+        spoiled.set()
+        heard.append(connection.recv(1))
+
+    evidence = Evidence(begun=True, reported=True, trusted=True)
+    with RawServer(serve) as server:
+        async with through:
+            url = f"http://127.0.0.1:{server.port}/"
+            await ask(through, url, b"one")
+            server.refuse()
+            look_after(spoiled, monkeypatch)
+            used.set()
+            await failure_of(lambda: ask(through, url, b"two", evidence=evidence))
+    assert not any(heard)
+    assert evidence.proves_not_sent()
+
+
 async def test_a_server_that_speaks_first_is_not_answered(
     through: AutomaticTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,19 +252,13 @@ async def test_a_server_that_speaks_first_is_not_answered(
         spoken.set()
         heard.append(connection.recv(1))
 
-    def after_it(method: Any) -> Any:
-        def look(self: Any) -> Any:
-            spoken.wait(5)
-            return method(self)
-
-        return look
-
-    monkeypatch.setattr(Protocol, "is_clean", after_it(Protocol.is_clean))
-    monkeypatch.setattr(GuardedStream, "_check_usable", after_it(GuardedStream._check_usable))
+    look_after(spoken, monkeypatch)
+    evidence = Evidence(begun=True, reported=True, trusted=True)
     with RawServer(serve) as server:
         async with through:
-            await failure_of(lambda: ask(through, f"http://127.0.0.1:{server.port}/"))
+            await failure_of(lambda: ask(through, f"http://127.0.0.1:{server.port}/", evidence=evidence))
     assert not any(heard)
+    assert evidence.proves_not_sent()
 
 
 async def test_a_name_that_is_none_is_a_failure_to_connect(through: AutomaticTransport) -> None:
