@@ -121,7 +121,7 @@ class SessionManager:
                 raise copy.copy(self._last_failure)
             self._check_cool_down()
             stored = await self._stored()
-            if stored is not None and stored not in (old, self._refused) and not self._is_due(stored):
+            if stored is not None and stored not in (old, self._refused) and self._is_worth_using(stored):
                 self._session = stored
                 return stored
             return await self._log_in(fallback)
@@ -176,6 +176,9 @@ class SessionManager:
 
     def _is_good(self, session: Session) -> bool:
         return self._clock.now() < session.obtained_at + LIFETIME
+
+    def _is_worth_using(self, session: Session) -> bool:
+        return self._is_good(session) and not self._is_due(session)
 
     def _is_due(self, session: Session) -> bool:
         now = self._clock.now()

@@ -1,6 +1,6 @@
 """The session manager, seen from the sandbox: how many logins arrived."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from smsapi_async import (
     MemorySessionStore,
     NotSent,
     RetryPolicy,
+    Secret,
+    Session,
     SmsApiError,
     TransportFailed,
     Unauthorized,
@@ -207,6 +209,34 @@ async def test_a_failed_early_renewal_leaves_the_old_session_in_use(status: int)
         clock.advance(seconds=31)
         assert await sms.balance() == sandbox.balance
     assert sandbox.account.logins == 3
+
+
+class _StoreOfAnother:
+    """A store in which another process keeps its own session."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.saved: list[Session] = []
+
+    async def load(self) -> Session | None:
+        return self.session
+
+    async def save(self, session: Session) -> None:
+        self.saved.append(session)
+
+
+async def test_a_stored_session_that_is_over_is_not_used() -> None:
+    """Nor is it soon after a renewal that failed: no request is made only to be refused."""
+    sandbox, clock, store = Sandbox(), ManualClock(), _StoreOfAnother()
+    async with _in_process(sandbox, clock=clock, session_store=store, retry=RetryPolicy(attempts=1)) as sms:
+        await sms.balance()
+        store.session = Session(Secret("0" * 36), clock.now() - timedelta(minutes=1))
+        clock.advance(minutes=119, seconds=45)
+        sandbox.answer_next("user/sessionid", status=503)
+        await sms.balance()
+        clock.advance(seconds=20)
+        await sms.balance()
+    assert sandbox.account.count("User/Balance", status=200) == sandbox.account.count("User/Balance") == 3
 
 
 async def test_a_shared_store_saves_a_login() -> None:
