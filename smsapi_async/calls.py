@@ -46,13 +46,13 @@ class Caller:
             RequestRejected: the gateway refused the credentials or the request.
             ReadFailed: no usable answer came.
         """
-        outcomes = _Attempts(self._retry, self._clock, self._chance)
+        attempts = _Attempts(self._retry, self._clock, self._chance)
         while True:
             outcome = await self._exchange(request, request.form.encode("ascii"), Evidence())
             verdict = judge_read(outcome, decode_login, self._circumstances(request, None))
             if isinstance(verdict, Done):
                 return verdict.value
-            await outcomes.wait_or_raise(verdict)
+            await attempts.wait_or_raise(verdict)
 
     async def read(
         self,

@@ -1,1 +1,1 @@
-"""The only place that imports httpx: builds the client, runs one exchange, says what a failure proves."""
+"""All that knows HTTP: the client and its transports, one exchange, and what a failure of it proves."""

@@ -59,7 +59,7 @@ class AiohttpTransport(OwnTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One exchange."""
-        destination = self._destination(request.url)
+        destination = self._destination_of(request.url)
         wire = _on_the_wire(request, destination, await request.aread())
         message, body = await self._exchange(
             destination, wire, request.extensions["timeout"], trace_of(request)
@@ -95,11 +95,11 @@ class AiohttpTransport(OwnTransport):
             _drop(connection, protocol)
         return message, body
 
-    def _destination(self, url: httpx.URL) -> "_Destination":
+    def _destination_of(self, url: httpx.URL) -> "_Destination":
         origin = (url.scheme, url.host, url.port)
         destination = self._destinations.get(origin)
         if destination is None:
-            destination = self._destinations[origin] = _destination(url, self._proxy)
+            destination = self._destinations[origin] = _new_destination(url, self._proxy)
         return destination
 
     async def _connection(
@@ -122,7 +122,7 @@ class AiohttpTransport(OwnTransport):
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
         try:
-            connection = await self._connector.connect(destination.request, [], _connecting(seconds))
+            connection = await self._connector.connect(destination.request, [], _connect_timeout(seconds))
         except asyncio.CancelledError:
             if task is not None and task.cancelling() > before:
                 raise
@@ -145,7 +145,7 @@ class AiohttpTransport(OwnTransport):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Makes connections of the kind above, without a limit of its own."""
+    """Makes connections that are a `Protocol`, without a limit of its own."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None) -> None:
         if ssl_context is not None:
@@ -178,7 +178,7 @@ class _Destination:
     fields: Fields = attrs.field(default=(), repr=False)
 
 
-def _destination(url: httpx.URL, proxy: httpx.Proxy | None) -> _Destination:
+def _new_destination(url: httpx.URL, proxy: httpx.Proxy | None) -> _Destination:
     address = _address(url)
     loop = asyncio.get_running_loop()
     if proxy is None:
@@ -222,7 +222,7 @@ def _drop(connection: Connection, protocol: Protocol) -> None:
 
 
 @lru_cache(maxsize=16)
-def _connecting(timeout: float | None) -> aiohttp.ClientTimeout:
+def _connect_timeout(timeout: float | None) -> aiohttp.ClientTimeout:
     # Without the threshold, times above 5 seconds are rounded up to whole ones.
     return aiohttp.ClientTimeout(
         total=None, connect=timeout, sock_connect=timeout, ceil_threshold=float("inf")

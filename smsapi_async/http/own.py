@@ -1,8 +1,7 @@
 """What this package's own transports have in common, and the client that stands on one of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -17,30 +16,12 @@ WITHDRAWN = "send_request_headers.withdrawn"
 class OwnTransport(httpx.AsyncBaseTransport):
     """Gives whole responses, reports httpcore's trace events, and sends the ``target`` extension.
 
+    The trace is told of a request before its first byte is written.
     The target takes the place of the URL's path and query, so that no text of the URL holds a secret.
     The connections are not bounded here: the client's limiter stands in front of them.
     """
 
     name: str
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One exchange. The trace is told of the request before its first byte is written."""
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        raise NotImplementedError
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.aclose()
 
 
 class DirectClient(httpx.AsyncClient):
