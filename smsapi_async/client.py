@@ -16,6 +16,7 @@ from smsapi_async.lifecycle import Lifecycle
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.poller import DEADLINE, Delivery, DeliveryRecord, Schedule, Tracker, Tracking, seconds
 from smsapi_async.protocol import decoding, encoding
+from smsapi_async.settings import checked_methods
 
 
 class AsyncSmsClient(Lifecycle):
@@ -185,6 +186,7 @@ class AsyncSmsClient(Lifecycle):
             grace=grace,
         )
         self._check_open()
+        checked_methods("ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None)
         delivery = BatchDelivery(self._caller, self._sessions, ledger, self._clock, unknown_limit)
         return Batch(
             messages,
@@ -232,6 +234,7 @@ class AsyncSmsClient(Lifecycle):
         if isinstance(receipts, Ledger):
             ledger = receipts if ledger is None else ledger
             receipts = receipts.receipts()
+        checked_methods("ledger", ledger, ("record",), None)
         return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
 
     async def wait_delivered(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 from anyio.lowlevel import EventLoopToken, current_token
@@ -26,6 +26,28 @@ from smsapi_async.protocol.addresses import checked_source
 from smsapi_async.sending import Sender
 from smsapi_async.session import MemorySessionStore, SessionManager, SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
+
+
+class Options(TypedDict, total=False):
+    """The parameters of the constructor, for type checkers."""
+
+    login: str
+    password: str
+    source_address: str | None
+    base_url: str
+    timeouts: Timeouts | None
+    concurrency: int
+    requests_per_second: float | None
+    retry: RetryPolicy | None
+    login_cool_down: timedelta
+    proxy: str | None
+    ca_file: str | Path | None
+    ssl_context: ssl.SSLContext | None
+    allow_plain_http: bool
+    client: httpx.AsyncClient | None
+    transport: httpx.AsyncBaseTransport | Kind | None
+    session_store: SessionStore | None
+    clock: Clock | None
 
 
 class Lifecycle:
@@ -88,7 +110,7 @@ class Lifecycle:
         self._closed = False
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401 - the constructor's own options
+    def from_env(cls, **options: Unpack[Options]) -> Self:
         """A client from the environment.
 
         ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are needed, ``SMSAPI_BASE_URL`` and
@@ -100,15 +122,16 @@ class Lifecycle:
         Raises:
             ValidationError: the login or the password is not set, or a value is wrong.
         """
+        given: dict[str, Any] = {**options}
         names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
         optional = {"base_url": "SMSAPI_BASE_URL", "source_address": "SMSAPI_SOURCE_ADDRESS"}
         for option, name in {**names, **optional}.items():
             value = os.environ.get(name)
             if value:
-                options.setdefault(option, value)
-            elif option in names and option not in options:
+                given.setdefault(option, value)
+            elif option in names and option not in given:
                 raise ValidationError(name, "an unset variable", "set it in the environment")
-        return cls(**options)
+        return cls(**given)
 
     async def __aenter__(self) -> Self:
         self._check_usable()

@@ -20,6 +20,7 @@ from smsapi_async.errors import (
     RateLimited,
     ReadFailed,
     UsageError,
+    ValidationError,
 )
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.poller.delivery import Delivery, DeliveryRecord
@@ -172,6 +173,7 @@ class Tracking(AsyncIterator[Delivery]):
         self._timer.wake()
 
     async def _take_in(self, receipt: Receipt | Delivery) -> None:
+        _check_kind(receipt)
         if isinstance(receipt, Receipt):
             last = self._tracker.add(receipt, self._timer.now())
         elif receipt.is_final:
@@ -241,3 +243,9 @@ class Tracking(AsyncIterator[Delivery]):
     async def _record(self, deliveries: list[Delivery]) -> None:
         if self._ledger is not None and deliveries:
             await self._ledger.record(deliveries)
+
+
+def _check_kind(receipt: object) -> None:
+    if not isinstance(receipt, Receipt | Delivery):
+        hint = "pass a Receipt or a Delivery; `state` takes the id of a segment"
+        raise ValidationError("receipt", f"<{type(receipt).__name__}>", hint)

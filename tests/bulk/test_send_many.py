@@ -25,6 +25,7 @@ from smsapi_async import (
     RetryPolicy,
     Unknown,
     UsageError,
+    ValidationError,
 )
 from smsapi_async.sandbox import Sandbox
 from tests.client.tools import ManualClock, client_for
@@ -292,7 +293,7 @@ async def test_cancelling_a_batch_keeps_its_account(sandbox: Sandbox) -> None:
 
 
 async def test_the_block_is_needed(sandbox: Sandbox) -> None:
-    """A batch outside `async with`, entered twice, or of a closed client, says what is wrong."""
+    """A batch outside `async with`, entered twice, of a closed client, or with a ledger that is none."""
     async with client_for(sandbox) as sms:
         batch = sms.send_many(messages(1))
         with pytest.raises(UsageError, match="async with"):
@@ -303,6 +304,8 @@ async def test_the_block_is_needed(sandbox: Sandbox) -> None:
             async with batch:
                 pass
         late = sms.send_many(messages(1))
+        with pytest.raises(ValidationError, match="ledger: <str> cannot be used"):
+            sms.send_many(messages(1), ledger="run.db")  # type: ignore[arg-type]
     with pytest.raises(ClientClosed):
         async with late:
             pass

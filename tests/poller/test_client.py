@@ -71,12 +71,16 @@ async def test_sends_go_first() -> None:
 
 
 async def test_misuse() -> None:
-    """A closed client, a deadline or a timeout that is none, are refused at once."""
+    """A closed client, and a deadline, timeout, message or ledger that is none, are refused."""
     async with run_sandbox() as sandbox, _client(sandbox) as sms:
         with pytest.raises(ValidationError, match="deadline"):
             sms.track([], deadline=0)
         with pytest.raises(ValidationError, match="timeout"):
             await sms.wait_delivered(receipt(), timeout=timedelta(0))
+        with pytest.raises(ValidationError, match="receipt: <str> cannot be used"):
+            await sms.wait_delivered("579700854169272358")  # type: ignore[arg-type]
+        with pytest.raises(ValidationError, match="ledger: <str>"):
+            sms.track([], ledger="run.db")  # type: ignore[arg-type]
     with pytest.raises(ClientClosed):
         sms.track([])
 

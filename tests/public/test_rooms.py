@@ -36,8 +36,8 @@ HEIGHTS = {room: height for height, rooms in enumerate(FLOORS) for room in rooms
 OUTSIDE = {"sandbox", "cli", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A room that needs an extra imports its library; nothing else does.
-OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"aiohttp"}}
-EXTRAS = {"aiohttp", "starlette", "uvicorn", "cyclopts", "rich", "sqlalchemy", "trio", "jinja2"}
+OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"aiohttp", "socksio"}}
+EXTRAS = {"aiohttp", "socksio", "starlette", "uvicorn", "cyclopts", "rich", "sqlalchemy", "trio", "jinja2"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import smsapi_async
-from smsapi_async import errors
+from smsapi_async import AsyncSmsClient, errors
+from smsapi_async.lifecycle import Options
 
 NAMES = list(smsapi_async.__all__)
 PUBLIC = {name: getattr(smsapi_async, name) for name in NAMES if name != "__version__"}
@@ -130,6 +131,15 @@ ARGUMENTS: dict[str, Any] = {
     "pending": 3,
     "cause": errors.NotEnoughCredits(code=5, description="", http_status=403),
 }
+
+
+def test_from_env_takes_what_the_constructor_takes() -> None:
+    """A type checker sees each option of the constructor in `from_env`, with the same type."""
+    parameters = inspect.signature(AsyncSmsClient).parameters
+    options = inspect.signature(AsyncSmsClient.from_env).parameters["options"].annotation
+    assert options == "Unpack[Options]"
+    expected = {name: parameter.annotation for name, parameter in parameters.items()}
+    assert {name: kind.__forward_arg__ for name, kind in Options.__annotations__.items()} == expected
 
 
 def _example(kind: type[errors.SmsApiError]) -> errors.SmsApiError:
