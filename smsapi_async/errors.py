@@ -291,17 +291,23 @@ class BatchHalted(SmsApiError):
         pending: how many messages are known not to have been sent; where the batch has a length, all
             of its rest, else what had been read of it.
         messages: those of them that had been read.
+        has_more: whether there may be more of the rest, since the batch has no length.
     """
 
-    def __init__(self, cause: SmsApiError, pending: int, messages: tuple[Message, ...]) -> None:
+    def __init__(
+        self, cause: SmsApiError, pending: int, messages: tuple[Message, ...], *, has_more: bool = False
+    ) -> None:
         self.cause = cause
         self.pending = pending
         self.messages = messages
+        self.has_more = has_more
         super().__init__(self.summary())
 
     def summary(self) -> str:
         """Why, and how many messages were not sent."""
-        return f"the batch was halted with {self.pending} messages not sent: {self.cause}"
+        why = self.cause.reason if isinstance(self.cause, OutcomeUnknown) else self.cause
+        count = f"at least {self.pending}" if self.has_more else self.pending
+        return f"the batch was halted with {count} messages not sent: {why}"
 
 
 class LedgerError(SmsApiError):

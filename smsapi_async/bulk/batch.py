@@ -140,9 +140,10 @@ class Batch(AsyncIterator[Outcome]):
             raise broken
         halt, self._halt = self._halt, None
         if halt is not None:
-            unread = len(self._messages) - self._given if isinstance(self._messages, Sized) else self.pending
+            given = self._messages
+            unread = len(given) - self._given if isinstance(given, Sized) else self.pending
             messages = [message for chunk in self._unfinished() for message in chunk.messages]
-            raise BatchHalted(halt, unread, tuple(messages))
+            raise BatchHalted(halt, unread, tuple(messages), has_more=not isinstance(given, Sized))
 
     def _stop(self) -> None:
         if not self._stopped:

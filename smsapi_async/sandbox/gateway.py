@@ -235,6 +235,6 @@ class Sandbox:
 
 
 def _resource_at(path: str) -> str | None:
-    name = path.lower().removeprefix(_BASE_PATH).removeprefix("/").removesuffix("/")
-    resource = resource_named(name)
+    base, found, name = path.lower().partition(f"{_BASE_PATH}/")
+    resource = resource_named(name.removesuffix("/")) if found and not base else None
     return resource.name if resource else None

@@ -129,6 +129,7 @@ ARGUMENTS: dict[str, Any] = {
     "messages": (MESSAGE, MESSAGE),
     "segment_ids": ("1", "2", "3"),
     "pending": 3,
+    "has_more": True,
     "cause": errors.NotEnoughCredits(code=5, description="", http_status=403),
 }
 

@@ -72,12 +72,18 @@ async def test_unknown_resource(path: str) -> None:
 
 
 async def test_path_spellings() -> None:
-    """The base path may be left out or spelled in any case, and a slash may follow."""
+    """The path may be spelled in any case and a slash may follow; the base path may not be left out."""
     sandbox = Sandbox()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app)) as client:
-        for path in ("/User/SessionId", "/REST/user/sessionid", "/rest/user/sessionid/"):
+        for path, status in {
+            "/rest/User/SessionId": 200,
+            "/REST/user/sessionid/": 200,
+            "/User/SessionId": 404,
+            "/restUser/SessionId": 404,
+            "/v1/rest/User/SessionId": 404,
+        }.items():
             answer = await client.get(f"http://127.0.0.1{path}?login=sandbox&password=sandbox-password")
-            assert answer.status_code == 200
+            assert answer.status_code == status
 
 
 async def test_session_is_36_characters() -> None:
