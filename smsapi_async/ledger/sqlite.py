@@ -137,7 +137,7 @@ class SqliteLedger(Ledger):
     async def _result_of(self, job: Job[_Value]) -> _Value:
         store = self._store
         if store is None:
-            raise LedgerError(f"{self._path} is not open")
+            raise LedgerError(f"{self._path} is not open; use `async with`")
         store.add(job)
         is_handed_over = False
         try:

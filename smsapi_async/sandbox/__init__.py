@@ -45,9 +45,17 @@ as Errors; 42, 47, 48, 69 and -97 as Rejected; whatever has no count of its own 
 
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
 from smsapi_async.sandbox.gate import Gate
-from smsapi_async.sandbox.gateway import Sandbox
 from smsapi_async.sandbox.journeys import Journey, JourneyRule, default_journey
-from smsapi_async.sandbox.server import run_sandbox
+
+try:
+    from smsapi_async.sandbox.gateway import Sandbox
+    from smsapi_async.sandbox.server import run_sandbox
+except ModuleNotFoundError as error:
+    library = (error.name or "").partition(".")[0]
+    if library not in {"starlette", "uvicorn"}:
+        raise
+    hint = f"the sandbox needs {library}: pip install 'smsapi-async[sandbox]'"
+    raise ModuleNotFoundError(hint, name=error.name) from None
 
 __all__ = [
     "AcceptedMessage",

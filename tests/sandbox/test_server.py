@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -170,3 +172,12 @@ async def test_only_http() -> None:
     """Anything but HTTP is refused by the application."""
     with pytest.raises(NotImplementedError, match="lifespan"):
         await Sandbox().app({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("library", ["starlette", "uvicorn"])
+def test_without_the_extra(library: str) -> None:
+    """Where the extra is missing, the import says what to install."""
+    code = f"import sys; sys.modules[{library!r}] = None; import smsapi_async.sandbox"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    expected = f"ModuleNotFoundError: the sandbox needs {library}: pip install 'smsapi-async[sandbox]'"
+    assert done.stderr.splitlines()[-1] == expected
