@@ -68,6 +68,7 @@ class AsyncSmsClient(Lifecycle):
         source_address: str | None = None,
         send_date: datetime | None = None,
         validity: int | timedelta | None = None,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Receipt:
         """Send one message (contract, ``Sms/Send``).
 
@@ -78,11 +79,14 @@ class AsyncSmsClient(Lifecycle):
             send_date: when to send, aware; None means at once.
             validity: how long the gateway keeps trying, in whole minutes or as a `timedelta` of whole
                 minutes; None means the gateway's default.
+            timeout: seconds or a `timedelta` for the whole call: waiting for its turn, the login, all
+                attempts. When it is over, `NotSent` or `OutcomeUnknown` says whether anything was
+                written. None leaves it to `Timeouts` and `RetryPolicy`.
         """
         message = Message(
             destination_address, text, source_address=source_address, send_date=send_date, validity=validity
         )
-        return await self._send(message)
+        return await self._send(message, timeout)
 
     async def send_by_time_zone(
         self,
@@ -92,6 +96,7 @@ class AsyncSmsClient(Lifecycle):
         send_date: datetime,
         source_address: str | None = None,
         validity: int | timedelta | None = None,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Receipt:
         """Send one message at an hour of the recipient's own time zone (contract, ``Sms/SendByTimeZone``).
 
@@ -101,6 +106,7 @@ class AsyncSmsClient(Lifecycle):
             send_date: naive: the wall clock where the recipient is.
             source_address: as for `send`.
             validity: as for `send`.
+            timeout: as for `send`.
         """
         message = Message(
             destination_address,
@@ -110,7 +116,7 @@ class AsyncSmsClient(Lifecycle):
             validity=validity,
             by_time_zone=True,
         )
-        return await self._send(message)
+        return await self._send(message, timeout)
 
     async def send_bulk(
         self,
@@ -120,6 +126,7 @@ class AsyncSmsClient(Lifecycle):
         source_address: str | None = None,
         send_date: datetime | None = None,
         validity: int | timedelta | None = None,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> list[Receipt]:
         """Send one text to many recipients in one request (contract, ``Sms/SendBulk``).
 
@@ -131,6 +138,7 @@ class AsyncSmsClient(Lifecycle):
             source_address: as for `send`.
             send_date: as for `send`.
             validity: as for `send`.
+            timeout: as for `send`.
 
         Returns:
             A receipt for each address, in the order given.
@@ -144,7 +152,7 @@ class AsyncSmsClient(Lifecycle):
             Message("", text, source_address=source_address, send_date=send_date, validity=validity),
             self._source_address,
         )
-        return await self._sender.send_bulk(template, numbers)
+        return await self._sender.send_bulk(template, numbers, _optional_seconds(timeout))
 
     def send_many(
         self,
@@ -254,8 +262,7 @@ class AsyncSmsClient(Lifecycle):
             RequestRejected: the gateway refused the credentials or the account.
             ValidationError: the timeout is not positive.
         """
-        limit = None if timeout is None else seconds("timeout", timeout)
-        tracker = Tracker(Schedule(), seconds("deadline", DEADLINE), timeout=limit)
+        tracker = Tracker(Schedule(), seconds("deadline", DEADLINE), timeout=_optional_seconds(timeout))
         return await self._tracking([receipt], tracker, 1, None).last()
 
     async def incoming(
@@ -348,6 +355,12 @@ class AsyncSmsClient(Lifecycle):
         decode = partial(decoding.decode_state, segment_id=segment_id)
         return await self._caller.read(self._sessions, request, decode, background=background)
 
-    async def _send(self, message: Message) -> Receipt:
+    async def _send(self, message: Message, timeout: float | timedelta | None) -> Receipt:  # noqa: ASYNC109
         self._check_usable()
-        return await self._sender.send(encoding.checked(message, self._source_address))
+        return await self._sender.send(
+            encoding.checked(message, self._source_address), _optional_seconds(timeout)
+        )
+
+
+def _optional_seconds(timeout: float | timedelta | None) -> float | None:
+    return None if timeout is None else seconds("timeout", timeout)

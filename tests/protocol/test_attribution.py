@@ -62,7 +62,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
     numbers = [str(79031234500 + index) for index in range(messages)]
     expected = tuple(f"WF{index}" for index in range(ids))
     with pytest.raises(SegmentIdsUnattributed, match=f"{messages} messages.*{ids} segment ids") as caught:
-        await _sender(*expected).send_bulk(TEMPLATE, numbers)
+        await _sender(*expected).send_bulk(TEMPLATE, numbers, None)
     assert caught.value.segment_ids == expected
     assert [message.destination_address for message in caught.value.messages] == numbers
     assert {message.text for message in caught.value.messages} == {"test"}
@@ -72,7 +72,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
 async def test_the_same_number_twice() -> None:
     """Each occurrence of a number is a message of its own, with ids of its own, in the order given."""
     numbers = ["79031234567", "79161002030", "79031234567"]
-    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(TEMPLATE, numbers)
+    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(TEMPLATE, numbers, None)
     assert [receipt.message.destination_address for receipt in receipts] == numbers
     assert [receipt.segment_ids for receipt in receipts] == [("1", "2"), ("3", "4"), ("5", "6")]
     assert {receipt.accepted_at for receipt in receipts} == {NOW}

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.client import test_lifecycle, test_proof, test_session
+from tests.client import test_lifecycle, test_proof, test_session, test_timeout
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,8 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
     }
 
 
-globals().update({**_tests_of(test_lifecycle), **_tests_of(test_proof), **_tests_of(test_session)})
+for module in (test_lifecycle, test_proof, test_session, test_timeout):
+    globals().update(_tests_of(module))
 
 
 def test_the_proofs_are_here() -> None:

@@ -1,0 +1,84 @@
+"""The timeout of a send: it ends in time, and says whether anything may have been sent."""
+
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ValidationError
+from smsapi_async.sandbox import Sandbox
+from tests.client.tools import NUMBER, TEXT, client_for
+
+pytestmark = pytest.mark.anyio
+
+
+async def _send(sms: AsyncSmsClient, method: str, seconds: Any) -> Any:
+    if method == "send_bulk":
+        return await sms.send_bulk([NUMBER], TEXT, timeout=seconds)
+    if method == "send_by_time_zone":
+        tomorrow = (sms._clock.now() + timedelta(days=1)).replace(tzinfo=None)
+        return await sms.send_by_time_zone(NUMBER, TEXT, send_date=tomorrow, timeout=seconds)
+    return await sms.send(NUMBER, TEXT, timeout=seconds)
+
+
+METHODS = {"send": "Sms/Send", "send_bulk": "Sms/SendBulk", "send_by_time_zone": "Sms/SendByTimeZone"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_over_while_the_gateway_sends(sandbox: Sandbox, method: str) -> None:
+    """A send that the gateway has taken and not answered is unknown, and is not repeated."""
+    async with client_for(sandbox) as sms:
+        await sms.balance()
+        with sandbox.hold(METHODS[method]), pytest.raises(OutcomeUnknown, match="within 1 seconds"):
+            await _send(sms, method, 1)
+    assert len(sandbox.account.messages) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_over_while_the_login_is_waited_for(sandbox: Sandbox, method: str) -> None:
+    """Nothing is sent before there is a session, so the send is proved not sent."""
+    async with client_for(sandbox) as sms:
+        with sandbox.hold("User/SessionId"), pytest.raises(NotSent, match=r"the 0\.1 seconds were over"):
+            await _send(sms, method, timedelta(milliseconds=100))
+        assert sandbox.account.messages == []
+        await _send(sms, method, 30)
+    assert len(sandbox.account.messages) == 1
+
+
+async def test_over_while_others_go_first(sandbox: Sandbox) -> None:
+    """A send that waits for its turn has sent nothing, and gives its turn up."""
+    async with client_for(sandbox, concurrency=1) as sms, anyio.create_task_group() as group:
+        await sms.balance()
+        with sandbox.hold("Sms/State") as gate:
+            group.start_soon(sms.state, "1")
+            await gate.arrived()
+            with pytest.raises(NotSent, match="were over"):
+                await sms.send(NUMBER, TEXT, timeout=0.05)
+        await sms.send(NUMBER, TEXT, timeout=30)
+    assert len(sandbox.account.messages) == 1
+
+
+async def test_a_cancellation_from_outside_stays_one(sandbox: Sandbox) -> None:
+    """A caller's own scope around a send with a timeout gets its cancellation."""
+    async with client_for(sandbox) as sms:
+        with sandbox.hold("Sms/Send") as gate, anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_cancel_once_arrived, gate, scope)
+                await sms.send(NUMBER, TEXT, timeout=30)
+        assert scope.cancelled_caught
+
+
+async def _cancel_once_arrived(gate: Any, scope: anyio.CancelScope) -> None:
+    await gate.arrived()
+    scope.cancel()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, True, "5", float("nan"), float("inf"), timedelta(0)])
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_timeout_that_is_none(sandbox: Sandbox, method: str, seconds: object) -> None:
+    """It is refused by its name before any request."""
+    async with client_for(sandbox) as sms:
+        with pytest.raises(ValidationError, match="timeout: "):
+            await _send(sms, method, seconds)
+    assert sandbox.account.arrivals == []
