@@ -4,17 +4,21 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.text import TextReceiveStream
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from smsapi_async.sandbox import run_sandbox
+from smsapi_async.sandbox import Sandbox, run_sandbox
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+BOT = ROOT / "tests" / "examples" / "bot.py"
 EXAMPLES = sorted(path for path in (ROOT / "tests" / "examples").glob("*.py") if path.name != "__init__.py")
 
 
@@ -28,28 +32,60 @@ def test_every_python_block_is_an_example_that_runs() -> None:
     assert sorted(_blocks()) == sorted(path.read_text().strip() for path in EXAMPLES)
 
 
+def _environment(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        **os.environ,
+        "SMSAPI_LOGIN": sandbox.login,
+        "SMSAPI_PASSWORD": sandbox.password,
+        "SMSAPI_BASE_URL": sandbox.base_url,
+        "SMSAPI_SOURCE_ADDRESS": "ACME",
+    }
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != BOT], ids=lambda path: path.stem)
 async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend: str, tmp_path: Path) -> None:
     """An example copied out of the README works with only the environment set."""
     async with run_sandbox(speed=20) as sandbox:
-        sandbox.receive("79031234567", "call me", destination_address="79160000000")
-        environment = {
-            **os.environ,
-            "SMSAPI_LOGIN": sandbox.login,
-            "SMSAPI_PASSWORD": sandbox.password,
-            "SMSAPI_BASE_URL": sandbox.base_url,
-            "SMSAPI_SOURCE_ADDRESS": "ACME",
-        }
         done = await anyio.run_process(
             [sys.executable, "-W", "error", str(example)],
-            env=environment,
+            env=_environment(sandbox),
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         assert example.stem == "local_gateway" or sandbox.account.messages
+
+
+@asynccontextmanager
+async def _running_bot(sandbox: Sandbox, directory: Path) -> AsyncIterator[TextReceiveStream]:
+    """The bot's lines, until it is killed."""
+    command = [sys.executable, "-u", "-W", "error", str(BOT)]
+    async with await anyio.open_process(command, env=_environment(sandbox), cwd=directory) as bot:
+        assert bot.stdout is not None
+        try:
+            yield TextReceiveStream(bot.stdout)
+        finally:
+            bot.kill()
+
+
+@pytest.mark.anyio
+async def test_the_bot_answers_once_over_restarts(anyio_backend: str, tmp_path: Path) -> None:
+    """Killed while an answer is being sent, the bot does not send it again, and goes on with the next."""
+    async with run_sandbox() as sandbox:
+        sandbox.receive("79031234567", "call me", destination_address="79160000000")
+        with sandbox.hold("Sms/Send") as gate:
+            async with _running_bot(sandbox, tmp_path):
+                await gate.arrived()
+        async with _running_bot(sandbox, tmp_path) as lines:
+            assert (await lines.receive()).startswith("Unknown(")
+        sandbox.receive("79161234567", "me, too", destination_address="79160000000")
+        async with _running_bot(sandbox, tmp_path) as lines:
+            while "Accepted(" not in await lines.receive():
+                pass
+        answered = [message.destination_address for message in sandbox.account.messages]
+        assert answered == ["79031234567", "79161234567"]
 
 
 def test_the_ci_script_finds_the_test_command() -> None:
