@@ -124,7 +124,9 @@ class Protocol(ResponseHandler):
             if self.transport is None or self.transport.is_closing():
                 return  # the answer that explains it may have come
             self.transport.write(wire[start : start + _PIECE])
-            await self._drain(writer, seconds)
+            # asyncio's TLS calls for a pause also where nothing waits, and then never for the end of it.
+            if self.transport.get_write_buffer_size():
+                await self._drain(writer, seconds)
 
     async def _drain(self, writer: StreamWriter, seconds: float | None) -> None:
         try:

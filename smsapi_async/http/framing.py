@@ -4,7 +4,7 @@ import re
 
 # Retained only to find where an answer ends; a longer chunked answer costs its connection.
 RETAINED = 64 * 1024
-_BODILESS = re.compile(rb"http/1\.[0-9] (204|304)\b")
+_STATUS = re.compile(rb"http/1\.[01] ([0-9]{3})\b")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)")
 
@@ -33,17 +33,17 @@ class AnswerEnd:
         while (end := received.find(b"\r\n\r\n", self._position)) >= 0:
             head = bytes(received[self._position : end]).lower()
             self._position = end + 4
-            if head.count(b"\n") != head.count(b"\r\n"):
-                # Parsers take a bare line feed for the end of a line, and so may end the head before.
+            status = _STATUS.match(head)
+            if status is None or _has_bare_line_feed(head):
                 self._settle(None)
                 return
             # An interim answer, such as 100 Continue, precedes the real one.
-            if not head.startswith((b"http/1.1 1", b"http/1.0 1")):
-                self._read_framing(head)
+            if not status[1].startswith(b"1"):
+                self._read_framing(head, status[1])
                 return
 
-    def _read_framing(self, head: bytes) -> None:
-        if _BODILESS.match(head):
+    def _read_framing(self, head: bytes, status: bytes) -> None:
+        if status in {b"204", b"304"}:
             self._settle(self._position)
         elif b"\r\ntransfer-encoding:" in head:
             self._in_chunks = True
@@ -62,6 +62,12 @@ class AnswerEnd:
             if size == 0:
                 trailer_end = received.find(b"\r\n\r\n", line_end)
                 if trailer_end >= 0:
-                    self._settle(trailer_end + 4)
+                    trailer = bytes(received[line_end : trailer_end + 4])
+                    self._settle(None if _has_bare_line_feed(trailer) else trailer_end + 4)
                 return
             self._position = line_end + 2 + size + 2
+
+
+def _has_bare_line_feed(lines: bytes) -> bool:
+    """Parsers take one for the end of a line, and so may end a head or a trailer before."""
+    return lines.count(b"\n") != lines.count(b"\r\n")

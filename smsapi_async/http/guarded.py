@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import anyio
 import httpcore
 
 from smsapi_async.http.framing import RETAINED, AnswerEnd
@@ -123,7 +124,13 @@ class GuardedStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
     ) -> httpcore.AsyncNetworkStream:
         """The same connection under TLS."""
-        stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        try:
+            stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            # httpcore closes it after a failure, and leaves it open after a cancellation.
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+            raise
         return GuardedStream(stream, self._backend)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's interface

@@ -1,6 +1,7 @@
 """When a segment is asked about: dense at first, then stretching with the message's age."""
 
 import random
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -64,6 +65,6 @@ def seconds(parameter: str, value: object) -> float:
         ValidationError: it is neither, or is not positive.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < float("inf"):
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
         raise ValidationError(parameter, repr(value), "pass a positive timedelta or number of seconds")
     return float(number)

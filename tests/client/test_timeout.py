@@ -1,5 +1,8 @@
 """The timeout of a send: it ends in time, and says whether anything may have been sent."""
 
+import gc
+import ssl
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 
 from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ValidationError
 from smsapi_async.sandbox import Sandbox
-from tests.client.tools import NUMBER, TEXT, client_for
+from tests.client.tools import NUMBER, TEXT, RawServer, client_for
 
 pytestmark = pytest.mark.anyio
 
@@ -74,11 +77,25 @@ async def _cancel_once_arrived(gate: Any, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, True, "5", float("nan"), float("inf"), timedelta(0)])
+@pytest.mark.parametrize("seconds", [0, -1, True, "5", float("nan"), float("inf"), 10**400, timedelta(0)])
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_timeout_that_is_none(sandbox: Sandbox, method: str, seconds: object) -> None:
     """It is refused by its name before any request."""
     async with client_for(sandbox) as sms:
         with pytest.raises(ValidationError, match="timeout: "):
             await _send(sms, method, seconds)
+    assert sandbox.account.arrivals == []
+
+
+async def test_over_amid_a_tls_handshake(sandbox: Sandbox) -> None:
+    """Nothing was sent, and no socket is left behind: one would be a warning, and so a failure."""
+    release = threading.Event()
+    with RawServer(lambda _: release.wait(10)) as server:
+        url = f"https://127.0.0.1:{server.port}/rest"
+        async with client_for(sandbox, base_url=url, ssl_context=ssl.create_default_context()) as sms:
+            for _ in range(3):
+                with pytest.raises(NotSent):
+                    await sms.send(NUMBER, TEXT, timeout=0.1)
+        release.set()
+    gc.collect()
     assert sandbox.account.arrivals == []

@@ -23,6 +23,10 @@ ENDLESS = [
     HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
     b"HTTP/1.1 2045 Odd\r\n\r\n",
     b"HTTP/1.1 200 OK\nContent-Length: 3\r\n\r\n[1]",
+    b"HTTP/1.2 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 3\r\n\r\n[1]",
+    b"HTTP/2.0 204 No Content\r\n\r\n",
+    CHUNKED + b"0\r\n\nHTTP/1.1 200 OK\r\n\r\n",
+    CHUNKED + b"0\r\nX: 1\n\r\nHTTP/1.1 200 OK\r\n\r\n",
     *(CHUNKED + size + b"\r\n[1]\r\n0\r\n\r\n" for size in (b"-6", b"+3", b"0x3", b"1_0", b"", b"three")),
 ]
 

@@ -163,6 +163,13 @@ async def test_a_chunk_of_no_size_ends_the_call(through: AutomaticTransport, siz
         b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\n["1"]',
         b"HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n" % len(answer(b'["666"]')),
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: %d\r\n\r\n" % len(answer(b'["666"]')),
+        b"HTTP/2.0 204 No Content\r\nContent-Length: %d\r\n\r\n" % len(answer(b'["666"]')),
+        b"HTTP/9.9 304 Not Modified\r\nContent-Length: %d\r\n\r\n" % len(answer(b'["666"]')),
+        b"HTTP/1.2 100 Continue\r\n\r\n" + answer(b'["1"]'),
+        *(
+            HEAD + b'Transfer-Encoding: chunked\r\n\r\n5\r\n["1"]\r\n0\r\n' + trailer
+            for trailer in (b"\n", b"X: y\n\n", b"X: y\n\r\n")
+        ),
     ],
 )
 async def test_a_second_answer_is_never_hidden(through: AutomaticTransport, first: bytes) -> None:
@@ -196,6 +203,28 @@ async def test_a_server_that_stops_listening_and_speaking_ends_a_long_request(
             url = f"http://127.0.0.1:{server.port}/"
             await failure_of(lambda: ask(through, url, b"x" * 50_000_000, read=1, write=1))
         release.set()
+
+
+@pytest.mark.parametrize("length", [65_000, 70_000, 200_000, 5_000_000])
+async def test_a_long_request_under_tls_arrives_whole(run: tuple[str, Any], length: int) -> None:
+    """However long a bulk is, it goes out to the end, and its answer comes in."""
+    authority, serving = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def serve(raw: socket.socket) -> None:
+        with suppress(ssl.SSLError), serving.wrap_socket(raw, server_side=True) as connection:
+            while received := read_request(connection):
+                connection.sendall(answer(b"%d" % len(received.partition(b"\r\n\r\n")[2])))
+
+    transport = AutomaticTransport(run[0], trusting, None)  # type: ignore[arg-type]
+    with RawServer(serve) as server:
+        async with transport:
+            for _ in range(2):
+                url = f"https://127.0.0.1:{server.port}/"
+                got = await ask(transport, url, b"x" * length, connect=10, read=10, write=10)
+                assert got.content == b"%d" % length
 
 
 def look_after(event: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
