@@ -28,6 +28,7 @@ TRANSPORT_ERRORS = (
     EOFError,
 )
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
+_LENGTHS_REMEMBERED = 256
 _WRITING = ".send_request_headers.started"
 
 
@@ -121,6 +122,17 @@ class _Resource:
     url: httpx.URL
     path: bytes
     headers: httpx.Headers
+    _sized: dict[int, httpx.Headers] = attrs.field(factory=dict, repr=False)
+
+    def headers_for(self, length: int) -> httpx.Headers:
+        """The headers of a body: httpx copies headers of its own kind much faster than it makes them."""
+        headers = self._sized.get(length)
+        if headers is None:
+            if len(self._sized) >= _LENGTHS_REMEMBERED:
+                self._sized.clear()
+            headers = self._sized[length] = self.headers.copy()
+            headers["Content-Length"] = str(length)
+        return headers
 
 
 @attrs.define
@@ -193,15 +205,15 @@ class HttpExchanger:
         self, method: str, resource: str, parameters: bytes, evidence: Evidence
     ) -> httpx.Request:
         same = self._same(method, resource)
-        target, content, fields = same.path, parameters, same.headers.raw
+        target, content, headers = same.path, parameters, same.headers
         if method == "POST":
-            fields.append((b"Content-Length", b"%d" % len(content)))
+            headers = same.headers_for(len(content))
         else:
             target, content = b"%s?%s" % (target, parameters), b""
         return httpx.Request(
             method,
             same.url,
-            headers=fields,
+            headers=headers,
             # Not `content`: httpx would work out the header again.
             stream=httpx.ByteStream(content),
             extensions={"timeout": self.timeout, "trace": evidence.trace, "target": target},
