@@ -44,14 +44,14 @@ def chaos(session: nox.Session) -> None:
     """Thousands of fault scripts and hundreds of kills; prints messages, faults, duplicates and losses."""
     for backend, transport in (("asyncio", "aiohttp"), ("asyncio", "httpcore"), ("trio", "httpcore")):
         options = ("--scripts", "2000", "--backend", backend, "--transport", transport)
-        session.run(sys.executable, "-m", "tests.bulk.chaos", *options)
-    session.run(sys.executable, "-m", "tests.bulk.kills", "40", "5", "1")
+        session.run(sys.executable, "-m", "tests.batch.chaos", *options)
+    session.run(sys.executable, "-m", "tests.batch.kills", "40", "5", "1")
 
 
 @nox.session(venv_backend="none")
 def memory(session: nox.Session) -> None:
     """Peak memory of a batch of 10,000 and of one of 1,000,000 messages."""
-    session.run(sys.executable, "-m", "tests.bulk.memory")
+    session.run(sys.executable, "-m", "tests.batch.memory")
 
 
 @nox.session

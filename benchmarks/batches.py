@@ -16,7 +16,7 @@ from sms_devino.client import DevinoClient
 from benchmarks.contenders import AIOHTTP, CONTENT_TYPE, FAST, SLOW, TIMEOUT, client
 from benchmarks.server import SEGMENT_ID, SESSION_ID
 from smsapi_async import Accepted, AsyncSmsClient, Message
-from smsapi_async.http.automatic import Kind
+from smsapi_async.http.choice import Kind
 from smsapi_async.ledger import Ledger
 
 TEXT = "Магазин переехал: ждём вас по новому адресу"

@@ -13,7 +13,7 @@ import httpx
 from benchmarks.server import SESSION_ID
 from smsapi_async import AsyncSmsClient
 from smsapi_async.http.aiohttp_transport import AiohttpTransport
-from smsapi_async.http.automatic import Kind
+from smsapi_async.http.choice import Kind
 
 # To a number, a text; gives the segment ids that came back.
 Send = Callable[[str, str], Awaitable[Sequence[str]]]

@@ -12,7 +12,7 @@ from benchmarks.batches import BATCHES, FAST_LEDGER, HTTPX, ledger_in_use, send_
 from benchmarks.contenders import AIOHTTP, FAST, HTTPX_DEFAULT, SLOW, WAYS, client
 from benchmarks.measure import Goal, Options, Table, alternate
 from smsapi_async import Message
-from smsapi_async.http.automatic import Kind
+from smsapi_async.http.choice import Kind
 
 BEAT = 0.001
 GOAL = 5.0

@@ -5,7 +5,7 @@ reaches the phone after a log-normal time (median 6 s, 95 % within 90 s), in 10 
 hours, and in 5 % never; its segments arrive one after another, half a second apart in the mean. Three
 ways to ask are compared over the same messages:
 
-- ours: `smsapi_async.poller.Tracker` with its default schedule;
+- ours: `smsapi_async.tracking.Tracker` with its default schedule;
 - fixed: every segment, every 5 seconds;
 - backoff: every segment, after 1, 2, 4, ... seconds, at most 10 minutes apart.
 
@@ -29,8 +29,8 @@ from time import perf_counter
 import attrs
 
 from smsapi_async.models import Message, Receipt, SegmentState
-from smsapi_async.poller import DEADLINE, Schedule, Tracker
 from smsapi_async.states import Phase, State
+from smsapi_async.tracking import DEADLINE, Schedule, Tracker
 
 MEDIAN, WITHIN_95 = 6.0, 90.0
 SPREAD = math.log(WITHIN_95 / MEDIAN) / statistics.NormalDist().inv_cdf(0.95)

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smsapi_async.batch import Batch
     from smsapi_async.client import AsyncSmsClient
     from smsapi_async.clock import Clock, SystemClock
     from smsapi_async.errors import (
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         ClientClosed,
         Forbidden,
         GatewayFault,
+        InboxInUse,
         InternalServerError,
         InvalidAnswer,
         InvalidArgument,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         RequestRejected,
         SegmentIdsUnattributed,
         SmsApiError,
+        StreamNotEntered,
         TransportFailed,
         Unauthorized,
         UsageError,
@@ -51,29 +54,31 @@ if TYPE_CHECKING:
         Statistics,
     )
     from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
-    from smsapi_async.poller import Delivery, DeliveryRecord, Schedule, Tracking, TrackingNotEntered
     from smsapi_async.privacy import Secret
     from smsapi_async.protocol.segments import segment
     from smsapi_async.session import MemorySessionStore, Session, SessionStore
     from smsapi_async.settings import RetryPolicy, Timeouts
     from smsapi_async.states import Phase, State
+    from smsapi_async.tracking import Delivery, DeliverySink, Schedule, Tracking
     from smsapi_async.version import __version__
 
 __all__ = [
     "Accepted",
     "ArgumentNullOrEmpty",
     "AsyncSmsClient",
+    "Batch",
     "BatchHalted",
     "CallbackCheckpoint",
     "Checkpoint",
     "ClientClosed",
     "Clock",
     "Delivery",
-    "DeliveryRecord",
+    "DeliverySink",
     "Encoding",
     "Forbidden",
     "GatewayFault",
     "Inbox",
+    "InboxInUse",
     "IncomingMessage",
     "InternalServerError",
     "InvalidAnswer",
@@ -110,10 +115,10 @@ __all__ = [
     "SmsApiError",
     "State",
     "Statistics",
+    "StreamNotEntered",
     "SystemClock",
     "Timeouts",
     "Tracking",
-    "TrackingNotEntered",
     "TransportFailed",
     "Unauthorized",
     "Unknown",
@@ -138,7 +143,8 @@ _HOMES = (
     "protocol.segments",
     "session",
     "inbox",
-    "poller",
+    "tracking",
+    "batch",
     "client",
 )
 

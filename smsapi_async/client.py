@@ -1,25 +1,64 @@
-"""The client: one method a resource."""
+"""The client: its constructor, its life, and one method for each resource."""
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
 
-from smsapi_async.bulk import Batch, BatchSettings
-from smsapi_async.bulk import Delivery as BatchDelivery
-from smsapi_async.concurrency import gather
+import httpx
+from anyio.lowlevel import EventLoopToken, current_token
+
+from smsapi_async import settings
+from smsapi_async.batch import Batch, BatchSettings, ChunkSender
+from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.gathering import gather
+from smsapi_async.calls.limiter import Limiter
+from smsapi_async.calls.sender import Sender
+from smsapi_async.clock import Clock, SystemClock
+from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
+from smsapi_async.http.choice import Kind
+from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
 from smsapi_async.ledger import Ledger
-from smsapi_async.lifecycle import Lifecycle
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
-from smsapi_async.poller import DEADLINE, Delivery, DeliveryRecord, Schedule, Tracker, Tracking, seconds
+from smsapi_async.privacy import Secret
 from smsapi_async.protocol import decoding, encoding
-from smsapi_async.settings import checked_methods
+from smsapi_async.protocol.addresses import checked_source
+from smsapi_async.session import MemorySessionStore, SessionStore
+from smsapi_async.settings import RetryPolicy, Timeouts
+from smsapi_async.tracking import DEADLINE, Delivery, DeliverySink, Schedule, Tracker, Tracking
 
 
-class AsyncSmsClient(Lifecycle):
+class Options(TypedDict, total=False):
+    """The parameters of the constructor, for type checkers."""
+
+    login: str
+    password: str
+    source_address: str | None
+    base_url: str
+    timeouts: Timeouts | None
+    concurrency: int
+    requests_per_second: float | None
+    retry: RetryPolicy | None
+    login_cool_down: timedelta
+    proxy: str | None
+    ca_file: str | Path | None
+    ssl_context: ssl.SSLContext | None
+    allow_plain_http: bool
+    client: httpx.AsyncClient | None
+    transport: httpx.AsyncBaseTransport | Kind | None
+    session_store: SessionStore | None
+    clock: Clock | None
+
+
+class AsyncSmsClient:
     """The SMS gateway, for asyncio and trio.
 
     Make one for each event loop and share it between all tasks; use it with ``async with``, or call
@@ -55,10 +94,111 @@ class AsyncSmsClient(Lifecycle):
         ValidationError: a setting is wrong.
     """
 
+    def __init__(
+        self,
+        login: str,
+        password: str,
+        *,
+        source_address: str | None = None,
+        base_url: str = settings.BASE_URL,
+        timeouts: Timeouts | None = None,
+        concurrency: int = settings.CONCURRENCY,
+        requests_per_second: float | None = None,
+        retry: RetryPolicy | None = None,
+        login_cool_down: timedelta = settings.LOGIN_COOL_DOWN,
+        proxy: str | None = None,
+        ca_file: str | Path | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        allow_plain_http: bool = False,
+        client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | Kind | None = None,
+        session_store: SessionStore | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
+        self._source_address = None if source_address is None else checked_source(source_address)
+        self._clock = settings.checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
+        self._limiter = Limiter(
+            settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
+        )
+        request = encoding.login_request(
+            settings.checked_credential("login", login),
+            Secret(settings.checked_credential("password", password)),
+        )
+        self._exchanger = build_exchanger(
+            self._base_url,
+            settings.checked_instance("timeouts", timeouts, Timeouts, Timeouts()),
+            proxy=proxy,
+            ca_file=ca_file,
+            ssl_context=ssl_context,
+            client=client,
+            transport=transport,
+        )
+        self._caller = Caller(
+            self._exchanger,
+            self._limiter,
+            settings.checked_instance("retry", retry, RetryPolicy, RetryPolicy()),
+            self._clock,
+            login=request,
+            session_store=settings.checked_methods(
+                "session_store", session_store, ("load", "save"), MemorySessionStore()
+            ),
+            login_cool_down=settings.checked_cool_down(login_cool_down),
+        )
+        self._sender = Sender(self._caller, self._clock, self._source_address)
+        self._loop: EventLoopToken | None = None
+        self._closed = False
+
+    @classmethod
+    def from_env(cls, **options: Unpack[Options]) -> Self:
+        """A client from the environment.
+
+        ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are needed, ``SMSAPI_BASE_URL`` and
+        ``SMSAPI_SOURCE_ADDRESS`` are optional.
+
+        Args:
+            **options: any option of the constructor; it wins over the environment.
+
+        Raises:
+            ValidationError: the login or the password is not set, or a value is wrong.
+        """
+        given: dict[str, Any] = {**options}
+        names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
+        optional = {"base_url": "SMSAPI_BASE_URL", "source_address": "SMSAPI_SOURCE_ADDRESS"}
+        for option, name in {**names, **optional}.items():
+            value = os.environ.get(name)
+            if value:
+                given.setdefault(option, value)
+            elif option in names and option not in given:
+                raise ValidationError(name, "an unset variable", "set it in the environment")
+        return cls(**given)
+
+    async def __aenter__(self) -> Self:
+        self._check_usable()
+        await self._exchanger.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. Calls in flight fail; a second close does nothing."""
+        self._closed = True
+        await self._exchanger.aclose()
+
+    def __repr__(self) -> str:
+        state = f"{self._exchanger.description}{' closed' if self._closed else ''}"
+        return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
+
     async def balance(self) -> Decimal:
         """The account's balance, in the account's currency (contract, ``User/Balance``)."""
         self._check_usable()
-        return await self._caller.read(self._sessions, encoding.balance_request(), decoding.decode_balance)
+        return await self._caller.read(encoding.balance_request(), decoding.decode_balance)
 
     async def send(
         self,
@@ -83,10 +223,11 @@ class AsyncSmsClient(Lifecycle):
                 attempts. When it is over, `NotSent` or `OutcomeUnknown` says whether anything was
                 written. None leaves it to `Timeouts` and `RetryPolicy`.
         """
+        self._check_usable()
         message = Message(
             destination_address, text, source_address=source_address, send_date=send_date, validity=validity
         )
-        return await self._send(message, timeout)
+        return await self._sender.send(message, timeout)
 
     async def send_by_time_zone(
         self,
@@ -108,6 +249,7 @@ class AsyncSmsClient(Lifecycle):
             validity: as for `send`.
             timeout: as for `send`.
         """
+        self._check_usable()
         message = Message(
             destination_address,
             text,
@@ -116,7 +258,7 @@ class AsyncSmsClient(Lifecycle):
             validity=validity,
             by_time_zone=True,
         )
-        return await self._send(message, timeout)
+        return await self._sender.send(message, timeout)
 
     async def send_bulk(
         self,
@@ -147,12 +289,8 @@ class AsyncSmsClient(Lifecycle):
             SegmentIdsUnattributed: all were accepted, but the ids do not divide among them.
         """
         self._check_usable()
-        template, numbers = encoding.checked_bulk(
-            destination_addresses,
-            Message("", text, source_address=source_address, send_date=send_date, validity=validity),
-            self._source_address,
-        )
-        return await self._sender.send_bulk(template, numbers, _optional_seconds(timeout))
+        template = Message("", text, source_address=source_address, send_date=send_date, validity=validity)
+        return await self._sender.send_bulk(destination_addresses, template, timeout)
 
     def send_many(
         self,
@@ -194,14 +332,16 @@ class AsyncSmsClient(Lifecycle):
             grace=grace,
         )
         self._check_open()
-        checked_methods("ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None)
-        delivery = BatchDelivery(self._caller, self._sessions, ledger, self._clock, unknown_limit)
+        settings.checked_methods(
+            "ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None
+        )
+        chunk_sender = ChunkSender(self._caller, ledger, self._clock, unknown_limit)
         return Batch(
             messages,
-            delivery,
+            chunk_sender,
             ledger=ledger,
             settings=batch_settings,
-            default_source=self._source_address,
+            default_source_address=self._source_address,
             workers=self._limiter.concurrency,
             check_usable=self._check_usable,
         )
@@ -216,7 +356,7 @@ class AsyncSmsClient(Lifecycle):
         *,
         schedule: Schedule | None = None,
         deadline: float | timedelta = DEADLINE,
-        ledger: DeliveryRecord | None = None,
+        ledger: DeliverySink | None = None,
     ) -> Tracking:
         """Follow messages: ``async with sms.track(receipts) as deliveries: async for ...``.
 
@@ -238,11 +378,13 @@ class AsyncSmsClient(Lifecycle):
             ValidationError: a setting is wrong.
         """
         self._check_open()
-        tracker = Tracker(Schedule() if schedule is None else schedule, seconds("deadline", deadline))
+        tracker = Tracker(
+            Schedule() if schedule is None else schedule, settings.checked_seconds("deadline", deadline)
+        )
         if isinstance(receipts, Ledger):
             ledger = receipts if ledger is None else ledger
-            receipts = receipts.receipts()
-        checked_methods("ledger", ledger, ("record",), None)
+            receipts = receipts.to_track()
+        settings.checked_methods("ledger", ledger, ("record",), None)
         return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
 
     async def wait_delivered(
@@ -262,7 +404,8 @@ class AsyncSmsClient(Lifecycle):
             RequestRejected: the gateway refused the credentials or the account.
             ValidationError: the timeout is not positive.
         """
-        tracker = Tracker(Schedule(), seconds("deadline", DEADLINE), timeout=_optional_seconds(timeout))
+        seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
+        tracker = Tracker(Schedule(), DEADLINE.total_seconds(), timeout=seconds)
         return await self._tracking([receipt], tracker, 1, None).last()
 
     async def incoming(
@@ -276,7 +419,7 @@ class AsyncSmsClient(Lifecycle):
         """
         self._check_usable()
         request = encoding.incoming_request(since, self._clock.now() if until is None else until)
-        return await self._caller.read(self._sessions, request, decoding.decode_incoming)
+        return await self._caller.read(request, decoding.decode_incoming)
 
     def watch_incoming(
         self,
@@ -327,7 +470,7 @@ class AsyncSmsClient(Lifecycle):
             end: aware, and included.
         """
         self._check_usable()
-        read = partial(self._caller.read, self._sessions, decode=decoding.decode_statistics)
+        read = partial(self._caller.read, decode=decoding.decode_statistics)
         return Statistics.sum(
             await gather([partial(read, request) for request in encoding.statistics_requests(start, end)])
         )
@@ -337,7 +480,7 @@ class AsyncSmsClient(Lifecycle):
         receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
         tracker: Tracker,
         workers: int,
-        ledger: DeliveryRecord | None,
+        ledger: DeliverySink | None,
     ) -> Tracking:
         return Tracking(
             receipts,
@@ -353,14 +496,16 @@ class AsyncSmsClient(Lifecycle):
         self._check_usable()
         request = encoding.state_request(segment_id)
         decode = partial(decoding.decode_state, segment_id=segment_id)
-        return await self._caller.read(self._sessions, request, decode, background=background)
+        return await self._caller.read(request, decode, background=background)
 
-    async def _send(self, message: Message, timeout: float | timedelta | None) -> Receipt:  # noqa: ASYNC109
-        self._check_usable()
-        return await self._sender.send(
-            encoding.checked(message, self._source_address), _optional_seconds(timeout)
-        )
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
 
-
-def _optional_seconds(timeout: float | timedelta | None) -> float | None:
-    return None if timeout is None else seconds("timeout", timeout)
+    def _check_usable(self) -> None:
+        self._check_open()
+        loop = current_token()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop != loop:
+            raise WrongEventLoop

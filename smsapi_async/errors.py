@@ -5,6 +5,8 @@
   - UsageError                  the client is used in a way that cannot work (also a RuntimeError)
     - ClientClosed
     - WrongEventLoop
+    - StreamNotEntered          a batch, an inbox or a tracking is used outside its `async with` block
+    - InboxInUse                two tasks iterate over one inbox
   - RequestRejected             the gateway refused: nothing was done, nothing was sent
     - ArgumentNullOrEmpty       code 1
     - InvalidArgument           code 2
@@ -110,6 +112,21 @@ class WrongEventLoop(UsageError):
         "this AsyncSmsClient was first used in another event loop, and its connections belong to that loop; "
         "make one client for each event loop"
     )
+
+
+class StreamNotEntered(UsageError):
+    """A `Batch`, `Inbox` or `Tracking` is iterated outside its ``async with`` block, or entered twice."""
+
+    explanation = (
+        "use the stream once, as `async with sms.send_many(...) as outcomes:` (likewise `track` and "
+        "`watch_incoming`), and iterate inside the block"
+    )
+
+
+class InboxInUse(UsageError):
+    """Two tasks iterate over the same `Inbox`."""
+
+    explanation = "iterate in one task: asking for the next message says that the previous one was handled"
 
 
 class RequestRejected(SmsApiError):
@@ -360,6 +377,16 @@ REJECTIONS: dict[int, type[RequestRejected]] = {
     7: Forbidden,
 }
 """The class of each REST code that is a refusal (contract, table of codes, 1 to 7)."""
+
+MESSAGE_REJECTIONS: tuple[type[RequestRejected], ...] = (
+    ArgumentNullOrEmpty,
+    InvalidArgument,
+    InvalidOperation,
+)
+"""The refusals that concern one message or one segment: another one of the same account may be accepted.
+
+Every other refusal concerns the account or its credentials, and so every message.
+"""
 
 FAULTS: dict[int, type[ReadFailed]] = {8: GatewayFault, 9: InternalServerError}
 """The class of each REST code that is the gateway's own failure."""

@@ -1,14 +1,42 @@
 """What goes in and what comes out: frozen values, whose `repr` shows no text and no number in full."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
+from typing import Any, Final
 
 import attrs
 
 from smsapi_async.privacy import mask_key, mask_number, mask_source, mask_text
 from smsapi_async.states import Phase, State, describe
+
+_MINUTE = timedelta(minutes=1)
+_CONTENT_FORM: Final = "smsapi_async.content_form"
+"""The metadata key of a field's function that gives equal sendable values one form."""
+
+
+def _moment(value: object) -> object:
+    """A date with a time zone, in UTC: two moments of a repeated hour are equal in local time."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return value
+
+
+def _as_given(value: object) -> object:
+    return value
+
+
+def _minutes(value: object) -> object:
+    """A validity in whole minutes. What cannot be sent must not equal a number that can: True equals 1."""
+    if isinstance(value, timedelta):
+        minutes, rest = divmod(value, _MINUTE)
+        return value if rest else minutes
+    return value if value is None or type(value) is int else (type(value).__name__, value)
 
 
 @attrs.frozen
@@ -31,10 +59,41 @@ class Message:
     destination_address: str = attrs.field(repr=mask_number)
     text: str = attrs.field(repr=mask_text)
     source_address: str | None = attrs.field(default=None, kw_only=True, repr=mask_source)
-    send_date: datetime | None = attrs.field(default=None, kw_only=True)
-    validity: int | timedelta | None = attrs.field(default=None, kw_only=True)
+    send_date: datetime | None = attrs.field(default=None, kw_only=True, metadata={_CONTENT_FORM: _moment})
+    validity: int | timedelta | None = attrs.field(
+        default=None, kw_only=True, metadata={_CONTENT_FORM: _minutes}
+    )
     by_time_zone: bool = attrs.field(default=False, kw_only=True)
     key: str | None = attrs.field(default=None, kw_only=True, repr=mask_key)
+
+    def content(self) -> tuple[object, ...]:
+        """All that is sent but the destination address: the values of `CONTENT_FIELDS`, in their order.
+
+        Two messages are the same for the gateway where their contents and their destination addresses
+        (without ``+``) are equal. Equal values have one form: a date with a time zone is in UTC, and a
+        validity is in minutes. A value that cannot be sent equals none that can. The fields that a
+        subclass adds are not sent, and so are no part of the content.
+        """
+        values: tuple[object, ...] = _values(self)
+        if _values_with_forms(self) == _NO_VALUES:
+            return values
+        return tuple([_FORMS.get(index, _as_given)(value) for index, value in enumerate(values)])
+
+
+CONTENT_FIELDS: Final[tuple["attrs.Attribute[Any]", ...]] = tuple(
+    field for field in attrs.fields(Message) if field.name not in {"destination_address", "key"}
+)
+"""The fields of a `Message` that are sent, beside its destination address."""
+
+_values = attrgetter(*(field.name for field in CONTENT_FIELDS))
+# Most messages have no date and no validity, and are compared by the million.
+_values_with_forms = attrgetter(*(field.name for field in CONTENT_FIELDS if _CONTENT_FORM in field.metadata))
+_NO_VALUES = (None, None)
+_FORMS: Final[dict[int, Callable[[object], object]]] = {
+    index: field.metadata[_CONTENT_FORM]
+    for index, field in enumerate(CONTENT_FIELDS)
+    if _CONTENT_FORM in field.metadata
+}
 
 
 @attrs.frozen

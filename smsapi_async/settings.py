@@ -4,6 +4,7 @@ import ipaddress
 import random
 import re
 import ssl
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -198,6 +199,18 @@ def checked_cool_down(login_cool_down: object) -> timedelta:
             "login_cool_down", repr(login_cool_down), "pass a timedelta that is not negative"
         )
     return login_cool_down
+
+
+def checked_seconds(parameter: str, value: object) -> float:
+    """A duration given as a `timedelta` or in seconds.
+
+    Raises:
+        ValidationError: it is neither, or is not positive.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
+        raise ValidationError(parameter, repr(value), "pass a positive timedelta or number of seconds")
+    return float(number)
 
 
 def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) -> ssl.SSLContext | None:

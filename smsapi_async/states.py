@@ -6,9 +6,9 @@ import attrs
 
 
 class Phase(Enum):
-    """What a state means to the sender."""
+    """What a state means to the sender. The names are those of SMPP's message states."""
 
-    PENDING = "pending"
+    ENROUTE = "enroute"
     DELIVERED = "delivered"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -43,8 +43,8 @@ class Description:
     words: str
 
 
-def _pending(words: str) -> Description:
-    return Description(Phase.PENDING, is_final=False, words=words)
+def _enroute(words: str) -> Description:
+    return Description(Phase.ENROUTE, is_final=False, words=words)
 
 
 def _failed(words: str) -> Description:
@@ -52,9 +52,9 @@ def _failed(words: str) -> Description:
 
 
 TABLE: dict[int, Description] = {
-    State.SENT: _pending("sent: handed to the mobile network"),
-    State.QUEUED: _pending("queued"),
-    State.STOPPED: _pending("stopped"),
+    State.SENT: _enroute("sent: handed to the mobile network"),
+    State.QUEUED: _enroute("queued"),
+    State.STOPPED: _enroute("stopped"),
     State.DELIVERED: Description(Phase.DELIVERED, is_final=True, words="delivered to the subscriber"),
     State.WRONG_SOURCE_ADDRESS: _failed("wrong source address"),
     State.WRONG_DESTINATION_ADDRESS: _failed("wrong destination address"),
@@ -66,7 +66,7 @@ TABLE: dict[int, Description] = {
     State.REJECTED_BY_PLATFORM: _failed("rejected by the platform"),
     State.REJECTED: _failed("rejected"),
     State.UNKNOWN: Description(Phase.UNKNOWN, is_final=False, words="unknown"),
-    State.NOT_IN_DATABASE: _pending("not yet in the database, or older than 48 hours"),
+    State.NOT_IN_DATABASE: _enroute("not yet in the database, or older than 48 hours"),
 }
 
 
@@ -77,4 +77,4 @@ def known_state(code: int) -> State | int:
 
 def describe(code: int) -> Description:
     """What a code means; one outside the table is not final and never an error."""
-    return TABLE.get(code) or _pending(f"state {code}, not in the contract")
+    return TABLE.get(code) or _enroute(f"state {code}, not in the contract")

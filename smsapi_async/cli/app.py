@@ -6,19 +6,19 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-import smsapi_async.cli as package
 from smsapi_async.cli import options, output
-from smsapi_async.cli.batch import Plan
-from smsapi_async.cli.batch_jobs import batch_job, dry_run_job
+from smsapi_async.cli.batch.batch_invocations import batch_invocation, dry_run_invocation
+from smsapi_async.cli.batch.batch_run import BatchPlan
+from smsapi_async.cli.batch.row_messages import NUMBER_COLUMNS, Common
+from smsapi_async.cli.batch.template import Template
 from smsapi_async.cli.demo_view import demo_document, demo_view, show_demo
-from smsapi_async.cli.jobs import Job, gateway_job
-from smsapi_async.cli.ledger_app import ledger_app
-from smsapi_async.cli.messages import NUMBER_COLUMNS, Common
-from smsapi_async.cli.options import AsJson, Connection, LedgerFile, Source
+from smsapi_async.cli.exit_codes import EXIT_CODE_MEANINGS
+from smsapi_async.cli.invocations import Invocation, gateway_invocation
+from smsapi_async.cli.ledger_commands import ledger_app
+from smsapi_async.cli.options import AsJson, Connection, LedgerFile, SourceAddress
 from smsapi_async.cli.serve import serve
-from smsapi_async.cli.template import Template
-from smsapi_async.cli.tracking import run_track
-from smsapi_async.cli.tracking_view import Following, following_document, following_view
+from smsapi_async.cli.track_run import run_track
+from smsapi_async.cli.track_tally import TrackTally, following_document, following_view
 from smsapi_async.cli.watching import Watch, watch_messages
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
@@ -46,36 +46,31 @@ _LAST_PORT = 65535
 _ENVIRONMENT = Connection()
 
 
-def _exit_codes() -> str:
-    lines = (package.__doc__ or "").splitlines()
-    rows = [
-        line.strip("| ").split(" | ") for line in lines if line.startswith("| ") and "Meaning" not in line
-    ]
-    return "Exit codes:\n\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in rows)
-
+_EXIT_CODES = "Exit codes:\n\n" + "\n".join(
+    f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()
+)
 
 app = App(
     name="smsapi-async",
     help="An SMS gateway's HTTP API from the command line, and a local gateway to try it on.",
     help_format="plaintext",
-    help_epilogue=_exit_codes(),
+    help_epilogue=_EXIT_CODES,
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
 
 
-@app.command
+@app.command(help="Start a sandbox, send messages to it, and follow them to their ends. Nothing is billed.")
 def demo(
     *,
     speed: Speed = 2.0,
     backend: Annotated[Literal["asyncio", "trio"], Parameter(help="The event loop.")] = "asyncio",
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Start a sandbox, send messages to it, and follow them to their ends. Nothing is billed."""
+) -> Invocation[Any]:
     _check_speed(speed)
     if find_spec(backend) is None:
         raise ValidationError("--backend", backend, f"pip install {backend}")
-    return Job(
+    return Invocation(
         run=partial(show_demo, speed=speed, is_live=not as_json),
         document=demo_document,
         view=demo_view,
@@ -84,7 +79,7 @@ def demo(
     )
 
 
-@app.command
+@app.command(help="Run the sandbox gateway until Ctrl-C. It bills nobody and sends nothing.")
 def sandbox(
     *,
     port: Annotated[int, Parameter(help="Where to listen; 0 takes a free port.")] = 8099,
@@ -92,18 +87,16 @@ def sandbox(
     speed: Speed = 1.0,
     faults: Annotated[str | None, Parameter(help="A fault plan, .json or .toml: misbehave by it.")] = None,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Run the sandbox gateway until Ctrl-C. It bills nobody and sends nothing."""
+) -> Invocation[Any]:
     _check_speed(speed)
     if not 0 <= port <= _LAST_PORT:
         raise ValidationError("--port", str(port), f"pass a number from 0 to {_LAST_PORT}")
-    return Job(run=partial(serve, host, port, speed, faults, as_json=as_json), as_json=as_json)
+    return Invocation(run=partial(serve, host, port, speed, faults, as_json=as_json), as_json=as_json)
 
 
-@app.command
-def balance(*, connection: Connection = _ENVIRONMENT, as_json: AsJson = False) -> Job[Any]:
-    """Show the account's balance."""
-    return gateway_job(
+@app.command(help="Show the account's balance.")
+def balance(*, connection: Connection = _ENVIRONMENT, as_json: AsJson = False) -> Invocation[Any]:
+    return gateway_invocation(
         connection,
         AsyncSmsClient.balance,
         output.balance_document,
@@ -112,20 +105,19 @@ def balance(*, connection: Connection = _ENVIRONMENT, as_json: AsJson = False) -
     )
 
 
-@app.command
+@app.command(help="Send one message. It is never sent twice: see exit code 5.")
 def send(
     to: Annotated[str, Parameter(help="Country code, network code and number.")],
     text: Annotated[str, Parameter(help="1 to 2000 UTF-16 units; after -- if it begins with a hyphen.")],
     /,
     *,
-    source_address: Source = None,
+    source_address: SourceAddress = None,
     send_date: SendDate = None,
     validity: Minutes = None,
     by_time_zone: ByTimeZone = False,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Send one message. It is never sent twice: see exit code 5."""
+) -> Invocation[Any]:
     common: dict[str, Any] = {"source_address": options.source_address(source_address), "validity": validity}
     if by_time_zone:
         wall_clock = options.wall_clock("send_date", send_date)
@@ -139,24 +131,23 @@ def send(
         async def call(sms: AsyncSmsClient) -> Receipt:
             return await sms.send(to, text, send_date=moment, **common)
 
-    return gateway_job(
+    return gateway_invocation(
         connection, call, output.receipt_document, output.receipt_view, as_json=as_json, sends=True
     )
 
 
-@app.command
+@app.command(help="Send one text to many numbers, in one request: all are accepted or none.")
 def bulk(
     text: Annotated[str, Parameter(help="One text for all; after -- if it begins with a hyphen.")],
     to: To,
     /,
     *,
-    source_address: Source = None,
+    source_address: SourceAddress = None,
     send_date: Date = None,
     validity: Minutes = None,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Send one text to many numbers, in one request: all are accepted or none."""
+) -> Invocation[Any]:
     source = options.source_address(source_address)
     moment = options.optional_moment("send_date", send_date)
     numbers = options.numbers(to)
@@ -164,12 +155,12 @@ def bulk(
     async def call(sms: AsyncSmsClient) -> list[Receipt]:
         return await sms.send_bulk(numbers, text, source_address=source, send_date=moment, validity=validity)
 
-    return gateway_job(
+    return gateway_invocation(
         connection, call, output.receipts_document, output.receipts_view, as_json=as_json, sends=True
     )
 
 
-@app.command
+@app.command(help="Send a message to each row of a table. A column key names each row in the ledger.")
 def batch(
     recipients: Annotated[
         str,
@@ -199,7 +190,7 @@ def batch(
         bool, Parameter(negative="", help="Then follow all that the ledger has as accepted, as `track` does.")
     ] = False,
     dry_run: Annotated[bool, Parameter(negative="", help="Count and check; send nothing.")] = False,
-    source_address: Source = None,
+    source_address: SourceAddress = None,
     send_date: SendDate = None,
     validity: Minutes = None,
     by_time_zone: ByTimeZone = False,
@@ -208,14 +199,13 @@ def batch(
     recipients_per_request: Annotated[int, Parameter(help="The most in one request.")] = 500,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Send a message to each row of a table. A column key names each row in the ledger."""
+) -> Invocation[Any]:
     if wait and ledger is None:
         raise ValidationError(
             "--wait", "following without a ledger", "pass --ledger, such as --ledger run.db"
         )
     parsed = options.wall_clock if by_time_zone else options.optional_moment
-    plan = Plan(
+    plan = BatchPlan(
         recipients=options.input_name("RECIPIENTS", recipients),
         column=column,
         template=None if text is None else Template.parse(text),
@@ -232,12 +222,14 @@ def batch(
         is_followed=wait,
     )
     if dry_run:
-        return dry_run_job(plan, as_json=as_json)
+        return dry_run_invocation(plan, as_json=as_json)
     rate = {"concurrency": concurrency, "requests_per_second": requests_per_second}
-    return batch_job(plan, connection, rate, as_json=as_json)
+    return batch_invocation(plan, connection, rate, as_json=as_json)
 
 
-@app.command
+@app.command(
+    help="Follow the messages of a ledger until they are final. After Ctrl-C, running it again goes on."
+)
 def track(
     ledger: LedgerFile,
     /,
@@ -252,39 +244,37 @@ def track(
     concurrency: Annotated[int, Parameter(help="Requests in flight at once.")] = CONCURRENCY,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Follow the messages of a ledger until they are final. After Ctrl-C, running it again goes on."""
+) -> Invocation[Any]:
     if deadline is not None:
         options.check_seconds("deadline", deadline)
     client = connection.client(
         MemorySessionStore(), concurrency=concurrency, requests_per_second=requests_per_second
     )
-    return Job(
+    return Invocation(
         run=partial(run_track, ledger, client, deadline=deadline),
         document=following_document,
         view=following_view,
         as_json=as_json,
-        failure=Following.failure,
+        failure=TrackTally.failure,
     )
 
 
-@app.command
+@app.command(help="Show the states of segments.")
 def state(
     segment_id: list[str],
     /,
     *,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Show the states of segments."""
+) -> Invocation[Any]:
 
     async def call(sms: AsyncSmsClient) -> list[SegmentState]:
         return [await sms.state(each) for each in segment_id]
 
-    return gateway_job(connection, call, output.states_document, output.states_view, as_json=as_json)
+    return gateway_invocation(connection, call, output.states_document, output.states_view, as_json=as_json)
 
 
-@app.command
+@app.command(help="Show the messages that came in, from the beginning or --since, until now or --until.")
 def incoming(
     *,
     since: Date = None,
@@ -300,8 +290,7 @@ def incoming(
     ] = None,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Show the messages that came in, from the beginning or --since, until now or --until."""
+) -> Invocation[Any]:
     first, last = options.optional_moment("since", since), options.optional_moment("until", until)
     if follow:
         options.check_seconds("every", every)
@@ -309,10 +298,10 @@ def incoming(
             raise ValidationError("--until", "an end", "leave it out with --follow, which Ctrl-C ends")
         watch = Watch(since=first, every=every, ledger=ledger, as_json=as_json)
         client = connection.client(MemorySessionStore())
-        return Job(run=partial(watch_messages, watch, client), as_json=as_json)
+        return Invocation(run=partial(watch_messages, watch, client), as_json=as_json)
     if ledger is not None:
         raise ValidationError("--ledger", "a position", "pass it with --follow")
-    return gateway_job(
+    return gateway_invocation(
         connection,
         lambda sms: sms.incoming(since=first, until=last),
         output.incoming_document,
@@ -321,7 +310,7 @@ def incoming(
     )
 
 
-@app.command
+@app.command(help="Count the messages of a period of any length.")
 def statistics(
     start: Annotated[str, Parameter(help="ISO 8601 with an offset.")],
     end: Annotated[str, Parameter(help="ISO 8601 with an offset; included.")],
@@ -329,10 +318,9 @@ def statistics(
     *,
     connection: Connection = _ENVIRONMENT,
     as_json: AsJson = False,
-) -> Job[Any]:
-    """Count the messages of a period of any length."""
+) -> Invocation[Any]:
     first, last = options.moment("start", start), options.moment("end", end)
-    return gateway_job(
+    return gateway_invocation(
         connection,
         lambda sms: sms.statistics(first, last),
         output.statistics_document,

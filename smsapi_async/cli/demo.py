@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import attrs
 
-from smsapi_async.cli.follow import follow
+from smsapi_async.cli.demo_tracking import follow
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.clock import SystemClock
 from smsapi_async.models import IncomingMessage, Receipt, SegmentState, Statistics
@@ -30,7 +30,7 @@ _LIMIT = 60.0
 
 
 @attrs.define
-class Delivery:
+class DemoMessage:
     """One message of the demo and what became of it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Demo:
     base_url: str = ""
     step: str = "starting the sandbox"
     balance_before: Decimal | None = None
-    deliveries: list[Delivery] = attrs.Factory(list)
+    deliveries: list[DemoMessage] = attrs.Factory(list)
     incoming: list[IncomingMessage] = attrs.Factory(list)
     statistics: Statistics | None = None
     balance_after: Decimal | None = None
@@ -75,7 +75,7 @@ class Demo:
         """Enter messages that were accepted."""
         for number, receipt in enumerate(receipts, start=1):
             numbered = title if len(receipts) == 1 else f"{title} {number}/{len(receipts)}"
-            self.deliveries.append(Delivery(numbered, receipt))
+            self.deliveries.append(DemoMessage(numbered, receipt))
 
     def enter(self, state: SegmentState) -> None:
         """Enter a segment's state."""

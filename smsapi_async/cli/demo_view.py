@@ -8,7 +8,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from smsapi_async.cli import output
-from smsapi_async.cli.demo import Delivery, Demo, run_demo
+from smsapi_async.cli.demo import Demo, DemoMessage, run_demo
 from smsapi_async.cli.output import Document
 from smsapi_async.privacy import mask_number
 
@@ -85,7 +85,7 @@ def _messages(demo: Demo) -> RenderableType:
     return rows
 
 
-def _rows(delivery: Delivery) -> Iterator[tuple[RenderableType, ...]]:
+def _rows(delivery: DemoMessage) -> Iterator[tuple[RenderableType, ...]]:
     receipt = delivery.receipt
     for index, segment_id in enumerate(receipt.segment_ids):
         state = delivery.states.get(segment_id)

@@ -12,7 +12,6 @@ from cyclopts import Group, Parameter
 
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
-from smsapi_async.models import SegmentState
 from smsapi_async.session import SessionStore
 
 _STANDARD_INPUT = "-"
@@ -21,21 +20,7 @@ _ACCOUNT = Group("Account", sort_key=1)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")]
 LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
-Source = Annotated[str | None, Parameter(help="The sender; else SMSAPI_SOURCE_ADDRESS.")]
-
-
-class CountingClient(AsyncSmsClient):
-    """A client that knows how many states it was asked for.
-
-    Attributes:
-        states_asked: how many; a request that is attempted again counts once.
-    """
-
-    states_asked = 0
-
-    async def _state(self, segment_id: str, *, background: bool = False) -> SegmentState:
-        self.states_asked += 1
-        return await super()._state(segment_id, background=background)
+SourceAddress = Annotated[str | None, Parameter(help="The sender; else SMSAPI_SOURCE_ADDRESS.")]
 
 
 @Parameter(name="*", group=_ACCOUNT)
@@ -54,7 +39,7 @@ class Connection:
         bool, Parameter(negative="", help="Let the password go in the clear to an http:// address.")
     ] = False
 
-    def client(self, session_store: SessionStore, **more: Any) -> CountingClient:  # noqa: ANN401
+    def client(self, session_store: SessionStore, **more: Any) -> AsyncSmsClient:  # noqa: ANN401
         """A client of that account; asks for the password on a terminal where the environment has none.
 
         Args:
@@ -70,7 +55,7 @@ class Connection:
         options: dict[str, Any] = {**more, "login": login, "password": _password(login)}
         if self.base_url is not None:
             options["base_url"] = self.base_url
-        return CountingClient.from_env(
+        return AsyncSmsClient.from_env(
             **options, allow_plain_http=self.allow_plain_http, session_store=session_store
         )
 

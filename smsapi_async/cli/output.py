@@ -19,7 +19,7 @@ from smsapi_async.states import Phase, State, describe
 
 Document: TypeAlias = Mapping[str, Any]
 
-_STYLES = {Phase.PENDING: "yellow", Phase.DELIVERED: "green", Phase.FAILED: "red", Phase.UNKNOWN: "magenta"}
+_STYLES = {Phase.ENROUTE: "yellow", Phase.DELIVERED: "green", Phase.FAILED: "red", Phase.UNKNOWN: "magenta"}
 _COUNTS = ("sent", "delivered", "errors", "in_process", "expired", "rejected", "total", "total_with_errors")
 
 

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.app import app
-from smsapi_async.cli.errors import ExitCode, Failure, OutputFailed, explain
-from smsapi_async.cli.jobs import Job
+from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, OutputFailed, explain
+from smsapi_async.cli.invocations import Invocation
 
 # KeyboardInterrupt is no Exception, and trio hands it over in a group.
 _ANY = (Exception, KeyboardInterrupt, BaseExceptionGroup)
@@ -32,15 +32,15 @@ def run(argv: Sequence[str]) -> ExitCode:
     return ExitCode.DONE if job is None else _carry_out(job)
 
 
-def _parse(argv: Sequence[str]) -> Job[Any] | None:
+def _parse(argv: Sequence[str]) -> Invocation[Any] | None:
     """The job, or None where help or the version was asked for and has been printed."""
-    job: Job[Any] | None = app(
+    job: Invocation[Any] | None = app(
         argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value"
     )
     return job
 
 
-def _carry_out(job: Job[Any]) -> ExitCode:
+def _carry_out(job: Invocation[Any]) -> ExitCode:
     try:
         result = anyio.run(job.run, backend=job.backend, backend_options=dict(job.backend_options))
     except OutputFailed as error:
@@ -54,13 +54,13 @@ def _carry_out(job: Job[Any]) -> ExitCode:
     return printed if failure is None else _report(failure, as_json=job.as_json)
 
 
-def _print(job: Job[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the result of any command
+def _print(job: Invocation[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the result of any command
     if job.as_json:
         return _write(lambda: output.write_json(job.document(result)))
     return _write(lambda: output.write_view(job.view(result)))
 
 
-def _report(failure: Failure, *, as_json: bool) -> ExitCode:
+def _report(failure: CommandFailure, *, as_json: bool) -> ExitCode:
     sys.stderr.write(f"smsapi-async: {failure.line}\n")
     if failure.segment_ids and as_json:
         _write(lambda: output.write_json({"segment_ids": failure.segment_ids}))
@@ -83,4 +83,4 @@ def _unwritable(error: OSError) -> ExitCode:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     line = "the command was carried out, but its result could not be written"
-    return _report(Failure(ExitCode.UNEXPECTED, f"{line} ({type(error).__name__})"), as_json=False)
+    return _report(CommandFailure(ExitCode.UNEXPECTED, f"{line} ({type(error).__name__})"), as_json=False)

@@ -7,7 +7,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 
-async def watch_signals(stop: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
+async def receive_signals(stop: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
     """Call `stop` at each SIGINT and SIGTERM, until cancelled."""
     try:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -9,8 +9,8 @@ import anyio
 import attrs
 
 from smsapi_async.cli import output
-from smsapi_async.cli.errors import OutputFailed
-from smsapi_async.cli.signals import watch_signals
+from smsapi_async.cli.exit_codes import OutputFailed
+from smsapi_async.cli.signals import receive_signals
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import LedgerUnwritable, ValidationError
 from smsapi_async.inbox import Checkpoint
@@ -72,7 +72,7 @@ class _Watching:
     async def carry_out(self) -> None:
         """Print, and watch for signals."""
         async with anyio.create_task_group() as group:
-            await group.start(watch_signals, self._scope.cancel)
+            await group.start(receive_signals, self._scope.cancel)
             with self._scope:
                 await self._print()
             group.cancel_scope.cancel()

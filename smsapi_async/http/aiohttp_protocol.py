@@ -13,7 +13,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
 from aiohttp.http import RawResponseMessage, StreamWriter
 
-from smsapi_async.http.framing import RETAINED, AnswerEnd
+from smsapi_async.http.answer_end import RETAINED, AnswerEnd
 from smsapi_async.http.sockets import is_readable
 
 _PIECE = 64 * 1024

@@ -23,7 +23,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from multidict import CIMultiDict
 
 from smsapi_async.http.aiohttp_protocol import Protocol
-from smsapi_async.http.own import KEEPALIVE_SECONDS, Fields, OwnTransport, Trace, target_of, trace_of
+from smsapi_async.http.base import KEEPALIVE_SECONDS, BundledTransport, Fields, Trace, target_of, trace_of
 
 _NOT_IN_A_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 _NOT_IN_A_HEADER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -39,7 +39,7 @@ _NO_ANSWER = (
 )
 
 
-class AiohttpTransport(OwnTransport):
+class AiohttpTransport(BundledTransport):
     """On asyncio, over aiohttp; its failures are httpx's exceptions.
 
     Never follows a redirect, keeps no cookie, resends nothing, and drops a connection after any failed

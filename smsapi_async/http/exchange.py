@@ -4,16 +4,16 @@ import re
 import ssl
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import attrs
 import httpx
 
 from smsapi_async.errors import ClientClosed
-from smsapi_async.http.automatic import AutomaticTransport
-from smsapi_async.http.own import WITHDRAWN
-from smsapi_async.http.private import PrivateURL, in_exchange
+from smsapi_async.http.base import WITHDRAWN
+from smsapi_async.http.choice import AutomaticTransport
+from smsapi_async.http.redaction import PrivateURL, in_exchange
 
 # Whatever a transport is known to raise. No `Exception` here: what is not in the table is a defect,
 # and hiding it behind an outcome would hide it for good.
@@ -80,7 +80,7 @@ class Evidence:
 
 
 @attrs.frozen
-class Answer:
+class HttpResponse:
     """A whole HTTP answer."""
 
     status: int
@@ -89,7 +89,7 @@ class Answer:
 
 
 @attrs.frozen
-class Failure:
+class ExchangeFailure:
     """No whole HTTP answer.
 
     Attributes:
@@ -103,20 +103,8 @@ class Failure:
     not_sent: bool
 
 
-class Exchanger(Protocol):
-    """Runs exchanges."""
-
-    async def exchange(
-        self, method: str, resource: str, parameters: bytes, evidence: Evidence
-    ) -> Answer | Failure:
-        """Make one request: parameters in the query of a GET, in the body of a POST."""
-
-    async def aclose(self) -> None:
-        """Close what was opened here."""
-
-
 @attrs.frozen
-class _Resource:
+class _RequestParts:
     """What is the same in all requests for one resource."""
 
     url: httpx.URL
@@ -136,7 +124,7 @@ class _Resource:
 
 
 @attrs.define
-class HttpExchanger:
+class Exchanger:
     """Exchanges through an `httpx.AsyncClient`.
 
     Attributes:
@@ -155,7 +143,7 @@ class HttpExchanger:
     timeout: dict[str, float | None]
     owned: bool
     own: AutomaticTransport | None
-    _resources: dict[tuple[str, str], _Resource] = attrs.field(factory=dict, repr=False)
+    _resources: dict[tuple[str, str], _RequestParts] = attrs.field(factory=dict, repr=False)
 
     @property
     def description(self) -> str:
@@ -175,7 +163,7 @@ class HttpExchanger:
 
     async def exchange(
         self, method: str, resource: str, parameters: bytes, evidence: Evidence
-    ) -> Answer | Failure:
+    ) -> HttpResponse | ExchangeFailure:
         """Make one request: parameters in the query of a GET, in the body of a POST."""
         if self.client.is_closed:
             raise ClientClosed
@@ -194,7 +182,7 @@ class HttpExchanger:
         finally:
             in_exchange.reset(token)
         retry_after = response.headers.get("retry-after") if response.status_code >= 400 else None
-        return Answer(response.status_code, response.content, retry_after)
+        return HttpResponse(response.status_code, response.content, retry_after)
 
     async def aclose(self) -> None:
         """Close the client, unless it is the caller's."""
@@ -232,7 +220,7 @@ class HttpExchanger:
         request.url = PrivateURL(request.url.copy_with(**query))
         return request
 
-    def _same(self, method: str, resource: str) -> _Resource:
+    def _same(self, method: str, resource: str) -> _RequestParts:
         same = self._resources.get((method, resource))
         if same is None:
             url = self.base_url.copy_with(path=f"{self.base_url.path.rstrip('/')}/{resource}")
@@ -241,7 +229,7 @@ class HttpExchanger:
             headers = httpx.Headers({**host, **self.headers})
             if method == "POST":
                 headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
-            same = self._resources[method, resource] = _Resource(url, url.raw_path, headers)
+            same = self._resources[method, resource] = _RequestParts(url, url.raw_path, headers)
         return same
 
 
@@ -266,11 +254,11 @@ def _to_proxy(info: Mapping[str, Any]) -> bool:
     return getattr(info.get("request"), "method", None) == b"CONNECT"
 
 
-def _failure(error: BaseException, evidence: Evidence) -> Failure:
+def _failure(error: BaseException, evidence: Evidence) -> ExchangeFailure:
     kind = f"{type(error).__module__.split('.')[0]}.{type(error).__qualname__}"
     if isinstance(error, ssl.SSLError):
         kind = f"ssl.{type(error).__qualname__}"
-    return Failure(kind=kind, words=_words(error), not_sent=evidence.proves_not_sent(error))
+    return ExchangeFailure(kind=kind, words=_words(error), not_sent=evidence.proves_not_sent(error))
 
 
 def _words(error: BaseException) -> str:

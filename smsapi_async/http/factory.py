@@ -9,10 +9,10 @@ import attrs
 import httpx
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.http.automatic import AutomaticTransport, Kind
-from smsapi_async.http.exchange import HttpExchanger
-from smsapi_async.http.own import DirectClient
-from smsapi_async.http.private import quieten
+from smsapi_async.http.base import DirectClient
+from smsapi_async.http.choice import AutomaticTransport, Kind
+from smsapi_async.http.exchange import Exchanger
+from smsapi_async.http.redaction import quieten
 from smsapi_async.settings import Timeouts, tls_context
 from smsapi_async.version import __version__
 
@@ -32,7 +32,7 @@ def build_exchanger(
     ssl_context: ssl.SSLContext | None,
     client: httpx.AsyncClient | None,
     transport: httpx.AsyncBaseTransport | Kind | None,
-) -> HttpExchanger:
+) -> Exchanger:
     """An exchanger on the caller's client or transport, or on one of our own.
 
     Raises:
@@ -54,7 +54,7 @@ def build_exchanger(
     elif client is None:
         own = _own_transport(transport, url, proxy, ssl_context)
         client = DirectClient(own)
-    return HttpExchanger(
+    return Exchanger(
         client=client,
         base_url=url,
         headers=_HEADERS,

@@ -11,7 +11,7 @@ import httpcore
 import httpx
 from socksio import SOCKSError, socks5
 
-from smsapi_async.http.guarded import SocketOption
+from smsapi_async.http.httpcore_streams import SocketOption
 
 _PORT = 1080
 # Of the address in the reply to a request to connect.

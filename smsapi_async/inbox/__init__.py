@@ -3,15 +3,13 @@
 from smsapi_async.inbox.checkpoints import CallbackCheckpoint, Checkpoint, MemoryCheckpoint
 from smsapi_async.inbox.position import Position
 from smsapi_async.inbox.progress import Progress, Window
-from smsapi_async.inbox.settings import InboxSettings
-from smsapi_async.inbox.stream import Inbox, InboxInUse, InboxNotEntered
+from smsapi_async.inbox.rounds import InboxSettings
+from smsapi_async.inbox.stream import Inbox
 
 __all__ = [
     "CallbackCheckpoint",
     "Checkpoint",
     "Inbox",
-    "InboxInUse",
-    "InboxNotEntered",
     "InboxSettings",
     "MemoryCheckpoint",
     "Position",

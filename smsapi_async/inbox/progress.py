@@ -13,7 +13,7 @@ from typing import Self
 import attrs
 
 from smsapi_async.inbox.position import Position, checked_ids
-from smsapi_async.inbox.settings import InboxSettings
+from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.models import IncomingMessage
 from smsapi_async.protocol.dates import ceiling, floor
 

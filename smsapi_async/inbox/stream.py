@@ -12,35 +12,22 @@ from anyio.lowlevel import checkpoint as let_others_run
 
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
+    InboxInUse,
     InvalidCredentials,
     ReadFailed,
     RequestRejected,
     SmsApiError,
-    UsageError,
+    StreamNotEntered,
     ValidationError,
 )
 from smsapi_async.inbox.checkpoints import checked_checkpoint
 from smsapi_async.inbox.position import Position
 from smsapi_async.inbox.progress import Progress
-from smsapi_async.inbox.settings import InboxSettings
+from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.models import IncomingMessage
 from smsapi_async.protocol.dates import aware
 
 logger = logging.getLogger("smsapi_async")
-
-
-class InboxNotEntered(UsageError):
-    """Incoming messages are iterated outside their ``async with`` block."""
-
-    explanation = (
-        "use it once, as `async with sms.watch_incoming(...) as messages:`, and iterate inside the block"
-    )
-
-
-class InboxInUse(UsageError):
-    """Two tasks iterate over the same incoming messages."""
-
-    explanation = "iterate in one task: asking for the next message tells that the one before was handled"
 
 
 class Read(Protocol):
@@ -100,7 +87,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
     async def __aenter__(self) -> Self:
         self._check_usable()
         if self._entered:
-            raise InboxNotEntered
+            raise StreamNotEntered
         self._entered = True
         self._progress = await self._start()
         return self
@@ -118,7 +105,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
 
     async def __anext__(self) -> IncomingMessage:
         if self._progress is None:
-            raise InboxNotEntered
+            raise StreamNotEntered
         if self._over:
             raise StopAsyncIteration
         if self._iterating:

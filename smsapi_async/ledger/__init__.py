@@ -7,7 +7,9 @@ when a ledger is opened.
 """
 
 from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion
-from smsapi_async.ledger.interface import DeliverySummary, Ledger, OutcomeState, Summary
+from smsapi_async.ledger.interface import ENGINES, Ledger
+from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
+from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 
 __all__ = [
     "DeliverySummary",
@@ -19,3 +21,5 @@ __all__ = [
     "OutcomeState",
     "Summary",
 ]
+
+ENGINES["sqlite"] = SqliteLedger

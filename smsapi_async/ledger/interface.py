@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 import abc
-import importlib.util
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-import attrs
-
-from smsapi_async.errors import LedgerError
 from smsapi_async.inbox import Checkpoint
 from smsapi_async.ledger.keys import key_of
+from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
-from smsapi_async.poller import Delivery
-
-OutcomeState = Literal["accepted", "rejected", "unknown"]
-"""The states in which a message has an outcome."""
-
-
-@attrs.frozen
-class Summary:
-    """How many messages are in which state.
-
-    Attributes:
-        pending: known not to have been sent; the next run sends them.
-        sending: in flight, or left behind by a process that has died.
-        accepted: the gateway returned segment ids.
-        rejected: the gateway refused, or the message failed validation.
-        unknown: they may or may not have been sent, and are not sent again until `Ledger.resolve`.
-        segments: how many segment ids are recorded.
-    """
-
-    pending: int = 0
-    sending: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    unknown: int = 0
-    segments: int = 0
-
-
-@attrs.frozen(kw_only=True)
-class DeliverySummary:
-    """What became of the accepted messages, as it was recorded last.
-
-    Attributes:
-        pending: under way, or still so at the deadline.
-        delivered: every segment was.
-        failed: a segment was final and failed.
-        unknown: the gateway did not know.
-        untracked: accepted, and nothing was recorded yet.
-        without_ids: those of `untracked` that cannot be followed: the ids of their request could not be
-            divided, or a person who settled them gave none.
-        failed_by_state: how many of the failed messages failed with which state.
-    """
-
-    pending: int = 0
-    delivered: int = 0
-    failed: int = 0
-    unknown: int = 0
-    untracked: int = 0
-    without_ids: int = 0
-    failed_by_state: dict[int, int] = attrs.field(factory=dict)
+from smsapi_async.tracking import Delivery
 
 
 class Ledger(abc.ABC):
@@ -99,11 +48,7 @@ class Ledger(abc.ABC):
         Raises:
             LedgerError: SQLAlchemy is not installed.
         """
-        if importlib.util.find_spec("sqlalchemy") is None:
-            raise LedgerError("a ledger needs SQLAlchemy: pip install 'smsapi-async[ledger]'")
-        from smsapi_async.ledger.sqlite import SqliteLedger  # noqa: PLC0415 - it subclasses this class
-
-        return SqliteLedger(path, redact=redact, read_only=read_only)
+        return ENGINES["sqlite"](path, redact=redact, read_only=read_only)
 
     async def __aenter__(self) -> Self:
         """Open the ledger; what an earlier process left in flight becomes unknown.
@@ -237,7 +182,7 @@ class Ledger(abc.ABC):
         """
 
     @abc.abstractmethod
-    def receipts(self) -> AsyncIterator[Receipt | Delivery]:
+    def to_track(self) -> AsyncIterator[Receipt | Delivery]:
         """Every accepted message that is not final, in the order in which they were first recorded.
 
         A message is a `Delivery`, as it was recorded last, or a `Receipt` where nothing was: give them to
@@ -259,3 +204,7 @@ class Ledger(abc.ABC):
         Args:
             name: one for each stream; a position is kept under it.
         """
+
+
+ENGINES: dict[str, Callable[..., Ledger]] = {}
+"""The class of each database by its name. `smsapi_async.ledger` enters them: this module imports none."""

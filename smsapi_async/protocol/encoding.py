@@ -103,7 +103,7 @@ def statistics_requests(start: datetime, end: datetime) -> list[Request]:
     ]
 
 
-def checked(message: Message, default_source: str | None) -> Message:
+def prepared(message: Message, default_source_address: str | None) -> Message:
     """The message as it will be sent: digits only, source address filled in.
 
     Raises:
@@ -111,30 +111,17 @@ def checked(message: Message, default_source: str | None) -> Message:
     """
     number = checked_destination(message.destination_address)
     _check_text(message.text)
-    source = checked_source(message.source_address if message.source_address is not None else default_source)
-    validity = _checked_validity(message.validity)
-    if (
-        number == message.destination_address
-        and source == message.source_address
-        and validity is message.validity
-    ):
-        return message
-    if type(message) is not Message:
-        return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
-    # The same for the plain class, in a fraction of the time.
-    return Message(
-        number,
-        message.text,
-        source_address=source,
-        send_date=message.send_date,
-        validity=validity,
-        by_time_zone=message.by_time_zone,
-        key=message.key,
+    source = checked_source(
+        message.source_address if message.source_address is not None else default_source_address
     )
+    validity = _checked_validity(message.validity)
+    if (number, source, validity) == (message.destination_address, message.source_address, message.validity):
+        return message
+    return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
 
 
-def checked_bulk(
-    destination_addresses: Sequence[str], template: Message, default_source: str | None
+def prepared_bulk(
+    destination_addresses: Sequence[str], template: Message, default_source_address: str | None
 ) -> tuple[Message, list[str]]:
     """The checked template and the digits of each address.
 
@@ -151,7 +138,7 @@ def checked_bulk(
         checked_destination(address, f"{name}[{index}]")
         for index, address in enumerate(destination_addresses)
     ]
-    return checked(attrs.evolve(template, destination_address=digits[0]), default_source), digits
+    return prepared(attrs.evolve(template, destination_address=digits[0]), default_source_address), digits
 
 
 def send_request(message: Message) -> Request:

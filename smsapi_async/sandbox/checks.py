@@ -4,10 +4,10 @@ from datetime import datetime
 
 import attrs
 
-from smsapi_async.sandbox.addresses import GATEWAY_OFFSET, destination_digits, is_source, recipient_offset
 from smsapi_async.sandbox.answers import Refusal
-from smsapi_async.sandbox.segments import utf16_units
-from smsapi_async.sandbox.tables import Resource
+from smsapi_async.sandbox.number_rules import GATEWAY_OFFSET, destination_digits, is_source, recipient_offset
+from smsapi_async.sandbox.splitting import utf16_units
+from smsapi_async.sandbox.tables import GatewayResource
 from smsapi_async.sandbox.wire import Malformed, Parameters, to_utc
 
 LONGEST_TEXT = 2000
@@ -35,7 +35,7 @@ def required(parameters: Parameters, name: str, shown_as: str | None = None) -> 
 
 
 def required_date(
-    parameters: Parameters, name: str, resource: Resource, shown_as: str | None = None
+    parameters: Parameters, name: str, resource: GatewayResource, shown_as: str | None = None
 ) -> datetime:
     """A parameter's naive date; a missing or unreadable one is refused in ASP.NET's words."""
     # MVC binds a date it cannot read to null, and then misses the argument.
@@ -48,7 +48,7 @@ def required_date(
     return date
 
 
-def read_order(parameters: Parameters, resource: Resource) -> tuple[str, Order]:
+def read_order(parameters: Parameters, resource: GatewayResource) -> tuple[str, Order]:
     """The session and the order; what is required and missing is refused."""
     validity = parameters.integer("Validity")
     if resource.name == "Sms/SendByTimeZone":
@@ -91,7 +91,7 @@ def check_rest(order: Order, destinations: list[str]) -> None:
             raise Refusal(code)
 
 
-def due(send_date: datetime | None, digits: str, resource: Resource) -> datetime | None:
+def due(send_date: datetime | None, digits: str, resource: GatewayResource) -> datetime | None:
     """When a message is due, in UTC: the resource says whose wall clock the date is of."""
     if send_date is None:
         return None

@@ -11,7 +11,6 @@ from operator import attrgetter
 import attrs
 
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
-from smsapi_async.sandbox.addresses import GATEWAY_OFFSET
 from smsapi_async.sandbox.answers import Answer, Refusal, method_not_allowed, not_found, refusal, success
 from smsapi_async.sandbox.checks import (
     check_rest,
@@ -21,9 +20,10 @@ from smsapi_async.sandbox.checks import (
     required,
     required_date,
 )
-from smsapi_async.sandbox.clock import Clock
+from smsapi_async.sandbox.gateway_clock import GatewayClock
 from smsapi_async.sandbox.journeys import DEFAULT_VALIDITY, JourneyRule, Timeline, timeline
-from smsapi_async.sandbox.segments import split_text
+from smsapi_async.sandbox.number_rules import GATEWAY_OFFSET
+from smsapi_async.sandbox.splitting import split_text
 from smsapi_async.sandbox.tables import (
     COUNTED_AS,
     COUNTS,
@@ -33,7 +33,7 @@ from smsapi_async.sandbox.tables import (
     RESOURCES,
     STATES,
     UNKNOWN,
-    Resource,
+    GatewayResource,
 )
 from smsapi_async.sandbox.wire import MIN_VALUE, Malformed, Value, to_utc
 
@@ -80,7 +80,7 @@ class Engine:
     """Not safe for threads by itself: its owner holds one lock around every call."""
 
     def __init__(
-        self, rules: Rules, clock: Clock, account: Account, *, balance: Decimal, price: Decimal
+        self, rules: Rules, clock: GatewayClock, account: Account, *, balance: Decimal, price: Decimal
     ) -> None:
         self.rules = rules
         self.clock = clock
@@ -95,7 +95,7 @@ class Engine:
             _alphanumeric_ids() if rules.alphanumeric_ids else map(str, itertools.count(_FIRST_ID))
         )
         self._incoming_ids = itertools.count(539187174, 40)
-        self._handlers: dict[str, Callable[[Arrival, Resource], Value]] = {
+        self._handlers: dict[str, Callable[[Arrival, GatewayResource], Value]] = {
             "User/SessionId": self._log_in,
             "User/Balance": self._tell_balance,
             "Sms/Send": self._send,
@@ -140,7 +140,7 @@ class Engine:
         now = self.clock.now()
         self.sessions = {session: min(ends_at, now) for session, ends_at in self.sessions.items()}
 
-    def _log_in(self, arrival: Arrival, _: Resource) -> Value:
+    def _log_in(self, arrival: Arrival, _: GatewayResource) -> Value:
         login, password = (required(arrival.parameters, name) for name in ("Login", "Password"))
         if (login, password) != (self.rules.login, self.rules.password):
             raise Refusal(4, "Invalid user login or password")
@@ -156,11 +156,11 @@ class Engine:
         if self.clock.now() >= ends_at:
             raise Refusal(4, "SessionID expired") if self.rules.expired_session_code == 4 else Refusal(3)
 
-    def _tell_balance(self, arrival: Arrival, _: Resource) -> Value:
+    def _tell_balance(self, arrival: Arrival, _: GatewayResource) -> Value:
         self._check_session(required(arrival.parameters, "SessionID"))
         return self.balance
 
-    def _send(self, arrival: Arrival, resource: Resource) -> Value:
+    def _send(self, arrival: Arrival, resource: GatewayResource) -> Value:
         session, order = read_order(arrival.parameters, resource)
         self._check_session(session)
         pieces = split_text(order.text)
@@ -208,7 +208,7 @@ class Engine:
             text = f"Re: {message.text[:20]}"
             self.receive(message.destination_address, message.source_address, text, delivered_at)
 
-    def _tell_state(self, arrival: Arrival, _: Resource) -> Value:
+    def _tell_state(self, arrival: Arrival, _: GatewayResource) -> Value:
         session = required(arrival.parameters, "SessionID")
         message_id = required(arrival.parameters, "messageId", shown_as="MessageID")
         self._check_session(session)
@@ -228,7 +228,7 @@ class Engine:
             "Price": price,
         }
 
-    def _tell_incoming(self, arrival: Arrival, resource: Resource) -> Value:
+    def _tell_incoming(self, arrival: Arrival, resource: GatewayResource) -> Value:
         parameters = arrival.parameters
         until = to_utc(required_date(parameters, "maxDateUTC", resource, shown_as="maxDateUtc"), _UTC)
         earliest = parameters.date("minDateUTC")
@@ -253,7 +253,7 @@ class Engine:
             for message in sorted(found, key=attrgetter("created_at"))
         ]
 
-    def _tell_statistics(self, arrival: Arrival, resource: Resource) -> Value:
+    def _tell_statistics(self, arrival: Arrival, resource: GatewayResource) -> Value:
         parameters = arrival.parameters
         start = required_date(parameters, "startDateTime", resource)
         end = required_date(parameters, "endDateTime", resource)

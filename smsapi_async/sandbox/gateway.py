@@ -11,11 +11,11 @@ from starlette.types import ASGIApp
 
 from smsapi_async.sandbox.account import Account, Arrival
 from smsapi_async.sandbox.answers import Answer, Refusal, Script
-from smsapi_async.sandbox.app import application
-from smsapi_async.sandbox.clock import Clock
+from smsapi_async.sandbox.asgi import application
 from smsapi_async.sandbox.engine import Engine, Rules, aware
 from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.gate import Gate, Signal
+from smsapi_async.sandbox.gateway_clock import GatewayClock
 from smsapi_async.sandbox.journeys import JourneyRule, default_journey
 from smsapi_async.sandbox.tables import canonical_name, resource_named
 from smsapi_async.sandbox.wire import SUCCESS_HEADERS
@@ -75,7 +75,7 @@ class Sandbox:
         self.proxy: FaultProxy | None = None
         self.ending = Signal()
         self._lock = RLock()
-        self._clock = Clock(start, speed)
+        self._clock = GatewayClock(start, speed)
         self._scripts: deque[Script] = deque()
         self._gates: list[Gate] = []
         self.account = Account(self._lock)

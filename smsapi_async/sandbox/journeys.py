@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 
 from smsapi_async.sandbox.account import AcceptedMessage
-from smsapi_async.sandbox.clock import later
+from smsapi_async.sandbox.gateway_clock import later
 from smsapi_async.sandbox.tables import EXPIRED, FINAL_STATES, QUEUED, SENT, UNKNOWN
 
 Journey: TypeAlias = Sequence[tuple[timedelta, int]]

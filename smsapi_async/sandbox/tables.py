@@ -4,7 +4,7 @@ import attrs
 
 
 @attrs.frozen
-class Resource:
+class GatewayResource:
     """One row of the table of resources; `action` is the method a missing date names in its error."""
 
     name: str
@@ -17,18 +17,18 @@ _MANY = "System.String, System.String, System.String, System.String"
 RESOURCES = {
     resource.name.lower(): resource
     for resource in (
-        Resource("User/SessionId", "GET"),
-        Resource("User/Balance", "GET"),
-        Resource("Sms/Send", "POST"),
-        Resource(
+        GatewayResource("User/SessionId", "GET"),
+        GatewayResource("User/Balance", "GET"),
+        GatewayResource("Sms/Send", "POST"),
+        GatewayResource(
             "Sms/SendByTimeZone",
             "POST",
             f"SendByTimeZone({_MANY}, DateTime, System.Nullable`1[System.Int32])",
         ),
-        Resource("Sms/SendBulk", "POST"),
-        Resource("Sms/State", "GET"),
-        Resource("Sms/In", "GET", "In(System.String, DateTime, DateTime)"),
-        Resource("Sms/Statistics", "GET", "Statistics(System.String, DateTime, DateTime)"),
+        GatewayResource("Sms/SendBulk", "POST"),
+        GatewayResource("Sms/State", "GET"),
+        GatewayResource("Sms/In", "GET", "In(System.String, DateTime, DateTime)"),
+        GatewayResource("Sms/Statistics", "GET", "Statistics(System.String, DateTime, DateTime)"),
     )
 }
 
@@ -90,7 +90,7 @@ COUNTED_AS = {
 COUNTS = ("Sent", "Delivered", "Errors", "InProcess", "Expired", "Rejected")
 
 
-def resource_named(name: str) -> Resource | None:
+def resource_named(name: str) -> GatewayResource | None:
     """The resource of that name in any case, or None."""
     return RESOURCES.get(name.lower())
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote
 
 import attrs
 
-from smsapi_async.sandbox.clock import EARLIEST, LATEST
+from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST
 
 SUCCESS_HEADERS = {
     "Cache-Control": "private",

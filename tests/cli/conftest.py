@@ -10,7 +10,7 @@ import attrs
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from smsapi_async import lifecycle, settings
+from smsapi_async import client, settings
 from smsapi_async.cli import main
 from smsapi_async.sandbox import Sandbox, run_sandbox
 
@@ -85,4 +85,4 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 @pytest.fixture
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients attempt everything once, so that failing takes no time."""
-    monkeypatch.setattr(lifecycle, "RetryPolicy", lambda: settings.RetryPolicy(attempts=1))
+    monkeypatch.setattr(client, "RetryPolicy", lambda: settings.RetryPolicy(attempts=1))

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from smsapi_async.cli import batch_jobs, jobs, report, rows
-from smsapi_async.cli.batch import Plan, run_batch
-from smsapi_async.cli.errors import ExitCode
-from smsapi_async.cli.messages import Common
-from smsapi_async.cli.options import CountingClient
-from smsapi_async.cli.tally import Tally
-from smsapi_async.cli.template import Template
+from smsapi_async.cli import invocations
+from smsapi_async.cli.batch import batch_invocations, report, rows
+from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
+from smsapi_async.cli.batch.row_messages import Common
+from smsapi_async.cli.batch.tally import Tally
+from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.exit_codes import ExitCode
+from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.outcomes import Accepted, Unknown
 from smsapi_async.sandbox import Sandbox, run_sandbox
@@ -344,7 +345,7 @@ def test_counts_of_what_was_not_counted() -> None:
 async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
     """Through a gateway that lies, what it accepted is accepted or unknown, and nothing goes out twice."""
     faults = [Fault.PASS, Fault.RESET_AFTER_PASS, Fault.ERROR_502, Fault.PASS, Fault.ERROR_500_AFTER_PASS]
-    plan = Plan(
+    plan = BatchPlan(
         recipients=str(table(tmp_path, 12)),
         template=Template.parse(TEXT),
         common=Common(source_address="ACME"),
@@ -353,8 +354,8 @@ async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
     )
     async with run_sandbox(faults=FaultPlan.script(faults, resource="Sms/SendBulk")) as sandbox:
 
-        def client() -> CountingClient:
-            return CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+        def client() -> AsyncSmsClient:
+            return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
 
         tally = await run_batch(plan, client())
         assert (tally.counts[Accepted], tally.counts[Unknown], tally.pending) == (6, 6, 0)
@@ -377,12 +378,12 @@ def test_a_batch_takes_the_faster_loop_where_there_is_one(
     pytest.importorskip("uvloop")
     loops: list[str] = []
 
-    async def watched(plan: Plan, client: CountingClient) -> Tally:
+    async def watched(plan: BatchPlan, client: AsyncSmsClient) -> Tally:
         loops.append(type(asyncio.get_running_loop()).__module__)
         return await run_batch(plan, client)
 
-    monkeypatch.setattr(batch_jobs, "run_batch", watched)
+    monkeypatch.setattr(batch_invocations, "run_batch", watched)
     if not installed:
-        monkeypatch.setattr(jobs, "find_spec", lambda _: None)
+        monkeypatch.setattr(invocations, "find_spec", lambda _: None)
     out = cli("batch", str(recipients), "--text", TEXT, "--json")
     assert (out.code, out.document["accepted"], loops) == (ExitCode.DONE, 12, [loop])

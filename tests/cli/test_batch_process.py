@@ -11,13 +11,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from smsapi_async.cli import batch
-from smsapi_async.cli.batch import Plan, run_batch
-from smsapi_async.cli.errors import ExitCode
-from smsapi_async.cli.messages import Common
-from smsapi_async.cli.options import CountingClient
-from smsapi_async.cli.tally import Tally
-from smsapi_async.cli.template import Template
+from smsapi_async.cli.batch import batch_run
+from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
+from smsapi_async.cli.batch.row_messages import Common
+from smsapi_async.cli.batch.tally import Tally
+from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.exit_codes import ExitCode
+from smsapi_async.client import AsyncSmsClient
 from smsapi_async.outcomes import Accepted, Unknown
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.cli.test_batch import TEXT, read_report, sent, table
@@ -114,9 +114,9 @@ def test_the_bar_on_a_terminal(gateway: Sandbox, tmp_path: Path) -> None:
     assert document["accepted"] + document["pending"] == 9
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path) -> BatchPlan:
     """Sixty rows, in requests of five."""
-    return Plan(
+    return BatchPlan(
         recipients=str(table(folder, ROWS)),
         template=Template.parse("Hi"),
         common=Common(source_address="ACME"),
@@ -125,9 +125,9 @@ def plan_of(folder: Path) -> Plan:
     )
 
 
-async def run_and_stop(sandbox: Sandbox, plan: Plan, stop: Callable[[], None]) -> Tally:
+async def run_and_stop(sandbox: Sandbox, plan: BatchPlan, stop: Callable[[], None]) -> Tally:
     """Run a plan with two requests in flight, both of which are held, and stop it there."""
-    client = CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, concurrency=2)
+    client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, concurrency=2)
     tallies = []
 
     async def run() -> None:
@@ -146,7 +146,7 @@ async def test_what_is_in_flight_for_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second Ctrl-C changes nothing; what no answer came for within the grace is unknown, the rest left."""
-    monkeypatch.setattr(batch, "_GRACE", 0.1)
+    monkeypatch.setattr(batch_run, "_GRACE", 0.1)
 
     def stop() -> None:
         for _ in range(2):
@@ -161,7 +161,7 @@ async def test_what_is_in_flight_for_too_long(
         assert failure.code == ExitCode.INTERRUPTED
         assert "10 OUTCOME UNKNOWN, 50 left unsent" in failure.line
         assert len(re.findall("stopping", capsys.readouterr().err)) == 1
-        client = CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+        client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
         again = await run_batch(plan, client)
         assert (again.counts[Accepted], again.counts[Unknown]) == (ROWS - 10, 10)
         numbers = sent(sandbox)
@@ -176,7 +176,7 @@ def test_without_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     async def run() -> Tally:
         async with run_sandbox() as sandbox:
-            client = CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+            client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
             return await run_batch(plan_of(tmp_path), client)
 
     monkeypatch.setattr(anyio, "open_signal_receiver", receiver)

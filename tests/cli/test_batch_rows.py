@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smsapi_async.cli import inputs
-from smsapi_async.cli.messages import Common, Composer, RowMessage, bare_number
-from smsapi_async.cli.rows import BadRow, Row, open_table
-from smsapi_async.cli.template import Template
+from smsapi_async.cli.batch import inputs
+from smsapi_async.cli.batch.row_messages import Common, Composer, RowMessage, bare_number
+from smsapi_async.cli.batch.rows import BadRow, Row, open_table
+from smsapi_async.cli.batch.template import Template
 from smsapi_async.errors import ValidationError
 
 COMMON = Common(source_address="ACME")

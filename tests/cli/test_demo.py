@@ -9,9 +9,9 @@ import pytest
 from smsapi_async import AsyncSmsClient, SegmentState, State
 from smsapi_async.cli import demo as steps
 from smsapi_async.cli.demo import Demo
+from smsapi_async.cli.demo_tracking import follow
 from smsapi_async.cli.demo_view import demo_document, demo_view
-from smsapi_async.cli.errors import ExitCode
-from smsapi_async.cli.follow import follow
+from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.cli.output import write_json, write_view
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.cli.conftest import Cli, Outcome
@@ -156,7 +156,7 @@ async def test_follow_asks_until_final() -> None:
 
 @pytest.mark.anyio
 async def test_follow_gives_up() -> None:
-    """Following ends at its limit where a segment never becomes final."""
+    """TrackTally ends at its limit where a segment never becomes final."""
     async with run_sandbox() as sandbox:
         seen = await _followed(sandbox, "79031234955")
         arrivals = [arrival for arrival in sandbox.account.arrivals if arrival.resource == "Sms/State"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.exit_codes import ExitCode
 from tests.cli.conftest import Cli
 
 

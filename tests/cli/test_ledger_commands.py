@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.sandbox import Sandbox
 from tests.cli.conftest import Cli
 

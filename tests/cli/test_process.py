@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from smsapi_async.cli import main
-from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.sandbox import Sandbox
 from tests.cli.conftest import PASSWORD, Cli
 

@@ -5,7 +5,7 @@ import io
 import anyio
 import pytest
 
-from smsapi_async.cli.progress import Meter
+from smsapi_async.cli.batch.meter import Meter
 from tests.cli.test_failures import Terminal
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, OutcomeUnknown
-from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultPlanError
 from tests.cli.conftest import Cli

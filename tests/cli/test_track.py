@@ -13,21 +13,20 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from smsapi_async.cli.batch import Plan, run_batch
-from smsapi_async.cli.errors import ExitCode
-from smsapi_async.cli.messages import Common
-from smsapi_async.cli.options import CountingClient
-from smsapi_async.cli.template import Template
-from smsapi_async.cli.tracking import run_track
-from smsapi_async.cli.tracking_view import Following
+from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
+from smsapi_async.cli.batch.row_messages import Common
+from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.exit_codes import ExitCode
+from smsapi_async.cli.track_run import run_track
+from smsapi_async.cli.track_tally import TrackTally
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.clock import SystemClock
 from smsapi_async.errors import LedgerError, LedgerUnwritable
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import Message
-from smsapi_async.poller import Schedule
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.states import Phase
+from smsapi_async.tracking import Schedule
 from tests.cli.conftest import PASSWORD, Cli
 from tests.cli.test_failures import Terminal
 from tests.cli.test_process import read_until, started
@@ -86,9 +85,9 @@ def asked(gateway: Sandbox) -> int:
     return sum(arrival.resource == "Sms/State" for arrival in gateway.account.arrivals)
 
 
-def sandbox_client(sandbox: Sandbox) -> CountingClient:
+def sandbox_client(sandbox: Sandbox) -> AsyncSmsClient:
     """A client as the command line makes it."""
-    return CountingClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
+    return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
 
 
 @pytest.mark.usefixtures("environment")
@@ -123,8 +122,8 @@ def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
     anyio.run(fill, gateway, ledger, "001", "901")
     outcome = cli("track", str(ledger), "--deadline", "1", "--json")
     assert outcome.code == ExitCode.OUTCOME_UNKNOWN
-    assert (outcome.document["delivered"], outcome.document["pending"]) == (1, 1)
-    assert "1 delivered, 1 pending" in outcome.err
+    assert (outcome.document["delivered"], outcome.document["enroute"]) == (1, 1)
+    assert "1 delivered, 1 enroute" in outcome.err
     assert cli("track", str(ledger), "--json").document["requests"] == 0
 
 
@@ -143,13 +142,13 @@ def test_interrupted_and_taken_up(gateway: Sandbox, ledger: Path) -> None:
     document = json.loads(process.communicate()[0])
     os.close(ours)
     assert process.returncode == ExitCode.INTERRUPTED
-    assert "interrupted: 3 delivered, 1 pending" in last
-    assert (document["ending"], document["delivered"], document["pending"]) == ("interrupted", 3, 1)
+    assert "interrupted: 3 delivered, 1 enroute" in last
+    assert (document["ending"], document["delivered"], document["enroute"]) == ("interrupted", 3, 1)
     gateway.advance(hours=2)
     process = started("track", str(ledger), "--json")
     document = json.loads(process.communicate()[0])
     assert process.returncode == ExitCode.REJECTED
-    assert (document["delivered"], document["pending"], document["requests"]) == (3, 0, 1)
+    assert (document["delivered"], document["enroute"], document["requests"]) == (3, 0, 1)
     assert document["failed_by_state"] == [{"state": 46, "words": "expired: validity ran out", "messages": 1}]
     assert asked(gateway) == 5
 
@@ -163,7 +162,7 @@ def test_refused_credentials(
     monkeypatch.setenv("SMSAPI_PASSWORD", "another")
     outcome = cli("track", str(ledger), "--json")
     assert (outcome.code, outcome.document["ending"]) == (ExitCode.REJECTED, "halted")
-    assert "0 delivered, 1 pending; `track`" in outcome.err
+    assert "0 delivered, 1 enroute; `track`" in outcome.err
 
 
 @pytest.mark.usefixtures("environment")
@@ -177,7 +176,7 @@ def test_a_ledger_that_cannot_be_written(
         raise LedgerUnwritable("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("smsapi_async.ledger.sqlite.SqliteLedger.record", full)
+        patch.setattr("smsapi_async.ledger.sqlite.sqlite_ledger.SqliteLedger.record", full)
         outcome = cli("track", str(ledger))
     assert outcome.code == ExitCode.UNEXPECTED
     assert "halted (" in outcome.err
@@ -228,7 +227,7 @@ def test_batch_wait(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) ->
     outcome = cli(*command, "--json")
     assert (outcome.code, outcome.document["accepted"]) == (ExitCode.REJECTED, 2)
     following = outcome.document["following"]
-    assert (following["delivered"], following["failed"], following["pending"]) == (1, 1, 0)
+    assert (following["delivered"], following["failed"], following["enroute"]) == (1, 1, 0)
     again = cli(*command).out
     assert "segments of this run: 0" in again
     assert "expired: validity ran out" in again
@@ -247,7 +246,7 @@ async def test_on_either_loop(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert following.counts == {
         Phase.DELIVERED: 1,
         Phase.FAILED: 1,
-        Phase.PENDING: 0,
+        Phase.ENROUTE: 0,
         Phase.UNKNOWN: 0,
     }
     assert (following.finals, following.ending) == (2, "done")
@@ -260,7 +259,7 @@ async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.stderr", io.StringIO())
     rows = tmp_path / "rows.csv"
     rows.write_text("phone\n79031230001\n79031230002\n", "utf-8")
-    plan = Plan(
+    plan = BatchPlan(
         recipients=str(rows),
         template=Template.parse("Hi"),
         common=Common(source_address="ACME"),
@@ -282,13 +281,13 @@ async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.Mon
         failure = tallies[0].failure()
         assert failure is not None
         assert (failure.code, tallies[0].ending) == (ExitCode.INTERRUPTED, "done")
-        assert "0 delivered, 2 pending" in failure.line
+        assert "0 delivered, 2 enroute" in failure.line
         following = await run_track(str(plan.ledger), sandbox_client(sandbox), schedule=DENSE)
     assert (following.counts[Phase.DELIVERED], following.failure()) == (2, None)
 
 
 def test_the_code_of_a_ledger_that_broke() -> None:
     """A broken ledger is exit code 1, whatever was delivered."""
-    failure = Following(halted=LedgerError("broken")).failure()
+    failure = TrackTally(halted=LedgerError("broken")).failure()
     assert failure is not None
     assert failure.code == ExitCode.UNEXPECTED

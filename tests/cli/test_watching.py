@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from smsapi_async.cli import main
-from smsapi_async.cli.errors import ExitCode
+from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.cli.watching import Watch, watch_messages
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import LedgerUnwritable

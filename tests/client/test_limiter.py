@@ -4,7 +4,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from smsapi_async.limiter import Limiter
+from smsapi_async.calls.limiter import Limiter
 from tests.client.tools import ManualClock
 
 pytestmark = pytest.mark.anyio

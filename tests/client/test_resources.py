@@ -154,10 +154,10 @@ FINAL_STATES = [
     ("948", 48, Phase.FAILED),
     ("969", 69, Phase.FAILED),
     ("999", 99, Phase.UNKNOWN),
-    ("955", 255, Phase.PENDING),
-    ("901", -1, Phase.PENDING),
-    ("902", -2, Phase.PENDING),
-    ("998", -98, Phase.PENDING),
+    ("955", 255, Phase.ENROUTE),
+    ("901", -1, Phase.ENROUTE),
+    ("902", -2, Phase.ENROUTE),
+    ("998", -98, Phase.ENROUTE),
 ]
 
 

@@ -9,13 +9,15 @@ import pytest
 
 from smsapi_async import (
     ClientClosed,
+    InboxInUse,
     InternalServerError,
     InvalidCredentials,
     RateLimited,
+    StreamNotEntered,
     UsageError,
     ValidationError,
 )
-from smsapi_async.inbox import Inbox, InboxInUse, InboxNotEntered
+from smsapi_async.inbox import Inbox
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.client.tools import client_for
 from tests.inbox.tools import (
@@ -180,10 +182,10 @@ async def test_it_is_used_once_and_inside_its_block(sandbox: Sandbox, clock: Sha
     """Iterating before or after the block, or entering it twice, is refused with what to write."""
     async with in_process(sandbox, clock) as sms:
         messages = watch(sms)
-        with pytest.raises(InboxNotEntered, match="async with"):
+        with pytest.raises(StreamNotEntered, match="async with"):
             await anext(messages)
         async with messages:
-            with pytest.raises(InboxNotEntered):
+            with pytest.raises(StreamNotEntered):
                 await messages.__aenter__()
         with pytest.raises(UsageError):
             await anext(messages)

@@ -52,7 +52,7 @@ anyio.run(main, backend=sys.argv[2])
 
 WITHOUT_PERMISSION = """
 import os, sys, anyio
-import smsapi_async.ledger.account
+import smsapi_async.ledger.sqlite.message_records
 from smsapi_async.ledger import Ledger, LedgerUnwritable
 from anyio._backends import _asyncio, _trio
 

@@ -17,8 +17,8 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.ledger import DeliverySummary, Ledger, LedgerError
 from smsapi_async.models import Message, Receipt, SegmentState
 from smsapi_async.outcomes import Accepted
-from smsapi_async.poller import Delivery
 from smsapi_async.states import Phase, State, known_state
+from smsapi_async.tracking import Delivery
 from tests.ledger.test_threads import until_at_work
 from tests.ledger.tools import (
     ACCEPTED_AT,
@@ -54,7 +54,7 @@ _segments = st.none() | st.builds(
 
 
 def delivery(
-    receipt: Receipt, *codes: int | None, final: bool = False, phase: Phase = Phase.PENDING
+    receipt: Receipt, *codes: int | None, final: bool = False, phase: Phase = Phase.ENROUTE
 ) -> Delivery:
     """A delivery whose segments have these states."""
     states = tuple(
@@ -207,7 +207,7 @@ async def test_a_summary_counts_messages(path: Path) -> None:
         )
     async with Ledger.sqlite(path, read_only=True) as reader:
         assert await reader.deliveries_summary() == DeliverySummary(
-            pending=2, delivered=1, failed=3, unknown=1, untracked=2, failed_by_state={46: 2, 11: 1}
+            enroute=2, delivered=1, failed=3, unknown=1, untracked=2, failed_by_state={46: 2, 11: 1}
         )
         with pytest.raises(LedgerError, match="for reading only"):
             await reader.record([delivery(receipts[0], -1, None)])
@@ -261,7 +261,7 @@ async def test_reading_on_while_recording(path: Path) -> None:
     async with Ledger.sqlite(path) as ledger:
         receipts = await accepted_receipts(ledger, 1200)
         told = []
-        async for each in ledger.receipts():
+        async for each in ledger.to_track():
             assert isinstance(each, Receipt)
             told.append(each)
             if len(told) == 10:

@@ -9,10 +9,10 @@ import pytest
 
 from smsapi_async.ledger import DeliverySummary, Ledger
 from smsapi_async.models import Receipt
-from smsapi_async.poller import Delivery, DeliveryRecord
 from smsapi_async.states import Phase
+from smsapi_async.tracking import Delivery, DeliverySink
 from tests.ledger.tools import accepted_receipts, execute, open_messages
-from tests.poller.support import START, FakeGateway, JumpingClock, collect
+from tests.tracking.support import START, FakeGateway, JumpingClock, collect
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ FROM numbers, messages WHERE messages.id = 1
 class Watched:
     """The ledger as a record, in whose calls the clock does not jump."""
 
-    def __init__(self, ledger: DeliveryRecord, clock: JumpingClock) -> None:
+    def __init__(self, ledger: DeliverySink, clock: JumpingClock) -> None:
         self._record = clock.watching(ledger.record)  # type: ignore[arg-type]
 
     async def record(self, deliveries: Sequence[Delivery]) -> None:
@@ -44,7 +44,7 @@ async def test_a_restart_in_the_middle_of_a_thousand(path: Path) -> None:
         await execute(ledger, QUICK)
         receipts = await accepted_receipts(ledger, 1000, segments=2, accepted_at=START)
         finals = 0
-        async with gateway.track(ledger.receipts(), ledger=Watched(ledger, gateway.clock)) as deliveries:
+        async with gateway.track(ledger.to_track(), ledger=Watched(ledger, gateway.clock)) as deliveries:
             async for delivery in deliveries:
                 finals += delivery.is_final
                 if finals == 500:
@@ -54,7 +54,7 @@ async def test_a_restart_in_the_middle_of_a_thousand(path: Path) -> None:
         left = await open_messages(ledger)
         assert 0 < len(left) <= 500
         assert any(isinstance(each, Delivery) and any(each.states) for each in left)
-        again = await collect(gateway.track(ledger.receipts(), ledger=Watched(ledger, gateway.clock)))
+        again = await collect(gateway.track(ledger.to_track(), ledger=Watched(ledger, gateway.clock)))
         last = {each.receipt: each for each in again if each.is_final}
         assert set(last) == {each.receipt if isinstance(each, Delivery) else each for each in left}
         assert all(each.phase is Phase.DELIVERED for each in last.values())
@@ -70,7 +70,7 @@ async def test_a_thousand_that_failed_are_counted(path: Path) -> None:
     async with Ledger.sqlite(path) as ledger:
         await execute(ledger, QUICK)
         await accepted_receipts(ledger, 1000, accepted_at=START)
-        await collect(gateway.track(ledger.receipts(), ledger=Watched(ledger, gateway.clock)))
+        await collect(gateway.track(ledger.to_track(), ledger=Watched(ledger, gateway.clock)))
         expected = DeliverySummary(failed=1000, failed_by_state={46: 1000})
         assert await ledger.deliveries_summary() == expected
 
@@ -81,7 +81,7 @@ async def test_a_hundred_thousand_take_the_memory_of_a_page(path: Path) -> None:
         await accepted_receipts(ledger, 1, segments=2)
         await execute(ledger, FILL)
         count = 0
-        async for each in ledger.receipts():
+        async for each in ledger.to_track():
             count += 1
             assert isinstance(each, Receipt)
             assert count == 1 or each.segment_ids == (f"a{count}", f"b{count}")

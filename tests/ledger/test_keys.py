@@ -85,6 +85,26 @@ def test_a_text_that_cannot_be_sent_still_has_a_key() -> None:
     assert key_of(message(text="\ud800")) != key_of(message(text="\ud801"))
 
 
+GREETING = Message("79031234567", "hello")
+RECORDED = {
+    "sha256:c9b97d7f0b7637eb23b7a96959347386e619b6b98962014a6c46e561c183f91d": Message(
+        "79031234567", "hello"
+    ),
+    "sha256:9695def2ce355422605ba555e35d511a5da4da2dac9d5e877b44d3d1d7e8b7e0": Message(
+        "+79031234567", "hello", source_address="ACME", send_date=DATE, validity=60
+    ),
+    "sha256:305a2a523670687e0416989ed06e5c971c4579d4be9710c8a47ea84c3a70bd80": Message(
+        "79031234567", "Привет", send_date=DATE.replace(tzinfo=None), by_time_zone=True
+    ),
+}
+
+
+@pytest.mark.parametrize("key", RECORDED)
+def test_keys_of_earlier_versions(key: str) -> None:
+    """Derived keys are those of 0.1, so that a ledger of 0.1 still knows its messages."""
+    assert key_of(RECORDED[key]) == key
+
+
 def test_keys_are_quick() -> None:
     """A key takes microseconds, since it is made on the event loop for each message."""
     many = [message(number, "x" * 500) for number in range(2000)]

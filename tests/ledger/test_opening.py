@@ -169,7 +169,7 @@ async def test_another_program_that_holds_the_file_is_told(
     """A foreign program that does not let go of the file is an error after a while, and costs nothing."""
     async with Ledger.sqlite(path):
         pass
-    monkeypatch.setattr("smsapi_async.ledger.database._PATIENCE", 0.01)
+    monkeypatch.setattr("smsapi_async.ledger.sqlite.database._PATIENCE", 0.01)
     async with Ledger.sqlite(path) as ledger:
         with held_by_another_program(path), pytest.raises(LedgerInUse):
             await ledger.claim(keyed(ledger, 1))
@@ -181,7 +181,7 @@ async def test_a_file_system_without_shared_memory_is_told(
 ) -> None:
     """Where the write-ahead log cannot be used, the ledger is refused rather than slow and unsafe."""
     # This is what SQLite answers there, whatever mode it is asked for.
-    monkeypatch.setattr("smsapi_async.ledger.database._WRITE_AHEAD", "PRAGMA journal_mode = DELETE")
+    monkeypatch.setattr("smsapi_async.ledger.sqlite.database._WRITE_AHEAD", "PRAGMA journal_mode = DELETE")
     with pytest.raises(LedgerError, match="use a local disk"):
         await Ledger.sqlite(path).__aenter__()
 

@@ -14,10 +14,10 @@ from anyio.lowlevel import checkpoint
 
 from smsapi_async.inbox import Position
 from smsapi_async.ledger import Ledger, LedgerError, Summary
-from smsapi_async.ledger.sqlite import SqliteLedger
+from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from smsapi_async.models import Receipt
-from smsapi_async.poller import Delivery
 from smsapi_async.states import Phase
+from smsapi_async.tracking import Delivery
 from tests.ledger.tools import (
     ACCEPTED_AT,
     accepted,
@@ -91,7 +91,7 @@ async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int
         await recorded(ledger)
         (receipt,) = await open_messages(ledger)
         assert isinstance(receipt, Receipt)
-        await ledger.record([Delivery(receipt, Phase.PENDING, (None,), False, ACCEPTED_AT)])
+        await ledger.record([Delivery(receipt, Phase.ENROUTE, (None,), False, ACCEPTED_AT)])
         await ledger.deliveries_summary()
         await ledger.checkpoint().save(Position(ACCEPTED_AT))
         await ledger.checkpoint().load()

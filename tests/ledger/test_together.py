@@ -13,8 +13,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from smsapi_async.ledger import Ledger, LedgerError, LedgerInUse, LedgerUnwritable, Summary
-from smsapi_async.ledger.database import Database
-from smsapi_async.ledger.sqlite import SqliteLedger
+from smsapi_async.ledger.sqlite.database import Database
+from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from tests.ledger.test_threads import until_at_work
 from tests.ledger.tools import accepted, claim_many, execute, held_by_another_program, keyed, message
 
@@ -129,7 +129,7 @@ async def test_nobody_returns_before_the_commit(path: Path) -> None:
 
 async def test_a_file_that_stays_busy_is_told_to_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every waiting call gets an error of its own when another program does not let go of the file."""
-    monkeypatch.setattr("smsapi_async.ledger.database._PATIENCE", 0.01)
+    monkeypatch.setattr("smsapi_async.ledger.sqlite.database._PATIENCE", 0.01)
     endings: list[object] = []
     async with Ledger.sqlite(path) as ledger:
         with held_by_another_program(path):

@@ -11,11 +11,11 @@ from pathlib import Path
 import attrs
 
 from smsapi_async.ledger import Ledger
-from smsapi_async.ledger.account import Account
-from smsapi_async.ledger.sqlite import SqliteLedger
+from smsapi_async.ledger.sqlite.message_records import MessageRecords
+from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
-from smsapi_async.poller import Delivery
+from smsapi_async.tracking import Delivery
 
 ACCEPTED_AT = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
 NUMBER = "79031234567"
@@ -93,7 +93,7 @@ def outcome_of(receipt: Receipt) -> Outcome:
 
 async def open_messages(ledger: Ledger) -> list[Receipt | Delivery]:
     """What is still to be followed."""
-    return [each async for each in ledger.receipts()]
+    return [each async for each in ledger.to_track()]
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def put(path: Path, content: bytes = b"", mode: int = 0o600) -> None:
 async def execute(ledger: Ledger, statement: str) -> object:
     """Run a statement on the ledger's own connection: settings of SQLite; the first value."""
 
-    def work(account: Account) -> object:
+    def work(account: MessageRecords) -> object:
         connection = account._database._connection
         assert connection is not None
         driver = connection.connection.driver_connection

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapi_async import Message, SegmentIdsUnattributed, SystemClock
-from smsapi_async.calls import Caller
-from smsapi_async.sending import Sender, attribute
-from smsapi_async.session import SessionManager
+from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.sender import Sender, attribute
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
 TEMPLATE = Message("79031234500", "test", source_address="DEVIN0")
@@ -52,7 +51,7 @@ class _At(SystemClock):
 
 
 def _sender(*ids: str) -> Sender:
-    return Sender(cast("Caller", _Accepting(ids)), cast("SessionManager", None), _At())
+    return Sender(cast("Caller", _Accepting(ids)), _At(), None)
 
 
 @pytest.mark.anyio
@@ -62,7 +61,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
     numbers = [str(79031234500 + index) for index in range(messages)]
     expected = tuple(f"WF{index}" for index in range(ids))
     with pytest.raises(SegmentIdsUnattributed, match=f"{messages} messages.*{ids} segment ids") as caught:
-        await _sender(*expected).send_bulk(TEMPLATE, numbers, None)
+        await _sender(*expected).send_bulk(numbers, TEMPLATE, None)
     assert caught.value.segment_ids == expected
     assert [message.destination_address for message in caught.value.messages] == numbers
     assert {message.text for message in caught.value.messages} == {"test"}
@@ -72,7 +71,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
 async def test_the_same_number_twice() -> None:
     """Each occurrence of a number is a message of its own, with ids of its own, in the order given."""
     numbers = ["79031234567", "79161002030", "79031234567"]
-    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(TEMPLATE, numbers, None)
+    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(numbers, TEMPLATE, None)
     assert [receipt.message.destination_address for receipt in receipts] == numbers
     assert [receipt.segment_ids for receipt in receipts] == [("1", "2"), ("3", "4"), ("5", "6")]
     assert {receipt.accepted_at for receipt in receipts} == {NOW}

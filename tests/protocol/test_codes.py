@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 import smsapi_async
+from smsapi_async.calls.verdicts import Again, Circumstances, Failed, SessionRefused, judge_read, judge_send
 from smsapi_async.errors import RequestRejected
-from smsapi_async.http.exchange import Answer
+from smsapi_async.http.exchange import HttpResponse
 from smsapi_async.protocol import resources
 from smsapi_async.protocol.decoding import decode_balance
-from smsapi_async.verdicts import Again, Circumstances, Failed, SessionRefused, judge_read, judge_send
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
 
@@ -27,8 +27,8 @@ TABLE = [
 ]
 
 
-def _answer(code: int, status: int, description: str = "words of the gateway") -> Answer:
-    return Answer(status, f'{{"Code":{code},"Desc":"{description}"}}'.encode())
+def _answer(code: int, status: int, description: str = "words of the gateway") -> HttpResponse:
+    return HttpResponse(status, f'{{"Code":{code},"Desc":"{description}"}}'.encode())
 
 
 def _circumstances(resource: resources.Resource) -> Circumstances:

@@ -21,7 +21,7 @@ def _pairs(request: encoding.Request) -> list[tuple[str, str]]:
 
 
 def _checked(message: Message) -> Message:
-    return encoding.checked(message, "DEVIN0")
+    return encoding.prepared(message, "DEVIN0")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_login_of_the_contract() -> None:
 def test_a_bulk_repeats_its_key() -> None:
     """A bulk names its recipients in order, the same number twice where it was given twice."""
     numbers = ["79001234567", "+79160000000", "79001234567"]
-    template, digits = encoding.checked_bulk(numbers, Message("", "test & data", validity=10), "TESTSMS")
+    template, digits = encoding.prepared_bulk(numbers, Message("", "test & data", validity=10), "TESTSMS")
     pairs = _pairs(encoding.bulk_request(template, digits))
     assert [value for key, value in pairs if key == "DestinationAddresses"] == [
         "79001234567",
@@ -221,10 +221,10 @@ def test_checked_is_settled() -> None:
 def test_the_sources_of_a_message_and_of_the_client() -> None:
     """A message's own source address wins over the client's default."""
     assert (
-        encoding.checked(Message("79031234567", "test", source_address="MINE"), "DEFAULT").source_address
+        encoding.prepared(Message("79031234567", "test", source_address="MINE"), "DEFAULT").source_address
         == "MINE"
     )
-    assert encoding.checked(Message("79031234567", "test"), "DEFAULT").source_address == "DEFAULT"
+    assert encoding.prepared(Message("79031234567", "test"), "DEFAULT").source_address == "DEFAULT"
 
 
 def test_checked_keeps_what_it_does_not_settle() -> None:
@@ -238,7 +238,7 @@ def test_checked_keeps_what_it_does_not_settle() -> None:
         by_time_zone=True,
         key="mine",
     )
-    settled = encoding.checked(message, None)
+    settled = encoding.prepared(message, None)
     assert settled == attrs.evolve(message, destination_address="79031234567")
     defaults = Message("79031234567", "text")
     for field in attrs.fields(Message)[2:]:

@@ -10,9 +10,9 @@ from smsapi_async.states import describe
 
 # State, phase, final, the English words' beginning.
 TABLE = [
-    (-1, "pending", False, "sent"),
-    (-2, "pending", False, "queued"),
-    (-98, "pending", False, "stopped"),
+    (-1, "enroute", False, "sent"),
+    (-2, "enroute", False, "queued"),
+    (-98, "enroute", False, "stopped"),
     (0, "delivered", True, "delivered"),
     (10, "failed", True, "wrong source"),
     (11, "failed", True, "wrong destination"),
@@ -24,7 +24,7 @@ TABLE = [
     (48, "failed", True, "rejected by the platform"),
     (69, "failed", True, "rejected"),
     (99, "unknown", False, "unknown"),
-    (255, "pending", False, "not yet in the database"),
+    (255, "enroute", False, "not yet in the database"),
 ]
 CODES = {row[0] for row in TABLE}
 
@@ -53,7 +53,7 @@ def test_a_state_outside_the_table(code: int) -> None:
     if code not in CODES:
         assert type(state.state) is int
         assert not state.is_final
-        assert state.phase is Phase.PENDING
+        assert state.phase is Phase.ENROUTE
         assert str(code) in describe(code).words
 
 

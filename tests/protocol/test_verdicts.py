@@ -9,12 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import smsapi_async
+from smsapi_async.calls.verdicts import (
+    Again,
+    Circumstances,
+    Done,
+    Failed,
+    SessionRefused,
+    judge_read,
+    judge_send,
+)
 from smsapi_async.errors import RequestRejected
-from smsapi_async.http.exchange import Answer, Failure
+from smsapi_async.http.exchange import ExchangeFailure, HttpResponse
 from smsapi_async.privacy import scrub
 from smsapi_async.protocol import resources
 from smsapi_async.protocol.decoding import decode_balance
-from smsapi_async.verdicts import Again, Circumstances, Done, Failed, SessionRefused, judge_read, judge_send
 from tests.protocol.test_any_bytes import BODIES
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
@@ -42,7 +50,7 @@ garbage = st.sampled_from(
 @given(status=statuses, ids=segment_ids)
 def test_segment_ids_count_only_with_success(status: int, ids: list[str]) -> None:
     """A send is done where ids came with a 2xx; under any other status they prove nothing."""
-    verdict = judge_send(Answer(status, json.dumps(ids).encode()), SEND)
+    verdict = judge_send(HttpResponse(status, json.dumps(ids).encode()), SEND)
     if 200 <= status < 300:
         assert verdict == Done(tuple(ids))
     elif status == 429:
@@ -58,7 +66,7 @@ def test_segment_ids_count_only_with_success(status: int, ids: list[str]) -> Non
 )
 def test_an_error_body_on_a_send(status: int, code: int, description: str) -> None:
     """A send is refused by a code of 1 to 7 under a 4xx, or by a 429; any other error leaves it unknown."""
-    verdict = judge_send(Answer(status, json.dumps({"Code": code, "Desc": description}).encode()), SEND)
+    verdict = judge_send(HttpResponse(status, json.dumps({"Code": code, "Desc": description}).encode()), SEND)
     assert isinstance(verdict, Failed | SessionRefused)
     is_refusal = 400 <= status < 500 and status not in {408, 429} and code in REFUSALS
     names_session = code == 3 or (code == 4 and description == "SessionID expired")
@@ -72,7 +80,7 @@ def test_an_error_body_on_a_send(status: int, code: int, description: str) -> No
 @given(status=statuses, body=garbage)
 def test_garbage_on_a_send(status: int, body: bytes) -> None:
     """What cannot be decoded never proves that a send was refused or accepted."""
-    verdict = judge_send(Answer(status, body), SEND)
+    verdict = judge_send(HttpResponse(status, body), SEND)
     assert isinstance(verdict, Failed)
     assert type(verdict.error).__name__ == ("RateLimited" if status == 429 else "OutcomeUnknown")
 
@@ -80,7 +88,7 @@ def test_garbage_on_a_send(status: int, body: bytes) -> None:
 @given(status=statuses, body=BODIES)
 def test_any_answer_to_a_send(status: int, body: bytes) -> None:
     """An answer, of any status and any bytes, never lets a send be made again without a new session."""
-    verdict = judge_send(Answer(status, body), SEND)
+    verdict = judge_send(HttpResponse(status, body), SEND)
     assert not isinstance(verdict, Again)
     if isinstance(verdict, Done):
         assert 200 <= status < 300
@@ -100,7 +108,7 @@ def test_any_answer_to_a_send(status: int, body: bytes) -> None:
 )
 def test_a_failed_send(kind: str, words: str, proved: bool) -> None:
     """Only a failure that is proved to have come before the first byte is worth another attempt."""
-    verdict = judge_send(Failure(kind, words, not_sent=proved), SEND)
+    verdict = judge_send(ExchangeFailure(kind, words, not_sent=proved), SEND)
     if proved:
         assert isinstance(verdict, Again)
         assert type(verdict.error) is smsapi_async.NotSent
@@ -112,7 +120,9 @@ def test_a_failed_send(kind: str, words: str, proved: bool) -> None:
 
 def test_words_from_the_wire_are_not_shown() -> None:
     """After the request was written an exception may quote the server, and so only its name is told."""
-    verdict = judge_send(Failure("httpx.RemoteProtocolError", "illegal line: Код 4821", not_sent=False), SEND)
+    verdict = judge_send(
+        ExchangeFailure("httpx.RemoteProtocolError", "illegal line: Код 4821", not_sent=False), SEND
+    )
     assert isinstance(verdict, Failed)
     assert "4821" not in str(verdict.error)
 
@@ -120,10 +130,10 @@ def test_words_from_the_wire_are_not_shown() -> None:
 @given(status=statuses, body=BODIES, words=st.text(), proved=st.booleans())
 def test_any_outcome_of_a_read(status: int, body: bytes, words: str, proved: bool) -> None:
     """A read is done only with a 200; a failure, 5xx, 408 or 429 lets it be repeated, and nothing else."""
-    failure = judge_read(Failure("httpx.ReadError", words, not_sent=proved), decode_balance, READ)
+    failure = judge_read(ExchangeFailure("httpx.ReadError", words, not_sent=proved), decode_balance, READ)
     assert isinstance(failure, Again)
     assert type(failure.error) is smsapi_async.TransportFailed
-    verdict = judge_read(Answer(status, body), decode_balance, READ)
+    verdict = judge_read(HttpResponse(status, body), decode_balance, READ)
     if isinstance(verdict, Done):
         assert status == 200
     elif status >= 500 or status in {408, 429}:
@@ -148,7 +158,7 @@ def test_any_outcome_of_a_read(status: int, body: bytes, words: str, proved: boo
 )
 def test_the_error_of_a_read(status: int, body: bytes, error: str) -> None:
     """A read that got an answer without a use says which kind of answer it was."""
-    verdict = judge_read(Answer(status, body), decode_balance, READ)
+    verdict = judge_read(HttpResponse(status, body), decode_balance, READ)
     assert isinstance(verdict, Again | Failed)
     assert type(verdict.error).__name__ == error
 
@@ -173,7 +183,7 @@ def test_the_error_of_a_read(status: int, body: bytes, error: str) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(status: int, retry_after: str | None, seconds: float | None) -> None:
     """`Retry-After` is understood as seconds or as a date, and nonsense in it is no instruction."""
-    verdict = judge_read(Answer(status, b"", retry_after), decode_balance, READ)
+    verdict = judge_read(HttpResponse(status, b"", retry_after), decode_balance, READ)
     assert isinstance(verdict, Again)
     assert verdict.retry_after == seconds
     if status == 429:
@@ -185,8 +195,8 @@ def test_retry_after(status: int, retry_after: str | None, seconds: float | None
 def test_any_retry_after(retry_after: str) -> None:
     """No header makes the wait negative or endless, or fails the call in another way."""
     for judged in (
-        judge_send(Answer(429, b"", retry_after), SEND),
-        judge_read(Answer(503, b"", retry_after), decode_balance, READ),
+        judge_send(HttpResponse(429, b"", retry_after), SEND),
+        judge_read(HttpResponse(503, b"", retry_after), decode_balance, READ),
     ):
         assert isinstance(judged, Again | Failed)
         wait = judged.retry_after if isinstance(judged, Again) else getattr(judged.error, "retry_after", None)
@@ -197,7 +207,7 @@ def test_any_retry_after(retry_after: str) -> None:
 def test_the_gateway_cannot_make_an_error_show_what_was_sent(code: int) -> None:
     """Text, number and session id are masked where the gateway repeats them in its words."""
     body = json.dumps({"Code": code, "Desc": "bad 79031234567 'the text of it' 4951234567"}).encode()
-    verdict = judge_send(Answer(400 if code == 2 else 500, body), SEND)
+    verdict = judge_send(HttpResponse(400 if code == 2 else 500, body), SEND)
     assert isinstance(verdict, Failed)
     shown = f"{verdict.error} {verdict.error!r} {verdict.error.__dict__}"
     for private in ("79031234567", "the text of it", "4951234567"):

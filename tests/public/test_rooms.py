@@ -1,7 +1,7 @@
 """The rooms of the package: which module may import which, and how large each may be."""
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,21 +13,16 @@ ROOT = PACKAGE.parent
 
 # Lowest first; rooms on one floor do not import one another.
 FLOORS = [
-    {"version", "privacy", "clock"},
-    {"errors"},
-    {"states"},
+    {"version", "privacy", "clock", "states"},
     {"models"},
-    {"outcomes"},
-    {"settings"},
+    {"errors"},
+    {"outcomes", "settings", "session", "streams"},
     {"protocol"},
     {"http"},
-    {"limiter", "session", "verdicts"},
     {"calls"},
-    {"sending"},
-    {"concurrency"},
-    {"inbox", "poller"},
+    {"inbox", "tracking"},
     {"ledger"},
-    {"bulk", "lifecycle"},
+    {"batch"},
     {"client"},
     {"__init__"},
 ]
@@ -52,22 +47,10 @@ def _room(module: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
-
-
-def _nodes(node: ast.AST, *, lazy: bool = True) -> Iterator[ast.AST]:
-    """Every node that takes part at run time; without the lazy ones, on import."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not _is_type_checking(child) and (lazy or not isinstance(child, Function)):
-            yield from _nodes(child, lazy=lazy)
-
-
-def _imports(file: Path, *, lazy: bool = True) -> set[str]:
-    """The modules a file imports; `from package import module` counts as the module, too."""
+def _imports(file: Path) -> set[str]:
+    """The modules a file imports, also within functions and for type checkers only."""
     names: set[str] = set()
-    for node in _nodes(ast.parse(file.read_text()), lazy=lazy):
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -110,17 +93,34 @@ def test_arrows_go_down(file: Path) -> None:
     assert not wrong
 
 
-def test_no_circles_within_a_room() -> None:
-    """The modules of one room can be put in an order in which each imports only those before it."""
+def test_no_circles() -> None:
+    """All modules can be put in an order in which each imports only those before it.
+
+    Imports within functions and for type checkers count. The package's `__init__` names all that is public
+    for type checkers, so it comes last, and no module imports from it.
+    """
     waiting = {
-        _module(file).removesuffix(".__init__"): _own(_imports(file, lazy=False))
-        for file in _files(outside=False)
+        _module(file).removesuffix(".__init__"): _own(_imports(file))
+        - {_module(file).removesuffix(".__init__")}
+        for file in FILES
     }
     while waiting:
-        ready = [module for module, needed in waiting.items() if not needed & (waiting.keys() - {module})]
+        ready = [module for module, needed in waiting.items() if not needed & waiting.keys()]
         assert ready, f"they import each other: {sorted(waiting)}"
         for module in ready:
             del waiting[module]
+
+
+def test_a_name_means_one_thing() -> None:
+    """No two classes have one name, nor two modules, but for the stream of each room that has one."""
+    classes = Counter(
+        node.name
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    modules = Counter(file.stem for file in FILES if file.stem not in {"__init__", "stream"})
+    assert [name for name, count in (classes + modules).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("file", _files(outside=False), ids=_module)
@@ -128,7 +128,7 @@ def test_who_may_import_httpx(file: Path) -> None:
     """Only `http/` uses httpx and httpcore; the client's constructor names httpx in its annotations."""
     libraries = {name.split(".")[0] for name in _imports(file)} & {"httpx", "httpcore"}
     room = _room(_module(file))
-    if room == "lifecycle":
+    if room == "client":
         assert libraries <= {"httpx"}
         assert _uses_outside_annotations(file, "httpx") == []
     elif room != "http":
@@ -169,8 +169,8 @@ def test_the_client_knows_nothing_of_what_stands_beside_it(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=_module)
 def test_modules_are_short(file: Path) -> None:
-    """No module is longer than 400 lines."""
-    assert len(file.read_text().splitlines()) <= 400
+    """No module is longer than 600 lines: it is cut by subject and not by length."""
+    assert len(file.read_text().splitlines()) <= 600
 
 
 @pytest.mark.parametrize("file", FILES, ids=_module)

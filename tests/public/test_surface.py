@@ -16,7 +16,7 @@ import pytest
 
 import smsapi_async
 from smsapi_async import AsyncSmsClient, errors
-from smsapi_async.lifecycle import Options
+from smsapi_async.client import Options
 
 NAMES = list(smsapi_async.__all__)
 PUBLIC = {name: getattr(smsapi_async, name) for name in NAMES if name != "__version__"}

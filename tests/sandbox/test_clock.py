@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from smsapi_async.sandbox import Sandbox
-from smsapi_async.sandbox.clock import EARLIEST, LATEST, Clock, later
+from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST, GatewayClock, later
 from tests.sandbox.support import START, logged_in, refused
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ def test_running_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([100.0, 100.0, 102.0])
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     before = datetime.now(UTC)
-    clock = Clock(None, 60)
+    clock = GatewayClock(None, 60)
     first, second = clock.now(), clock.now()
     monkeypatch.undo()
     assert before <= first <= datetime.now(UTC)

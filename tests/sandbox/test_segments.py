@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapi_async.sandbox.addresses import recipient_offset
-from smsapi_async.sandbox.segments import split_text, utf16_units
+from smsapi_async.sandbox.number_rules import recipient_offset
+from smsapi_async.sandbox.splitting import split_text, utf16_units
 from tests.sandbox.support import START, logged_in, message
 
 

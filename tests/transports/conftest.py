@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from smsapi_async.http import factory
-from smsapi_async.http.automatic import AutomaticTransport
-from smsapi_async.http.own import OwnTransport
+from smsapi_async.http.base import BundledTransport
+from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import FaultPlan, FaultProxy, run_fault_proxy
 
@@ -36,10 +36,12 @@ def anyio_backend(run: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def made(run: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[OwnTransport]]:
+def made(
+    run: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[BundledTransport]]:
     """The transports that clients made, every one of the kind that this run is about."""
     kind, _ = run
-    transports: list[OwnTransport] = []
+    transports: list[BundledTransport] = []
 
     def make(_: str, *settings: Any) -> AutomaticTransport:
         transport = AutomaticTransport(kind, *settings)  # type: ignore[arg-type]

@@ -21,9 +21,9 @@ import trustme
 from smsapi_async import AsyncSmsClient, RetryPolicy, SmsApiError
 from smsapi_async.http.aiohttp_protocol import Protocol
 from smsapi_async.http.aiohttp_transport import AiohttpTransport
-from smsapi_async.http.automatic import AutomaticTransport
+from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.exchange import Evidence, transport_errors
-from smsapi_async.http.guarded import GuardedStream
+from smsapi_async.http.httpcore_streams import HttpcoreStream
 from tests.client.tools import RawServer, read_request
 from tests.transports.tools import answer, ask
 
@@ -238,7 +238,7 @@ def look_after(event: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
         return look
 
     monkeypatch.setattr(Protocol, "is_clean", after_it(Protocol.is_clean))
-    monkeypatch.setattr(GuardedStream, "_refusal", after_it(GuardedStream._refusal))
+    monkeypatch.setattr(HttpcoreStream, "_refusal", after_it(HttpcoreStream._refusal))
 
 
 async def test_a_connection_gone_bad_and_no_other_to_be_had(

@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, ValidationError
-from smsapi_async.http.automatic import AutomaticTransport
-from smsapi_async.http.own import OwnTransport
+from smsapi_async.http.base import BundledTransport
+from smsapi_async.http.choice import AutomaticTransport
 from tests.client.tools import RawServer, read_request
 from tests.transports.tools import answer, ask
 
 
 @pytest.fixture(autouse=True)
-def made() -> list[OwnTransport]:
+def made() -> list[BundledTransport]:
     """Nothing is forced here."""
     return []
 
@@ -83,7 +83,7 @@ def test_two_first_requests_at_once_share_one_transport() -> None:
 HALF_IMPORTED = """
 import sys
 import anyio
-from smsapi_async.http.automatic import AutomaticTransport
+from smsapi_async.http.choice import AutomaticTransport
 
 async def choose(begin):
     while begin not in sys.modules:

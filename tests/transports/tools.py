@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from smsapi_async.http.aiohttp_transport import AiohttpTransport
+from smsapi_async.http.base import BundledTransport, Trace
 from smsapi_async.http.exchange import Evidence
-from smsapi_async.http.own import OwnTransport, Trace
 
 TIMEOUT = {"connect": 2.0, "read": 0.3, "write": 0.3, "pool": None}
 
@@ -22,7 +22,7 @@ async def transport(**settings: Any) -> AsyncIterator[AiohttpTransport]:
 
 
 async def ask(
-    through: OwnTransport,
+    through: BundledTransport,
     url: str,
     content: bytes = b"",
     *,

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from smsapi_async.sandbox.faults import canned
-from smsapi_async.sandbox.faults.client import Client
-from smsapi_async.sandbox.faults.framing import Answer, Request
+from smsapi_async.sandbox.faults.client_connection import ClientConnection
 from smsapi_async.sandbox.faults.kinds import Fault
+from smsapi_async.sandbox.faults.messages import RawRequest, RawResponse
 
 
 @attrs.frozen
@@ -22,14 +22,14 @@ class Pace:
 class Exchange:
     """A request that was read, the gateway's answer or one in its stead, and what else a fault may need."""
 
-    request: Request
-    answer: Answer
+    request: RawRequest
+    answer: RawResponse
     retry_after: float
     origin: str
     pace: Pace
 
 
-async def misbehave_unread(client: Client, fault: Fault) -> None:
+async def misbehave_unread(client: ClientConnection, fault: Fault) -> None:
     """Do what a fault does that strikes before the request is read."""
     match fault:
         case Fault.ACCEPT_THEN_SILENCE:
@@ -40,83 +40,83 @@ async def misbehave_unread(client: Client, fault: Fault) -> None:
             client.reset()
 
 
-async def misbehave(client: Client, fault: Fault, exchange: Exchange) -> None:
+async def misbehave(client: ClientConnection, fault: Fault, exchange: Exchange) -> None:
     """Answer, or fail to answer, a request that was read."""
     await _BEHAVIOURS[fault](client, exchange)
 
 
-async def _answer(client: Client, exchange: Exchange) -> None:
+async def _answer(client: ClientConnection, exchange: Exchange) -> None:
     await _send(client, exchange, exchange.answer)
 
 
-async def _send(client: Client, exchange: Exchange, answer: Answer) -> None:
+async def _send(client: ClientConnection, exchange: Exchange, answer: RawResponse) -> None:
     await client.send(answer.raw)
     await _close_if_last(client, exchange, answer)
 
 
-async def _close_if_last(client: Client, exchange: Exchange, answer: Answer) -> None:
+async def _close_if_last(client: ClientConnection, exchange: Exchange, answer: RawResponse) -> None:
     if not (answer.keep_alive and exchange.request.keep_alive):
         await client.close()
 
 
-async def _close(client: Client, _exchange: Exchange) -> None:
+async def _close(client: ClientConnection, _exchange: Exchange) -> None:
     await client.close()
 
 
-async def _reset(client: Client, _exchange: Exchange) -> None:
+async def _reset(client: ClientConnection, _exchange: Exchange) -> None:
     client.reset()
 
 
-async def _hang(client: Client, _exchange: Exchange) -> None:
+async def _hang(client: ClientConnection, _exchange: Exchange) -> None:
     await client.until_gone()
 
 
-async def _truncate(client: Client, exchange: Exchange) -> None:
+async def _truncate(client: ClientConnection, exchange: Exchange) -> None:
     await client.send(exchange.answer.truncated)
     await client.close()
 
 
-async def _garbage(client: Client, _exchange: Exchange) -> None:
+async def _garbage(client: ClientConnection, _exchange: Exchange) -> None:
     await client.send(canned.GARBAGE)
     await client.close()
 
 
-async def _garbage_beneath_tls(client: Client, _exchange: Exchange) -> None:
+async def _garbage_beneath_tls(client: ClientConnection, _exchange: Exchange) -> None:
     await client.corrupt(canned.GARBAGE)
 
 
-async def _error_500(client: Client, exchange: Exchange) -> None:
+async def _error_500(client: ClientConnection, exchange: Exchange) -> None:
     await _send(client, exchange, canned.html_error(500))
 
 
-async def _error_502(client: Client, exchange: Exchange) -> None:
+async def _error_502(client: ClientConnection, exchange: Exchange) -> None:
     await _send(client, exchange, canned.html_error(502))
 
 
-async def _slow_bytes(client: Client, exchange: Exchange) -> None:
+async def _slow_bytes(client: ClientConnection, exchange: Exchange) -> None:
     await client.dribble(exchange.answer.raw, exchange.pace.byte_interval)
     await _close_if_last(client, exchange, exchange.answer)
 
 
-async def _stale_keep_alive(client: Client, exchange: Exchange) -> None:
+async def _stale_keep_alive(client: ClientConnection, exchange: Exchange) -> None:
     await _answer(client, exchange)
     if client.is_open:
         await client.next_bytes()
         await client.close()
 
 
-async def _two_answers(client: Client, exchange: Exchange) -> None:
+async def _two_answers(client: ClientConnection, exchange: Exchange) -> None:
     await client.send(exchange.answer.raw + canned.stale_ids().raw)
     await _close_if_last(client, exchange, exchange.answer)
 
 
-async def _late_answer(client: Client, exchange: Exchange) -> None:
+async def _late_answer(client: ClientConnection, exchange: Exchange) -> None:
     await _answer(client, exchange)
     if client.is_open and not await client.next_bytes(exchange.pace.idle_delay):
         await client.send(canned.stale_ids().raw)
 
 
-async def _unsolicited_408(client: Client, exchange: Exchange) -> None:
+async def _unsolicited_408(client: ClientConnection, exchange: Exchange) -> None:
     await _answer(client, exchange)
     if client.is_open:
         await client.next_bytes(exchange.pace.idle_delay)
@@ -124,19 +124,19 @@ async def _unsolicited_408(client: Client, exchange: Exchange) -> None:
         await client.close()
 
 
-async def _redirect(client: Client, exchange: Exchange) -> None:
+async def _redirect(client: ClientConnection, exchange: Exchange) -> None:
     await _send(client, exchange, canned.redirect(exchange.request, exchange.origin))
 
 
-async def _too_many_requests(client: Client, exchange: Exchange) -> None:
+async def _too_many_requests(client: ClientConnection, exchange: Exchange) -> None:
     await _send(client, exchange, canned.too_many_requests(exchange.retry_after))
 
 
-async def _expired_session(client: Client, exchange: Exchange) -> None:
+async def _expired_session(client: ClientConnection, exchange: Exchange) -> None:
     await _send(client, exchange, canned.expired_session())
 
 
-_BEHAVIOURS: dict[Fault, Callable[[Client, Exchange], Awaitable[None]]] = {
+_BEHAVIOURS: dict[Fault, Callable[[ClientConnection, Exchange], Awaitable[None]]] = {
     Fault.PASS: _answer,
     Fault.CLOSE_AFTER_READ: _close,
     Fault.RESET_AFTER_READ: _reset,

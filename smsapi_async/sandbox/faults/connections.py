@@ -11,18 +11,18 @@ import attrs
 
 from smsapi_async.sandbox.faults import canned
 from smsapi_async.sandbox.faults.behaviours import Exchange, Pace, misbehave, misbehave_unread
-from smsapi_async.sandbox.faults.client import LINGER_SECONDS, Client, reset_on_close
+from smsapi_async.sandbox.faults.client_connection import LINGER_SECONDS, ClientConnection, reset_on_close
 from smsapi_async.sandbox.faults.decisions import Decider, Decision
-from smsapi_async.sandbox.faults.framing import (
-    Answer,
+from smsapi_async.sandbox.faults.kinds import Fault
+from smsapi_async.sandbox.faults.messages import (
     MalformedMessageError,
-    Request,
+    RawRequest,
+    RawResponse,
     RequestLine,
     read_answer,
     read_request_line,
     read_request_rest,
 )
-from smsapi_async.sandbox.faults.kinds import Fault
 
 _LINE_LIMIT = 1 << 20
 
@@ -113,13 +113,13 @@ class Connections:
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, sock, ssl=self.tls, ssl_shutdown_timeout=LINGER_SECONDS if is_tls else None
             )
-            client = Client(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+            client = ClientConnection(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
             try:
                 await self._serve_client(client)
             finally:
                 transport.abort()
 
-    async def _serve_client(self, client: Client) -> None:
+    async def _serve_client(self, client: ClientConnection) -> None:
         try:
             while client.is_open:
                 line = await read_request_line(client.reader, client.ahead)
@@ -129,7 +129,7 @@ class Connections:
             await client.send(canned.bad_request().raw)
             await client.close()
 
-    async def _serve_request(self, client: Client, line: RequestLine) -> None:
+    async def _serve_request(self, client: ClientConnection, line: RequestLine) -> None:
         if self.decider.peek(line.resource).precedes_reading:
             decision, _ = self._decide(line.resource)
             await misbehave_unread(client, decision.fault)
@@ -151,7 +151,7 @@ class Connections:
         self.history.append(HistoryEntry(index, resource or "", decision.fault, passed_on=False))
         return decision, index
 
-    async def _pass_on(self, request: Request, index: int) -> Answer:
+    async def _pass_on(self, request: RawRequest, index: int) -> RawResponse:
         try:
             reader, writer = await asyncio.open_connection(*self.upstream, limit=_LINE_LIMIT)
         except OSError:

@@ -1,0 +1,1 @@
+"""The command ``batch``: reads a table, sends a message to each row, and reports."""

@@ -1,0 +1,131 @@
+"""The report of a batch as a file: a line for each row, written while the batch runs."""
+
+import csv
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import IO
+
+import anyio
+from anyio import to_thread
+
+from smsapi_async.cli.batch.row_messages import RowMessage
+from smsapi_async.cli.batch.rows import BadRow
+from smsapi_async.cli.output import one_line
+from smsapi_async.errors import ValidationError
+from smsapi_async.outcomes import Accepted, Outcome
+from smsapi_async.privacy import mask_number
+
+_HEADER = ("line", "destination_address", "key", "outcome", "code", "reason", "segment_ids")
+_ROWS_AT_ONCE = 500
+BAD_ROW = "bad row"
+
+
+class Report:
+    """A CSV file that nobody else may read; it holds no texts.
+
+    Attributes:
+        error: why it could not be written, or None.
+
+    Args:
+        path: where; None writes nothing.
+        is_masked: whether numbers are masked.
+        on_error: called when it cannot be written any more.
+    """
+
+    def __init__(self, path: str | None, *, is_masked: bool, on_error: Callable[[], None]) -> None:
+        self._path = path
+        self._is_masked = is_masked
+        self._on_error = on_error
+        self._file: IO[str] | None = None
+        self._rows: list[Sequence[object]] = []
+        self._one_at_a_time = anyio.Lock()
+        self.error: OSError | None = None
+
+    async def open(self, inputs: Sequence[str | None]) -> None:
+        """Create the file, or empty it.
+
+        Raises:
+            ValidationError: it cannot be written, or is one of the inputs.
+        """
+        if self._path is not None:
+            self._file = await to_thread.run_sync(_opened, self._path, inputs)
+            self._rows.append(_HEADER)
+
+    async def bad(self, row: BadRow) -> None:
+        """A row that cannot be sent."""
+        await self._add(row.line, "", "", BAD_ROW, "", row.reason, "")
+
+    async def pending(self, line: int, key: str | None) -> None:
+        """A row that was read and not sent."""
+        await self._add(line, "", key or "", "pending", "", "", "")
+
+    async def outcome(self, outcome: Outcome) -> None:
+        """What became of a row."""
+        message = outcome.message
+        number = message.destination_address
+        segment_ids = outcome.segment_ids if isinstance(outcome, Accepted) else ()
+        await self._add(
+            message.line if isinstance(message, RowMessage) else "",
+            mask_number(number).strip("'") if self._is_masked else number,
+            outcome.key or message.key or "",
+            type(outcome).__name__.lower(),
+            "" if isinstance(outcome, Accepted) or outcome.code is None else outcome.code,
+            _reason(outcome),
+            " ".join(segment_ids),
+        )
+
+    async def close(self) -> None:
+        """Write what is left, and close."""
+        await self._flush()
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError), anyio.CancelScope(shield=True):
+                await to_thread.run_sync(file.close)
+
+    async def _add(self, *row: object) -> None:
+        if self._file is not None:
+            self._rows.append(row)
+            if len(self._rows) >= _ROWS_AT_ONCE:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        with anyio.CancelScope(shield=True):
+            async with self._one_at_a_time:
+                rows, self._rows = self._rows, []
+                if self._file is None or not rows:
+                    return
+                try:
+                    await to_thread.run_sync(_write, self._file, rows)
+                except OSError as error:
+                    self.error = self.error or error
+                    self._on_error()
+
+
+def _reason(outcome: Outcome) -> str:
+    if isinstance(outcome, Accepted):
+        return "whose ids these are is not known" if outcome.unattributed else ""
+    return one_line(outcome.reason)
+
+
+def _write(file: IO[str], rows: list[Sequence[object]]) -> None:
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    file.flush()
+
+
+def _opened(path: str, inputs: Sequence[str | None]) -> IO[str]:
+    try:
+        if any(each is not None and os.path.exists(path) and _is_same(each, path) for each in inputs):
+            raise ValidationError("--report", repr(path), "pass another file than those that are read")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.chmod(path, 0o600)
+    except OSError as error:
+        hint = f"pass a file that can be written ({error.strerror})"
+        raise ValidationError("--report", repr(path), hint) from None
+    return open(descriptor, "w", encoding="utf-8", newline="")
+
+
+def _is_same(first: str, second: str) -> bool:
+    return os.path.exists(first) and os.path.samefile(first, second)

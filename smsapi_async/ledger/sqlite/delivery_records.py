@@ -1,0 +1,103 @@
+"""What is known of accepted messages, each step in one transaction. Synchronous, for worker threads."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from smsapi_async.errors import LedgerError
+from smsapi_async.ledger.sqlite.database import Database
+from smsapi_async.ledger.sqlite.delivery_rows import PHASES, DeliveryRow, delivery_of, delivery_row
+from smsapi_async.ledger.sqlite.message_rows import RecordedAnswer, encoded_ids, message_of, outcome_of
+from smsapi_async.ledger.sqlite.schema import deliveries, messages
+from smsapi_async.ledger.sqlite.statements import answers_of, contents_of, execute_many
+from smsapi_async.ledger.summaries import DeliverySummary
+from smsapi_async.models import Receipt
+from smsapi_async.outcomes import Accepted
+from smsapi_async.states import Phase
+from smsapi_async.tracking import Delivery
+
+# The ids are compared, too: an equal message that was sent elsewhere has the same key and other segments.
+_RECORD = (
+    "INSERT INTO deliveries (message_id, phase, is_final, failed_state, updated_at, states)"
+    " SELECT id, ?, ?, ?, ?, ? FROM messages WHERE key = ? AND state = 'accepted' AND segment_ids = ?"
+    " ON CONFLICT (message_id) DO UPDATE SET phase = excluded.phase, is_final = excluded.is_final,"
+    " failed_state = excluded.failed_state, updated_at = excluded.updated_at, states = excluded.states"
+)
+_NO_IDS = encoded_ids(())
+_is_accepted = messages.c.state == "accepted"
+# NULL, which compares as neither, stands for the ids of a whole request.
+_has_ids = messages.c.segment_ids != _NO_IDS
+
+
+class DeliveryRecords:
+    """The deliveries in a database.
+
+    Args:
+        database: where they are; open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, given: Sequence[Delivery]) -> None:
+        """Keep deliveries, each in place of the one before of its message."""
+        rows: list[DeliveryRow] = [delivery_row(delivery) for delivery in given]
+        with self._database.writing() as connection:
+            changed = execute_many(connection, _RECORD, rows)
+        if changed != len(rows):
+            raise LedgerError(
+                f"{len(rows) - changed} of {len(rows)} deliveries are of messages that were not accepted here"
+            )
+
+    def open_after(self, last: int, limit: int) -> tuple[int, list[Receipt | Delivery]]:
+        """A page of messages that are not final, after the given row, and the last row of that page."""
+        with self._database.reading() as connection:
+            rows = _select_open(connection, last, limit)
+            contents_by_id = contents_of(connection, rows)
+            answers_by_id = answers_of(connection, rows)
+        page = [self._open_message(row, contents_by_id, answers_by_id) for row in rows]
+        return (rows[-1]["id"] if rows else last), page
+
+    def summary(self) -> DeliverySummary:
+        """Counts over all accepted messages."""
+        by_phase = select(deliveries.c.phase, deliveries.c.failed_state, func.count()).group_by(
+            deliveries.c.phase, deliveries.c.failed_state
+        )
+        by_ids = select(_has_ids.is_(True), func.count()).where(_is_accepted).group_by(_has_ids.is_(True))
+        with self._database.reading() as connection:
+            tracked = connection.execute(by_phase).all()
+            accepted = {bool(has_ids): count for has_ids, count in connection.execute(by_ids)}
+        counts = {phase.value: 0 for phase in Phase}
+        for phase, _, count in tracked:
+            counts[PHASES[phase].value] += count
+        return DeliverySummary(
+            **counts,
+            untracked=sum(accepted.values()) - sum(counts.values()),
+            without_ids=accepted.get(False, 0),
+            failed_by_state={state: count for _, state, count in tracked if state is not None},
+        )
+
+    def _open_message(
+        self,
+        row: RowMapping,
+        contents_by_id: Mapping[int, RowMapping],
+        answers_by_id: Mapping[int, RecordedAnswer],
+    ) -> Receipt | Delivery:
+        content = contents_by_id[row["content_id"]]
+        message = message_of(row["key"], row["destination_address"], content, self._database.redacted)
+        answer = answers_by_id[row["answer_id"]]
+        outcome = outcome_of(row["state"], row["key"], message, answer, row["segment_ids"])
+        assert isinstance(outcome, Accepted)  # noqa: S101 - for the type checker
+        receipt = Receipt(message, outcome.segment_ids, outcome.accepted_at)
+        return receipt if row["phase"] is None else delivery_of(receipt, row)
+
+
+def _select_open(connection: Connection, last: int, limit: int) -> Sequence[RowMapping]:
+    statement = (
+        select(messages, deliveries)
+        .outerjoin(deliveries, deliveries.c.message_id == messages.c.id)
+        .where(messages.c.id > last, _is_accepted, _has_ids, func.coalesce(deliveries.c.is_final, 0) == 0)
+        .order_by(messages.c.id)
+        .limit(limit)
+    )
+    return connection.execute(statement).mappings().all()

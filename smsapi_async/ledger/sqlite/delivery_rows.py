@@ -1,0 +1,98 @@
+"""DeliveryRecords as they are kept in the tables, and back."""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from smsapi_async.errors import ValidationError
+from smsapi_async.ledger.keys import key_of
+from smsapi_async.ledger.sqlite.message_rows import encoded_ids
+from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.states import Phase, known_state
+from smsapi_async.tracking import Delivery
+
+DeliveryRow = tuple[str, int, int | None, str, str, str, str]
+
+# The word in files of version 1.
+_STORED_PHASES = {phase: "pending" if phase is Phase.ENROUTE else phase.value for phase in Phase}
+PHASES = {stored: phase for phase, stored in _STORED_PHASES.items()}
+"""The phase of each word in the column ``phase``."""
+
+# The gateway's words are Russian: escaped, they would take three times the room.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def delivery_row(delivery: Delivery) -> DeliveryRow:
+    """What is written of a delivery, then what names its message: the key and the ids.
+
+    Raises:
+        ValidationError: the message has no proper key, or the states are not as many as the ids.
+    """
+    if len(delivery.states) != len(delivery.receipt.segment_ids):
+        raise ValidationError("Delivery.states", f"<{len(delivery.states)} states>", "pass one for each id")
+    failed = delivery.failed_segment
+    return (
+        _STORED_PHASES[delivery.phase],
+        int(delivery.is_final),
+        None if failed is None else int(failed.state),
+        delivery.updated_at.isoformat(),
+        _states_column(delivery.states),
+        key_of(delivery.receipt.message),
+        encoded_ids(delivery.receipt.segment_ids),
+    )
+
+
+def delivery_of(receipt: Receipt, row: RowMapping) -> Delivery:
+    """A delivery, from its row."""
+    states = json.loads(row["states"])
+    return Delivery(
+        receipt,
+        PHASES[row["phase"]],
+        tuple(_state_of(id_, state) for id_, state in zip(receipt.segment_ids, states, strict=True)),
+        is_final=bool(row["is_final"]),
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+    )
+
+
+def _states_column(states: tuple[SegmentState | None, ...]) -> str:
+    parts = [None if state is None else _parts(state) for state in states]
+    column = _encode(parts)
+    try:
+        column.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair in the gateway's words, which SQLite cannot store.
+        return _encode_in_ascii(parts)
+    return column
+
+
+def _parts(state: SegmentState) -> list[object]:
+    dates = (state.creation_date, state.submitted_date, state.reported_date, state.time_stamp)
+    return [
+        int(state.state),
+        *(None if date is None else date.isoformat() for date in dates),
+        state.state_description,
+        None if state.price is None else str(state.price),
+    ]
+
+
+def _state_of(segment_id: str, parts: list[Any] | None) -> SegmentState | None:
+    if parts is None:
+        return None
+    code, *dates, description, price = parts
+    creation, submitted, reported, time_stamp = (
+        None if date is None else datetime.fromisoformat(date) for date in dates
+    )
+    return SegmentState(
+        segment_id,
+        known_state(code),
+        creation_date=creation,
+        submitted_date=submitted,
+        reported_date=reported,
+        time_stamp=time_stamp,
+        state_description=description,
+        price=None if price is None else Decimal(price),
+    )

@@ -1,0 +1,218 @@
+"""Batches through a proxy that misbehaves, held against the sandbox's own account.
+
+``python -m tests.batch.chaos --scripts 2000`` runs as many seeds and prints what happened.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import anyio
+import attrs
+
+from smsapi_async import (
+    Accepted,
+    AsyncSmsClient,
+    BatchHalted,
+    Message,
+    Outcome,
+    Rejected,
+    RetryPolicy,
+    Timeouts,
+    Unknown,
+)
+from smsapi_async.http.choice import Kind
+from smsapi_async.ledger import Ledger
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
+
+TIMEOUTS = Timeouts(connect=0.15, read=0.15)
+RETRY = RetryPolicy(attempts=2, initial=0.001, maximum=0.001)
+RUNS = 40
+FAULTS = [fault for fault in Fault if fault not in {Fault.SLOW_BYTES, Fault.LATE_ANSWER}]
+"""Slow bytes cost time and break nothing. A late answer that crosses the next request on the wire cannot
+be told from the real one by any HTTP/1.1 client; one that comes before it is tested by itself."""
+
+
+@attrs.define
+class Report:
+    """What a number of scripts came to."""
+
+    scripts: int = 0
+    messages: int = 0
+    requests: int = 0
+    runs: int = 0
+    duplicates: int = 0
+    lost: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    faults: dict[str, int] = attrs.field(factory=dict)
+
+
+class Disagreement(AssertionError):
+    """An outcome and the sandbox's account contradict each other."""
+
+
+def batch_of(texts: Sequence[str], bad: Sequence[int] = ()) -> list[Message]:
+    """A message to a number of its own for each text; some are refused by the gateway."""
+    return [
+        Message(f"790{index:05}{'806' if index in bad else '012'}", text, key=f"key-{index}")
+        for index, text in enumerate(texts)
+    ]
+
+
+def compare(batch: Sequence[Message], outcomes: dict[str, Outcome], sandbox: Sandbox, report: Report) -> None:
+    """Hold each outcome against what the sandbox accepted.
+
+    Raises:
+        Disagreement: a message was accepted twice, or its outcome is wrong.
+    """
+    for message in batch:
+        outcome = outcomes.get(message.key or "")
+        accepted = sandbox.account.sent_to(message.destination_address)
+        if len(accepted) > 1:
+            report.duplicates += 1
+            raise Disagreement(f"accepted {len(accepted)} times: {message}")
+        right = (Accepted, Unknown) if accepted else (Rejected, Unknown, type(None))
+        if not isinstance(outcome, right):
+            report.lost += 1
+            raise Disagreement(f"accepted {len(accepted)} times, outcome {outcome!r}: {message}")
+        if (
+            isinstance(outcome, Accepted)
+            and not outcome.unattributed
+            and outcome.segment_ids != accepted[0].segment_ids
+        ):
+            raise Disagreement(f"the ids of another message: {outcome!r}")
+        report.accepted += isinstance(outcome, Accepted)
+        report.rejected += isinstance(outcome, Rejected)
+        report.unknown += isinstance(outcome, Unknown)
+
+
+async def run_script(
+    batch: Sequence[Message],
+    plan: FaultPlan,
+    report: Report,
+    ledger_path: Path | None = None,
+    unknown_limit: int = 1000,
+    transport: Kind | None = None,
+) -> None:
+    """Send a batch through a proxy that follows a plan; with a ledger, again and again to its end."""
+    outcomes: dict[str, Outcome] = {}
+    async with run_sandbox() as sandbox:
+        port = int(sandbox.base_url.rsplit(":", 1)[1].split("/")[0])
+        async with run_fault_proxy("127.0.0.1", port, plan, idle_delay=0.001) as proxy:
+            for _ in range(RUNS if ledger_path is not None else 1):
+                report.runs += 1
+                sms = _client(sandbox, proxy.base_url, transport)
+                done = await _run(batch, sms, outcomes, ledger_path, unknown_limit)
+                compare(batch, outcomes, sandbox, report if done or ledger_path is None else Report())
+                if done and len(outcomes) != len(batch):
+                    report.lost += len(batch) - len(outcomes)
+                    raise Disagreement(f"the run ended with {len(batch) - len(outcomes)} messages forgotten")
+                if done:
+                    break
+            for entry in proxy.history:
+                name = Fault(entry[2]).value
+                report.faults[name] = report.faults.get(name, 0) + 1
+        report.requests += sandbox.account.count()
+    report.scripts += 1
+    report.messages += len(batch)
+    if ledger_path is not None and not done:
+        raise Disagreement(f"not at its end after {RUNS} runs")
+
+
+def _client(sandbox: Sandbox, base_url: str, transport: Kind | None) -> AsyncSmsClient:
+    return AsyncSmsClient(
+        sandbox.login,
+        sandbox.password,
+        source_address="ACME",
+        base_url=base_url,
+        timeouts=TIMEOUTS,
+        retry=RETRY,
+        concurrency=3,
+        transport=transport,
+    )
+
+
+async def _run(
+    batch: Sequence[Message],
+    sms: AsyncSmsClient,
+    outcomes: dict[str, Outcome],
+    ledger_path: Path | None,
+    unknown_limit: int,
+) -> bool:
+    """One run; whether it came to its end."""
+    options = {"recipients_per_request": 5, "unknown_limit": unknown_limit, "linger": 0.001}
+    async with sms:
+        try:
+            if ledger_path is None:
+                async with sms.send_many(batch, **options) as results:  # type: ignore[arg-type]
+                    async for outcome in results:
+                        outcomes[_key(outcome)] = outcome
+            else:
+                async with (
+                    Ledger.sqlite(ledger_path) as ledger,
+                    sms.send_many(batch, ledger=ledger, **options) as results,  # type: ignore[arg-type]
+                ):
+                    async for outcome in results:
+                        outcomes[_key(outcome)] = outcome
+        except BatchHalted as halted:
+            if ledger_path is None and halted.pending != len(batch) - len(outcomes):
+                raise Disagreement(
+                    f"{halted.pending} said to be pending, {len(outcomes)} outcomes"
+                ) from halted
+            return False
+    return True
+
+
+def _key(outcome: Outcome) -> str:
+    assert outcome.message.key is not None
+    return outcome.message.key
+
+
+def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
+    """A batch, a plan and an unknown limit that depend on nothing but the seed."""
+    chance = random.Random(seed)
+    size = chance.randint(1, 30)
+    texts = [chance.choice(["one", "two", "three", f"text {index}"]) for index in range(size)]
+    bad = [index for index in range(size) if chance.random() < 0.05]
+    faults = [chance.choice([Fault.PASS, *FAULTS]) for _ in range(chance.randint(0, 15))]
+    resource = chance.choice([None, "Sms/Send", "Sms/SendBulk", "user/sessionid"])
+    return batch_of(texts, bad), FaultPlan.script(faults, resource=resource), chance.choice([1, 3, 1000])
+
+
+async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
+    """Run seeds one after another, every other one with a ledger; print the account of it all."""
+    report = Report()
+    with tempfile.TemporaryDirectory() as directory:
+        for seed in range(first_seed, first_seed + scripts):
+            batch, plan, limit = random_script(seed)
+            path = Path(directory) / f"{seed}.db" if seed % 2 else None
+            try:
+                await run_script(batch, plan, report, path, limit, transport)
+            except Disagreement as error:
+                print(f"seed {seed}: {error}", file=sys.stderr)
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(report.faults.items()))
+    print(
+        f"{report.scripts} scripts in {report.runs} runs, "
+        f"{report.messages} messages, {report.requests} requests"
+    )
+    print(f"accepted {report.accepted}, rejected {report.rejected}, unknown {report.unknown}")
+    print(f"transport: {transport or 'chosen by itself'}; faults: {faults}")
+    print(f"duplicates: {report.duplicates}, losses: {report.lost}")
+    return 1 if report.duplicates or report.lost or report.scripts < scripts else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scripts", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
+    parser.add_argument("--transport", choices=get_args(Kind), default=None)
+    given = parser.parse_args()
+    sys.exit(anyio.run(main, given.scripts, given.seed, given.transport, backend=given.backend))

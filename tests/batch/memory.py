@@ -1,0 +1,64 @@
+"""Peak memory of batches that differ only in their length: ``python -m tests.batch.memory``.
+
+Each runs in a process of its own against a gateway that is a function, so that nothing but the client
+and the messages of the moment is measured.
+"""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import anyio
+import httpx
+
+from smsapi_async import AsyncSmsClient, Message
+
+SIZES = (10_000, 1_000_000)
+LIMIT_MEGABYTES = 30
+
+
+def gateway(request: httpx.Request) -> httpx.Response:
+    """Accept everything."""
+    if request.method == "GET":
+        return httpx.Response(200, json="Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1")
+    count = max(1, request.content.count(b"DestinationAddresses="))
+    return httpx.Response(200, json=[str(index) for index in range(count)])
+
+
+def source(size: int) -> Iterator[Message]:
+    """Ten texts in turn, and one in a hundred of its own."""
+    for index in range(size):
+        text = f"own {index}" if index % 100 == 0 else f"text {index % 10}"
+        yield Message(f"7{index:010}", text)
+
+
+async def run(size: int) -> None:
+    """Send a batch and forget each outcome."""
+    transport = httpx.MockTransport(gateway)
+    count = 0
+    sms = AsyncSmsClient("login", "password", source_address="ACME", transport=transport)
+    async with sms, sms.send_many(source(size)) as outcomes:
+        async for _ in outcomes:
+            count += 1
+    assert count == size
+
+
+def main() -> int:
+    """Run both sizes, print their peaks, and fail beyond the limit."""
+    if len(sys.argv) > 1:
+        anyio.run(run, int(sys.argv[1]))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return 0
+    peaks = []
+    for size in SIZES:
+        command = [sys.executable, "-m", "tests.batch.memory", str(size)]
+        peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        print(f"{size:>9,} messages: peak {peaks[-1]:.1f} MB")
+    growth = peaks[-1] - peaks[0]
+    print(f"growth: {growth:.1f} MB")
+    return 0 if growth <= LIMIT_MEGABYTES else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

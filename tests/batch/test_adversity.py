@@ -1,0 +1,305 @@
+"""Batches under conditions that lost or doubled something once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+
+from smsapi_async import (
+    Accepted,
+    BatchHalted,
+    ClientClosed,
+    MemorySessionStore,
+    Message,
+    NotSent,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    Session,
+    Unknown,
+)
+from smsapi_async.ledger import Ledger, LedgerInUse
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import FaultPlan
+from tests.batch.test_send_many import messages, number, outcomes_of
+from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
+
+pytestmark = pytest.mark.anyio
+
+
+def own_texts(count: int) -> list[Message]:
+    return [Message(number(index), f"text {index}", key=str(index)) for index in range(count)]
+
+
+async def test_a_second_way_that_does_not_report_proves_nothing(sandbox: Sandbox) -> None:
+    """A caller's transport that fails over after a refused connection may have sent: no repetition."""
+
+    class FailsOver(httpx.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self.first = httpx.AsyncHTTPTransport()
+            self.second = httpx.ASGITransport(sandbox.app)
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET":
+                return await self.second.handle_async_request(request)
+            try:
+                return await self.first.handle_async_request(request)
+            except httpx.ConnectError:
+                await self.second.handle_async_request(request)
+                raise httpx.ReadError("the answer was lost", request=request) from None
+
+        async def aclose(self) -> None:
+            await self.first.aclose()
+
+    async with client_for(sandbox, base_url="http://127.0.0.1:9/rest", transport=FailsOver()) as sms:
+        with pytest.raises(OutcomeUnknown):
+            await sms.send(NUMBER, TEXT)
+    assert len(sandbox.account.messages) == 1
+
+
+@pytest.mark.parametrize("left_after", [1, 3])
+async def test_no_outcome_is_dropped_when_the_loop_is_left(sandbox: Sandbox, left_after: int) -> None:
+    """Whatever the gateway accepted is given, or stands in `undelivered`, when a loop ends early."""
+    given: list[Outcome] = []
+    async with client_for(sandbox, concurrency=4) as sms, sms.send_many(own_texts(40)) as outcomes:
+        async for outcome in outcomes:
+            given.append(outcome)
+            # Others come in meanwhile.
+            await sms.balance()
+            if len(given) == left_after:
+                break
+    known = [outcome.key or outcome.message.key for outcome in [*given, *outcomes.unread]]
+    assert len(known) == len(set(known)) == len(sandbox.account.messages)
+    assert len(known) + outcomes.pending <= 40
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_no_outcome_is_dropped_by_asyncios_own_cancellation(anyio_backend: str) -> None:
+    """`Task.cancel` at any moment leaves every outcome given or in `undelivered`."""
+    for moment in range(1, 25):
+        async with run_sandbox() as sandbox, client_for(sandbox, concurrency=4) as sms:
+            await sms.balance()
+            given: list[Outcome] = []
+            batch = sms.send_many(own_texts(12), grace=5)
+
+            async def consume(batch: Any = batch, given: list[Outcome] = given) -> None:
+                async with batch:
+                    async for outcome in batch:
+                        given.append(outcome)
+
+            task = asyncio.ensure_future(consume())
+            while len(sandbox.account.arrivals) < moment and not task.done():
+                await anyio.lowlevel.checkpoint()
+            task.cancel()
+            await asyncio.wait([task])
+            accepted = [outcome for outcome in [*given, *batch.unread] if isinstance(outcome, Accepted)]
+            assert (
+                len(accepted)
+                == len({outcome.message for outcome in accepted})
+                == len(sandbox.account.messages)
+            )
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_worker_that_is_cancelled_itself_leaves_an_unknown(
+    sandbox: Sandbox, anyio_backend: str
+) -> None:
+    """Cancelling every task of the loop goes through the shield; what was written is not called pending."""
+    async with client_for(sandbox, concurrency=2) as sms:
+        await sms.balance()
+        batch = sms.send_many(own_texts(2), linger=0.001)
+
+        async def consume() -> None:
+            async with batch:
+                async for _ in batch:
+                    pass
+
+        before = asyncio.all_tasks()
+        with sandbox.hold("Sms/Send") as gate:
+            main = asyncio.ensure_future(consume())
+            await gate.arrived(2)
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
+            await asyncio.wait([main])
+    assert [type(outcome) for outcome in batch.unread] == [Unknown, Unknown]
+    assert batch.pending == 0
+
+
+async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox) -> None:
+    """Rejections by validation are not lost in a halt."""
+    sandbox.refuse_next("Sms/Send", 5, times=100)
+    batch = [own_texts(1)[0], *(Message("not a number", "x", key=f"bad {index}") for index in range(20))]
+    given: list[Outcome] = []
+    async with client_for(sandbox, concurrency=1) as sms:
+        with pytest.raises(BatchHalted) as caught:
+            async with sms.send_many(batch, lookahead=1, linger=0.001) as outcomes:
+                async for outcome in outcomes:
+                    given.append(outcome)
+    assert len({outcome.message for outcome in given}) == len(given)
+    assert {type(outcome) for outcome in given} <= {Rejected}
+    assert outcomes.unread == []
+    assert caught.value.pending == 21 - len(given)
+
+
+async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Closing the client halts the batch; what was not written stays pending."""
+    sms = client_for(sandbox, concurrency=1)
+    async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+        with pytest.raises(BatchHalted) as caught:
+            async with sms.send_many(own_texts(20), ledger=ledger) as outcomes:
+                async for _ in outcomes:
+                    await sms.aclose()
+        summary = await ledger.summary()
+    assert isinstance(caught.value.cause, ClientClosed | OutcomeUnknown | NotSent)
+    assert summary.accepted + summary.unknown == len(sandbox.account.messages)
+    assert summary.sending == 0
+    assert summary.pending > 0
+
+
+async def test_a_refused_login_is_not_the_messages_fault(sandbox: Sandbox, tmp_path: Path) -> None:
+    """When the login is refused for its arguments nothing is rejected, and the next run sends everything."""
+    sandbox.refuse_next("user/sessionid", 2)
+    async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+        async with client_for(sandbox) as sms:
+            with pytest.raises(BatchHalted) as caught:
+                await outcomes_of(sms, messages(10), ledger=ledger)
+        assert isinstance(caught.value.cause, NotSent)
+        async with client_for(sandbox) as sms:
+            assert Counter(map(type, await outcomes_of(sms, messages(10), ledger=ledger))) == {Accepted: 10}
+    assert len(sandbox.account.messages) == 10
+
+
+async def test_a_store_that_is_broken_costs_a_login_and_no_message(sandbox: Sandbox) -> None:
+    """Sends go out when the session store can neither be read nor written."""
+
+    class Broken:
+        async def load(self) -> Session | None:
+            raise ConnectionError("no Redis here")
+
+        async def save(self, _: Session) -> None:
+            raise ConnectionError("no Redis here")
+
+    async with client_for(sandbox, session_store=Broken()) as sms:
+        await sms.send(NUMBER, TEXT)
+        await sms.send(NUMBER, TEXT)
+    assert len(sandbox.account.messages) == 2
+    assert sandbox.account.logins == 1
+
+
+async def test_nothing_is_begun_after_the_block_was_left(sandbox: Sandbox) -> None:
+    """A batch left while it waits for a busy gateway makes no further request."""
+    sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "200"})
+    async with client_for(sandbox) as sms:
+        await sms.balance()
+        async with sms.send_many(messages(1), linger=0.001) as outcomes:
+            while sandbox.account.count("Sms/Send", status=429) == 0:
+                await sms.balance()
+            await anyio.wait_all_tasks_blocked()
+        assert outcomes.pending == 1
+    assert sandbox.account.count("Sms/Send") == 1
+
+
+async def test_an_endless_retry_after_halts(sandbox: Sandbox) -> None:
+    """A gateway that asks for an hour is not waited for; the batch says so."""
+    sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "3600"})
+    clock = ManualClock()
+    async with client_for(sandbox, clock=clock) as sms:
+        with pytest.raises(BatchHalted, match="too many requests"):
+            await outcomes_of(sms, messages(1))
+    assert clock.waits == []
+
+
+async def test_the_reason_for_a_halt_survives_a_broken_ledger(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that fails in the clean-up does not hide why the batch ended."""
+
+    async def broken(*_: object) -> None:
+        raise LedgerInUse("the file is locked")
+
+    sandbox.refuse_next("Sms/Send", 5, times=100)
+    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+        monkeypatch.setattr(ledger, "record_pending", broken)
+        with pytest.raises(BatchHalted, match="code 5"):
+            await outcomes_of(sms, own_texts(3), ledger=ledger)
+
+
+async def test_the_hour_that_comes_twice(sandbox: Sandbox) -> None:
+    """Two moments an hour apart that a time zone spells alike do not go out in one bulk."""
+    first = datetime(2030, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    second = first.replace(fold=1)
+    batch = [Message(number(1), "x", send_date=first), Message(number(2), "x", send_date=second)]
+    async with client_for(sandbox) as sms:
+        await outcomes_of(sms, batch)
+    dates = {message.destination_address: message.send_date for message in sandbox.account.messages}
+    assert (dates[number(2)] - dates[number(1)]).total_seconds() == 3600  # type: ignore[operator]
+
+
+async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
+    """An error that the source raises because the batch was halted does not hide the halt."""
+    sandbox.refuse_next("Sms/Send", 5, times=100)
+
+    def source() -> Iterator[Message]:
+        yield from own_texts(5000)
+
+    async def touchy() -> Any:
+        try:
+            for message in source():
+                await anyio.lowlevel.checkpoint()
+                yield message
+        except BaseException:  # noqa: BLE001 - on purpose
+            raise ValueError("how dare you") from None
+
+    async with client_for(sandbox, concurrency=1) as sms:
+        with pytest.raises(BatchHalted):
+            await outcomes_of(sms, touchy(), lookahead=1)
+
+
+async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A code that no database could hold leaves an unknown outcome, recorded as such."""
+    sandbox.answer_next("Sms/Send", status=500, body=b'{"Code": 99999999999999999999, "Desc": ""}')
+    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+        assert [type(outcome) for outcome in await outcomes_of(sms, messages(1), ledger=ledger)] == [Unknown]
+        assert (await ledger.summary()).unknown == 1
+
+
+class _WaitsBetweenAttempts(ManualClock):
+    """Tells of a wait, which then takes some turns of the loop and no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = anyio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.waiting.set()
+        for _ in range(200):
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_a_batch_left_between_two_attempts_begins_no_other(anyio_backend: str, is_own: bool) -> None:
+    """After a refused connection nothing was sent; once the block is left, nothing is, and it is known."""
+    store, clock = MemorySessionStore(), _WaitsBetweenAttempts()
+    async with run_sandbox(faults=FaultPlan.script([])) as sandbox, httpx.AsyncClient() as client:
+        assert sandbox.proxy is not None
+        async with client_for(sandbox, session_store=store, clock=clock) as sms:
+            await sms.balance()
+        sandbox.proxy.refuse_connections(True)
+        options = {} if is_own else {"client": client}
+        async with client_for(sandbox, session_store=store, clock=clock, **options) as sms:
+            async with sms.send_many(own_texts(1)) as outcomes:
+                await clock.waiting.wait()
+                sandbox.proxy.refuse_connections(False)
+            assert (outcomes.unread, outcomes.pending) == ([], 1)
+        assert sandbox.account.count("Sms/Send") == 0

@@ -1,0 +1,43 @@
+"""Properties: whatever breaks, the outcomes and the sandbox's account agree."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smsapi_async.sandbox.faults import Fault, FaultPlan
+from tests.batch.chaos import FAULTS, Report, batch_of, random_script, run_script
+
+FAULT_LISTS = st.lists(st.sampled_from([Fault.PASS, *FAULTS]), max_size=8)
+TEXTS = st.lists(st.sampled_from(["one", "two", "three"]), min_size=1, max_size=12)
+RESOURCES = st.sampled_from([None, "Sms/Send", "Sms/SendBulk", "user/sessionid"])
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=80)
+@given(TEXTS, st.sets(st.integers(0, 11), max_size=2), FAULT_LISTS, RESOURCES, st.sampled_from([1, 1000]))
+def test_any_script_of_faults(
+    anyio_backend: str, texts: list[str], bad: set[int], faults: list[Fault], resource: str | None, limit: int
+) -> None:
+    """No message is accepted twice, and what was accepted is never called rejected or not sent."""
+    plan = FaultPlan.script(faults, resource=resource)
+    anyio.run(run_script, batch_of(texts, sorted(bad)), plan, Report(), None, limit, backend=anyio_backend)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("block", range(4))
+def test_any_script_of_faults_with_a_ledger(anyio_backend: str, block: int) -> None:
+    """Taken up again on its ledger, a batch comes to its end with an outcome for every message."""
+    report = Report()
+    with TemporaryDirectory() as directory:
+        for seed in range(block * 20, block * 20 + 20):
+            batch, plan, limit = random_script(seed)
+            anyio.run(
+                run_script, batch, plan, report, Path(directory) / f"{seed}.db", limit, backend=anyio_backend
+            )
+    assert report.scripts == 20
+    assert report.duplicates == report.lost == 0
+    assert report.accepted + report.rejected + report.unknown == report.messages

@@ -1,0 +1,223 @@
+"""Batches with a ledger: taken up again, each message is sent once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from smsapi_async import (
+    Accepted,
+    AsyncSmsClient,
+    BatchHalted,
+    Message,
+    NotEnoughCredits,
+    Outcome,
+    Rejected,
+    Unknown,
+)
+from smsapi_async.ledger import Ledger, LedgerInUse, LedgerUnwritable
+from smsapi_async.sandbox import Sandbox
+from tests.batch.test_send_many import messages, number
+from tests.client.tools import client_for
+
+pytestmark = pytest.mark.anyio
+
+
+async def run(sms: AsyncSmsClient, batch: list[Message], path: Path, size: int = 500) -> list[Outcome]:
+    async with (
+        Ledger.sqlite(path) as ledger,
+        sms.send_many(batch, ledger=ledger, recipients_per_request=size) as outcomes,
+    ):
+        return [outcome async for outcome in outcomes]
+
+
+async def test_the_same_messages_again_send_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A second run over the same input gives the recorded outcomes and makes no request."""
+    batch = [*messages(20), Message("79031234806", "refused")]
+    async with client_for(sandbox) as sms:
+        first = await run(sms, batch, tmp_path / "run.db")
+        requests = sandbox.account.count()
+        second = await run(sms, batch, tmp_path / "run.db")
+    assert Counter(map(type, first)) == Counter(map(type, second)) == {Accepted: 20, Rejected: 1}
+    assert sandbox.account.count() == requests
+    assert len(sandbox.account.messages) == 20
+    assert not any(outcome.recorded for outcome in first)
+    assert all(outcome.recorded for outcome in second)
+    ids = {outcome.key: outcome.segment_ids for outcome in first if isinstance(outcome, Accepted)}
+    assert ids == {outcome.key: outcome.segment_ids for outcome in second if isinstance(outcome, Accepted)}
+
+
+async def test_new_messages_join_old_ones(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Of a longer input only what is new is sent."""
+    async with client_for(sandbox) as sms:
+        await run(sms, messages(10), tmp_path / "run.db")
+        await run(sms, messages(15), tmp_path / "run.db")
+    assert len(sandbox.account.messages) == 15
+
+
+async def test_equal_messages_are_one_unless_their_keys_differ(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Equal rows are sent once and answered twice; keys of one's own tell them apart."""
+    batch = [Message(number(1), "hello"), Message("+" + number(1), "hello")]
+    keyed = [Message(number(2), "hello", key="a"), Message(number(2), "hello", key="b")]
+    async with client_for(sandbox) as sms:
+        outcomes = await run(sms, batch + keyed, tmp_path / "run.db")
+    assert len(outcomes) == 4
+    assert Counter(m.destination_address for m in sandbox.account.messages) == {number(1): 1, number(2): 2}
+
+
+async def test_a_key_that_names_two_messages(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A second message under a key that is under way is rejected, never called accepted."""
+    batch = [Message(number(1), "hello", key="k"), Message(number(2), "hello", key="k")]
+    async with client_for(sandbox) as sms:
+        outcomes = {
+            outcome.message.destination_address: outcome
+            for outcome in await run(sms, batch, tmp_path / "run.db")
+        }
+    assert isinstance(outcomes[number(1)], Accepted)
+    refused = outcomes[number(2)]
+    assert isinstance(refused, Rejected)
+    assert "another message" in refused.reason
+    assert len(sandbox.account.messages) == 1
+
+
+async def test_after_a_top_up_the_same_ledger_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A batch that ran out of credits is finished later, and each message goes out once."""
+    sandbox.balance = Decimal(15)
+    batch = messages(50)
+    path = tmp_path / "run.db"
+    async with client_for(sandbox, concurrency=1) as sms:
+        with pytest.raises(BatchHalted) as caught:
+            await run(sms, batch, path, size=5)
+        assert isinstance(caught.value.cause, NotEnoughCredits)
+        async with Ledger.sqlite(path) as ledger:
+            summary = await ledger.summary()
+        assert summary.accepted == len(sandbox.account.messages) == 10
+        assert caught.value.pending == 40
+        assert summary.sending == summary.unknown == summary.rejected == 0
+        sandbox.balance = Decimal(1000)
+        outcomes = await run(sms, batch, path, size=5)
+    assert Counter(map(type, outcomes)) == {Accepted: 50}
+    assert Counter(m.destination_address for m in sandbox.account.messages).most_common(1)[0][1] == 1
+    assert len(sandbox.account.messages) == 50
+
+
+async def test_an_unknown_is_settled_by_a_person(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What is unknown stays so over runs, until somebody says that it was sent or is to be sent again."""
+    path = tmp_path / "run.db"
+    batch = [Message(number(1), "one", key="one"), Message(number(2), "two", key="two")]
+    sandbox.answer_next("Sms/Send", status=500, times=2)
+    async with client_for(sandbox) as sms:
+        for _ in range(2):
+            assert Counter(map(type, await run(sms, batch, path))) == {Unknown: 2}
+        assert sandbox.account.count("Sms/Send") == 2
+        async with Ledger.sqlite(path) as ledger:
+            await ledger.resolve("one", sent=True)
+            await ledger.resolve("two", sent=False)
+        outcomes = {outcome.key: outcome for outcome in await run(sms, batch, path)}
+    assert isinstance(outcomes["one"], Accepted)
+    assert outcomes["one"].recorded
+    assert isinstance(outcomes["two"], Accepted)
+    assert not outcomes["two"].recorded
+    assert [message.text for message in sandbox.account.messages] == ["two"]
+
+
+async def test_unattributed_ids_are_kept(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Ids that could not be divided are in the ledger as they came."""
+    sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3", "4"]', accept=True)
+    async with client_for(sandbox) as sms:
+        await run(sms, messages(3), tmp_path / "run.db")
+        for outcome in await run(sms, messages(3), tmp_path / "run.db"):
+            assert isinstance(outcome, Accepted)
+            assert outcome.unattributed
+            assert outcome.segment_ids == ("1", "2", "3", "4")
+
+
+async def test_a_second_writer_is_told_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two batches cannot share a ledger at the same time."""
+    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db"):
+        with pytest.raises(LedgerInUse):
+            await run(sms, messages(1), tmp_path / "run.db")
+    assert sandbox.account.messages == []
+
+
+async def test_what_cannot_be_recorded_is_not_sent(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the ledger takes no intent, nothing goes out, and the error says so."""
+
+    async def full(*_: object) -> None:
+        raise LedgerUnwritable("the disk is full; nothing is sent whose intent could not be written")
+
+    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+        monkeypatch.setattr(ledger, "claim", full)
+        with pytest.raises(BatchHalted, match="disk is full"):
+            async with sms.send_many(messages(5), ledger=ledger) as outcomes:
+                assert [outcome async for outcome in outcomes] == []
+    assert sandbox.account.messages == []
+
+
+async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that breaks after the send costs the record, not the knowledge; on reopening it is unknown."""
+    given = []
+
+    async def full(*_: object) -> None:
+        raise LedgerUnwritable("the disk is full")
+
+    async with client_for(sandbox) as sms:
+        async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+            monkeypatch.setattr(ledger, "settle", full)
+            with pytest.raises(BatchHalted, match="disk is full"):
+                async with sms.send_many(messages(5), ledger=ledger) as outcomes:
+                    async for outcome in outcomes:
+                        given.append(outcome)
+        assert Counter(map(type, given)) == {Accepted: 5}
+        assert Counter(map(type, await run(sms, messages(5), tmp_path / "run.db"))) == {Unknown: 5}
+    assert len(sandbox.account.messages) == 5
+
+
+async def test_a_batch_is_committed_by_the_chunk(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand messages of one text cost a few commits, not thousands."""
+    calls: list[str] = []
+    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+        for name in ("claim", "settle", "release", "record_pending"):
+            original = getattr(ledger, name)
+
+            async def counted(*arguments: object, name: str = name, original: object = original) -> object:
+                calls.append(name)
+                return await original(*arguments)  # type: ignore[operator]
+
+            monkeypatch.setattr(ledger, name, counted)
+        async with sms.send_many(messages(1000), ledger=ledger) as outcomes:
+            assert len([outcome async for outcome in outcomes]) == 1000
+    assert Counter(calls) == {"claim": 2, "settle": 2}
+
+
+async def test_an_interrupted_run_leaves_the_rest_pending(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A break records what was read and not sent, and the next run sends exactly that."""
+    batch = [Message(number(index), f"text {index}") for index in range(200)]
+
+    def source() -> Iterator[Message]:
+        yield from batch
+
+    async with client_for(sandbox, concurrency=2) as sms:
+        async with (
+            Ledger.sqlite(tmp_path / "run.db") as ledger,
+            sms.send_many(source(), ledger=ledger, lookahead=20) as outcomes,
+        ):
+            async for _ in outcomes:
+                break
+        async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+            summary = await ledger.summary()
+        assert summary.accepted == len(sandbox.account.messages)
+        assert summary.pending > 0
+        assert summary.unknown == summary.sending == 0
+        await run(sms, batch, tmp_path / "run.db")
+    assert Counter(m.destination_address for m in sandbox.account.messages) == Counter(
+        message.destination_address for message in batch
+    )

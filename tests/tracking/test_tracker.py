@@ -1,0 +1,420 @@
+"""When the tracker asks, about which segment, and what it makes of the answers."""
+
+import random
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from smsapi_async import Receipt, State, ValidationError
+from smsapi_async.settings import checked_seconds
+from smsapi_async.states import Phase
+from smsapi_async.tracking import Delivery, Schedule, StateRequest, Tracker
+from tests.tracking.support import START, receipt, segment_state
+
+NOW = START.timestamp()
+HOUR = 3600.0
+DAY = 24 * HOUR
+EVEN = Schedule(jitter=0.0)
+
+
+def _tracker(deadline: float = 48 * HOUR + 600, timeout: float | None = None) -> Tracker:
+    return Tracker(EVEN, deadline, timeout=timeout, chance=random.Random(1))
+
+
+def _ask(tracker: Tracker, at: float) -> StateRequest:
+    ask = tracker.due(at)
+    assert ask is not None
+    return ask
+
+
+def _times(tracker: Tracker, until: float, code: int = -1) -> list[float]:
+    """When a message is asked about, in seconds after its acceptance, while the answer stays the same."""
+    times: list[float] = []
+    while (moment := tracker.next_time()) is not None and moment <= NOW + until:
+        if (ask := tracker.due(moment)) is None:
+            break
+        times.append(round(moment - NOW, 3))
+        tracker.answered(ask, segment_state(ask.segment_id, code), moment)
+    return times
+
+
+def test_dense_at_first_then_stretching() -> None:
+    """The waits begin at `first`, grow with the age, and stop growing at `maximum`."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    times = _times(tracker, 8 * HOUR)
+    assert times[:5] == [5.0, 10.0, 17.0, 28.9, 49.13]
+    assert times[-1] - times[-2] == 1800.0
+    assert len(times) < 30
+
+
+def test_a_batch_does_not_come_in_waves() -> None:
+    """A thousand messages accepted at once are asked about at a thousand different moments."""
+    tracker = Tracker(Schedule(), DAY)
+    for number in range(1000):
+        tracker.add(receipt(number), NOW)
+    moments = set()
+    while (moment := tracker.next_time()) is not None and tracker.due(moment) is not None:
+        moments.add(moment)
+    assert len(moments) > 990
+    assert max(moments) - min(moments) > 0.9
+
+
+def test_a_scheduled_message_is_left_alone_until_it_is_due() -> None:
+    """The age counts from `send_date` where that is later than the acceptance."""
+    tracker = _tracker()
+    tracker.add(receipt(send_date=START + timedelta(hours=3)), NOW)
+    assert _times(tracker, 4 * HOUR)[:2] == [3 * HOUR + 5, 3 * HOUR + 10]
+
+
+def test_a_send_date_that_is_past_means_at_once() -> None:
+    """The age of a message that was sent with a date of yesterday counts from its acceptance."""
+    tracker = _tracker()
+    tracker.add(receipt(send_date=START - timedelta(days=1)), NOW)
+    assert _times(tracker, 6) == [5.0]
+
+
+def test_a_recipients_own_time_zone() -> None:
+    """A message by the recipient's wall clock is asked about from its earliest zone on, until its latest."""
+    tracker = _tracker()
+    wall_clock = datetime(2026, 3, 3, 12, 0)  # noqa: DTZ001
+    tracker.add(receipt(send_date=wall_clock, by_time_zone=True), NOW)
+    assert _times(tracker, 2 * DAY - 14 * HOUR + 6) == [2 * DAY - 14 * HOUR + 5]
+    ask = _ask(tracker, NOW + 4 * DAY)
+    assert tracker.answered(ask, segment_state("1-0", 255), NOW + 4 * DAY + 11 * HOUR) is None
+    ask = _ask(tracker, NOW + 4 * DAY + 12 * HOUR)
+    last = tracker.answered(ask, segment_state("1-0", 255), NOW + 4 * DAY + 12 * HOUR)
+    assert last is not None
+    assert last.phase is Phase.UNKNOWN
+
+
+@pytest.mark.parametrize("validity", [10, timedelta(minutes=10)])
+def test_the_end_of_validity_is_not_stepped_over(validity: int | timedelta) -> None:
+    """A message that expires is looked at just after its validity, whatever the schedule says."""
+    tracker = _tracker()
+    tracker.add(receipt(validity=validity), NOW)
+    assert 603.0 in _times(tracker, HOUR)
+
+
+def test_the_last_looks() -> None:
+    """A look just before the gateway forgets, one just after, and one just before the deadline."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    times = _times(tracker, 3 * DAY)
+    assert times[-3:] == [2 * DAY - 60, 2 * DAY + 60, 2 * DAY + 595]
+    last = tracker.expired(NOW + 2 * DAY + 600)
+    assert last is not None
+    assert last.phase is Phase.ENROUTE
+    assert last.is_final
+    assert not tracker
+
+
+def test_only_the_first_segment_is_asked_about() -> None:
+    """While a message of five segments is under way it costs what one of one segment costs."""
+    one, five = _tracker(), _tracker()
+    one.add(receipt(segments=1), NOW)
+    five.add(receipt(segments=5), NOW)
+    assert _times(one, DAY) == _times(five, DAY)
+
+
+def test_when_the_first_is_final_the_others_are_asked_once() -> None:
+    """The other segments are asked at once, and no segment twice."""
+    tracker = _tracker()
+    tracker.add(receipt(segments=3), NOW)
+    asked: list[str] = []
+    deliveries: list[Delivery | None] = []
+    while (ask := tracker.due(NOW + 5)) is not None:
+        asked.append(ask.segment_id)
+        deliveries.append(
+            tracker.answered(ask, segment_state(ask.segment_id, 0, "1.5", reported_date=START), NOW + 5)
+        )
+    assert asked == ["1-0", "1-1", "1-2"]
+    assert [delivery.phase if delivery else None for delivery in deliveries] == [
+        Phase.ENROUTE,
+        Phase.ENROUTE,
+        Phase.DELIVERED,
+    ]
+    last = deliveries[-1]
+    assert last is not None
+    assert last.price == Decimal("4.5")
+    assert last.delivered_at == START
+    assert last.updated_at == START + timedelta(seconds=5)
+
+
+def test_segments_that_lag_go_on_alone() -> None:
+    """Those not final with the first go on by themselves, densely again, and not those that are."""
+    tracker = _tracker()
+    tracker.add(receipt(segments=3), NOW)
+    late = NOW + HOUR
+    while (ask := tracker.due(late)) is not None:
+        tracker.answered(ask, segment_state(ask.segment_id, 0 if ask.index == 0 else -1), late)
+    assert tracker.next_time() == late + 5
+    assert {_ask(tracker, late + 5).segment_id, _ask(tracker, late + 5).segment_id} == {"1-1", "1-2"}
+    assert tracker.due(late + 5) is None
+
+
+def test_a_failed_segment_ends_it() -> None:
+    """One failed segment fails the message at once: which, why, and nothing more is asked."""
+    tracker = _tracker()
+    tracker.add(receipt(segments=3), NOW)
+    first = _ask(tracker, NOW + 5)
+    tracker.answered(first, segment_state("1-0", 0, "1.5"), NOW + 5)
+    second, third = _ask(tracker, NOW + 5), _ask(tracker, NOW + 5)
+    last = tracker.answered(second, segment_state("1-1", 46, "1.5"), NOW + 5)
+    assert last is not None
+    assert (last.phase, last.is_final) == (Phase.FAILED, True)
+    assert last.failed_segment is not None
+    assert last.failed_segment.segment_id == "1-1"
+    assert last.failed_segment.state is State.EXPIRED
+    assert last.reason == "expired: validity ran out"
+    assert last.price == Decimal(3)
+    assert last.delivered_at is None
+    assert tracker.answered(third, segment_state("1-2", 0), NOW + 5) is None
+    tracker.failed(third, NOW + 5)
+    tracker.refused(third, NOW + 5)
+    assert tracker.next_time() is None
+    assert tracker.due(NOW + DAY) is None
+    assert tracker.expired(NOW + 3 * DAY) is None
+
+
+def test_nothing_is_said_when_nothing_changed() -> None:
+    """The same state again, or 'not yet in the database', yields no delivery; a price that came does."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    answers = [(255, None), (-1, None), (-1, None), (255, None), (-1, "1.5"), (-1, "1.5")]
+    changed = []
+    for code, price in answers:
+        moment = tracker.next_time()
+        assert moment is not None
+        ask = _ask(tracker, moment)
+        changed.append(tracker.answered(ask, segment_state("1-0", code, price), moment) is not None)
+    assert changed == [False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize("known", [None, -1])
+def test_not_in_the_database_after_48_hours(known: int | None) -> None:
+    """255 means unknown once the message is 48 hours old, and keeps what was known before."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    if known is not None:
+        tracker.answered(_ask(tracker, NOW + 5), segment_state("1-0", known), NOW + 5)
+    ask = _ask(tracker, NOW + 2 * DAY)
+    last = tracker.answered(ask, segment_state("1-0", 255), NOW + 2 * DAY)
+    assert last is not None
+    assert (last.phase, last.is_final) == (Phase.UNKNOWN, True)
+    assert last.states[0] is not None
+    assert last.states[0].state == (255 if known is None else known)
+    assert last.price is None
+    assert last.reason is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "phase"),
+    [
+        ([99], Phase.UNKNOWN),
+        ([-1], Phase.ENROUTE),
+        ([1234], Phase.ENROUTE),
+        ([-98], Phase.ENROUTE),
+        ([255], Phase.ENROUTE),
+        ([0, 99], Phase.UNKNOWN),
+        ([0, -2], Phase.ENROUTE),
+    ],
+)
+def test_as_it_stands_at_the_deadline(codes: list[int], phase: Phase) -> None:
+    """Pending until the deadline; then 99 is unknown, and what may still come is pending, for good."""
+    tracker = _tracker(deadline=HOUR)
+    tracker.add(receipt(segments=len(codes)), NOW)
+    deliveries: list[Delivery] = []
+    while tracker:
+        moment = tracker.next_time()
+        assert moment is not None
+        if (expired := tracker.expired(moment)) is not None:
+            deliveries.append(expired)
+        elif (ask := tracker.due(moment)) is not None:
+            answer = segment_state(ask.segment_id, codes[ask.index])
+            deliveries.extend(filter(None, [tracker.answered(ask, answer, moment)]))
+    assert {delivery.phase for delivery in deliveries[:-1]} <= {Phase.ENROUTE}
+    assert (deliveries[-1].phase, deliveries[-1].is_final) == (phase, True)
+    assert deliveries[-1].updated_at == START + timedelta(hours=1)
+
+
+def test_one_segment_forgotten_and_one_pending() -> None:
+    """A message of which one segment is forgotten and one still pending is unknown at the deadline."""
+    tracker = _tracker()
+    tracker.add(receipt(segments=2), NOW)
+    late = NOW + 2 * DAY
+    while (ask := tracker.due(late)) is not None:
+        tracker.answered(ask, segment_state(ask.segment_id, 255 if ask.index == 0 else -1), late)
+    last = tracker.expired(late + 600)
+    assert last is not None
+    assert last.phase is Phase.UNKNOWN
+
+
+def test_segments_that_disagree_are_seen_before_the_end() -> None:
+    """A failed second segment is found although the first never ends."""
+    tracker = _tracker(deadline=HOUR)
+    tracker.add(receipt(segments=2), NOW)
+    last = None
+    while last is None or not last.is_final:
+        moment = tracker.next_time()
+        assert moment is not None
+        ask = _ask(tracker, moment)
+        state = segment_state(ask.segment_id, [-1, 42][ask.index])
+        last = tracker.answered(ask, state, moment) or last
+    assert last.phase is Phase.FAILED
+    assert last.updated_at == START + timedelta(hours=1, seconds=-5)
+
+
+def test_a_failure_pauses_everything_for_a_moment() -> None:
+    """While the gateway fails, pauses grow to a minute, and one answer ends that."""
+    tracker = _tracker()
+    for number in range(20):
+        tracker.add(receipt(number), NOW)
+    now, pauses = NOW + 5, []
+    for _ in range(9):
+        tracker.failed(_ask(tracker, now), now)
+        moment = tracker.next_time()
+        assert moment is not None
+        pauses.append(round(moment - now))
+        assert tracker.due(moment - 0.1) is None
+        now = moment
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    ask = _ask(tracker, now)
+    tracker.answered(ask, segment_state(ask.segment_id, -1), now)
+    tracker.failed(_ask(tracker, now), now)
+    assert tracker.due(now + 1.1) is not None
+
+
+def test_failures_of_requests_in_flight_together_count_once() -> None:
+    """Ten requests that fail together pause like one; the longest wait asked for is kept."""
+    tracker = _tracker()
+    for number in range(10):
+        tracker.add(receipt(number), NOW)
+    asks = [_ask(tracker, NOW + 5) for _ in range(10)]
+    for ask in asks[:8]:
+        tracker.failed(ask, NOW + 5)
+    assert tracker.next_time() == pytest.approx(NOW + 10)
+    tracker.failed(asks[8], NOW + 5, retry_after=20.0)
+    tracker.failed(asks[9], NOW + 5, retry_after=7.0)
+    assert tracker.next_time() == pytest.approx(NOW + 25)
+
+
+def test_a_failed_request_is_made_again_soon() -> None:
+    """A failure is made up for within 30 seconds, also where the schedule would wait for half an hour."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    tracker.failed(_ask(tracker, NOW + DAY), NOW + DAY)
+    assert tracker.due(NOW + DAY + 30) is not None
+
+
+def test_a_failure_just_before_the_deadline() -> None:
+    """Where the last look fails there is another before the deadline, and not one after the other."""
+    tracker = _tracker(deadline=HOUR)
+    tracker.add(receipt(), NOW)
+    _times(tracker, HOUR - 6)
+    requests = 0
+    while (last := tracker.expired(NOW + HOUR if tracker.next_time() == NOW + HOUR else NOW)) is None:
+        moment = tracker.next_time()
+        assert moment is not None
+        tracker.failed(_ask(tracker, moment), moment)
+        requests += 1
+    assert 1 < requests < 10
+    assert last.phase is Phase.ENROUTE
+
+
+def test_a_refused_segment_pauses_nobody() -> None:
+    """A segment that the gateway refuses to tell about is asked again on schedule; others go on at once."""
+    tracker = _tracker()
+    for number in range(2):
+        tracker.add(receipt(number), NOW)
+    tracker.refused(_ask(tracker, NOW + 5), NOW + 5)
+    assert tracker.due(NOW + 5) is not None
+    assert tracker.next_time() == NOW + 10
+
+
+def test_taken_up_after_a_restart() -> None:
+    """Segments known as final are not asked about; the others are, at once."""
+    tracker = _tracker()
+    states = (segment_state("1-0", 0), None, segment_state("1-2", -1))
+    tracker.add(receipt(segments=3), NOW + HOUR, states)
+    asked = [_ask(tracker, NOW + HOUR).segment_id, _ask(tracker, NOW + HOUR).segment_id]
+    assert asked == ["1-1", "1-2"]
+    assert tracker.due(NOW + HOUR) is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "phase"), [([0, 0], Phase.DELIVERED), ([0, 69], Phase.FAILED), ([41, -1], Phase.FAILED)]
+)
+def test_nothing_to_ask_about(codes: list[int], phase: Phase) -> None:
+    """A message known to be final is given out at once, without a request."""
+    tracker = _tracker()
+    states = tuple(segment_state(f"1-{index}", code) for index, code in enumerate(codes))
+    last = tracker.add(receipt(segments=2), NOW, states)
+    assert last is not None
+    assert (last.phase, last.is_final) == (phase, True)
+    assert tracker.next_time() is None
+    assert len(tracker) == 0
+
+
+def test_no_segments() -> None:
+    """A receipt without segment ids cannot be asked about: unknown."""
+    last = _tracker().add(Receipt(receipt().message, (), START), NOW)
+    assert last is not None
+    assert last.phase is Phase.UNKNOWN
+
+
+def test_a_message_whose_deadline_is_past_is_looked_at_once() -> None:
+    """A receipt of last week has all its segments asked about before it is reported."""
+    tracker = _tracker()
+    later = NOW + 7 * DAY
+    tracker.add(receipt(segments=2), later)
+    last = None
+    while (ask := tracker.due(later)) is not None:
+        last = tracker.answered(ask, segment_state(ask.segment_id, 255), later)
+    assert last is not None
+    assert (last.phase, last.is_final) == (Phase.UNKNOWN, True)
+
+
+def test_a_timeout_is_not_final() -> None:
+    """At a timeout the message is looked at and reported, and may be followed further."""
+    tracker = _tracker(timeout=3.0)
+    tracker.add(receipt(), NOW)
+    assert tracker.next_time() == NOW + 2.7
+    tracker.answered(_ask(tracker, NOW + 2.7), segment_state("1-0", -1), NOW + 2.7)
+    assert tracker.next_time() == NOW + 3
+    last = tracker.expired(NOW + 3)
+    assert last is not None
+    assert (last.phase, last.is_final) == (Phase.ENROUTE, False)
+    assert not tracker
+
+
+@pytest.mark.parametrize(
+    ("options", "parameter"),
+    [
+        ({"first": 0}, "Schedule.first"),
+        ({"first": "5"}, "Schedule.first"),
+        ({"factor": -1}, "Schedule.factor"),
+        ({"maximum": 1}, "Schedule.maximum"),
+        ({"maximum": float("inf")}, "Schedule.maximum"),
+        ({"jitter": 1}, "Schedule.jitter"),
+        ({"jitter": True}, "Schedule.jitter"),
+    ],
+)
+def test_a_bad_schedule(options: dict[str, float], parameter: str) -> None:
+    """A schedule that cannot work is refused by the name of its setting."""
+    with pytest.raises(ValidationError) as caught:
+        Schedule(**options)
+    assert caught.value.parameter == parameter
+
+
+@pytest.mark.parametrize("value", [0, -1, None, "5", True, float("nan"), timedelta(0)])
+def test_a_bad_duration(value: object) -> None:
+    """A deadline or timeout that is no positive duration is refused by its name."""
+    with pytest.raises(ValidationError, match=r"^deadline: "):
+        checked_seconds("deadline", value)
+
+
+def test_a_good_duration() -> None:
+    """A duration may be a timedelta or a number of seconds."""
+    assert checked_seconds("deadline", timedelta(minutes=2)) == checked_seconds("deadline", 120) == 120.0
