@@ -1,5 +1,10 @@
-"""Checks: `nox` runs them all here, `nox -s tests` runs the tests on each interpreter of pyproject.toml."""
+"""The checks of this repository.
 
+`nox` runs all checks with its own interpreter. `nox -s tests` runs the tests with each Python version that
+pyproject.toml lists.
+"""
+
+import os
 import pathlib
 import sys
 
@@ -10,11 +15,14 @@ nox.options.sessions = ["check"]
 nox.options.error_on_missing_interpreters = False
 
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
+# The number of workers is one more than the number of cores, so that each core is busy while some tests wait
+# for sockets and timeouts.
+PARALLEL = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "worksteal")
 
 
 @nox.session(venv_backend="none")
 def check(session: nox.Session) -> None:
-    """Lint, types, tests and coverage with the interpreter that runs nox, installing nothing."""
+    """Run ruff, mypy, the tests and the coverage check with the interpreter that runs nox."""
     _lint(session)
     _types(session)
     _tests(session)
@@ -22,26 +30,26 @@ def check(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The tests, on each interpreter found."""
+    """Run the tests with each listed Python version that is installed."""
     session.install("--editable", ".[dev]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Style."""
+    """Check the style of the code with ruff."""
     _lint(session)
 
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """Types."""
+    """Check the types with mypy."""
     _types(session)
 
 
 @nox.session(venv_backend="none")
 def chaos(session: nox.Session) -> None:
-    """Thousands of fault scripts and hundreds of kills; prints messages, faults, duplicates and losses."""
+    """Run batches with thousands of fault scripts and hundreds of killed processes. Print the counts."""
     for backend, transport in (("asyncio", "aiohttp"), ("asyncio", "httpcore"), ("trio", "httpcore")):
         options = ("--scripts", "2000", "--backend", backend, "--transport", transport)
         session.run(sys.executable, "-m", "tests.batch.chaos", *options)
@@ -50,19 +58,28 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def memory(session: nox.Session) -> None:
-    """Peak memory of a batch of 10,000 and of one of 1,000,000 messages."""
+    """Measure the peak memory of a batch of 10,000 messages and of a batch of 1,000,000 messages."""
     session.run(sys.executable, "-m", "tests.batch.memory")
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Side by side with what one would write by hand: tables, and the JSON and PNG files that it names."""
+    """Compare this package with hand-written code. Print tables, and write a JSON file and a PNG file."""
     session.install("--editable", ".[benchmarks]")
     folder = pathlib.Path(session.create_tmp())
     files = {"--json": folder / "benchmarks.json", "--plot": folder / "benchmarks.png"}
     options = [str(part) for pair in files.items() for part in pair]
     session.run("python", "-m", "benchmarks", *options, *session.posargs)
     session.log("wrote %s", " and ".join(map(str, files.values())))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Render the public modules as HTML pages; fail if a public name has no docstring."""
+    session.install("--editable", ".[docs]")
+    folder = pathlib.Path(session.create_tmp())
+    session.run("python", "-W", "error", ".ci/docs.py", str(folder))
+    session.log("open %s", folder / "index.html")
 
 
 def _lint(session: nox.Session) -> None:
@@ -76,6 +93,6 @@ def _types(session: nox.Session) -> None:
 
 def _tests(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "coverage", "erase")
-    session.run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs)
     session.run(sys.executable, "-m", "coverage", "combine", "--quiet")
     session.run(sys.executable, "-m", "coverage", "report", "--fail-under=95")

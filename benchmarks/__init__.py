@@ -1,1 +1,1 @@
-"""Measurements against what users would write themselves, on loopback only: `python -m benchmarks`."""
+"""Benchmarks that compare this package with hand-written code, on loopback only: `python -m benchmarks`."""

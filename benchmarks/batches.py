@@ -1,4 +1,4 @@
-"""The ways to send one text to many: this package, and the loops that users would write by hand."""
+"""The contenders that send one text to many recipients: this package, and hand-written loops."""
 
 import asyncio
 import json
@@ -20,29 +20,30 @@ from smsapi_async.http.choice import Kind
 from smsapi_async.ledger import Ledger
 
 TEXT = "Магазин переехал: ждём вас по новому адресу"
-AT_ONCE = 500
-# Requests in flight of a loop by hand: more make httpx slower and aiohttp no faster.
+RECIPIENTS_PER_REQUEST = 500
+# The number of requests that a hand-written loop has in flight. With more than 10 requests in flight, httpx
+# is slower, and aiohttp is not faster.
 WORKERS = 10
 
-# To each of the numbers, the text; gives how many segment ids came back.
-Batch = Callable[[Iterable[str]], Awaitable[int]]
-BatchWay = Callable[[str], AbstractAsyncContextManager[Batch]]
+# A function that sends the text to each number, and returns the number of segment ids in the responses.
+SendBatch = Callable[[Iterable[str]], Awaitable[int]]
+BatchContender = Callable[[str], AbstractAsyncContextManager[SendBatch]]
 
 
 def numbers(start: int, count: int) -> list[str]:
-    """Different numbers."""
+    """Return `count` different phone numbers. `start` is the index of the first phone number."""
     return [f"7903{index:07}" for index in range(start, start + count)]
 
 
 def chunks(recipients: Iterable[str]) -> Iterator[list[str]]:
-    """As many as go into one request."""
+    """Split the phone numbers into lists. Each list contains the recipients of one request."""
     rest = iter(recipients)
-    while chunk := list(islice(rest, AT_ONCE)):
+    while chunk := list(islice(rest, RECIPIENTS_PER_REQUEST)):
         yield chunk
 
 
 def form(recipients: list[str]) -> bytes:
-    """The parameters of a bulk, as everybody has to encode them."""
+    """Return the encoded parameters of a bulk. Every contender has to do this work."""
     fields = {
         "SessionID": SESSION_ID,
         "SourceAddress": "ACME",
@@ -53,7 +54,7 @@ def form(recipients: list[str]) -> bytes:
 
 
 async def send_many(sms: AsyncSmsClient, messages: Iterable[Message], ledger: Ledger | None) -> int:
-    """A batch of the package's; every message was accepted."""
+    """Send a batch with this package, check that every message is accepted, and count the segment ids."""
     ids = 0
     async with sms.send_many(messages, ledger=ledger) as outcomes:
         async for outcome in outcomes:
@@ -64,7 +65,7 @@ async def send_many(sms: AsyncSmsClient, messages: Iterable[Message], ledger: Le
 
 @asynccontextmanager
 async def ledger_in_use(wanted: bool) -> AsyncIterator[Ledger | None]:
-    """A new ledger in a directory of its own, or none."""
+    """Open a new ledger in a temporary directory. If `wanted` is false, yield None instead of a ledger."""
     if not wanted:
         yield None
         return
@@ -73,77 +74,81 @@ async def ledger_in_use(wanted: bool) -> AsyncIterator[Ledger | None]:
             yield ledger
 
 
-def _ours(http: Kind, *, with_ledger: bool = False) -> BatchWay:
+def _ours(http: Kind, *, with_ledger: bool = False) -> BatchContender:
     @asynccontextmanager
-    async def way(url: str) -> AsyncIterator[Batch]:
+    async def contender(url: str) -> AsyncIterator[SendBatch]:
         async with client(url, http) as sms, ledger_in_use(with_ledger) as ledger:
             yield lambda recipients: send_many(sms, (Message(number, TEXT) for number in recipients), ledger)
 
-    return way
+    return contender
 
 
 async def _by_workers(post: Callable[[list[str]], Awaitable[int]], recipients: Iterable[str]) -> int:
-    todo = chunks(recipients)
+    # All workers take their chunks from the same iterator. So each chunk is sent once.
+    waiting = chunks(recipients)
 
     async def worker() -> int:
-        return sum([await post(chunk) for chunk in todo])
+        return sum([await post(chunk) for chunk in waiting])
 
     return sum(await asyncio.gather(*(worker() for _ in range(WORKERS))))
 
 
 @asynccontextmanager
-async def _httpx(url: str) -> AsyncIterator[Batch]:
+async def _httpx(url: str) -> AsyncIterator[SendBatch]:
     headers = {"Content-Type": CONTENT_TYPE}
     async with httpx.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=False) as session:
 
         async def post(chunk: list[str]) -> int:
-            answer = await session.post(f"{url}/Sms/SendBulk", content=form(chunk))
-            answer.raise_for_status()
-            return len(answer.json())
+            response = await session.post(f"{url}/Sms/SendBulk", content=form(chunk))
+            response.raise_for_status()
+            return len(response.json())
 
         yield lambda recipients: _by_workers(post, recipients)
 
 
 @asynccontextmanager
-async def _aiohttp(url: str) -> AsyncIterator[Batch]:
+async def _aiohttp(url: str) -> AsyncIterator[SendBatch]:
     async with aiohttp.ClientSession(headers={"Content-Type": CONTENT_TYPE}) as session:
 
         async def post(chunk: list[str]) -> int:
-            async with session.post(f"{url}/Sms/SendBulk", data=form(chunk), raise_for_status=True) as answer:
-                return len(await answer.json())
+            async with session.post(
+                f"{url}/Sms/SendBulk", data=form(chunk), raise_for_status=True
+            ) as response:
+                return len(await response.json())
 
         yield lambda recipients: _by_workers(post, recipients)
 
 
 @asynccontextmanager
-async def _peer(url: str) -> AsyncIterator[Batch]:
+async def _peer(url: str) -> AsyncIterator[SendBatch]:
     peer = DevinoClient("login", "password", url)
 
-    async def loop(recipients: Iterable[str]) -> int:
+    async def send_chunks(recipients: Iterable[str]) -> int:
         return sum(len(peer.send_bulk("ACME", chunk, TEXT)) for chunk in chunks(recipients))
 
-    yield loop
+    yield send_chunks
 
 
 @asynccontextmanager
-async def _limit(_: str) -> AsyncIterator[Batch]:
-    answer = json.dumps([SEGMENT_ID] * AT_ONCE)
+async def _limit(_: str) -> AsyncIterator[SendBatch]:
+    """A contender that encodes the requests and decodes the responses, but sends nothing."""
+    response = json.dumps([SEGMENT_ID] * RECIPIENTS_PER_REQUEST)
 
-    async def loop(recipients: Iterable[str]) -> int:
+    async def encode_and_decode(recipients: Iterable[str]) -> int:
         ids = 0
         for chunk in chunks(recipients):
             form(chunk)
-            ids += len(json.loads(answer))
+            ids += len(json.loads(response))
         return ids
 
-    yield loop
+    yield encode_and_decode
 
 
-FAST_LEDGER, SLOW_LEDGER = f"{FAST}, with ledger", f"{SLOW}, with ledger"
+FAST_LEDGER = f"{FAST}, with ledger"
 HTTPX = "httpx by hand"
 PEER, LIMIT = "sw-python-sms-devino", "urlencode + json alone (limit)"
 
-BATCHES: dict[str, BatchWay] = {
+BATCHES: dict[str, BatchContender] = {
     FAST: _ours("aiohttp"),
     SLOW: _ours("httpcore"),
     FAST_LEDGER: _ours("aiohttp", with_ledger=True),

@@ -1,31 +1,30 @@
-"""A burst of 5,000 sends by gather, all begun at once."""
+"""A burst of 5,000 sends, all started at once by `asyncio.gather`."""
 
 import asyncio
 
-from benchmarks.contenders import AIOHTTP, FAST, HTTPX_DEFAULT, SLOW, WAYS
+from benchmarks.contenders import AIOHTTP, CONTENDERS, FAST, HTTPX_DEFAULT, SLOW
 from benchmarks.measure import Options, Stopwatch, Table, alternate
 
 BURST = 5_000
-# By hand over httpx a burst takes ten seconds.
+# There are only three rounds, because a burst with hand-written code over httpx takes ten seconds.
 _ROUNDS = 3
-# What users leave as it is, over httpx and over aiohttp.
+# The default limit for the number of connections, both in httpx and in aiohttp.
 _DEFAULT_LIMIT = 100
 
 
 async def _burst(name: str, url: str, count: int) -> float:
-    async with WAYS[name](url, _DEFAULT_LIMIT) as send:
+    """Send one burst of `count` messages with the contender `name`. Return the sends per second."""
+    async with CONTENDERS[name](url, _DEFAULT_LIMIT) as send:
         await send("79030000000", "warm-up")
         watch = Stopwatch()
-        answers = await asyncio.gather(
-            *(send(f"7903{index:07}", f"Ваш код: {index}") for index in range(count))
-        )
+        ids = await asyncio.gather(*(send(f"7903{index:07}", f"Ваш код: {index}") for index in range(count)))
         seconds = watch.wall
-    assert sum(map(len, answers)) == count
+    assert sum(map(len, ids)) == count
     return count / seconds
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Sends a second over the whole burst."""
+    """Measure the sends per second in a burst, for several contenders."""
     count = BURST // options.scale
     table = Table(f"A burst of {count:,} sends by gather", "sends/s", reference=AIOHTTP)
     names = (FAST, SLOW, HTTPX_DEFAULT, AIOHTTP)
@@ -33,7 +32,7 @@ def run(url: str, options: Options) -> list[Table]:
     for name, values in alternate(runs, min(options.rounds, _ROUNDS)).items():
         table.add(name, "sends/s", values)
     table.notes.append(
-        "By hand over httpx with a pool timeout of 120 s: with the 5 s that it comes with, sends that wait "
-        "longer for a connection fail."
+        "httpx by hand has a pool timeout of 120 s. With the default pool timeout of 5 s, a send fails if it "
+        "waits longer than 5 s for a connection."
     )
     return [table]

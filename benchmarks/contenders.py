@@ -1,4 +1,4 @@
-"""The ways to send a message: this package, what users would write by hand, and the limit."""
+"""The contenders that send one message in one request: this package, hand-written code, an upper limit."""
 
 import asyncio
 import json
@@ -15,39 +15,43 @@ from smsapi_async import AsyncSmsClient
 from smsapi_async.http.aiohttp_transport import AiohttpTransport
 from smsapi_async.http.choice import Kind
 
-# To a number, a text; gives the segment ids that came back.
+# A function that sends a text to a number. The arguments are the number and the text. The result is the list
+# of segment ids in the response.
 Send = Callable[[str, str], Awaitable[Sequence[str]]]
-# Made for a base URL and for so many tasks that send at once.
-Way = Callable[[str, int], AbstractAsyncContextManager[Send]]
+# A function that opens the connections of a contender. The arguments are the base URL and the number of tasks
+# that send at the same time.
+Contender = Callable[[str, int], AbstractAsyncContextManager[Send]]
 
 CONTENT_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 
-# httpx's defaults, and time enough for a task to wait for its turn in the pool.
+# The default limits of httpx 0.28.
 HTTPX_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+# The timeout in seconds also limits how long a task waits for a connection of the pool. The default of 5
+# seconds is too short for 500 tasks.
 TIMEOUT = 120.0
 
 
 def form(to: str, text: str) -> bytes:
-    """The parameters of a message, as everybody has to encode them."""
+    """Return the encoded parameters of a message. Every contender has to do this work."""
     fields = {"SessionID": SESSION_ID, "SourceAddress": "ACME", "Data": text, "DestinationAddress": to}
     return urlencode(fields).encode("ascii")
 
 
-def _ids(answer: Any) -> list[str]:  # noqa: ANN401 - JSON is anything
-    """What a careful user checks before he believes that the message was sent."""
-    if not isinstance(answer, list):
-        raise TypeError("no list of ids")
-    return answer
+def _ids(payload: Any) -> list[str]:  # noqa: ANN401 - JSON may contain any type
+    """Check that the response is a list of ids, as a careful user does."""
+    if not isinstance(payload, list):
+        raise TypeError("the response is not a list of segment ids")
+    return payload
 
 
 def client(url: str, http: Kind) -> AsyncSmsClient:
-    """The package over the named transport."""
+    """Return a client of this package with the transport `http`."""
     return AsyncSmsClient("login", "password", source_address="ACME", base_url=url, transport=http)
 
 
-def _ours(http: Kind) -> Way:
+def _ours(http: Kind) -> Contender:
     @asynccontextmanager
-    async def way(url: str, concurrency: int) -> AsyncIterator[Send]:  # noqa: ARG001 - its limiter is its own
+    async def contender(url: str, concurrency: int) -> AsyncIterator[Send]:  # noqa: ARG001 - uses its default
         async with client(url, http) as sms:
 
             async def send(to: str, text: str) -> Sequence[str]:
@@ -55,25 +59,25 @@ def _ours(http: Kind) -> Way:
 
             yield send
 
-    return way
+    return contender
 
 
-def _httpx(limits: Callable[[int], httpx.Limits] | None = None) -> Way:
+def _httpx(limits: Callable[[int], httpx.Limits] | None = None) -> Contender:
     @asynccontextmanager
-    async def way(url: str, concurrency: int) -> AsyncIterator[Send]:
+    async def contender(url: str, concurrency: int) -> AsyncIterator[Send]:
         bounds = HTTPX_LIMITS if limits is None else limits(concurrency)
         async with httpx.AsyncClient(limits=bounds, timeout=TIMEOUT, trust_env=False) as session:
 
             async def send(to: str, text: str) -> Sequence[str]:
-                answer = await session.post(
+                response = await session.post(
                     f"{url}/Sms/Send", content=form(to, text), headers={"Content-Type": CONTENT_TYPE}
                 )
-                answer.raise_for_status()
-                return _ids(answer.json())
+                response.raise_for_status()
+                return _ids(response.json())
 
             yield send
 
-    return way
+    return contender
 
 
 @asynccontextmanager
@@ -82,15 +86,21 @@ async def _aiohttp(url: str, concurrency: int) -> AsyncIterator[Send]:
     async with aiohttp.ClientSession(connector=connector, headers={"Content-Type": CONTENT_TYPE}) as session:
 
         async def send(to: str, text: str) -> Sequence[str]:
-            async with session.post(f"{url}/Sms/Send", data=form(to, text), raise_for_status=True) as answer:
-                return _ids(await answer.json())
+            async with session.post(
+                f"{url}/Sms/Send", data=form(to, text), raise_for_status=True
+            ) as response:
+                return _ids(await response.json())
 
         yield send
 
 
 @asynccontextmanager
 async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  # noqa: ARG001
-    """The fast transport without the client above it: what is left is the client's own share."""
+    """The aiohttp transport of this package without the client.
+
+    The CPU time of the client minus the CPU time of this contender is the CPU time of the client itself,
+    without its transport.
+    """
     address = httpx.URL(f"{url}/Sms/Send")
     fields = {"Host": address.netloc.decode(), "Accept": "application/json", "Content-Type": CONTENT_TYPE}
     seconds = {"connect": 10.0, "read": 60.0, "write": 30.0, "pool": 30.0}
@@ -110,63 +120,69 @@ async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  
         yield send
 
 
-class _Line(asyncio.Protocol):
-    """A connection with one question on it."""
+class _Connection(asyncio.Protocol):
+    """A connection that carries one exchange at a time."""
 
     def __init__(self) -> None:
         self.transport: Any = None
         self._received = b""
-        self._answer: asyncio.Future[bytes]
+        self._response: asyncio.Future[bytes]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out."""
+        """Store the transport, so that `exchange` can write to it."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """The lean server's answers come in one piece or are waited for by their last byte."""
+        """Complete the exchange when the response is complete.
+
+        Every response of the benchmarks' server to a send ends with a bracket, so this contender needs no
+        HTTP parser.
+        """
         self._received += data
         if self._received.endswith(b"]"):
             received, self._received = self._received, b""
-            self._answer.set_result(received)
+            self._response.set_result(received)
 
-    async def ask(self, question: bytes) -> bytes:
-        """The answer to a question."""
-        self._answer = asyncio.get_running_loop().create_future()
-        self.transport.write(question)
-        return await self._answer
+    async def exchange(self, request: bytes) -> bytes:
+        """Write a request and return the response."""
+        self._response = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await self._response
 
 
 @asynccontextmanager
 async def _sockets(url: str, concurrency: int) -> AsyncIterator[Send]:
-    """No HTTP library at all."""
+    """Sockets without an HTTP library: no client can be much faster."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
     loop = asyncio.get_running_loop()
-    lines = [(await loop.create_connection(_Line, parts.hostname, parts.port))[1] for _ in range(concurrency)]
+    connections = [
+        (await loop.create_connection(_Connection, parts.hostname, parts.port))[1] for _ in range(concurrency)
+    ]
     head = (
         f"POST {parts.path}/Sms/Send HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: {CONTENT_TYPE}\r\n"
     ).encode()
 
     async def send(to: str, text: str) -> Sequence[str]:
         content = form(to, text)
-        line = lines.pop()
-        answer = await line.ask(head + b"Content-Length: %d\r\n\r\n" % len(content) + content)
-        lines.append(line)
-        return _ids(json.loads(answer.partition(b"\r\n\r\n")[2]))
+        connection = connections.pop()
+        response = await connection.exchange(head + b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        connections.append(connection)
+        return _ids(json.loads(response.partition(b"\r\n\r\n")[2]))
 
     yield send
-    for line in lines:
-        line.transport.close()
+    for connection in connections:
+        connection.transport.close()
 
 
-HTTPX, HTTPX_DEFAULT = "httpx by hand, limit = tasks", "httpx by hand, its own limits"
+HTTPX, HTTPX_DEFAULT = "httpx by hand, limit = tasks", "httpx by hand, default limits"
 AIOHTTP = "aiohttp by hand"
 FAST, SLOW = "smsapi-async, aiohttp", "smsapi-async, httpcore"
-ALONE, LIMIT = "its transport alone", "bare sockets (limit)"
+ALONE, LIMIT = "aiohttp transport alone", "bare sockets (limit)"
 PEER = "sw-python-sms-devino, threads"
 
-WAYS: dict[str, Way] = {
+CONTENDERS: dict[str, Contender] = {
     FAST: _ours("aiohttp"),
     SLOW: _ours("httpcore"),
     HTTPX: _httpx(lambda concurrency: httpx.Limits(max_connections=concurrency)),

@@ -1,4 +1,4 @@
-"""Memory and CPU as a batch grows: each size in a process of its own."""
+"""Peak memory and CPU time of batches with different sizes. Each batch runs in a new process."""
 
 import asyncio
 import json
@@ -12,19 +12,24 @@ from benchmarks.contenders import FAST
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-FLAT = 1.2
+GROWTH_LIMIT = 1.2
 _ROUNDS = 3
-# A small batch is repeated until so many messages are sent: its few milliseconds alone tell little.
-_ENOUGH = 20_000
+# The minimum number of messages in one run. A small batch takes only a few milliseconds, so a run repeats a
+# small batch.
+_MESSAGES_AT_LEAST = 20_000
 
 
 def _numbers(count: int) -> Iterator[str]:
     return (f"7903{index:07}" for index in range(count))
 
 
-async def _batch(url: str, count: int) -> tuple[float, float]:
-    """MiB at the peak, and microseconds of CPU a message."""
-    times = max(_ENOUGH // count, 1)
+async def _send_batches(url: str, count: int) -> tuple[float, float]:
+    """Send one or more batches of `count` messages.
+
+    Returns:
+        The peak memory in MiB, and the CPU time per message in microseconds.
+    """
+    times = max(_MESSAGES_AT_LEAST // count, 1)
     async with BATCHES[FAST](url) as send:
         await send(_numbers(1_000))
         watch = Stopwatch()
@@ -34,11 +39,13 @@ async def _batch(url: str, count: int) -> tuple[float, float]:
 
 
 def _peak() -> float:
-    # Linux counts what the parent had before the exec into getrusage's maximum.
+    """Return the peak memory of this process in MiB."""
+    # On Linux, `ru_maxrss` of a child process includes the memory of the parent process before the exec. So
+    # read the peak from `/proc` on Linux.
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
-    import resource  # noqa: PLC0415 - Windows has none
+    import resource  # noqa: PLC0415 - Windows does not have this module
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1024**2 if sys.platform == "darwin" else 1024
@@ -47,15 +54,15 @@ def _peak() -> float:
 
 def _in_a_process(url: str, size: int) -> tuple[float, float]:
     command = [sys.executable, "-m", "benchmarks.growth", url, str(size)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=120)  # noqa: S603
-    memory, cpu = json.loads(answer.stdout)
+    process = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=120)  # noqa: S603
+    memory, cpu = json.loads(process.stdout)
     return memory, cpu
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Peak memory of the process, and CPU a message."""
-    memory = Table("Peak memory of the process, by messages of the batch", "MiB", higher_is_better=False)
-    work = Table("CPU a message, by messages of the batch", "µs", higher_is_better=False)
+    """Measure the peak memory of the process and the CPU time per message, for several sizes of a batch."""
+    memory = Table("Peak memory of the process, by messages in the batch", "MiB", higher_is_better=False)
+    work = Table("CPU time per message, by messages in the batch", "µs", higher_is_better=False)
     sizes = [size for size in SIZES if size <= SIZES[-1] // options.scale]
     runs = {size: lambda size=size: _in_a_process(url, size) for size in sizes}
     figures = alternate({str(size): run for size, run in runs.items()}, min(options.rounds, _ROUNDS))
@@ -65,10 +72,10 @@ def run(url: str, options: Options) -> list[Table]:
     for table, smallest in ((memory, sizes[1]), (work, sizes[0])):
         row = table.rows[FAST]
         growth = row[f"{sizes[-1]:,}"] / row[f"{smallest:,}"]
-        what = f"flat from {smallest:,} to {sizes[-1]:,}"
-        table.goals.append(Goal(what, growth, FLAT, "x", at_least=False))
+        what = f"growth from {smallest:,} to {sizes[-1]:,} messages"
+        table.goals.append(Goal(what, growth, GROWTH_LIMIT, "x", at_least=False))
     return [memory, work]
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_batch(sys.argv[1], int(sys.argv[2])))))
+    print(json.dumps(asyncio.run(_send_batches(sys.argv[1], int(sys.argv[2])))))

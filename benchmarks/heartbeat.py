@@ -1,4 +1,4 @@
-"""How late a heartbeat of 1 ms comes on the loop that sends at full speed."""
+"""How late a timer of 1 ms fires in an event loop that sends at full speed."""
 
 import asyncio
 import statistics
@@ -9,7 +9,7 @@ from time import perf_counter
 import attrs
 
 from benchmarks.batches import BATCHES, FAST_LEDGER, HTTPX, ledger_in_use, send_many
-from benchmarks.contenders import AIOHTTP, FAST, HTTPX_DEFAULT, SLOW, WAYS, client
+from benchmarks.contenders import AIOHTTP, CONTENDERS, FAST, HTTPX_DEFAULT, SLOW, client
 from benchmarks.measure import Goal, Options, Table, alternate
 from smsapi_async import Message
 from smsapi_async.http.choice import Kind
@@ -17,15 +17,23 @@ from smsapi_async.http.choice import Kind
 BEAT = 0.001
 GOAL = 5.0
 TASKS = 50
-NOTHING, RATE = "nothing else", "messages/s"
+NOTHING, RATE = "no sends", "messages/s"
 
-# Sends for so many seconds to a base URL; gives how many segment ids came back.
+# A function that sends messages for some time. The arguments are the base URL and the time in seconds. The
+# result is the number of segment ids in the responses.
 Work = Callable[[str, float], Coroutine[None, None, int]]
 
 
 @attrs.frozen
 class Beats:
-    """What one round showed: milliseconds of delay, and messages a second."""
+    """The measurements of one round.
+
+    Attributes:
+        median: the median delay of the heartbeat, in milliseconds.
+        percentile_99: the delay that 99 % of the heartbeats do not exceed, in milliseconds.
+        worst: the longest delay, in milliseconds.
+        rate: the number of messages per second.
+    """
 
     median: float
     percentile_99: float
@@ -34,7 +42,7 @@ class Beats:
 
 
 async def _beside(work: Coroutine[None, None, int]) -> Beats:
-    """The delays of a heartbeat while the work is done."""
+    """Measure the delays of a heartbeat while `work` runs in the same event loop."""
     late: list[float] = []
 
     async def beat() -> None:
@@ -49,13 +57,13 @@ async def _beside(work: Coroutine[None, None, int]) -> Beats:
         tasks.create_task(beat())
         ids = await work
         seconds = perf_counter() - began
-        done = True  # the beat that is late by now counts, too
+        done = True  # the heartbeat that still sleeps is also counted
     late.sort()
     return Beats(statistics.median(late), late[int(len(late) * 0.99)], late[-1], ids / seconds)
 
 
 def _numbers(seconds: float) -> Iterator[str]:
-    """Different numbers, until the time is over."""
+    """Yield different phone numbers for the given number of seconds."""
     end = perf_counter() + seconds
     for index in count():
         if perf_counter() >= end:
@@ -75,7 +83,7 @@ def _different_texts(http: Kind, *, with_ledger: bool = False) -> Work:
 def _different_texts_by_hand(name: str) -> Work:
     async def work(url: str, seconds: float) -> int:
         recipients = _numbers(seconds)
-        async with WAYS[name](url, TASKS) as send:
+        async with CONTENDERS[name](url, TASKS) as send:
 
             async def worker() -> int:
                 return sum([len(await send(number, f"Ваш код: {number}")) for number in recipients])
@@ -115,7 +123,7 @@ WORKS: dict[str, dict[str, Work]] = {
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Median, 99 % and worst, in two tables."""
+    """Measure the delays in two tables: for different texts, and for one text."""
     return [_table(title, works, url, options) for title, works in WORKS.items()]
 
 

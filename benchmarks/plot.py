@@ -1,4 +1,8 @@
-"""The tables as one picture: lines over numbers, dots where a row has several figures, else bars."""
+"""Draws the tables of the benchmarks into one PNG file.
+
+If all columns of a table are numbers, the table is drawn as lines. A table with several other columns is
+drawn as dots. A table with one other column is drawn as bars.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +14,19 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.measure import Goal, Table, short
 
-# By what the contender's name begins with, the longest first: the same one in every panel.
+# The colours of the contenders, by the beginning of the name. The first entry that matches a name is used. So
+# a longer beginning must precede a shorter beginning.
 _COLOURS = {
     "smsapi-async, aiohttp, with ledger": "#17a2b8",
     "smsapi-async, httpcore": "#7fb3e6",
     "smsapi-async": "#0b4f9e",
     "import smsapi_async": "#7fb3e6",
     "from smsapi_async": "#0b4f9e",
-    "httpx by hand, its own": "#f4a261",
+    "httpx by hand, default": "#f4a261",
     "httpx by hand": "#d1495b",
     "aiohttp by hand": "#2a9d4a",
     "sw-python-sms-devino": "#8e6bbf",
-    "its transport alone": "#8a8a8a",
+    "aiohttp transport alone": "#8a8a8a",
 }
 _OTHER = "#555555"
 _MARKERS = ("o", "D", "X", "s")
@@ -29,7 +34,7 @@ _PANEL = (8.5, 4.0)
 
 
 def draw(tables: Sequence[Table], file: Path) -> None:
-    """One panel a table, two in a row."""
+    """Draw one panel for each table, two panels in a row, and write the file."""
     across = min(len(tables), 2)
     down = -(-len(tables) // across)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
@@ -94,7 +99,7 @@ def _bars(axes: Axes, table: Table, column: str) -> None:
     marks = {names.index(goal.what): goal for goal in table.goals if goal.what in names}
     for place, goal in marks.items():
         _mark(axes, place, goal)
-    # A mark just behind a bar's end would go through its figure.
+    # The line of a goal may cross a figure. With a white box behind the figure, the figure is still readable.
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
     axes.bar_label(bars, [short(value) for value in values], padding=3, fontsize=8, bbox=box)
     _rows(axes, table)

@@ -1,15 +1,16 @@
-"""How many requests it takes to follow messages, and how soon their final states are noticed.
+"""How many requests three strategies need to track messages, and how soon they notice the final states.
 
-On a simulated clock, in pure Python: no sockets, no waiting. Messages have 1 to 5 segments. A message
-reaches the phone after a log-normal time (median 6 s, 95 % within 90 s), in 10 % of cases after a tail of
-hours, and in 5 % never; its segments arrive one after another, half a second apart in the mean. Three
-ways to ask are compared over the same messages:
+The clock is simulated, so the program opens no socket and does not wait. A message has 1 to 5 segments. 85 %
+of the messages reach the phone after a log-normal time (median 6 s, 95th percentile 90 s). 10 % of the
+messages reach the phone after hours, and 5 % of the messages never reach the phone. The mean time between two
+segments of a message is half a second. Three strategies track the same messages:
 
 - ours: `smsapi_async.tracking.Tracker` with its default schedule;
-- fixed: every segment, every 5 seconds;
-- backoff: every segment, after 1, 2, 4, ... seconds, at most 10 minutes apart.
+- fixed: one request for every segment every 5 seconds;
+- backoff: one request for every segment after 1, 2, 4, ... seconds, with waits of at most 10 minutes.
 
-All three go on until the gateway has forgotten the message, after 48 hours.
+Each strategy requests the state of a segment until the segment is final. If the segment never becomes final,
+the strategy stops when the gateway has forgotten the message, about 48 hours after the acceptance.
 
 Run: python benchmarks/polling.py [--messages N] [--json FILE]
 """
@@ -32,13 +33,18 @@ from smsapi_async.models import Message, Receipt, SegmentState
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking import DEADLINE, Schedule, Tracker
 
+# The seconds until a message reaches the phone: the median and the 95th percentile.
 MEDIAN, WITHIN_95 = 6.0, 90.0
+# The standard deviation of the logarithm of the seconds until a message reaches the phone.
 SPREAD = math.log(WITHIN_95 / MEDIAN) / statistics.NormalDist().inv_cdf(0.95)
+# The share of the messages that arrive after hours, and the share of the messages that never arrive.
 TAIL, NEVER = 0.10, 0.05
 TAIL_HOURS = (0.5, 24.0)
+# The mean time between two segments of a message, in seconds.
 LAG = 0.5
 SOON = 600.0
 END = DEADLINE.total_seconds()
+# The seconds after which the gateway forgets a message: 48 hours (contract, "States").
 MEMORY = 48 * 3600.0
 INTERVAL = 5.0
 GOAL_REQUESTS, GOAL_DELAY, GOAL_ALL = 0.35, 2.0, 1 / 50
@@ -46,27 +52,40 @@ GOAL_REQUESTS, GOAL_DELAY, GOAL_ALL = 0.35, 2.0, 1 / 50
 
 @attrs.frozen
 class Course:
-    """When each segment of a message is delivered, in seconds after its acceptance; infinity for never."""
+    """The times of the acceptance and of the delivery of one message.
+
+    Attributes:
+        accepted: the time of the acceptance, in seconds of the simulated clock.
+        segments: the delivery time of each segment, in seconds after the acceptance. Infinity means that the
+            segment is never delivered.
+    """
 
     accepted: float
     segments: tuple[float, ...]
 
     @property
     def final_after(self) -> float:
-        """When the whole message is final."""
+        """The seconds from the acceptance until the last segment is delivered."""
         return max(self.segments)
 
 
 @attrs.frozen
-class Followed:
-    """What following one message cost."""
+class Tracked:
+    """The cost of tracking one message.
+
+    Attributes:
+        requests: the number of requests that were made.
+        noticed_after: the seconds from the acceptance until the strategy noticed the final state. For a
+            message that never becomes final, the value is infinity (`ours`) or the time of the last request
+            (`fixed` and `backoff`).
+    """
 
     requests: int
     noticed_after: float
 
 
 def courses(count: int, chance: random.Random) -> list[Course]:
-    """Messages accepted over an hour."""
+    """Return `count` random messages. The times of their acceptance are spread over one hour."""
     made = []
     for _ in range(count):
         kind = chance.random()
@@ -83,29 +102,40 @@ def courses(count: int, chance: random.Random) -> list[Course]:
     return made
 
 
-def at_times(times: list[float]) -> Callable[[Course], Followed]:
-    """Every segment is asked about at the same times until it is final, or forgotten after 48 hours."""
+def at_times(times: list[float]) -> Callable[[Course], Tracked]:
+    """Return a strategy that requests the states of all segments at fixed times after the acceptance.
 
-    def follow(course: Course) -> Followed:
+    Args:
+        times: the times of the requests, in seconds after the acceptance. The strategy requests the state of
+            a segment until the segment is final, but not after the last of these times.
+    """
+
+    def track(course: Course) -> Tracked:
         last = [min(bisect_left(times, arrives), len(times) - 1) for arrives in course.segments]
-        return Followed(sum(last) + len(last), max(times[index] for index in last))
+        return Tracked(sum(last) + len(last), max(times[index] for index in last))
 
-    return follow
+    return track
 
 
 def fixed_times() -> list[float]:
-    """Every 5 seconds until the gateway has forgotten the message."""
+    """Return the times of requests every 5 seconds, until the gateway has forgotten the message."""
     return [INTERVAL * step for step in range(1, int(MEMORY / INTERVAL) + 1)]
 
 
 def backoff_times() -> list[float]:
-    """Waits that double from 1 second to 10 minutes."""
+    """Return the times of requests with waits that double from 1 second to 10 minutes."""
     waits = chain(takewhile(lambda wait: wait < SOON, (2.0**step for step in range(20))), repeat(SOON))
     return list(takewhile(lambda moment: moment < MEMORY + SOON, accumulate(waits)))
 
 
-def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list[Followed]:
-    """The tracker itself, driven by a simulated clock: the time jumps to its next moment."""
+def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list[Tracked]:
+    """Run the tracker of this package on a simulated clock, which jumps to the time of the next event.
+
+    Args:
+        every: the messages.
+        schedule: the schedule of the requests of the tracker.
+        chance: the random numbers for the jitter of the schedule.
+    """
     tracker = Tracker(schedule, END, chance=chance)
     requests = [0] * len(every)
     noticed = [math.inf] * len(every)
@@ -125,37 +155,44 @@ def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list
         while (ask := tracker.due(now)) is not None:
             number = int(ask.segment_id.partition("-")[0])
             requests[number] += 1
-            delivery = tracker.answered(ask, _state(every[number], ask.segment_id, ask.index, now), now)
+            delivery = tracker.responded(ask, _state(every[number], ask.segment_id, ask.index, now), now)
             if delivery is not None and delivery.phase is Phase.DELIVERED:
                 noticed[number] = now - every[number].accepted
-    return list(map(Followed, requests, noticed))
+    return list(map(Tracked, requests, noticed))
 
 
 def _state(course: Course, segment_id: str, index: int, now: float) -> SegmentState:
+    """Return the state that the gateway reports at the time `now`.
+
+    The gateway stores a message one second after the acceptance.
+    """
     age = now - course.accepted
     if age >= course.segments[index] and age < MEMORY:
         return SegmentState(segment_id, State.DELIVERED)
     return SegmentState(segment_id, State.SENT if 1 <= age < MEMORY else State.NOT_IN_DATABASE)
 
 
-def summary(every: list[Course], followed: list[Followed]) -> dict[str, float]:
-    """Requests a message, and the delay until the final state is noticed, over those that became final."""
+def summary(every: list[Course], tracked: list[Tracked]) -> dict[str, float]:
+    """Count the requests per message, and the delay until a final state is noticed.
+
+    Messages that never become final count only in the requests.
+    """
     delays = sorted(
         result.noticed_after - course.final_after
-        for course, result in zip(every, followed, strict=True)
+        for course, result in zip(every, tracked, strict=True)
         if course.final_after < MEMORY and result.noticed_after < math.inf
     )
     return {
         "messages": len(every),
         "noticed": len(delays),
-        "requests_per_message": statistics.fmean(result.requests for result in followed),
+        "requests_per_message": statistics.fmean(result.requests for result in tracked),
         "delay_median": statistics.median(delays),
         "delay_95": delays[int(0.95 * len(delays))],
     }
 
 
 def compare(count: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
-    """The three ways over the messages final within 10 minutes, and over all."""
+    """Compare the three strategies for messages that are final within 10 minutes, and for all messages."""
     every = courses(count, random.Random(seed))
     results = {
         "ours": ours(every, Schedule(), random.Random(seed + 1)),
@@ -165,15 +202,15 @@ def compare(count: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     soon = [number for number, course in enumerate(every) if course.final_after <= SOON]
     return {
         "soon": {
-            name: summary([every[number] for number in soon], [followed[number] for number in soon])
-            for name, followed in results.items()
+            name: summary([every[number] for number in soon], [tracked[number] for number in soon])
+            for name, tracked in results.items()
         },
-        "all": {name: summary(every, followed) for name, followed in results.items()},
+        "all": {name: summary(every, tracked) for name, tracked in results.items()},
     }
 
 
 def ratios(compared: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
-    """Ours as a part of the fixed interval."""
+    """Divide the figures of the strategy `ours` by the figures of the strategy `fixed`."""
     soon, over_all = compared["soon"], compared["all"]
     return {
         "requests_soon": soon["ours"]["requests_per_message"] / soon["fixed"]["requests_per_message"],
@@ -193,15 +230,17 @@ def show(compared: dict[str, dict[str, dict[str, float]]], compared_ratios: dict
                 f"{row['delay_95']:14.1f}{row['noticed']:9.0f}"
             )
     goals = {"requests_soon": GOAL_REQUESTS, "delay_soon": GOAL_DELAY, "requests_all": GOAL_ALL}
-    print("\nOurs as a part of the fixed interval")
+    print("\nThe figures of `ours` divided by the figures of `fixed`")
     for name, goal in goals.items():
         verdict = "met" if compared_ratios[name] <= goal else "MISSED"
         print(f"{name:16}{compared_ratios[name]:9.4f}   goal: at most {goal:.3g}   {verdict}")
 
 
 def main() -> None:
-    """Run, print, and write the figures where asked."""
-    parser = argparse.ArgumentParser(description="Compare ways of asking for states, on a simulated clock.")
+    """Run the simulation and print the figures. With the option ``--json``, also write a JSON file."""
+    parser = argparse.ArgumentParser(
+        description="Compare strategies to track messages, on a simulated clock."
+    )
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -1,4 +1,4 @@
-"""Sends of different texts, at several concurrencies."""
+"""Sends of different texts, from 1 to 500 tasks that send at the same time."""
 
 import asyncio
 import time
@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sms_devino.client import DevinoClient
 
-from benchmarks.contenders import AIOHTTP, ALONE, FAST, HTTPX, HTTPX_DEFAULT, PEER, SLOW, WAYS
+from benchmarks.contenders import AIOHTTP, ALONE, CONTENDERS, FAST, HTTPX, HTTPX_DEFAULT, PEER, SLOW
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 CONCURRENCIES = (1, 10, 50, 500)
-# More threads than this make the peer slower, not faster.
+# With more than 50 threads, sw-python-sms-devino is slower than with 50 threads.
 _THREADS = 50
 GOALS = (
     (FAST, AIOHTTP, {50: 0.6, 500: 0.8}),
@@ -19,15 +19,21 @@ GOALS = (
     (SLOW, HTTPX, {50: 1.5, 500: 4.5}),
     (SLOW, HTTPX_DEFAULT, {50: 1.5, 500: 4.5}),
 )
-OWN_SHARE = 40.0
-# Above its concurrency the client has fewer requests in flight than its transport alone.
+CLIENT_SHARE = 40.0
+# The numbers of tasks for which the client and the transport alone have the same number of requests in
+# flight. With more than 10 tasks, the client has fewer requests in flight than the transport alone, because
+# its default concurrency is 10. Then the difference of the CPU times is not the CPU time of the client.
 _SAME_IN_FLIGHT = (1, 10)
 
 
 async def _by_tasks(name: str, url: str, concurrency: int, seconds: float) -> tuple[float, float]:
-    """Sends a second, and microseconds of CPU a send, with so many tasks sending all the time."""
+    """Send messages with the contender `name` from `concurrency` tasks for `seconds` seconds.
+
+    Returns:
+        The sends per second, and the CPU time per send in microseconds.
+    """
     sent = 0
-    async with WAYS[name](url, concurrency) as send:
+    async with CONTENDERS[name](url, concurrency) as send:
         await asyncio.gather(*(send("79030000000", "warm-up") for _ in range(min(concurrency, 50))))
         watch = Stopwatch()
         end = time.perf_counter() + seconds
@@ -44,7 +50,10 @@ async def _by_tasks(name: str, url: str, concurrency: int, seconds: float) -> tu
 
 
 def _by_threads(url: str, concurrency: int, seconds: float) -> tuple[float, float]:
-    """The same of the peer, which has nothing but threads."""
+    """Measure sw-python-sms-devino as `_by_tasks` measures the other contenders.
+
+    The library is synchronous, so threads send the messages in place of tasks.
+    """
     workers = min(concurrency, _THREADS)
     peer = DevinoClient("login", "password", url)
     with ThreadPoolExecutor(workers) as threads:
@@ -65,9 +74,9 @@ def _by_threads(url: str, concurrency: int, seconds: float) -> tuple[float, floa
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Rates, and the CPU of this process a send."""
-    rates = Table("Sends of different texts, by tasks that send at once", "sends/s", reference=AIOHTTP)
-    work = Table("CPU a send, by tasks that send at once", "µs", reference=AIOHTTP, higher_is_better=False)
+    """Measure the sends per second, and the CPU time of this process per send."""
+    rates = Table("Sends of different texts, by number of tasks", "sends/s", reference=AIOHTTP)
+    work = Table("CPU time per send, by number of tasks", "µs", reference=AIOHTTP, higher_is_better=False)
     for concurrency in CONCURRENCIES:
 
         def measured(name: str, concurrency: int = concurrency) -> tuple[float, float]:
@@ -75,7 +84,7 @@ def run(url: str, options: Options) -> list[Table]:
                 return _by_threads(url, concurrency, options.seconds)
             return asyncio.run(_by_tasks(name, url, concurrency, options.seconds))
 
-        runs = {name: lambda name=name: measured(name) for name in (*WAYS, PEER)}
+        runs = {name: lambda name=name: measured(name) for name in (*CONTENDERS, PEER)}
         for name, figures in alternate(runs, options.rounds).items():
             rates.add(name, str(concurrency), [rate for rate, _ in figures])
             work.add(name, str(concurrency), [cpu for _, cpu in figures])
@@ -87,22 +96,23 @@ def _judge(rates: Table, work: Table) -> None:
     for name, reference, goals in GOALS:
         for concurrency, goal in goals.items():
             ratio = rates.ratio(name, str(concurrency), reference) or 0.0
-            rates.goals.append(Goal(f"{name} / {reference}, at {concurrency}", ratio, goal, "x"))
+            rates.goals.append(Goal(f"{name} / {reference}, {concurrency} tasks", ratio, goal, "x"))
     for column in map(str, _SAME_IN_FLIGHT):
         share = work.rows[FAST][column] - work.rows[ALONE][column]
-        what = f"the client's own share ({FAST}, less {ALONE}), at {column}"
-        work.goals.append(Goal(what, share, OWN_SHARE, "µs", at_least=False))
+        what = f"CPU time of the client ({FAST}, minus {ALONE}), tasks: {column}"
+        work.goals.append(Goal(what, share, CLIENT_SHARE, "µs", at_least=False))
     had = [
         rate * cpu / 1e6
         for column in ("50", "500")
         for rate, cpu in zip(rates.rounds[AIOHTTP][column], work.rounds[AIOHTTP][column], strict=True)
     ]
     rates.notes.append(
-        f"Of its core {AIOHTTP} had {min(had):.0%} to {max(had):.0%} at 50 and 500. Where that is below "
-        "90 %, other programs ran there: then only the CPU a send can be trusted."
+        f"With 50 and 500 tasks, {AIOHTTP} had {min(had):.0%} to {max(had):.0%} of its core. If this share "
+        "is below 90 %, other programs ran on the same core, and only the CPU time per send is reliable."
     )
     rates.notes.append(
-        "By hand over httpx no semaphore stands before the pool: one of about 10 would help it, and users do "
-        "not write one. Its own limits are 100 connections, 20 of them idle. The peer has "
-        f"{_THREADS} threads at most."
+        "The contender httpx by hand does not limit its tasks with a semaphore, because most users do not "
+        "use a semaphore; with a semaphore of about 10 it would be faster. By default, httpx has at most 100 "
+        "connections, and at most 20 of these connections are idle. "
+        f"sw-python-sms-devino has at most {_THREADS} threads."
     )

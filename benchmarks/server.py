@@ -1,4 +1,7 @@
-"""A gateway that does as little as it can, in a process of its own, on a core of its own."""
+"""A gateway that does as little work as possible, in a separate process on a separate core.
+
+The benchmarks must measure the contenders, and not this server.
+"""
 
 import asyncio
 import os
@@ -13,13 +16,14 @@ from typing import cast
 SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
 SEGMENT_ID = "579700854169272358"
 _LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
-# Far above 500 recipients; whoever sends more without end loses the connection.
+# The highest number of bytes of an incomplete request. A bulk of 500 recipients is much shorter. If a client
+# sends more bytes, the server closes the connection, so that the memory use of the server is limited.
 _LARGEST = 4 * 1024 * 1024
 _SECONDS_TO_STOP = 5
 
 
 @lru_cache(maxsize=64)
-def _answer(body: str) -> bytes:
+def _response(body: str) -> bytes:
     head = (
         "HTTP/1.1 200 OK\r\nCache-Control: private\r\nConnection: Keep-Alive\r\n"
         f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -29,39 +33,39 @@ def _answer(body: str) -> bytes:
 
 @lru_cache(maxsize=64)
 def _sent_to(count: int) -> bytes:
-    return _answer("[" + ",".join([f'"{SEGMENT_ID}"'] * count) + "]")
+    return _response("[" + ",".join([f'"{SEGMENT_ID}"'] * count) + "]")
 
 
-_LOGIN, _SENT = _answer(f'"{SESSION_ID}"'), _sent_to(1)
+_LOGIN, _SENT = _response(f'"{SESSION_ID}"'), _sent_to(1)
 
 
 class _Gateway(asyncio.Protocol):
-    """Answers each request as soon as the whole of it is there."""
+    """Writes the response to each request as soon as the request is complete."""
 
     def __init__(self) -> None:
         self._received = b""
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Store the transport, so that `data_received` can write to it."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take in a part of a request."""
+        """Collect the bytes, and write the response to each complete request."""
         received = self._received + data if self._received else data
         while (end := received.find(b"\r\n\r\n")) >= 0:
             length = _LENGTH.search(received, 0, end)
             whole = end + 4 + (int(length[1]) if length else 0)
             if len(received) < whole:
                 break
-            self._transport.write(_answer_to(received, whole))
+            self._transport.write(_response_to(received, whole))
             received = received[whole:]
         self._received = received
         if len(received) > _LARGEST:
             self._transport.abort()
 
 
-def _answer_to(received: bytes, end: int) -> bytes:
+def _response_to(received: bytes, end: int) -> bytes:
     line = received[:80].lower()
     if b"sms/sendbulk" in line:
         return _sent_to(received.count(b"DestinationAddresses=", 0, end))
@@ -69,7 +73,10 @@ def _answer_to(received: bytes, end: int) -> bytes:
 
 
 async def _serve() -> None:
-    """Tell the port, and serve until the process that asked for it is gone, however it went."""
+    """Print the port, and serve until standard input is closed.
+
+    The operating system closes standard input when the parent process ends, even if the parent is killed.
+    """
     server = await asyncio.get_running_loop().create_server(_Gateway, "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.buffer.read)
@@ -77,11 +84,12 @@ async def _serve() -> None:
 
 
 def main() -> None:
-    """Serve on the core named, over the faster loop where it is installed."""
+    """Serve on the core that the argument of the command line determines. Use uvloop if it is installed."""
     if len(sys.argv) > 1:
         os.sched_setaffinity(0, {int(sys.argv[1])})
     try:
-        # The server must not be what is measured.
+        # With uvloop, the server needs less time for each request than with the event loop of asyncio. So the
+        # server slows the contenders down less.
         import uvloop  # noqa: PLC0415
     except ImportError:
         asyncio.run(_serve())
@@ -91,11 +99,16 @@ def main() -> None:
 
 @contextmanager
 def running() -> Iterator[str]:
-    """The base URL of a server that runs while the block does, on a core apart; the block has one core."""
+    """Run a server while the block runs, and yield its base URL.
+
+    If the machine has two or more cores, the server runs on one core and the block on another core. Then the
+    server and the block do not compete for a core, and the figures do not depend on the number of cores.
+    """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     apart = len(cores) > 1
     command = [sys.executable, "-m", "benchmarks.server", *([str(cores[-1])] if apart else [])]
-    # A session of its own: Ctrl-C ends the run, and with it the server's standard input.
+    # The server runs in its own operating-system session, so Ctrl-C does not reach it. When this process
+    # ends, the operating system closes the standard input of the server, and the server ends.
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
@@ -103,7 +116,7 @@ def running() -> Iterator[str]:
             assert process.stdout is not None
             port = process.stdout.readline().strip()
             if not port:
-                raise RuntimeError("the benchmarks' server did not start")
+                raise RuntimeError("the server of the benchmarks did not start")
             if apart:
                 os.sched_setaffinity(0, {cores[0]})
             yield f"http://127.0.0.1:{int(port)}/rest"

@@ -1,7 +1,8 @@
-"""An asyncio client for an SMS gateway whose every accepted call is billed.
+"""A client of an SMS gateway for asyncio and trio.
 
-A message is never sent twice, never lost without a trace, never leaked into a log, and can be tried
-without paying, against the package's own local gateway (`smsapi_async.sandbox`).
+The gateway bills every message that it accepts. This package never sends a message twice by itself. The
+package reports an outcome for every message. Passwords, texts and phone numbers do not appear in logs or
+errors. A local gateway (`smsapi_async.sandbox`) makes tests free of charge.
 """
 
 from importlib import import_module
@@ -129,8 +130,9 @@ __all__ = [
     "segment",
 ]
 
-# Where the names are, lowest first: each is imported when it is asked for (PEP 562), so that a service
-# which only catches an error, or a command that only prints its help, does not wait for an HTTP library.
+# The modules that define the public names. A module that imports fewer other modules comes first. A name is
+# imported when it is used for the first time (PEP 562). So a program that only catches an error does not wait
+# for the import of an HTTP library.
 _HOMES = (
     "version",
     "privacy",
@@ -148,7 +150,8 @@ _HOMES = (
     "client",
 )
 
-if not TYPE_CHECKING:  # a type checker would take any misspelt name for one that is here
+# If a type checker could see this `__getattr__`, it would accept every misspelt name of this package.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name in __all__:

@@ -1,4 +1,4 @@
-"""``python -m smsapi_async``: the command line."""
+"""Start the command line with ``python -m smsapi_async``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The client: its constructor, its life, and one method for each resource."""
+"""The client of the gateway: `AsyncSmsClient`, with one method for each resource."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol import decoding, encoding
-from smsapi_async.protocol.addresses import checked_source
+from smsapi_async.protocol.addresses import checked_source_address
 from smsapi_async.session import MemorySessionStore, SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
 from smsapi_async.tracking import DEADLINE, Delivery, DeliverySink, Schedule, Tracker, Tracking
 
 
 class Options(TypedDict, total=False):
-    """The parameters of the constructor, for type checkers."""
+    """The types of the parameters of `AsyncSmsClient.from_env`, for type checkers."""
 
     login: str
     password: str
@@ -59,39 +59,68 @@ class Options(TypedDict, total=False):
 
 
 class AsyncSmsClient:
-    """The SMS gateway, for asyncio and trio.
+    """A client of the SMS gateway, for asyncio and trio.
 
-    Make one for each event loop and share it between all tasks; use it with ``async with``, or call
-    `aclose` at the end. It may be constructed before the event loop runs.
+    Create one client for each event loop, and share the client between all tasks. Use the client with
+    ``async with``, or call `aclose` at the end. The constructor does not need a running event loop.
 
-    Every method may raise `RequestRejected` (the gateway refused), `ValidationError` (before any request),
-    `ClientClosed` or `WrongEventLoop`. Methods that read may raise `ReadFailed`. Methods that send
-    may raise `NotSent` (safe to send again) or `OutcomeUnknown` (it may have been sent).
+    All methods raise `ValidationError` before any request if a parameter is wrong, `RequestRejected` if the
+    gateway refuses the request, `ClientClosed` if the client is closed, and `WrongEventLoop` if the client
+    was first used in another event loop. The methods also raise these errors:
+
+    - A send (`send`, `send_by_time_zone`, `send_bulk`) raises `NotSent` if it is proved that no byte of the
+      request was written: it is safe to send the message again. A send raises `OutcomeUnknown` if the message
+      may have been sent: after a broken connection, after HTTP status 3xx, 408 or 5xx, or after a response
+      that does not match the contract. The client repeats a send only if no byte was written, or if the
+      gateway refused the session (contract, "Session"). HTTP status 429 raises `RateLimited`: nothing was
+      sent.
+    - A read (`balance`, `state`, `incoming`, `statistics`) and a login are repeated after a broken connection
+      and after HTTP status 408, 429 or 5xx; ``retry`` limits the attempts. If the last attempt also fails, a
+      read raises `ReadFailed`, or `RateLimited` after status 429.
+
+    To limit the time of a send, use the parameter ``timeout`` of the method. Do not cancel the send, for
+    example with `asyncio.wait_for`: a cancelled send cannot report whether the message was sent.
+
+    All tasks share one login. If a session ends in less than 5 minutes, the next call renews the session. The
+    client never follows a redirect. The logger ``smsapi_async`` gets a DEBUG record for each exchange, with
+    the resource, the HTTP status or the failure, and the duration.
 
     Args:
-        login: the account's login.
-        password: its password.
-        source_address: the default sender: at most 11 Latin characters or 15 digits.
-        base_url: the gateway's address, or the sandbox's.
-        timeouts: seconds for each step of a request.
-        concurrency: requests in flight at once; all others wait in the client, not in the pool.
-        requests_per_second: how many requests may begin in a second, evenly spaced; None means any number.
-        retry: when reads, and sends proved not sent, are attempted again.
-        login_cool_down: how long a refused login is not tried again.
-        proxy: an ``http://``, ``https://`` or ``socks5://`` address; environment variables are not read.
-        ca_file: a file of PEM certificates to trust in place of the public ones.
-        ssl_context: a TLS context of your own in place of ``ca_file``.
-        allow_plain_http: let the password go in the clear to an ``http://`` address beyond loopback.
-        client: an `httpx.AsyncClient` of your own; it is not closed by this client. Its failures
-            prove "not sent" only where its transport reports httpcore's trace events.
-        transport: an httpx transport of your own; likewise. Or ``"aiohttp"`` or ``"httpcore"`` to force one
-            of the two that come with this package; None takes aiohttp, which is faster, where the extra
-            ``speed`` is installed, asyncio runs and a proxy is an ``http://`` one. The `repr` names it.
-        session_store: where the session id is kept.
-        clock: the time, for tests.
+        login: the login of the account.
+        password: the password of the account.
+        source_address: default source address: at most 11 Latin characters, or at most 15 digits (contract,
+            "Addresses"). None means no default, so each message needs a source address.
+        base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
+            allowed only for a loopback address, or if ``allow_plain_http`` is true.
+        timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. With a short
+            timeout, more sends have an unknown outcome.
+        concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
+            the client, and not in the connection pool.
+        requests_per_second: maximum number of requests per second, evenly spaced, for all calls of the client
+            except logins. None means no limit (contract, "Rate").
+        retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.
+        login_cool_down: time for which the client does not log in again after a refused login. During this
+            time, calls raise the error of the refused login. Repeated wrong logins could lock the account.
+        proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
+            means no proxy. Environment variables are not read.
+        ca_file: file of PEM certificates that are trusted instead of the public certificates.
+        ssl_context: TLS context, if ``ca_file`` is None. None means a context that verifies certificates.
+        allow_plain_http: whether the password may be sent unencrypted to an ``http://`` URL that is not a
+            loopback address.
+        client: an `httpx.AsyncClient` of the caller. `aclose` does not close this client. A failed exchange
+            becomes `NotSent` only if the transport of this client reports the trace events of httpcore; else
+            `OutcomeUnknown`. A response hook of this client must not raise an error: otherwise a send that
+            the gateway refuses raises `OutcomeUnknown`.
+        transport: an httpx transport of the caller; the condition for `NotSent` is the same as for
+            ``client``. ``"aiohttp"`` or ``"httpcore"`` selects a transport of this package. None selects
+            aiohttp if the extra ``speed`` is installed, the backend is asyncio, and there is no proxy or an
+            ``http://`` proxy; else httpcore. The `repr` of the client contains the name of the transport.
+        session_store: store of the session. None means a store in memory. Processes that share a store share
+            one login.
+        clock: source of the time, for tests and simulations. None means the system clock.
 
     Raises:
-        ValidationError: a setting is wrong.
+        ValidationError: a setting is wrong, or two settings contradict each other.
     """
 
     def __init__(
@@ -116,7 +145,7 @@ class AsyncSmsClient:
         clock: Clock | None = None,
     ) -> None:
         self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
-        self._source_address = None if source_address is None else checked_source(source_address)
+        self._source_address = None if source_address is None else checked_source_address(source_address)
         self._clock = settings.checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
         self._limiter = Limiter(
             settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
@@ -146,18 +175,20 @@ class AsyncSmsClient:
             login_cool_down=settings.checked_cool_down(login_cool_down),
         )
         self._sender = Sender(self._caller, self._clock, self._source_address)
+        # The event loop of the first call. The connections belong to this event loop, so a call in another
+        # event loop raises `WrongEventLoop`.
         self._loop: EventLoopToken | None = None
         self._closed = False
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """A client from the environment.
+        """Create a client with settings from environment variables.
 
-        ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are needed, ``SMSAPI_BASE_URL`` and
-        ``SMSAPI_SOURCE_ADDRESS`` are optional.
+        ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are required. ``SMSAPI_BASE_URL`` and
+        ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset.
 
         Args:
-            **options: any option of the constructor; it wins over the environment.
+            **options: parameters of the constructor; they take precedence over environment variables.
 
         Raises:
             ValidationError: the login or the password is not set, or a value is wrong.
@@ -170,7 +201,7 @@ class AsyncSmsClient:
             if value:
                 given.setdefault(option, value)
             elif option in names and option not in given:
-                raise ValidationError(name, "an unset variable", "set it in the environment")
+                raise ValidationError(name, "an unset variable", "set this environment variable")
         return cls(**given)
 
     async def __aenter__(self) -> Self:
@@ -187,7 +218,7 @@ class AsyncSmsClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Calls in flight fail; a second close does nothing."""
+        """Close all connections. Calls in flight fail. A second call of this method does nothing."""
         self._closed = True
         await self._exchanger.aclose()
 
@@ -196,7 +227,12 @@ class AsyncSmsClient:
         return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
 
     async def balance(self) -> Decimal:
-        """The account's balance, in the account's currency (contract, ``User/Balance``)."""
+        """Return the balance of the account (contract, "User/Balance"). The response contains no currency.
+
+        Raises:
+            RequestRejected: the gateway refused the request or the login.
+            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
+        """
         self._check_usable()
         return await self._caller.read(encoding.balance_request(), decoding.decode_balance)
 
@@ -210,18 +246,30 @@ class AsyncSmsClient:
         validity: int | timedelta | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Receipt:
-        """Send one message (contract, ``Sms/Send``).
+        """Send one message (contract, "Sms/Send").
 
         Args:
-            destination_address: country code, network code and number, with or without ``+``.
-            text: 1 to 2000 UTF-16 units; see `segment` for what it costs.
-            source_address: in place of the client's default.
-            send_date: when to send, aware; None means at once.
-            validity: how long the gateway keeps trying, in whole minutes or as a `timedelta` of whole
-                minutes; None means the gateway's default.
-            timeout: seconds or a `timedelta` for the whole call: waiting for its turn, the login, all
-                attempts. When it is over, `NotSent` or `OutcomeUnknown` says whether anything was
-                written. None leaves it to `Timeouts` and `RetryPolicy`.
+            destination_address: 7 to 15 digits: country code, network code and number, with or without ``+``.
+                Spaces and brackets are not allowed. A missing country code cannot be detected.
+            text: 1 to 2000 UTF-16 units. The gateway bills each segment of a text: see `segment`.
+            source_address: at most 11 Latin characters, or at most 15 digits. None means the source address
+                of the client.
+            send_date: time at which the gateway sends the message: an aware datetime; fractions of a second
+                are dropped. None means to send immediately.
+            validity: time for which the gateway tries to deliver: whole minutes as an `int`, or a `timedelta`
+                of whole minutes. None or 0 means the gateway's default (contract, "Validity").
+            timeout: maximum time for the whole call, including the wait for other calls, the login and all
+                attempts: seconds or a `timedelta`. None means that only `Timeouts` and `RetryPolicy` apply.
+
+        Returns:
+            A receipt with one segment id for each segment.
+
+        Raises:
+            ValidationError: a parameter is wrong. No request was made.
+            RequestRejected: the gateway refused the message or the login. Nothing was sent.
+            NotSent: no byte of the request was written, for example because the login failed or ``timeout``
+                passed. It is safe to send the message again.
+            OutcomeUnknown: the message may or may not have been sent.
         """
         self._check_usable()
         message = Message(
@@ -239,15 +287,18 @@ class AsyncSmsClient:
         validity: int | timedelta | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Receipt:
-        """Send one message at an hour of the recipient's own time zone (contract, ``Sms/SendByTimeZone``).
+        """Send one message at a local time of the recipient (contract, "Sms/SendByTimeZone").
+
+        The return value and the errors are those of `send`.
 
         Args:
-            destination_address: as for `send`.
-            text: as for `send`.
-            send_date: naive: the wall clock where the recipient is.
-            source_address: as for `send`.
-            validity: as for `send`.
-            timeout: as for `send`.
+            destination_address: see `send`.
+            text: see `send`.
+            send_date: time at which the gateway sends the message: a naive datetime in the local time of the
+                recipient. The gateway derives the time zone. Fractions of a second are dropped.
+            source_address: see `send`.
+            validity: see `send`.
+            timeout: see `send`.
         """
         self._check_usable()
         message = Message(
@@ -270,23 +321,26 @@ class AsyncSmsClient:
         validity: int | timedelta | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> list[Receipt]:
-        """Send one text to many recipients in one request (contract, ``Sms/SendBulk``).
+        """Send one text to several recipients in one request (contract, "Sms/SendBulk").
 
-        All are accepted or none. The same number twice is two messages.
+        The gateway accepts all messages or none. If a number occurs twice, the gateway sends two messages to
+        this number. Use `send_many` for many recipients: `send_many` isolates the recipients that the gateway
+        refuses. This method also raises the errors of `send`.
 
         Args:
-            destination_addresses: at least one; each as for `send`.
-            text: as for `send`.
-            source_address: as for `send`.
-            send_date: as for `send`.
-            validity: as for `send`.
-            timeout: as for `send`.
+            destination_addresses: a sequence of at least one destination address; see `send` for the form.
+            text: see `send`.
+            source_address: see `send`.
+            send_date: see `send`.
+            validity: see `send`.
+            timeout: see `send`.
 
         Returns:
-            A receipt for each address, in the order given.
+            One receipt for each destination address, in the order of ``destination_addresses``.
 
         Raises:
-            SegmentIdsUnattributed: all were accepted, but the ids do not divide among them.
+            SegmentIdsUnattributed: the gateway accepted all messages, but the number of segment ids is not a
+                multiple of the number of messages. Do not send the messages again.
         """
         self._check_usable()
         template = Message("", text, source_address=source_address, send_date=send_date, validity=validity)
@@ -303,26 +357,26 @@ class AsyncSmsClient:
         unknown_limit: int = 5,
         grace: float = 5.0,
     ) -> Batch:
-        """Send any number of messages: ``async with sms.send_many(messages) as outcomes: async for ...``.
+        """Send many messages. The result is a stream of outcomes: `Accepted`, `Rejected` or `Unknown`.
 
-        Messages are read lazily, and each has one outcome: `Accepted`, `Rejected` or `Unknown`. Those
-        that share text, source, date and validity go out together in ``Sms/SendBulk``.
+        Use the stream as ``async with sms.send_many(messages) as outcomes``, and iterate over ``outcomes``
+        inside the block. See the documentation of `Batch` for the requests, the ledger and the halt.
 
         Args:
-            messages: an iterable or async iterable of `Message`.
-            ledger: an open `Ledger`: with it a run that was interrupted at any moment is taken up by
-                giving the same messages again, and none is sent twice.
-            recipients_per_request: the most recipients of one ``Sms/SendBulk``.
-            lookahead: how many messages are held back at most while others that share their text are sought.
-            linger: for how many seconds at most a message is held back.
-            unknown_limit: how many requests in a row may end unknown before the batch is halted.
-            grace: for how many seconds requests in flight are waited for when the block is left early.
+            messages: an iterable or async iterable of `Message`, read while messages are sent.
+            ledger: an open `Ledger`. If the batch is interrupted, call `send_many` again with the same
+                messages and the same ledger: no message is sent twice. None means no ledger.
+            recipients_per_request: maximum number of recipients of one bulk, at most 2,999.
+            lookahead: maximum number of messages that the batch holds back in order to find other messages
+                of equal content.
+            linger: maximum time in seconds for which the batch holds back a message.
+            unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
+            grace: maximum time in seconds to wait for requests in flight if you leave the block early.
 
         Raises:
-            BatchHalted: while iterating, after the last outcome: credits ran out, the account is
-                blocked, the gateway cannot be reached, too much ended unknown, or the ledger cannot
-                be written. Nothing of the rest was sent.
-            ValidationError: a setting is wrong.
+            ValidationError: a setting is wrong. For an invalid message, the outcome is `Rejected`.
+            BatchHalted: while iterating, after the last outcome: the batch ended early, and the remaining
+                messages were not sent.
         """
         batch_settings = BatchSettings(
             recipients_per_request=recipients_per_request,
@@ -347,7 +401,18 @@ class AsyncSmsClient:
         )
 
     async def state(self, segment_id: str) -> SegmentState:
-        """The state of one segment (contract, ``Sms/State``)."""
+        """Return the state of one segment (contract, "Sms/State").
+
+        To follow all segments of a message until their states are final, use `track` or `wait_delivered`.
+
+        Args:
+            segment_id: one of the ids in `Receipt.segment_ids`.
+
+        Raises:
+            ValidationError: the segment id is not a `str`, or is empty.
+            RequestRejected: the gateway refused the request or the login.
+            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
+        """
         return await self._state(segment_id)
 
     def track(
@@ -358,20 +423,20 @@ class AsyncSmsClient:
         deadline: float | timedelta = DEADLINE,
         ledger: DeliverySink | None = None,
     ) -> Tracking:
-        """Follow messages: ``async with sms.track(receipts) as deliveries: async for ...``.
+        """Track sent messages. The result is a stream of `Delivery` objects.
 
-        A `Delivery` is given whenever a message changes, and always its last one. While a message is under
-        way only one of its segments is asked about; other calls of this client go first. A failed request
-        is made again later.
+        Use the stream as ``async with sms.track(receipts) as deliveries``, and iterate over ``deliveries``
+        inside the block. The stream returns a delivery when a message changes, and a last delivery for each
+        message. See the documentation of `Tracking` for the requests and all errors.
 
         Args:
-            receipts: an iterable or async iterable, read as it gives. A `Delivery` of an earlier run goes on
-                from where it was: segments that were final are not asked about again. An open `Ledger`
-                stands for its accepted messages that are not final, and records their deliveries.
-            schedule: when a message is asked about.
-            deadline: seconds or a `timedelta`, from the acceptance or a later ``send_date``, after which a
-                message is reported as it stands.
-            ledger: where deliveries are recorded before they are given.
+            receipts: an iterable or async iterable. A `Receipt` starts the tracking of a message. A
+                `Delivery` continues the tracking of an earlier run. An open `Ledger` means all accepted
+                messages in the ledger that are not final; the ledger also records their deliveries.
+            schedule: time between two requests for a state. None means the defaults of `Schedule`.
+            deadline: seconds or a `timedelta` after the acceptance, or after a later ``send_date``. Then the
+                stream returns the last delivery, in any phase. The default is 48 hours and 10 minutes.
+            ledger: ledger that records each delivery before the stream returns the delivery.
 
         Raises:
             RequestRejected: while iterating: the gateway refused the credentials or the account.
@@ -393,16 +458,17 @@ class AsyncSmsClient:
         *,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Delivery:
-        """Follow one message until it is final.
+        """Track one message until its delivery is final. See `Tracking` for the requests.
 
         Args:
-            receipt: the message; or what an earlier wait gave, to go on from there.
-            timeout: seconds or a `timedelta` after which the message is given as it stands, with
-                ``is_final`` false where it may still change; None means after a little more than 48 hours.
+            receipt: the receipt of the message, or the `Delivery` that an earlier call returned.
+            timeout: maximum time of the call: seconds or a `timedelta`. After this time, the method returns
+                the current delivery; ``is_final`` is false if the delivery may still change. None means 48
+                hours and 10 minutes after the acceptance, or after ``send_date`` if ``send_date`` is later.
 
         Raises:
             RequestRejected: the gateway refused the credentials or the account.
-            ValidationError: the timeout is not positive.
+            ValidationError: the receipt or the timeout is wrong.
         """
         seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
         tracker = Tracker(Schedule(), DEADLINE.total_seconds(), timeout=seconds)
@@ -411,11 +477,18 @@ class AsyncSmsClient:
     async def incoming(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> list[IncomingMessage]:
-        """Messages that came in (contract, ``Sms/In``), over a period widened to whole seconds.
+        """Return the incoming messages of a period, in the order of the response (contract, "Sms/In").
+
+        Requests have no fractions of a second: ``since`` is rounded down, and ``until`` is rounded up.
 
         Args:
-            since: aware; None means from the beginning.
-            until: aware; None means now.
+            since: beginning of the period, aware. None means that the period has no beginning.
+            until: end of the period, aware. None means the current time.
+
+        Raises:
+            ValidationError: a date is not an aware datetime, or ``since`` is after ``until``.
+            RequestRejected: the gateway refused the request or the login.
+            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
         request = encoding.incoming_request(since, self._clock.now() if until is None else until)
@@ -430,22 +503,25 @@ class AsyncSmsClient:
         window: timedelta = timedelta(days=1),
         checkpoint: Checkpoint | Callable[[Position], Awaitable[None]] | None = None,
     ) -> Inbox:
-        """Incoming messages, each once: ``async with sms.watch_incoming() as messages: async for ...``.
+        """Watch for incoming messages. The result is a stream that returns each message once.
 
-        Asks ``Sms/In`` round after round while the next message is waited for. In order of creation
-        within a round; a message that was filed late comes in the round that finds it.
+        Use the stream as ``async with sms.watch_incoming() as messages``, and iterate over ``messages``
+        inside the block. See the documentation of `Inbox` for requests, the order of messages and restarts.
 
         Args:
-            since: aware; where a first start begins. None means now; a position of the checkpoint wins.
-            every: from the beginning of one round to the next: a `timedelta` or seconds.
-            overlap: how late a message may be filed, and the two clocks differ, in sum.
-            window: the most that one request moves on; a longer gap is read in several.
-            checkpoint: a `Checkpoint`, or an async function called with each `Position`. A message is
-                seen, and the position saved, when the next one is asked for: after a crash the next
-                run begins with the message that was being handled.
+            since: time at which the first run begins, aware. None means the current time. If ``checkpoint``
+                has a saved position, ``since`` is ignored.
+            every: time from the start of one round of requests to the next start: a `timedelta` or seconds.
+            overlap: maximum time after which the gateway stores a message, plus the difference of the clocks.
+            window: maximum time by which one request moves the end of the period forward.
+            checkpoint: a `Checkpoint`, for example ``ledger.checkpoint()``, or an async function that
+                receives each `Position`. The position is saved when you request the next message, so that
+                after a crash the next run begins with the message that you were handling. None means that no
+                position is saved.
 
         Raises:
-            InvalidCredentials: while iterating; it ends the stream. Other failures of a round do not.
+            InvalidCredentials: while iterating: the stream ends. After any other failure of a request, the
+                stream makes the request again later.
             ValidationError: a setting is wrong.
         """
         inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
@@ -460,14 +536,19 @@ class AsyncSmsClient:
         )
 
     async def statistics(self, start: datetime, end: datetime) -> Statistics:
-        """Counts of messages over a period (contract, ``Sms/Statistics``).
+        """Return the statistics of a period (contract, "Sms/Statistics").
 
-        A period of more than 90 days is asked in windows, concurrently, and summed; each whole second
-        is in one window.
+        The gateway allows at most 90 days in one request. For a longer period, the client makes one request
+        for each 90 days and adds up the results. See `Statistics.sum` for ``delivery_ratio``.
 
         Args:
-            start: aware.
-            end: aware, and included.
+            start: beginning of the period, aware. Fractions of a second are dropped.
+            end: end of the period, aware; the period includes this second.
+
+        Raises:
+            ValidationError: a date is not an aware datetime, or ``start`` is after ``end``.
+            RequestRejected: the gateway refused the request or the login.
+            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
         read = partial(self._caller.read, decode=decoding.decode_statistics)

@@ -1,4 +1,4 @@
-"""Time as a part that can be replaced: tests and simulations bring their own."""
+"""The clock of the client. Tests and simulations can use another clock."""
 
 from datetime import UTC, datetime
 from time import monotonic
@@ -8,29 +8,29 @@ import anyio
 
 
 class Clock(Protocol):
-    """What the client asks of time."""
+    """The functions of a clock that the client uses."""
 
     def now(self) -> datetime:
-        """The wall-clock time, aware, UTC."""
+        """Return the current time as an aware `datetime` in UTC."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the time in seconds on a clock that never goes backwards."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for a number of seconds without blocking the event loop."""
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The clock of the operating system."""
 
     def now(self) -> datetime:
-        """The wall-clock time, aware, UTC."""
+        """Return the current time as an aware `datetime` in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the time in seconds on a clock that never goes backwards."""
         return monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait without blocking the event loop."""
+        """Wait for a number of seconds without blocking the event loop."""
         await anyio.sleep(seconds)

@@ -1,39 +1,43 @@
-"""Every error this package raises, in one tree.
+"""All errors of this package. They form one tree.
 
 - SmsApiError
-  - ValidationError             a parameter is wrong; no request was made (also a ValueError)
-  - UsageError                  the client is used in a way that cannot work (also a RuntimeError)
-    - ClientClosed
-    - WrongEventLoop
-    - StreamNotEntered          a batch, an inbox or a tracking is used outside its `async with` block
-    - InboxInUse                two tasks iterate over one inbox
-  - RequestRejected             the gateway refused: nothing was done, nothing was sent
+  - ValidationError             a parameter is wrong, and no request was made (also a ValueError)
+  - UsageError                  the caller uses an object in an unsupported way (also a RuntimeError)
+    - ClientClosed              the client is closed
+    - WrongEventLoop            the client was first used in another event loop
+    - StreamNotEntered          a `Batch`, `Inbox` or `Tracking` is used outside its `async with` block
+    - InboxInUse                two tasks iterate over one `Inbox`
+  - RequestRejected             the gateway refused the request, and did nothing
     - ArgumentNullOrEmpty       code 1
     - InvalidArgument           code 2
     - InvalidSession            code 3
     - Unauthorized              code 4
-      - InvalidCredentials      code 4, on login
+      - InvalidCredentials      code 4 in the response to a login
     - NotEnoughCredits          code 5
     - InvalidOperation          code 6
     - Forbidden                 code 7
-    - RateLimited               HTTP 429
-  - ReadFailed                  balance, state, incoming, statistics or login got no usable answer
-    - TransportFailed           no whole HTTP answer came
-    - InvalidAnswer             an answer came that the contract does not know
+    - RateLimited               HTTP status 429
+  - ReadFailed                  balance, state, incoming, statistics or login got no usable response
+    - TransportFailed           no complete HTTP response arrived
+    - InvalidAnswer             the response does not match the contract
     - GatewayFault              code 8
-    - InternalServerError       code 9, or any other HTTP 5xx
-  - NotSent                     a send that was proved never to have been written to the wire
-  - OutcomeUnknown              a send that may or may not have been carried out; never repeated
-  - SegmentIdsUnattributed      a bulk that was accepted, with ids that do not divide by its messages
-  - BatchHalted                 a batch that ended early, in order; what was not sent is still to be sent
-  - LedgerError                 a ledger cannot do what was asked of it
-    - LedgerInUse               it is open for writing elsewhere
-    - LedgerUnwritable          it takes no intent; nothing of that is sent
-    - LedgerVersion             a newer version of this package wrote it
+    - InternalServerError       code 9, or HTTP status 5xx with another code or without a code
+  - NotSent                     a send failed before a byte of the request was written
+  - OutcomeUnknown              the message may or may not have been sent
+  - SegmentIdsUnattributed      a bulk was accepted, but its segment ids cannot be divided among its messages
+  - BatchHalted                 a batch ended early, and its remaining messages were not sent
+  - LedgerError                 a ledger cannot do an operation
+    - LedgerInUse               the ledger is already open for writing
+    - LedgerUnwritable          the ledger cannot be written, and unrecorded messages are not sent
+    - LedgerVersion             a newer version of this package wrote the ledger
 
-A send ends in a result, or in `RequestRejected`, `NotSent`, `OutcomeUnknown` or `SegmentIdsUnattributed`;
-only after `NotSent` and `RequestRejected` is it safe to send again. No text of these errors holds a
-password, a session id, a message text or a phone number in full.
+A send returns a result or raises `ValidationError`, `RequestRejected`, `NotSent`, `OutcomeUnknown` or
+`SegmentIdsUnattributed`. After `NotSent` it is safe to send the message again. After `ValidationError` and
+`RequestRejected` the message was not sent: remove the cause and send the message again. After
+`OutcomeUnknown`, another send may produce a second message. After `SegmentIdsUnattributed`, another send
+certainly produces a second message.
+
+The text of an error never contains a password, a session id, a message text or a complete phone number.
 """
 
 from __future__ import annotations
@@ -50,19 +54,24 @@ def _rebuild(kind: type[SmsApiError], arguments: tuple[Any, ...], state: dict[st
     error.args = arguments
     error.__dict__.update(state)
     if arguments:
+        # The session manager changes `retry_after` before it copies an error. So the copy gets a new text.
         error.args = (error.summary(),)
     return error
 
 
 class SmsApiError(Exception):
-    """Base of every error of this package."""
+    """Base class of all errors of this package."""
 
     def summary(self) -> str:
-        """The error in one line, without personal data."""
+        """Return the error in one line, without personal data."""
         return str(self.args[0]) if self.args else type(self).__name__
 
     def __reduce__(self) -> tuple[Callable[..., SmsApiError], tuple[Any, ...]]:
-        """Errors cross process boundaries and are copied for each waiter of a shared login."""
+        """Support `pickle` (to pass an error to another process) and `copy` (for several tasks).
+
+        The default method `Exception.__reduce__` calls the constructor with ``args``. Here ``args`` contains
+        only the summary, so this call would fail.
+        """
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
@@ -70,9 +79,9 @@ class ValidationError(SmsApiError, ValueError):
     """A parameter is wrong, and no request was made.
 
     Attributes:
-        parameter: the parameter's name, such as ``destination_address``.
-        value: the offending value, masked where it is a number, a text or a secret.
-        hint: what to pass instead.
+        parameter: the name of the parameter, such as ``destination_address``.
+        value: the wrong value. A phone number, a message text or a secret is masked.
+        hint: a valid value for the parameter, in words.
     """
 
     def __init__(self, parameter: str, value: str, hint: str) -> None:
@@ -82,12 +91,12 @@ class ValidationError(SmsApiError, ValueError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """``parameter: value: what to pass instead``."""
+        """Return the parameter, the wrong value and the hint in one line."""
         return f"{self.parameter}: {self.value} cannot be used; {self.hint}"
 
 
 class UsageError(SmsApiError, RuntimeError):
-    """The client is used in a way that cannot work."""
+    """The caller uses an object of this package in an unsupported way."""
 
     explanation: ClassVar[str] = "the client cannot be used this way"
 
@@ -95,27 +104,27 @@ class UsageError(SmsApiError, RuntimeError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """What is wrong, and what to do instead."""
+        """Return the mistake and the correct use in one line."""
         return self.explanation
 
 
 class ClientClosed(UsageError):
-    """A call on a client after ``aclose()`` or the end of its ``async with``."""
+    """A method was called after ``aclose()``, or after the end of the client's ``async with`` block."""
 
-    explanation = "this AsyncSmsClient is closed; make a new one, or keep the `async with` block open"
+    explanation = "this AsyncSmsClient is closed; create a new client, or keep the `async with` block open"
 
 
 class WrongEventLoop(UsageError):
-    """A call from another event loop than the one the client was first used in."""
+    """A method was called in one event loop, but the first call of the client was in another event loop."""
 
     explanation = (
         "this AsyncSmsClient was first used in another event loop, and its connections belong to that loop; "
-        "make one client for each event loop"
+        "create one client for each event loop"
     )
 
 
 class StreamNotEntered(UsageError):
-    """A `Batch`, `Inbox` or `Tracking` is iterated outside its ``async with`` block, or entered twice."""
+    """A `Batch`, `Inbox` or `Tracking` is iterated outside its ``async with`` block, or is entered twice."""
 
     explanation = (
         "use the stream once, as `async with sms.send_many(...) as outcomes:` (likewise `track` and "
@@ -126,17 +135,20 @@ class StreamNotEntered(UsageError):
 class InboxInUse(UsageError):
     """Two tasks iterate over the same `Inbox`."""
 
-    explanation = "iterate in one task: asking for the next message says that the previous one was handled"
+    explanation = (
+        "iterate over the Inbox in one task only: a request for the next message confirms that the previous "
+        "message was handled"
+    )
 
 
 class RequestRejected(SmsApiError):
-    """The gateway refused the request: nothing was done and nothing was sent.
+    """The gateway refused the request. The gateway did nothing and sent nothing.
 
     Attributes:
-        code: the gateway's REST code (contract, "Error body"), or None where only the HTTP status says it.
-        description: the gateway's own words, with numbers and secrets masked.
-        http_status: the HTTP status.
-        retry_after: seconds to wait, where the gateway named them.
+        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
+        description: the description of the gateway, with numbers and secrets masked.
+        http_status: the HTTP status of the response.
+        retry_after: seconds to wait before the next request, or None if no wait is known.
     """
 
     def __init__(
@@ -149,7 +161,7 @@ class RequestRejected(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """Code, HTTP status and the gateway's words."""
+        """Return the code, the HTTP status and the description in one line."""
         numbers = (
             f"HTTP {self.http_status}" if self.code is None else f"code {self.code}, HTTP {self.http_status}"
         )
@@ -158,7 +170,7 @@ class RequestRejected(SmsApiError):
 
 
 class ArgumentNullOrEmpty(RequestRejected):
-    """Code 1: an argument was null or empty."""
+    """Code 1: a required argument was null or empty."""
 
 
 class InvalidArgument(RequestRejected):
@@ -166,41 +178,45 @@ class InvalidArgument(RequestRejected):
 
 
 class InvalidSession(RequestRejected):
-    """Code 3: the session id was invalid, even after a new login."""
+    """Code 3: the gateway refused the session id, and then also the session id of a new login."""
 
 
 class Unauthorized(RequestRejected):
-    """Code 4: access was refused."""
+    """Code 4: the access was not authorized."""
 
 
 class InvalidCredentials(Unauthorized):
-    """Code 4 on login: the login or the password is wrong. Not tried again until the cool-down has passed."""
+    """Code 4 in the response to a login: the login or the password is wrong.
+
+    The client does not log in again before ``login_cool_down`` has passed. Until then each call raises this
+    error, with the remaining seconds in ``retry_after``.
+    """
 
 
 class NotEnoughCredits(RequestRejected):
-    """Code 5: the balance does not cover the send."""
+    """Code 5: the balance is not sufficient for the send."""
 
 
 class InvalidOperation(RequestRejected):
-    """Code 6: invalid operation, such as a source address that the account may not use."""
+    """Code 6: the operation is invalid, for example because of an invalid source address."""
 
 
 class Forbidden(RequestRejected):
-    """Code 7: forbidden by the gateway's anti-spam."""
+    """Code 7: the request is forbidden, for example by the anti-spam rules of the vendor."""
 
 
 class RateLimited(RequestRejected):
-    """HTTP 429: too many requests; `retry_after` says how long to wait, where the gateway did."""
+    """HTTP status 429: too many requests. ``retry_after`` comes from the header ``Retry-After``."""
 
 
 class ReadFailed(SmsApiError):
-    """A request that only reads got no usable answer; it may be repeated.
+    """A request that only reads, or a login, got no usable response. It is safe to call the method again.
 
     Attributes:
-        reason: what happened, in words.
-        code: the gateway's REST code, or None.
-        http_status: the HTTP status, or None where no answer came.
-        description: the gateway's own words, masked, or "".
+        reason: the cause of the failure, in words.
+        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
+        http_status: the HTTP status, or None if no response arrived.
+        description: the description of the gateway, with numbers and secrets masked, or "".
     """
 
     def __init__(
@@ -213,31 +229,31 @@ class ReadFailed(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """What happened."""
+        """Return the cause of the failure in one line."""
         return f"{self.reason}: {self.description}" if self.description else self.reason
 
 
 class TransportFailed(ReadFailed):
-    """No whole HTTP answer came."""
+    """No complete HTTP response arrived."""
 
 
 class InvalidAnswer(ReadFailed):
-    """An answer came that is not what the contract describes."""
+    """The response does not match the contract."""
 
 
 class GatewayFault(ReadFailed):
-    """Code 8: the gateway could not reach its SMS centre, or the like."""
+    """Code 8: the gateway failed, for example because its SMS centre was offline."""
 
 
 class InternalServerError(ReadFailed):
-    """Code 9, or an HTTP 5xx without a code."""
+    """Code 9, or an HTTP status 5xx with another code or without a code."""
 
 
 class NotSent(SmsApiError):
-    """A send of which nothing was ever written to the wire; it is safe to send it again.
+    """A send failed before a byte of the request was written. It is safe to send the message again.
 
     Attributes:
-        reason: why it was not sent.
+        reason: the cause of the failure, in words.
     """
 
     def __init__(self, reason: str) -> None:
@@ -245,18 +261,18 @@ class NotSent(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """That nothing was sent, and why."""
+        """Return the fact that nothing was sent, and the cause, in one line."""
         return f"nothing was sent: {self.reason}"
 
 
 class OutcomeUnknown(SmsApiError):
-    """A send that the gateway may or may not have accepted. It is never repeated by this package.
+    """The gateway may or may not have accepted the message. This package does not send the message again.
 
     Attributes:
-        reason: what happened after the request had been written.
-        code: the gateway's REST code (8 or 9), or None.
-        http_status: the HTTP status, or None where no answer came.
-        description: the gateway's own words, masked, or "".
+        reason: the cause of the failure, in words.
+        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
+        http_status: the HTTP status, or None if no response arrived.
+        description: the description of the gateway, with numbers and secrets masked, or "".
     """
 
     def __init__(
@@ -269,19 +285,19 @@ class OutcomeUnknown(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """That the outcome is unknown, and what happened."""
+        """Return the fact that the outcome is unknown, and the cause, in one line."""
         words = f"{self.reason}: {self.description}" if self.description else self.reason
         return f"the message may or may not have been sent, and is not sent again: {words}"
 
 
 class SegmentIdsUnattributed(SmsApiError):
-    """A bulk was accepted, but its segment ids do not divide evenly by its messages.
+    """The gateway accepted a bulk, but the number of segment ids is not a multiple of the number of messages.
 
-    Every message was accepted and billed: do not send them again.
+    The gateway accepted and billed every message. Do not send the messages again.
 
     Attributes:
-        messages: the messages, in the order given.
-        segment_ids: all ids as they came.
+        messages: the messages, in the order of the destination addresses.
+        segment_ids: all segment ids, in the order of the response.
     """
 
     def __init__(self, messages: tuple[Message, ...], segment_ids: tuple[str, ...]) -> None:
@@ -290,7 +306,7 @@ class SegmentIdsUnattributed(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """How many ids came for how many messages."""
+        """Return the number of messages and the number of segment ids in one line."""
         return (
             f"all {len(self.messages)} messages were accepted, but the gateway returned "
             f"{len(self.segment_ids)} segment ids, which cannot be divided among them; see `segment_ids`"
@@ -298,17 +314,18 @@ class SegmentIdsUnattributed(SmsApiError):
 
 
 class BatchHalted(SmsApiError):
-    """A batch ended early, because going on would have been of no use or done harm.
+    """A batch ended early, because the remaining messages would probably also fail.
 
-    What was in flight has been finished and its outcomes given; nothing of the rest was sent. Once the
-    cause is cured, give the same messages with the same ledger again.
+    The batch finished the requests in flight and returned their outcomes. The remaining messages were not
+    sent. Remove the cause. Then pass the same messages and the same ledger to `AsyncSmsClient.send_many`.
 
     Attributes:
-        cause: why: the error of the request that ended it.
-        pending: how many messages are known not to have been sent; where the batch has a length, all
-            of its rest, else what had been read of it.
-        messages: those of them that had been read.
-        has_more: whether there may be more of the rest, since the batch has no length.
+        cause: the error that ended the batch.
+        pending: number of messages that were not sent. If the iterable of messages has no length, messages
+            that were not read are not counted.
+        messages: the messages that were read and not sent.
+        has_more: whether the iterable of messages has no length, so that it may contain more messages than
+            ``pending`` counts.
     """
 
     def __init__(
@@ -321,17 +338,17 @@ class BatchHalted(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """Why, and how many messages were not sent."""
+        """Return the cause and the number of messages that were not sent in one line."""
         why = self.cause.reason if isinstance(self.cause, OutcomeUnknown) else self.cause
         count = f"at least {self.pending}" if self.has_more else self.pending
-        return f"the batch was halted with {count} messages not sent: {why}"
+        return f"the batch halted, and {count} messages were not sent: {why}"
 
 
 class LedgerError(SmsApiError):
-    """The ledger cannot do what was asked of it, and did not do it.
+    """A ledger cannot do an operation.
 
     Attributes:
-        reason: what is wrong.
+        reason: the cause, in words.
     """
 
     explanation: ClassVar[str] = ""
@@ -341,30 +358,30 @@ class LedgerError(SmsApiError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """What is wrong, and what it means."""
+        """Return the cause and its consequence in one line."""
         return f"{self.reason}{self.explanation}"
 
 
 class LedgerInUse(LedgerError):
-    """Another process, or another `Ledger` object of this one, has the ledger open for writing."""
+    """Another `Ledger` object has the ledger open for writing, or another program locks the file."""
 
-    explanation = "; one ledger has one writer at a time"
+    explanation = "; a ledger can have only one writer at a time"
 
 
 class LedgerUnwritable(LedgerError):
-    """The disk is full, or the file or its directory cannot be written.
+    """The ledger cannot be written: the disk is full, or the file or its directory is not writable.
 
-    A message whose intent could not be written is not sent. An outcome that could not be written is
-    recorded as unknown when the ledger is opened the next time.
+    A message is not sent if the ledger cannot record the message before the send. If the ledger cannot record
+    an outcome, the message becomes unknown when the ledger is opened the next time.
     """
 
-    explanation = "; nothing is sent whose intent could not be written"
+    explanation = "; a message that cannot be recorded in the ledger is not sent"
 
 
 class LedgerVersion(LedgerError):
-    """The ledger was written by a newer version of this package."""
+    """A newer version of this package wrote the ledger."""
 
-    explanation = "; use that version, or a newer one"
+    explanation = "; use the version that wrote the ledger, or a newer version"
 
 
 REJECTIONS: dict[int, type[RequestRejected]] = {
@@ -376,17 +393,17 @@ REJECTIONS: dict[int, type[RequestRejected]] = {
     6: InvalidOperation,
     7: Forbidden,
 }
-"""The class of each REST code that is a refusal (contract, table of codes, 1 to 7)."""
+"""The error class for each code with which the gateway refuses a request (contract, "Codes")."""
 
 MESSAGE_REJECTIONS: tuple[type[RequestRejected], ...] = (
     ArgumentNullOrEmpty,
     InvalidArgument,
     InvalidOperation,
 )
-"""The refusals that concern one message or one segment: another one of the same account may be accepted.
+"""The refusals that concern one message or one segment. The gateway may accept other messages of the account.
 
-Every other refusal concerns the account or its credentials, and so every message.
+Every other refusal concerns the account or its credentials, and therefore all messages.
 """
 
 FAULTS: dict[int, type[ReadFailed]] = {8: GatewayFault, 9: InternalServerError}
-"""The class of each REST code that is the gateway's own failure."""
+"""The error class for each code that reports a failure of the gateway (contract, "Codes")."""

@@ -1,4 +1,4 @@
-"""What goes in and what comes out: frozen values, whose `repr` shows no text and no number in full."""
+"""The parameters and results of calls: frozen classes. Their `repr` masks texts and phone numbers."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -9,18 +9,28 @@ from typing import Any, Final
 
 import attrs
 
-from smsapi_async.privacy import mask_key, mask_number, mask_source, mask_text
+from smsapi_async.privacy import mask_key, mask_number, mask_source_address, mask_text
 from smsapi_async.states import Phase, State, describe
 
 _MINUTE = timedelta(minutes=1)
 _CONTENT_FORM: Final = "smsapi_async.content_form"
-"""The metadata key of a field's function that gives equal sendable values one form."""
+"""The key of a function in the metadata of a field. The function converts equal values to the same form."""
 
 
 def _moment(value: object) -> object:
-    """A date with a time zone, in UTC: two moments of a repeated hour are equal in local time."""
+    """Convert an aware datetime to UTC, and return any other valid value unchanged.
+
+    Python compares two datetimes of the same time zone by their local times. When the clock is set back, one
+    hour of local time occurs twice, and two different moments have equal local times. In UTC, their times
+    differ. A datetime with a `tzinfo` but without a UTC offset is invalid, and is returned together with the
+    name of its type.
+    """
     if not isinstance(value, datetime) or value.tzinfo is None:
         return value
+    if value.utcoffset() is None:
+        # For this datetime, `astimezone` would use the time zone of the machine. Then the result could be
+        # equal to a valid date.
+        return type(value).__name__, value
     try:
         return value.astimezone(UTC)
     except OverflowError:
@@ -31,51 +41,67 @@ def _as_given(value: object) -> object:
     return value
 
 
-def _minutes(value: object) -> object:
-    """A validity in whole minutes. What cannot be sent must not equal a number that can: True equals 1."""
+def minutes_of(value: object) -> object:
+    """Convert a validity to whole minutes.
+
+    An invalid value must not be equal to a valid value. In Python, True and 1.0 are equal to 1. So this
+    function returns a value of a wrong type together with the name of the type.
+    """
     if isinstance(value, timedelta):
         minutes, rest = divmod(value, _MINUTE)
         return value if rest else minutes
-    return value if value is None or type(value) is int else (type(value).__name__, value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return value if value is None else (type(value).__name__, value)
 
 
 @attrs.frozen
 class Message:
-    """One text to one recipient.
+    """One text to one recipient. The fields are checked when the message is sent.
 
     Attributes:
-        destination_address: country code, network code and number, with or without ``+``.
-        text: 1 to 2000 UTF-16 units.
-        source_address: at most 11 Latin characters or 15 digits; None means the client's default.
-        send_date: when to send. Aware, or, with ``by_time_zone``, naive: the recipient's wall clock.
-            None means at once.
-        validity: how long the gateway keeps trying: whole minutes, or a `timedelta` of whole minutes.
-            None means the gateway's default.
-        key: the caller's own name for this message, unique in a ledger; None derives one from the
-            message's content.
-        by_time_zone: whether ``send_date`` is in the recipient's own time zone (``Sms/SendByTimeZone``).
+        destination_address: 7 to 15 digits: country code, network code and number. A leading ``+`` is
+            optional. Spaces and brackets are not allowed (contract, "Addresses").
+        text: 1 to 2000 UTF-16 units (contract, "Text"). The function `segment` returns the segments of a
+            text.
+        source_address: at most 11 Latin characters, or at most 15 digits. None means the ``source_address``
+            of the client.
+        send_date: the time of the send in whole seconds. Without ``by_time_zone``, pass an aware datetime, or
+            None to send immediately. With ``by_time_zone``, pass a naive datetime in the recipient's local
+            time.
+        validity: the time for which the gateway tries to deliver: whole minutes as an `int`, or a `timedelta`
+            of whole minutes. None or 0 means the gateway's default (contract, "Validity").
+        by_time_zone: whether ``send_date`` is the recipient's local time. If True, the client sends the
+            message with ``Sms/SendByTimeZone``, and the request contains only this message.
+        key: the identifier of the message in a ledger. Each message needs a different key. None means that
+            the ledger derives the key from the content and the destination address. Without a ledger, the key
+            has no effect.
     """
 
     destination_address: str = attrs.field(repr=mask_number)
     text: str = attrs.field(repr=mask_text)
-    source_address: str | None = attrs.field(default=None, kw_only=True, repr=mask_source)
+    source_address: str | None = attrs.field(default=None, kw_only=True, repr=mask_source_address)
     send_date: datetime | None = attrs.field(default=None, kw_only=True, metadata={_CONTENT_FORM: _moment})
     validity: int | timedelta | None = attrs.field(
-        default=None, kw_only=True, metadata={_CONTENT_FORM: _minutes}
+        default=None, kw_only=True, metadata={_CONTENT_FORM: minutes_of}
     )
     by_time_zone: bool = attrs.field(default=False, kw_only=True)
     key: str | None = attrs.field(default=None, kw_only=True, repr=mask_key)
 
     def content(self) -> tuple[object, ...]:
-        """All that is sent but the destination address: the values of `CONTENT_FIELDS`, in their order.
+        """Return the values that are sent, except the destination address, in the order of `CONTENT_FIELDS`.
 
-        Two messages are the same for the gateway where their contents and their destination addresses
-        (without ``+``) are equal. Equal values have one form: a date with a time zone is in UTC, and a
-        validity is in minutes. A value that cannot be sent equals none that can. The fields that a
-        subclass adds are not sent, and so are no part of the content.
+        Two messages are the same for the gateway if their contents are equal and their destination addresses
+        (without ``+``) are equal. Equal values have the same form: an aware datetime is converted to UTC, and
+        a validity to minutes. An invalid value is never equal to a valid value. Fields that a subclass adds
+        are not sent and do not belong to the content.
         """
         values: tuple[object, ...] = _values(self)
-        if _values_with_forms(self) == _NO_VALUES:
+        for index in _FORMS:
+            if values[index] is not None:
+                break
+        else:
+            # Most messages have no date and no validity, and a batch may compare millions of messages.
             return values
         return tuple([_FORMS.get(index, _as_given)(value) for index, value in enumerate(values)])
 
@@ -83,12 +109,9 @@ class Message:
 CONTENT_FIELDS: Final[tuple["attrs.Attribute[Any]", ...]] = tuple(
     field for field in attrs.fields(Message) if field.name not in {"destination_address", "key"}
 )
-"""The fields of a `Message` that are sent, beside its destination address."""
+"""The fields of a `Message` that are sent, except the destination address."""
 
 _values = attrgetter(*(field.name for field in CONTENT_FIELDS))
-# Most messages have no date and no validity, and are compared by the million.
-_values_with_forms = attrgetter(*(field.name for field in CONTENT_FIELDS if _CONTENT_FORM in field.metadata))
-_NO_VALUES = (None, None)
 _FORMS: Final[dict[int, Callable[[object], object]]] = {
     index: field.metadata[_CONTENT_FORM]
     for index, field in enumerate(CONTENT_FIELDS)
@@ -98,12 +121,14 @@ _FORMS: Final[dict[int, Callable[[object], object]]] = {
 
 @attrs.frozen
 class Receipt:
-    """The gateway accepted a message.
+    """The gateway accepted a message and bills each of its segments.
 
     Attributes:
-        message: the message as it was sent: digits without ``+``, the source address filled in.
-        segment_ids: one id per segment, in the text's order.
-        accepted_at: when the answer came; aware, UTC.
+        message: the message. In the receipt of a send, the message has the form that was sent: the
+            destination address has no ``+``, the source address is not None, and the validity is in minutes.
+            `Accepted.receipt` contains the message as the caller passed it.
+        segment_ids: one id for each segment, in the order of the text.
+        accepted_at: the time at which the client received the response; aware, in UTC.
     """
 
     message: Message
@@ -113,13 +138,17 @@ class Receipt:
 
 @attrs.frozen
 class SegmentState:
-    """What the gateway says of one segment (contract, "State object"). Dates are aware, UTC.
+    """The state of one segment (contract, "State object"). All dates are aware, in UTC.
 
     Attributes:
-        segment_id: the segment asked about.
-        state: a `State` where the contract knows it, else the number as it came.
-        state_description: the gateway's own words, in Russian.
-        price: what the segment cost, or None while it is not known.
+        segment_id: the id of the segment.
+        state: a `State`, or the number of the gateway if the number is not in the contract.
+        creation_date: the time at which the gateway created the message, or None.
+        submitted_date: the time at which the gateway sent the message, or None.
+        reported_date: the time at which the message was delivered, or None.
+        time_stamp: the time at which the delivery report arrived at the gateway, or None.
+        state_description: the gateway's description of the state, in Russian.
+        price: the price of the segment, or None if the price is not known.
     """
 
     segment_id: str
@@ -133,34 +162,51 @@ class SegmentState:
 
     @property
     def phase(self) -> Phase:
-        """Pending, delivered, failed or unknown."""
+        """The phase that belongs to the state (contract, "States")."""
         return describe(self.state).phase
 
     @property
     def is_final(self) -> bool:
-        """Whether the gateway will not change this state any more."""
+        """True if the state is final: the gateway does not change the state any more (contract, "States")."""
         return describe(self.state).is_final
 
 
 @attrs.frozen
 class IncomingMessage:
-    """A message that somebody sent to one of the account's numbers (contract, "Incoming object")."""
+    """A message that was sent to a number of the account (contract, "Incoming object").
+
+    Attributes:
+        id: the id of the message.
+        text: the text of the message.
+        source_address: the number from which the message came.
+        destination_address: the number of the account to which the message was sent.
+        creation_date: the time at which the message was created; aware, in UTC; None if the response has no
+            date.
+    """
 
     id: str
     text: str = attrs.field(repr=mask_text)
     source_address: str = attrs.field(repr=mask_number)
     destination_address: str = attrs.field(repr=mask_number)
     creation_date: datetime | None
-    """Aware, UTC; None where the gateway gave no date."""
 
 
 @attrs.frozen
 class Statistics:
-    """Counts over a period (contract, "Statistics object").
+    """The statistics of a period (contract, "Statistics object").
 
     Attributes:
-        total, total_with_errors, delivery_ratio: None where the gateway left them out. Over several
-            windows the ratio is the mean weighted by `total`.
+        sent: number of sent messages.
+        delivered: number of delivered messages.
+        errors: number of messages with errors.
+        in_process: number of messages in process.
+        expired: number of expired messages.
+        rejected: number of rejected messages.
+        total: number of all messages; None if the response has no such field.
+        total_with_errors: number of all messages, including the messages with errors; None if the response
+            has no such field.
+        delivery_ratio: ratio of delivered messages; None if the response has no such field. The contract
+            defines no formula.
     """
 
     sent: int
@@ -175,7 +221,15 @@ class Statistics:
 
     @classmethod
     def sum(cls, parts: Iterable["Statistics"]) -> "Statistics":
-        """The statistics of periods that do not overlap, put together."""
+        """Add up the statistics of periods that do not overlap.
+
+        Args:
+            parts: the statistics of each period; at least one.
+
+        Returns:
+            The sums. A sum is None if this value is None in at least one period. ``delivery_ratio`` is the
+            mean of the ratios, weighted by ``total``. It is None if a ratio or a total is None.
+        """
         periods = list(parts)
         if len(periods) == 1:
             return periods[0]
@@ -193,7 +247,7 @@ class Statistics:
 
 
 class Encoding(Enum):
-    """The alphabet a text is sent in."""
+    """The encoding of a text (contract, "Text")."""
 
     GSM_03_38 = "GSM 03.38"
     UCS_2 = "UCS-2"
@@ -201,13 +255,13 @@ class Encoding(Enum):
 
 @attrs.frozen
 class Segmentation:
-    """How a text is split into segments (contract, "Text").
+    """The segments of a text (contract, "Text").
 
     Attributes:
-        encoding: GSM 03.38 where every character is in it, else UCS-2.
+        encoding: GSM 03.38 if GSM 03.38 contains every character of the text, else UCS-2.
         parts: the text of each segment.
-        units: the length of the whole text, in septets (GSM 03.38) or 16-bit units (UCS-2).
-        forcing_ucs2: the characters that are not in GSM 03.38, each once, in order of appearance.
+        units: the length of the whole text, in septets (GSM 03.38) or in UTF-16 units (UCS-2).
+        forcing_ucs2: the characters that are not in GSM 03.38, each once, in the order of the text.
     """
 
     encoding: Encoding
@@ -217,7 +271,7 @@ class Segmentation:
 
     @property
     def count(self) -> int:
-        """The number of segments, each of which is billed."""
+        """The number of segments. The gateway bills each segment."""
         return len(self.parts)
 
 

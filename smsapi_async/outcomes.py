@@ -1,4 +1,4 @@
-"""What became of one message of a batch: accepted, rejected, or unknown."""
+"""The outcome of one message of a batch: accepted, rejected, or unknown."""
 
 from datetime import datetime
 
@@ -10,15 +10,17 @@ from smsapi_async.privacy import mask_key
 
 @attrs.frozen(kw_only=True)
 class Accepted:
-    """The gateway returned segment ids; the message is billed.
+    """The gateway accepted the message, returned segment ids, and bills each segment.
 
     Attributes:
-        message: the message as it was given.
-        segment_ids: one id per segment; with ``unattributed`` the ids of the whole request.
-        accepted_at: when the answer came; aware, UTC.
-        unattributed: whether the ids could not be divided among the messages of their request.
-        key: the message's key in the ledger; None without a ledger.
-        recorded: whether this is what the ledger says of an earlier run, and nothing was sent now.
+        message: the message as the caller passed it.
+        segment_ids: one id for each segment. If ``unattributed`` is True, all segment ids of the request.
+        accepted_at: the time at which the client received the response; aware, in UTC.
+        unattributed: True if the segment ids of the request could not be divided among the messages of the
+            request.
+        key: the key of the message in the ledger; None without a ledger.
+        recorded: True if the batch did not send this message, because the ledger already contained an outcome
+            for its key, or because the batch sent an equal message with the same key.
     """
 
     message: Message
@@ -30,20 +32,20 @@ class Accepted:
 
     @property
     def receipt(self) -> Receipt:
-        """The same as a `Receipt`, for `AsyncSmsClient.track`."""
+        """A `Receipt` of the message, for `AsyncSmsClient.track`."""
         return Receipt(self.message, self.segment_ids, self.accepted_at)
 
 
 @attrs.frozen(kw_only=True)
 class Rejected:
-    """The gateway refused the message, or it failed validation; nothing was sent.
+    """The gateway refused the message, or the message is invalid. The message was not sent.
 
     Attributes:
-        message: the message as it was given.
-        reason: why, without personal data.
-        code: the gateway's REST code; None for a message that failed validation.
-        key: as for `Accepted`.
-        recorded: as for `Accepted`.
+        message: the message as the caller passed it.
+        reason: the reason in words, without personal data.
+        code: the code of the gateway (contract, "Codes"); None for an invalid message.
+        key: see `Accepted`.
+        recorded: see `Accepted`.
     """
 
     message: Message
@@ -55,14 +57,14 @@ class Rejected:
 
 @attrs.frozen(kw_only=True)
 class Unknown:
-    """The message may or may not have been sent; it is never sent again on its own.
+    """The message may or may not have been sent. This package never sends the message again by itself.
 
     Attributes:
-        message: the message as it was given.
-        reason: what happened, without personal data.
-        code: the gateway's REST code (8 or 9), or None.
-        key: as for `Accepted`.
-        recorded: as for `Accepted`.
+        message: the message as the caller passed it.
+        reason: the reason in words, without personal data.
+        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
+        key: see `Accepted`.
+        recorded: see `Accepted`.
     """
 
     message: Message
@@ -73,4 +75,4 @@ class Unknown:
 
 
 Outcome = Accepted | Rejected | Unknown
-"""The three things that can become of a message."""
+"""The three possible outcomes of a message."""

@@ -1,18 +1,25 @@
-"""Keeping secrets and personal data out of every text this package produces."""
+"""Keeps secrets and personal data out of every text that this package produces."""
 
 import itertools
 import re
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
-# As people and gateways write them: 79031234567, +7 (903) 123-45-67.
+# The forms in which people and gateways write phone numbers: 79031234567 or +7 (903) 123-45-67.
 _LONG_NUMBER = re.compile(r"\d(?:[\s().-]{0,3}\d){6,}")
+# `scrub` keeps only this number of characters of a gateway's text.
 _LONGEST_WORDS = 1000
+# A gateway may quote only a part of a private value. `scrub` masks each part that has at least this number of
+# characters.
 _SHORTEST_RUN = 8
 
 
 class Secret:
-    """A string that does not show itself: neither `repr` nor `str` holds it."""
+    """A string that `repr` and `str` do not show.
+
+    Args:
+        value: the string.
+    """
 
     __slots__ = ("_value",)
 
@@ -20,7 +27,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The string itself."""
+        """Return the string."""
         return self._value
 
     def __repr__(self) -> str:
@@ -34,31 +41,37 @@ class Secret:
 
 
 def mask_number(number: object) -> str:
-    """A phone number, or whatever was passed for one, as its last two characters."""
+    """Return a phone number with all characters masked except the last two.
+
+    A number of up to four characters is masked completely. For an object that is not a `str`, return the
+    name of the type.
+    """
     if not isinstance(number, str):
         return f"<{type(number).__name__}>"
     return f"'***{number[-2:]}'" if len(number) > 4 else f"'***' ({len(number)} characters)"
 
 
-def mask_source(source: object) -> str:
-    """A source address: a name as it is, a number masked."""
+def mask_source_address(source: object) -> str:
+    """Return a source address. A name is not masked, and a number is masked."""
+    # A source address that is a name has at most 11 characters (contract, "Addresses"). A longer value with
+    # letters is not a valid name, so it is masked.
     if isinstance(source, str) and any(character.isalpha() for character in source) and len(source) <= 11:
         return repr(source)
     return mask_number(source)
 
 
 def mask_text(text: object) -> str:
-    """A message text as its length."""
+    """Return the length of a text in place of the text."""
     return f"<text of {len(text)} characters>" if isinstance(text, str) else f"<{type(text).__name__}>"
 
 
 def mask_key(key: str | None) -> str:
-    """A key without a long number in it: people use phone numbers as keys."""
+    """Return a key with long numbers masked, because callers may use phone numbers as keys."""
     return repr(key if key is None else scrub(key, ()))
 
 
 def is_encodable(text: str) -> bool:
-    """Whether a text is free of lone surrogates."""
+    """Return whether a text can be encoded as UTF-8. A text with a lone surrogate cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -67,12 +80,17 @@ def is_encodable(text: str) -> bool:
 
 
 def scrub(words: str, private: Iterable[str]) -> str:
-    """The gateway's words without the given private values and without long numbers.
+    """Return a gateway's text with private values and long numbers masked.
 
-    A gateway may quote what it was sent in part, in another case, or encoded for a URL.
+    A gateway may quote only a part of a private value, in upper or lower case, or URL-encoded.
+
+    Args:
+        words: the text of the gateway.
+        private: the values that the result must not contain.
     """
     words = unquote_plus(words[:_LONGEST_WORDS]) if "%" in words else words[:_LONGEST_WORDS]
-    # The longest first: a short text that is part of a secret must not cut it in pieces.
+    # The longest value is masked first. If a shorter value that is a part of the longest value were masked
+    # first, the rest of the longest value would stay in the text.
     for value in sorted(private, key=len, reverse=True):
         if value.isdigit():
             words = words.replace(value, "***")
@@ -82,10 +100,14 @@ def scrub(words: str, private: Iterable[str]) -> str:
 
 
 def _without(words: str, value: str) -> str:
-    """The words without the value, and without any longer run of characters that both have."""
+    """Return a text in which a value and the parts of this value are masked.
+
+    A part is masked if it has at least `_SHORTEST_RUN` characters. Upper and lower case count as equal.
+    """
     folded, hidden = words.casefold(), value.casefold()
     if len(folded) != len(words):
-        # A character folds into two, so that positions would not fit.
+        # Case folding can change the length of a text ("ß" becomes "ss"). Then a position in the folded text
+        # is not the same position in the original text. So we compare the original texts.
         folded, hidden = words, value
     length = min(len(hidden), _SHORTEST_RUN)
     private = bytearray(len(words))

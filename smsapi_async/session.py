@@ -1,4 +1,7 @@
-"""The session manager: one login for everybody, renewed in time, and no hammering on a refused one."""
+"""Sessions: all calls share one login, and the session is renewed before the session ends.
+
+After a refused login the client makes no other login until a cool-down has passed.
+"""
 
 import copy
 import logging
@@ -16,18 +19,21 @@ from smsapi_async.privacy import Secret
 logger = logging.getLogger("smsapi_async")
 
 LIFETIME = timedelta(minutes=120)
-"""Contract, "Session"."""
+"""The time for which a session id is valid (contract, "Session")."""
 RENEW_BEFORE_END = timedelta(minutes=5)
+"""A session is renewed if it ends in less than this time."""
+# The pause between a failed renewal and the next renewal, while the old session is still valid.
 _RENEWAL_PAUSE = timedelta(seconds=30)
 
 
 @attrs.frozen
 class Session:
-    """A session id and when it was given.
+    """A session id and the time of the login.
 
     Attributes:
-        session_id: its `repr` hides it; `reveal()` gives it.
-        obtained_at: when it was asked for; aware, UTC.
+        session_id: the session id. `session_id.reveal()` returns the string, and `repr` does not show the
+            string.
+        obtained_at: the time when the client sent the login request; aware, in UTC.
     """
 
     session_id: Secret
@@ -35,38 +41,42 @@ class Session:
 
 
 class SessionStore(Protocol):
-    """Where the session is kept; one that several processes share saves logins."""
+    """Stores the session. Processes that share a store share one login.
+
+    If a method raises an exception, the client logs a warning and continues without the store.
+    """
 
     async def load(self) -> Session | None:
-        """The session last saved, or None."""
+        """Return the last saved session; None if no session was saved."""
 
     async def save(self, session: Session) -> None:
-        """Keep a session in place of the last one."""
+        """Save a session. The new session replaces the last saved session."""
 
 
 class MemorySessionStore:
-    """Keeps the session in this process."""
+    """Stores the session in memory. Other processes do not share the session."""
 
     def __init__(self) -> None:
         self._session: Session | None = None
 
     async def load(self) -> Session | None:
-        """The session last saved, or None."""
+        """Return the last saved session; None if no session was saved."""
         return self._session
 
     async def save(self, session: Session) -> None:
-        """Keep a session in place of the last one."""
+        """Save a session. The new session replaces the last saved session."""
         self._session = session
 
 
 class SessionManager:
-    """Gives every call a session that should be good.
+    """Provides each call with a session, and makes at most one login at a time.
 
     Args:
-        login: asks the gateway for a session id; raises a `SmsApiError`.
-        store: where the session is kept.
-        clock: the time.
-        cool_down: how long a refused login is not tried again.
+        login: an async function that requests a session id from the gateway. It raises a `SmsApiError` if the
+            login fails.
+        store: stores the session.
+        clock: the clock.
+        cool_down: the time after a refused login in which no other login is made.
     """
 
     def __init__(
@@ -85,27 +95,32 @@ class SessionManager:
         self._renew_after: datetime | None = None
 
     async def get(self) -> Session:
-        """A session that is not about to end.
+        """Return a valid session. Renew the session if the session ends soon.
 
         Raises:
-            RequestRejected: the gateway refused the login, now or within the cool-down.
-            ReadFailed: the login got no usable answer.
+            RequestRejected: the gateway refused the login, or the cool-down after an earlier refused login is
+                not over.
+            ReadFailed: the login got no usable response.
         """
         session = self._session
-        if session is not None and self._is_good(session):
-            # While somebody else renews it, the old one serves.
-            if not self._is_due(session) or self._lock.locked():
+        if session is not None and self._is_valid(session):
+            # If another call renews the session now, this call uses the old session.
+            if not self._needs_renewal(session) or self._lock.locked():
                 return session
             return await self._replace(session, fallback=session)
         return await self._replace(session, fallback=None)
 
     async def renew(self, refused: Session) -> Session:
-        """A session other than the one that the gateway refused.
+        """Return another session in place of a session that the gateway refused.
+
+        Args:
+            refused: the session that the gateway refused.
 
         Raises:
-            RequestRejected: as `get`.
-            ReadFailed: as `get`.
+            RequestRejected: as for `get`.
+            ReadFailed: as for `get`.
         """
+        # Another call may have renewed the session already.
         if self._session is not None and self._session != refused:
             return self._session
         self._session, self._refused = None, refused
@@ -114,25 +129,31 @@ class SessionManager:
     async def _replace(self, old: Session | None, fallback: Session | None) -> Session:
         failures = self._failures
         async with self._lock:
-            # Whoever held the lock before may have done the work, or failed at it, while this call waited.
+            # While this call waited for the lock, another call may have made a login. If that login failed,
+            # all waiting calls fail with its error. Otherwise each waiting call would make another login.
             if self._session is not None and self._session != old:
                 return self._session
             if self._last_failure is not None and self._failures > failures:
                 raise copy.copy(self._last_failure)
             self._check_cool_down()
             stored = await self._stored()
-            if stored is not None and stored not in (old, self._refused) and self._is_worth_using(stored):
+            # The store may still contain the old session or a session that the gateway refused. These
+            # sessions are not used.
+            if stored is not None and stored not in (old, self._refused) and self._is_usable(stored):
                 self._session = stored
                 return stored
             return await self._log_in(fallback)
 
     async def _log_in(self, fallback: Session | None) -> Session:
+        # The session begins after this time, because the login request has not been sent yet. So the session
+        # does not end before `asked_at + LIFETIME`.
         asked_at = self._clock.now()
         try:
             session_id = await self._login()
         except SmsApiError as error:
-            # A cancellation is no failure of the login: it leaves nothing behind, and the next one
-            # in the queue tries for itself.
+            # A cancellation is not caught, because a cancellation is not a failure of the login. The next
+            # call that waits for the lock logs in.
+            # After `Unauthorized` the old session is not used: the gateway no longer accepts the credentials.
             if fallback is not None and not isinstance(error, Unauthorized):
                 self._renew_after = self._clock.now() + _RENEWAL_PAUSE
                 return fallback
@@ -147,18 +168,19 @@ class SessionManager:
     async def _stored(self) -> Session | None:
         try:
             return await self._store.load()
-        except Exception as error:  # noqa: BLE001 - a store of the caller's; a login takes its place
+        except Exception as error:  # noqa: BLE001 - the caller's store may raise any exception
             logger.warning("the session store could not be read (%s)", type(error).__name__)
             return None
 
     async def _keep(self, session: Session) -> None:
         try:
             await self._store.save(session)
-        except Exception as error:  # noqa: BLE001 - a store of the caller's; the session is good all the same
+        except Exception as error:  # noqa: BLE001 - the session is valid without the store
             logger.warning("the session store could not be written (%s)", type(error).__name__)
 
     def _record(self, error: SmsApiError) -> None:
-        # A copy, here and for each waiter: a shared exception would gather everybody's traceback.
+        # We store a copy of the error, and each waiting call gets another copy. Each `raise` extends the
+        # traceback of an exception, so a shared exception would collect the tracebacks of all calls.
         self._failures += 1
         self._last_failure = copy.copy(error)
         if isinstance(error, RequestRejected) and not isinstance(error, RateLimited):
@@ -174,14 +196,16 @@ class SessionManager:
             raise copy.copy(self._last_failure)
         self._refused_until = None
 
-    def _is_good(self, session: Session) -> bool:
+    def _is_valid(self, session: Session) -> bool:
         return self._clock.now() < session.obtained_at + LIFETIME
 
-    def _is_worth_using(self, session: Session) -> bool:
-        return self._is_good(session) and not self._is_due(session)
+    def _is_usable(self, session: Session) -> bool:
+        return self._is_valid(session) and not self._needs_renewal(session)
 
-    def _is_due(self, session: Session) -> bool:
+    def _needs_renewal(self, session: Session) -> bool:
         now = self._clock.now()
+        # The last renewal failed less than `_RENEWAL_PAUSE` ago. So the old session is used, and no renewal
+        # is made.
         if self._renew_after is not None and now < self._renew_after:
             return False
         return now >= session.obtained_at + LIFETIME - RENEW_BEFORE_END

@@ -1,4 +1,4 @@
-"""What can be set, as frozen values with stated defaults, checked when they are made."""
+"""The settings of the client: frozen values with defaults, and the checks of the client's parameters."""
 
 import ipaddress
 import random
@@ -16,12 +16,18 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import is_encodable
 
 _Value = TypeVar("_Value")
+# `[!-~]` matches printable ASCII characters without the space.
 _ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
 
 BASE_URL = "https://integrationapi.net/rest"
 CONCURRENCY = 10
-"""Requests in flight at once: httpcore is at its best near 10, and so is the gateway's own limit."""
+"""The default maximum number of requests in flight.
+
+With 10 requests in flight, httpcore almost reaches its maximum throughput. The vendor's SOAP service allows
+10 requests per second (contract, "Rate").
+"""
 LOGIN_COOL_DOWN = timedelta(seconds=60)
+"""The time after a refused login in which the client makes no other login."""
 
 
 def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
@@ -33,19 +39,23 @@ def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: object
 def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         name = f"{type(instance).__name__}.{attribute.name}"
-        raise ValidationError(name, repr(value), "pass a whole number from 1 on")
+        raise ValidationError(name, repr(value), "pass a whole number, 1 or greater")
 
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """Seconds that each step of a request may take.
+    """The timeouts for the steps of a request, in seconds.
 
     Attributes:
-        connect: to connect, TLS included.
-        read: until the next bytes of the answer. Generous: giving up on a send leaves it unknown.
-        write: until the next bytes of the request are taken.
-        pool: for a connection of the pool. The client's own limiter stands in front of the pool, so
-            that nothing waits there.
+        connect: the timeout for a new connection, including the TLS handshake.
+        read: the timeout for the next bytes of the response. The default is long, because a send without a
+            response has an unknown outcome.
+        write: the timeout for writing the next bytes of the request.
+        pool: the timeout for getting a connection from the pool. The client limits the requests in flight,
+            so normally no request waits for a connection.
+
+    Raises:
+        ValidationError: a value is not a positive number.
     """
 
     connect: float = attrs.field(default=10.0, validator=_positive)
@@ -56,13 +66,21 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """When a request is made again: reads after a failure, sends only when proved not sent.
+    """Decides whether and when a call makes another attempt.
+
+    A read may be repeated after a failure. A send is repeated only if it is proved that nothing was sent.
 
     Attributes:
-        attempts: the first one included; 1 means never again.
-        total: seconds from the first attempt after which none is begun.
-        initial: the longest wait, in seconds, before the second attempt; it doubles from there.
-        maximum: the longest wait between two attempts.
+        attempts: the largest number of attempts, including the first attempt; 1 means no repeat.
+        total: no attempt begins later than this number of seconds after the start of the call.
+        initial: the longest wait before the second attempt, in seconds. The longest wait doubles with each
+            further attempt.
+        maximum: the longest wait between two attempts, in seconds. A wait that the gateway asks for may be
+            longer.
+
+    Raises:
+        ValidationError: `attempts` is not a positive whole number, or another value is not a positive
+            number.
     """
 
     attempts: int = attrs.field(default=4, validator=_whole)
@@ -73,66 +91,68 @@ class RetryPolicy:
     def wait(
         self, attempt: int, elapsed: float, retry_after: float | None, chance: random.Random
     ) -> float | None:
-        """Seconds to wait before the next attempt; None where there is none.
+        """Return the seconds to wait before the next attempt; None means that no other attempt is made.
 
         Args:
-            attempt: how many attempts were made.
-            elapsed: seconds since the first began.
-            retry_after: what the gateway asked for; honoured, also beyond ``maximum``.
-            chance: the source of the jitter (full jitter: anything up to the limit).
+            attempt: the number of attempts that were made.
+            elapsed: the seconds since the start of the call.
+            retry_after: the seconds that the gateway asks the client to wait, or None. This wait may be
+                longer than `maximum`.
+            chance: the generator of random numbers. The wait is a random number between 0 and the longest
+                wait.
         """
         if attempt >= self.attempts:
             return None
+        # The exponent is limited. With a much larger exponent, the power of 2 cannot be converted to a float,
+        # and the multiplication raises an OverflowError.
         limit = min(self.maximum, self.initial * 2 ** min(attempt - 1, 60))
         wait = chance.uniform(0, limit) if retry_after is None else retry_after
         return wait if elapsed + wait < self.total else None
 
 
 def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
-    """The gateway's address without a slash at its end.
+    """Return the gateway's address without a slash at the end.
 
     Raises:
-        ValidationError: it is no address, carries a query or credentials, or would put the password
-            in the clear on a network.
+        ValidationError: `base_url` is not a valid address, contains ``@``, ``?`` or ``#``, or begins with
+            ``http://`` although the host is not a loopback address and `allow_plain_http` is False.
     """
     hint = f"pass an address such as {BASE_URL!r}"
     if not isinstance(base_url, str):
         raise ValidationError("base_url", f"<{type(base_url).__name__}>", hint)
     if any(mark in base_url for mark in "@?#"):
-        # Not shown: what stands before the @ or after the ? may be a password.
-        raise ValidationError("base_url", "an address with more than host and path", hint)
+        # The error does not show the address: the part before @ or after ? may be a password.
+        raise ValidationError("base_url", "an address with '@', '?' or '#'", hint)
     try:
         parts = urlsplit(base_url)
         is_valid = parts.port is None or parts.port > 0
     except ValueError:
         is_valid = False
-    # urlsplit drops some control characters and lets others through.
+    # `urlsplit` removes some control characters and accepts others. So the pattern checks the original text.
     if not is_valid or not _ADDRESS.fullmatch(base_url) or not parts.hostname:
         raise ValidationError("base_url", ascii(base_url), hint)
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(parts.hostname):
-        hint = (
-            "pass an https:// address, or allow_plain_http=True to put the password on the wire in the clear"
-        )
+        hint = "pass an https:// address, or allow_plain_http=True to send the password unencrypted"
         raise ValidationError("base_url", repr(base_url), hint)
     return base_url.rstrip("/")
 
 
 def checked_concurrency(concurrency: object) -> int:
-    """A positive whole number.
+    """Return the number of requests in flight.
 
     Raises:
-        ValidationError: it is not.
+        ValidationError: `concurrency` is not a positive whole number.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise ValidationError("concurrency", repr(concurrency), "pass a whole number from 1 on")
+        raise ValidationError("concurrency", repr(concurrency), "pass a whole number, 1 or greater")
     return concurrency
 
 
 def checked_rate(requests_per_second: object) -> float | None:
-    """A positive number, or None for no limit.
+    """Return the number of requests per second; None means no limit.
 
     Raises:
-        ValidationError: it is neither.
+        ValidationError: `requests_per_second` is neither a positive number nor None.
     """
     if requests_per_second is None:
         return None
@@ -145,25 +165,37 @@ def checked_rate(requests_per_second: object) -> float | None:
 
 
 def checked_credential(parameter: str, value: object) -> str:
-    """A login or a password.
+    """Return a login or a password.
+
+    Args:
+        parameter: the name of the parameter, for the error.
+        value: the login or the password. The error does not show this value.
 
     Raises:
-        ValidationError: it is empty or not a `str`; its value is not shown.
+        ValidationError: the value is not a `str`, is empty, or contains a lone surrogate.
     """
     if not isinstance(value, str):
         raise ValidationError(parameter, f"<{type(value).__name__}>", "pass a str")
     if not value:
-        raise ValidationError(parameter, "an empty str", "pass what the gateway gave you on registration")
+        raise ValidationError(
+            parameter, "an empty str", "pass the value that the gateway gave you at registration"
+        )
     if not is_encodable(value):
-        raise ValidationError(parameter, "a str with a lone surrogate", "pass it as the gateway gave it")
+        raise ValidationError(parameter, "a str with a lone surrogate", "pass a str without lone surrogates")
     return value
 
 
 def checked_instance(parameter: str, value: _Value | None, kind: type[_Value], default: _Value) -> _Value:
-    """A value of the kind expected, or the default for None.
+    """Return a value of the expected type, or the default if the value is None.
+
+    Args:
+        parameter: the name of the parameter, for the error.
+        value: the value to check.
+        kind: the expected type.
+        default: the result if the value is None.
 
     Raises:
-        ValidationError: it is of another kind.
+        ValidationError: the value has another type.
     """
     if value is None:
         return default
@@ -175,10 +207,16 @@ def checked_instance(parameter: str, value: _Value | None, kind: type[_Value], d
 def checked_methods(
     parameter: str, value: _Value | None, methods: tuple[str, ...], default: _Value
 ) -> _Value:
-    """An object with the methods named, or the default for None.
+    """Return an object with the expected methods, or the default if the value is None.
+
+    Args:
+        parameter: the name of the parameter, for the error.
+        value: the object to check.
+        methods: the names of the expected methods.
+        default: the result if the value is None.
 
     Raises:
-        ValidationError: it lacks one of them.
+        ValidationError: the object does not have all of these methods.
     """
     if value is None:
         return default
@@ -189,10 +227,10 @@ def checked_methods(
 
 
 def checked_cool_down(login_cool_down: object) -> timedelta:
-    """A `timedelta` that is not negative.
+    """Return the cool-down after a refused login.
 
     Raises:
-        ValidationError: it is not one.
+        ValidationError: `login_cool_down` is not a `timedelta`, or is negative.
     """
     if not isinstance(login_cool_down, timedelta) or login_cool_down < timedelta(0):
         raise ValidationError(
@@ -202,11 +240,17 @@ def checked_cool_down(login_cool_down: object) -> timedelta:
 
 
 def checked_seconds(parameter: str, value: object) -> float:
-    """A duration given as a `timedelta` or in seconds.
+    """Return a duration in seconds.
+
+    Args:
+        parameter: the name of the parameter, for the error.
+        value: the duration, as a `timedelta` or in seconds.
 
     Raises:
-        ValidationError: it is neither, or is not positive.
+        ValidationError: the value is neither a `timedelta` nor a number, or is not positive.
     """
+    # `float` raises OverflowError for an `int` that is greater than the largest float. The check below
+    # excludes such a value.
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
         raise ValidationError(parameter, repr(value), "pass a positive timedelta or number of seconds")
@@ -214,10 +258,15 @@ def checked_seconds(parameter: str, value: object) -> float:
 
 
 def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) -> ssl.SSLContext | None:
-    """The caller's own context, or one that trusts the given certificates; None means the default.
+    """Return the TLS context for the gateway; None means the default context.
+
+    Args:
+        ssl_context: the caller's TLS context, or None.
+        ca_file: a file of PEM certificates to trust, or None.
 
     Raises:
-        ValidationError: both are given, or the file cannot be read.
+        ValidationError: both parameters are given, a parameter has a wrong type, or the file cannot be
+            read.
     """
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         raise ValidationError("ssl_context", f"<{type(ssl_context).__name__}>", "pass an ssl.SSLContext")

@@ -1,4 +1,4 @@
-"""The README's examples are the files in tests/examples, and each runs against the sandbox."""
+"""The README quotes or links each program in tests/examples, and each program runs against the sandbox."""
 
 import os
 import re
@@ -23,16 +23,39 @@ EXAMPLES = sorted(path for path in (ROOT / "tests" / "examples").glob("*.py") if
 
 
 def _blocks() -> list[str]:
+    """Return the Python programs in the README."""
     document = Sybil(parsers=[PythonCodeBlockParser()]).parse(README)
     return [str(example.parsed).strip() for example in document.examples()]
 
 
 def test_every_python_block_is_an_example_that_runs() -> None:
-    """What the README shows is, word for word, what is tested below."""
-    assert sorted(_blocks()) == sorted(path.read_text().strip() for path in EXAMPLES)
+    """Each Python program in the README is identical to a program in tests/examples."""
+    blocks = _blocks()
+    assert len(blocks) == 4
+    assert {*blocks} <= {path.read_text().strip() for path in EXAMPLES}
+
+
+def test_every_example_is_shown_or_linked() -> None:
+    """The README quotes each program in tests/examples or contains a link to the program."""
+    text, blocks = README.read_text(), _blocks()
+    for path in EXAMPLES:
+        assert path.read_text().strip() in blocks or f"({path.relative_to(ROOT)})" in text
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Each link in the README to a file or a folder of the repository is valid."""
+    links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    """The README has at most 200 lines."""
+    assert len(README.read_text().splitlines()) <= 200
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
+    """Return the environment variables of this process, with the account of the sandbox."""
     return {
         **os.environ,
         "SMSAPI_LOGIN": sandbox.login,
@@ -45,7 +68,7 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("example", [path for path in EXAMPLES if path != BOT], ids=lambda path: path.stem)
 async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend: str, tmp_path: Path) -> None:
-    """An example copied out of the README works with only the environment set."""
+    """Each program in tests/examples, except the bot, runs against the sandbox without an error."""
     async with run_sandbox(speed=20) as sandbox:
         done = await anyio.run_process(
             [sys.executable, "-W", "error", str(example)],
@@ -55,12 +78,12 @@ async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend:
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
-        assert example.stem == "local_gateway" or sandbox.account.messages
+        assert example.stem == "own_tests" or sandbox.account.messages
 
 
 @asynccontextmanager
 async def _running_bot(sandbox: Sandbox, directory: Path) -> AsyncIterator[TextReceiveStream]:
-    """The bot's lines, until it is killed."""
+    """Start the bot in `directory`, yield the stream of its output, and kill the bot after the block."""
     command = [sys.executable, "-u", "-W", "error", str(BOT)]
     async with await anyio.open_process(command, env=_environment(sandbox), cwd=directory) as bot:
         assert bot.stdout is not None
@@ -72,7 +95,7 @@ async def _running_bot(sandbox: Sandbox, directory: Path) -> AsyncIterator[TextR
 
 @pytest.mark.anyio
 async def test_the_bot_answers_once_over_restarts(anyio_backend: str, tmp_path: Path) -> None:
-    """Killed while an answer is being sent, the bot does not send it again, and goes on with the next."""
+    """A bot that is killed while it sends a reply does not send this reply again after a restart."""
     async with run_sandbox() as sandbox:
         sandbox.receive("79031234567", "call me", destination_address="79160000000")
         with sandbox.hold("Sms/Send") as gate:
@@ -89,7 +112,7 @@ async def test_the_bot_answers_once_over_restarts(anyio_backend: str, tmp_path: 
 
 
 def test_the_ci_script_finds_the_test_command() -> None:
-    """The command behind `.ci/run` is the README's own."""
+    """The README contains the test command that `.ci/run` executes."""
     match = re.search(r"<!-- tests -->\n```sh\n(.+)\n```", README.read_text())
     assert match is not None
     assert "nox" in match[1]

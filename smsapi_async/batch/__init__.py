@@ -1,4 +1,4 @@
-"""Batches: messages grouped into chunks and sent with bounded concurrency, one outcome for each message."""
+"""Sends batches: groups messages into chunks, sends chunks concurrently, and returns outcomes."""
 
 from smsapi_async.batch.chunk_sender import ChunkSender
 from smsapi_async.batch.chunks import BatchSettings

@@ -1,4 +1,4 @@
-"""One chunk: claim it in the ledger, send it, settle it. Knows nothing of who calls it."""
+"""Claims a chunk in the ledger, sends the chunk, and settles its outcomes in the ledger."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ from smsapi_async.protocol.encoding import Request
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
 
+# Maximum number of attempts of a request that the gateway refuses with HTTP status 429.
 _RATE_LIMITED_ATTEMPTS = 10
+# Wait in seconds after a response with HTTP status 429 that has no header `Retry-After`.
 _RATE_LIMITED_PAUSE = 1.0
+# Maximum wait in seconds after HTTP status 429. If the gateway asks for a longer wait, the batch halts.
 _RATE_LIMITED_LONGEST = 300.0
 
 
 @attrs.define
 class Result:
-    """What became of a chunk.
+    """The result of a call of `ChunkSender.send`.
 
     Attributes:
-        outcomes: one for each message that has one.
-        unsent: those messages that were not sent and may be sent later.
-        halt: why nothing more should be sent, or None.
+        outcomes: the outcomes of the messages.
+        unsent: chunks of the messages that have no outcome, because the messages were not sent.
+        halt: the error because of which the batch must halt, or None.
     """
 
     outcomes: list[Outcome] = attrs.field(factory=list)
@@ -49,16 +52,16 @@ class Result:
 
 
 class ChunkSender:
-    """Sends chunks, each message at most once.
+    """Sends chunks. Each message is sent at most once.
 
-    Call `send` under a shield: between the claim and the settlement a cancellation would leave
-    messages in the ledger whose outcome is known to nobody. `stop` bounds how long that takes.
+    Call `send` in a shielded cancel scope: if `send` were cancelled between the claim and the settlement, the
+    outcomes would be lost. The method `stop` limits the time for which the shield delays a cancellation.
 
     Args:
-        caller: makes the calls.
-        ledger: the durable account, or None.
-        clock: the time.
-        unknown_limit: how many requests in a row may end unknown.
+        caller: sends the requests.
+        ledger: the ledger that records the messages, or None.
+        clock: the clock for the times of acceptances and for the waits.
+        unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
     """
 
     def __init__(self, caller: Caller, ledger: Ledger | None, clock: Clock, unknown_limit: int) -> None:
@@ -67,11 +70,18 @@ class ChunkSender:
         self._clock = clock
         self._unknown_limit = unknown_limit
         self._unknown_in_a_row = 0
+        # The cancel scope of each request in flight and of each wait, with the evidence of the request. The
+        # evidence of a wait is empty.
         self._in_flight: dict[anyio.CancelScope, Evidence] = {}
         self._ending = False
 
     def stop(self, grace: float) -> None:
-        """Begin no request any more; wait at most `grace` seconds for those in flight."""
+        """Start no more requests, and limit the time of the requests in flight.
+
+        Args:
+            grace: maximum time in seconds for a request that the transport has received. Any other request is
+                cancelled immediately.
+        """
         self._ending = True
         deadline = anyio.current_time() + grace
         for scope, evidence in self._in_flight.items():
@@ -81,12 +91,19 @@ class ChunkSender:
                 scope.cancel()
 
     async def send(self, chunk: Chunk, result: Result) -> None:
-        """Claim, send and settle a chunk; `result` is complete also when this is left by an exception."""
+        """Claim, send and settle a chunk.
+
+        Args:
+            chunk: the chunk to send.
+            result: this method adds the outcomes and the unsent messages to this object. The object is
+                complete even if this method raises an exception.
+        """
         parts = []
         try:
             parts.append(await self._claim(chunk, result))
         except SmsApiError as error:
-            # What the ledger did not take is not sent.
+            # The ledger could not record the chunk, so the chunk is not sent. If the chunk were sent without
+            # a record, a later run would send the messages again.
             result.unsent.append(chunk)
             self._halt(error, result)
         except BaseException:
@@ -104,14 +121,22 @@ class ChunkSender:
             raise
 
     async def _attempt(self, part: Chunk, result: Result) -> tuple[Chunk, ...]:
-        """Send a part; what is to be sent in its place, if it was refused for some of its messages."""
+        """Send a part of a chunk.
+
+        Returns:
+            The two halves of the part, if the gateway refused the part because of one of its messages and the
+            part has several messages. In all other cases an empty tuple.
+        """
         evidence = Evidence()
         try:
             outcomes = await self._send_part(part, evidence)
         except MESSAGE_REJECTIONS as refusal:
-            # A refusal is for the whole request, and nothing of it was sent: the culprits are found
-            # by halving.
+            # The gateway refuses a whole bulk because of one message, and sends none of its messages. So the
+            # two halves of the part are sent in two requests. If the gateway refuses a half, this half is
+            # divided again, until each refused message is isolated.
             if len(part) > 1:
+                # `send` takes the last part of its list first. We reverse the halves, so that the messages
+                # are sent in their order.
                 return tuple(reversed(part.halves()))
             outcomes = [_rejected(part, refusal)]
         except (RequestRejected, NotSent, UsageError) as error:
@@ -119,28 +144,38 @@ class ChunkSender:
             await self._release(part, result)
             return ()
         except BaseException as error:
-            # Task.cancel() goes through the shield, and a transport may raise anything.
+            # We must catch every exception: `asyncio.Task.cancel` ignores the shield of AnyIO, and a
+            # transport of the caller may raise any exception.
             if evidence.proves_not_sent(error):
                 with anyio.CancelScope(shield=True):
                     await self._release(part, result)
             else:
-                cause = OutcomeUnknown(f"the send was cut off by {type(error).__name__}")
+                # We do not settle the messages in the ledger. They keep the state `sending`, and this state
+                # becomes `unknown` when the ledger is opened the next time.
+                cause = OutcomeUnknown(f"the send was interrupted by {type(error).__name__}")
                 result.outcomes.extend(_unknown(part, cause))
             raise
         await self._settle(outcomes, result)
         if self._unknown_in_a_row >= self._unknown_limit:
-            self._halt(OutcomeUnknown(f"{self._unknown_in_a_row} requests in a row ended unknown"), result)
+            self._halt(OutcomeUnknown(f"{self._unknown_in_a_row} requests in a row ended as unknown"), result)
         return ()
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
         result.halt = result.halt or cause
+        # The gateway may accept a request that the transport has already received. So the batch waits for the
+        # response to this request, and cancels only the other requests and the waits.
         for scope, evidence in self._in_flight.items():
             if not evidence.begun:
                 scope.cancel()
 
     async def _claim(self, chunk: Chunk, result: Result) -> Chunk:
-        """The part of a chunk that is to be sent now; what the ledger already knows is an outcome."""
+        """Claim the messages of a chunk in the ledger.
+
+        Returns:
+            A chunk with the messages that must be sent now. For each other message, `Ledger.claim` returned
+            an outcome, and this method adds the outcome to the result.
+        """
         if self._ledger is None:
             return chunk
         known = await self._ledger.claim(list(zip(chunk.keys, chunk.messages, strict=True)))
@@ -156,7 +191,11 @@ class ChunkSender:
                 self._halt(error, result)
 
     async def _settle(self, outcomes: list[Outcome], result: Result) -> None:
-        """The caller gets the outcomes also when the ledger does not take them."""
+        """Add outcomes to the result and settle the outcomes in the ledger.
+
+        If the ledger raises an error, the outcomes stay in the result, so that the caller receives the
+        outcomes.
+        """
         result.outcomes.extend(outcomes)
         if self._ledger is not None:
             try:
@@ -165,7 +204,10 @@ class ChunkSender:
                 self._halt(error, result)
 
     async def _send_part(self, part: Chunk, evidence: Evidence) -> list[Outcome]:
-        """One request, and the outcome of each of its messages."""
+        """Send a part in one request, and return the outcome of each message.
+
+        HTTP status 429 proves that nothing was sent. So this method waits and sends the request again.
+        """
         request = part.request()
         for attempt in range(1, _RATE_LIMITED_ATTEMPTS + 1):
             try:
@@ -187,14 +229,19 @@ class ChunkSender:
             await self._pause(wait)
             if self._is_ending():
                 break
-        raise NotSent("the batch was left while the gateway refused for its rate")
+        raise NotSent(
+            "the gateway refused the request with HTTP status 429 (too many requests), and the batch ended"
+            " before the request could be sent again"
+        )
 
     def _is_ending(self) -> bool:
-        # A method, since it may have changed during the wait, which a type checker does not see.
+        # Another task may set the attribute while this task waits. A type checker assumes that the attribute
+        # does not change between two checks in one function. So the second check calls this method.
         return self._ending
 
     async def _pause(self, seconds: float) -> None:
         with anyio.CancelScope() as scope:
+            # In a new `Evidence`, `begun` is False. So `stop` and `_halt` cancel this wait immediately.
             self._in_flight[scope] = Evidence()
             try:
                 await self._clock.sleep(seconds)
@@ -208,10 +255,10 @@ class ChunkSender:
                 return await self._caller.send(request, evidence)
             finally:
                 del self._in_flight[scope]
-        # Only `stop` cancels this scope.
+        # This line is reached only if `stop` or `_halt` cancelled the scope, because the batch ends.
         if evidence.proves_not_sent():
-            raise NotSent("the batch was left before anything was written")
-        raise OutcomeUnknown("the batch was left after the request had been written")
+            raise NotSent("the batch ended before the request was written")
+        raise OutcomeUnknown("the batch ended before the response arrived")
 
 
 def _accepted(part: Chunk, segment_ids: tuple[str, ...], clock: Clock) -> list[Outcome]:

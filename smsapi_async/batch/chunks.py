@@ -1,4 +1,4 @@
-"""Which messages go out in one request: those of equal content. No I/O here."""
+"""Groups messages of equal content into chunks. A chunk is sent in one request. This module does no I/O."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
-from smsapi_async.protocol.addresses import checked_destination
+from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.protocol.encoding import (
     Request,
     bulk_request_from_form,
@@ -17,7 +17,7 @@ from smsapi_async.protocol.encoding import (
 )
 
 RECIPIENTS_LIMIT = 2999
-"""The most recipients that the vendor's keyed service takes in a bulk (contract, "Rate")."""
+"""Maximum number of recipients of a bulk. Another service of the vendor has this limit (contract, "Rate")."""
 
 
 def _in_range(low: float, high: float) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
@@ -30,14 +30,20 @@ def _in_range(low: float, high: float) -> Callable[[Any, "attrs.Attribute[Any]",
 
 @attrs.frozen(kw_only=True)
 class BatchSettings:
-    """How a batch is sent.
+    """The settings of a batch.
 
     Attributes:
-        recipients_per_request: the most recipients of one ``SendBulk``.
-        lookahead: how many messages are held back at most while others that share their text are sought.
-        linger: for how many seconds at most a message is held back.
-        unknown_limit: how many requests in a row may end unknown before the batch is halted.
-        grace: for how many seconds requests in flight are waited for when the batch is left early.
+        recipients_per_request: maximum number of recipients of one bulk, from 1 to 2,999.
+        lookahead: maximum number of messages that the batch holds back in order to find other messages of
+            equal content, from 1 to 1,000,000.
+        linger: maximum time in seconds for which the batch holds back a message, from 0.001 to 3,600.
+        unknown_limit: the batch halts after this number of successive requests with an unknown outcome, from
+            1 to 1,000,000,000.
+        grace: maximum time in seconds to wait for requests in flight when the caller leaves the block early,
+            from 0 to 3,600.
+
+    Raises:
+        ValidationError: a value is not a number, or is out of range.
     """
 
     recipients_per_request: int = attrs.field(default=500, validator=_in_range(1, RECIPIENTS_LIMIT))
@@ -53,14 +59,15 @@ def _count(values: list[Any]) -> str:
 
 @attrs.define(eq=False)
 class Chunk:
-    """Messages that go out in one request.
+    """Messages of equal content that are sent in one request.
 
     Attributes:
-        template: the first message, checked.
-        form: the parameters they share, URL-encoded.
-        messages: the messages as they were given.
-        numbers: their destinations, digits only.
-        keys: their keys in the ledger; empty without one.
+        template: the first message, in the form that `prepared` returned.
+        form: the URL-encoded parameters that all messages share.
+        messages: the messages as the caller passed them.
+        numbers: the digits of the destination address of each message.
+        keys: the key of each message in the ledger; empty without a ledger.
+        opened_at: the time in seconds at which the first message was added to the chunk.
     """
 
     template: Message
@@ -74,13 +81,17 @@ class Chunk:
         return len(self.messages)
 
     def request(self) -> Request:
-        """The one request for all of them."""
+        """Build the request for all messages of the chunk."""
         if len(self.numbers) == 1:
             return single_request_from_form(self.form, self.template, self.numbers[0])
         return bulk_request_from_form(self.form, self.template.text, self.numbers)
 
     def pick(self, indexes: range | list[int]) -> "Chunk":
-        """Some of the messages, to go out in a request of their own."""
+        """Return a new chunk with some of the messages.
+
+        Args:
+            indexes: the positions of these messages in the chunk.
+        """
         return Chunk(
             self.template,
             self.form,
@@ -90,13 +101,22 @@ class Chunk:
         )
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
-        """The same messages in two requests."""
+        """Divide the chunk into two chunks. The chunk must contain at least two messages."""
         middle = len(self) // 2
         return self.pick(range(middle)), self.pick(range(middle, len(self)))
 
 
 class Grouper:
-    """Gathers messages into chunks, holding back a bounded number of them."""
+    """Collects messages in chunks until the chunks are full or overdue.
+
+    Args:
+        settings: the maximum size of a chunk, the maximum number of held messages, and the maximum time for
+            which a message is held.
+        default_source_address: the source address for messages without a source address.
+
+    Attributes:
+        held: number of messages in the chunks that were not removed yet.
+    """
 
     def __init__(self, settings: BatchSettings, default_source_address: str | None) -> None:
         self._settings = settings
@@ -105,10 +125,19 @@ class Grouper:
         self.held = 0
 
     def add(self, message: Message, key: str | None, now: Callable[[], float]) -> Chunk | None:
-        """Take a message in; the chunk that it made full, if any.
+        """Add a message to the chunk of messages with equal content.
+
+        Args:
+            message: the message.
+            key: the key of the message in the ledger; None without a ledger.
+            now: returns the current time in seconds.
+
+        Returns:
+            The chunk of the message, if this chunk is full. Otherwise the oldest chunk, if the grouper holds
+            more messages than ``lookahead``. Otherwise None. The caller must send the returned chunk now.
 
         Raises:
-            ValidationError: the message cannot be sent.
+            ValidationError: the message is invalid. The message was not added.
         """
         if not isinstance(message, Message):
             raise ValidationError(
@@ -118,9 +147,10 @@ class Grouper:
         try:
             chunk = self._groups.get(content)
         except TypeError:
-            # Something that cannot be hashed stands where a text, a date or a number should.
+            # A field has a value of a wrong type that has no hash, for example a list. `prepared` or
+            # `common_form` raises the ValidationError for this field.
             chunk = None
-        number = checked_destination(message.destination_address)
+        number = checked_destination_address(message.destination_address)
         if chunk is None:
             template = prepared(message, self._default_source_address)
             chunk = self._groups[content] = Chunk(template, common_form(template), opened_at=now())
@@ -129,22 +159,28 @@ class Grouper:
         if key is not None:
             chunk.keys.append(key)
         self.held += 1
+        # A bulk cannot contain messages with `by_time_zone` (contract, "Sms/SendBulk"). So the chunk of this
+        # message contains no other message.
         if message.by_time_zone or len(chunk.messages) >= self._settings.recipients_per_request:
             return self._take(content)
         return self._take(next(iter(self._groups))) if self.held > self._settings.lookahead else None
 
     def overdue(self, now: float) -> list[Chunk]:
-        """Take the chunks that have been held back for long enough."""
+        """Remove and return the chunks that have been held back for ``linger`` seconds or more.
+
+        Args:
+            now: the current time in seconds.
+        """
         limit = now - self._settings.linger
         contents = [content for content, chunk in self._groups.items() if chunk.opened_at <= limit]
         return [self._take(content) for content in contents]
 
     def rest(self) -> list[Chunk]:
-        """Take all that is held back."""
+        """Remove and return all chunks."""
         return [self._take(content) for content in list(self._groups)]
 
     def groups(self) -> list[Chunk]:
-        """What is held back, left where it is."""
+        """Return all chunks. The chunks stay in the grouper."""
         return list(self._groups.values())
 
     def _take(self, content: tuple[object, ...]) -> Chunk:

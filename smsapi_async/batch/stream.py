@@ -1,4 +1,4 @@
-"""A batch: reads messages lazily, sends them with bounded concurrency, and gives one outcome for each."""
+"""The stream of the outcomes of a batch: reads messages lazily and sends them with bounded concurrency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
 from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper
-from smsapi_async.errors import BatchHalted, LedgerError, SmsApiError, StreamNotEntered, ValidationError
+from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, ValidationError
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome, Rejected
 from smsapi_async.privacy import mask_key
@@ -24,15 +24,62 @@ from smsapi_async.streams import read_all
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
 
+# Maximum number of finished chunks that wait for the caller. If the caller is slow, the workers also wait,
+# and the batch reads no more messages. So the memory of a batch does not grow with the number of messages.
 _OUTCOMES_HELD = 4
 
 
 class Batch(AsyncIterator[Outcome]):
-    """The outcomes of many messages, as they come. Use it with ``async with``.
+    """An async iterator over the outcomes of a batch. `AsyncSmsClient.send_many` returns this object.
+
+    Enter the batch once with ``async with``, and iterate inside the block::
+
+        async with sms.send_many(messages, ledger=ledger) as outcomes:
+            async for outcome in outcomes:
+                ...
+
+    Outcomes: a batch that is not halted returns one outcome for each message: `Accepted`, `Rejected` or
+    `Unknown`. The outcomes arrive in the order in which the requests end. This order may differ from the
+    order of the messages. The batch reads messages only as fast as you take outcomes.
+
+    Requests: messages of equal content (text, source address, date and validity) share one request of
+    ``Sms/SendBulk``. A message with ``by_time_zone`` has a request of its own. If the gateway refuses a bulk
+    because of one message, the batch sends the two halves of the bulk in two requests. The batch divides each
+    refused half again, until each refused message is isolated. Only the refused messages are `Rejected`.
+    After HTTP status 429, the batch waits and sends the request again.
+
+    Ledger: the ledger records each message before the first byte of its request is written, and records the
+    outcome afterwards. After a crash, pass the same messages and the same ledger again. For a message that
+    has an outcome in the ledger, the batch returns this outcome with ``recorded`` set and sends nothing. A
+    message that was in flight during the crash is `Unknown` until `Ledger.resolve` changes its outcome. A
+    rejected message is sent again only after `Ledger.retry_rejected`. With a ledger, two messages without
+    ``key`` have the same key if their contents and their destination addresses are equal. The batch sends
+    only one of these messages. To send both messages, set a different `Message.key` for each message. Without
+    a ledger, the batch sends every message that it reads.
+
+    Halt: the batch starts no more requests if the next messages would probably also fail. The batch finishes
+    the requests in flight, returns all outcomes, and then raises `BatchHalted`. The causes are:
+
+    - The gateway refuses the account or its credentials: for example `NotEnoughCredits`, `Forbidden` or
+      `InvalidCredentials`.
+    - The gateway keeps refusing a request with HTTP status 429, or asks for a wait of more than 5 minutes.
+    - A request ends as `NotSent`, for example because the gateway cannot be reached.
+    - The number of successive requests with an unknown outcome reaches ``unknown_limit``.
+    - The ledger raises an error, or the client is closed.
+
+    Leaving early: if you leave the block early, for example with ``break``, the batch starts no more
+    requests. It waits at most ``grace`` seconds for the requests in flight. If a request has no response by
+    then, its messages are `Unknown`. The messages that were read but not sent get the state pending in the
+    ledger.
 
     Attributes:
-        pending: after the block: how many messages were read and not sent.
-        unread: after the block: outcomes that came when nobody was iterating any more.
+        unread: after the end of the block, the outcomes that you did not receive.
+
+    Raises:
+        StreamNotEntered: you iterate outside the ``async with`` block, or enter the batch twice.
+        BatchHalted: while iterating, after the last outcome: the batch halted.
+        Exception: while iterating, after the last outcome: the iterable ``messages`` raised this error.
+        LedgerError: at the end of the block: the ledger could not record the pending messages.
     """
 
     def __init__(
@@ -59,9 +106,13 @@ class Batch(AsyncIterator[Outcome]):
         self._lingering = anyio.CancelScope()
         self._exhausted = False
         self._ready: deque[Outcome] = deque()
-        self._open: dict[int, Chunk] = {}
-        self._waiting: dict[str, list[Message]] = {}
-        self._given = 0
+        # The chunks that were removed from the grouper and have no outcomes yet. The keys are the `id` of
+        # each chunk.
+        self._unfinished_chunks: dict[int, Chunk] = {}
+        # The messages in progress for each key; empty without a ledger. Only the first message of each key is
+        # sent.
+        self._in_progress_by_key: dict[str, list[Message]] = {}
+        self._returned = 0
         self._halt: SmsApiError | None = None
         self._broken: Exception | None = None
         self._stopped = False
@@ -75,6 +126,8 @@ class Batch(AsyncIterator[Outcome]):
         outcomes_in, self._outcomes = anyio.create_memory_object_stream[None](_OUTCOMES_HELD)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
+        # Each task gets its own clone of a stream and closes this clone. The stream ends when all clones are
+        # closed.
         with chunks_out, outcomes_in:
             self._group.start_soon(self._read, chunks_in, outcomes_in.clone())
             for _ in range(self._workers):
@@ -87,11 +140,12 @@ class Batch(AsyncIterator[Outcome]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._group is not None  # noqa: S101 - for the type checker
+        assert self._group is not None  # noqa: S101 - a type checker needs this assertion
         self._stop()
         self._group.cancel_scope.cancel()
         try:
-            # The exception of the block is not handed over: the group would wrap it up.
+            # If we passed the exception of the block to the task group, the task group would raise an
+            # ExceptionGroup.
             await self._group.__aexit__(None, None, None)
         finally:
             self.unread.extend(self._ready)
@@ -107,23 +161,29 @@ class Batch(AsyncIterator[Outcome]):
             raise StreamNotEntered
         while not self._ready:
             try:
-                # A token alone: what is handed to a task that is being cancelled would be lost.
+                # The stream transports only None, and a deque contains the outcomes. If a task is cancelled
+                # while the stream passes an item to this task, the item is lost. So the stream must not
+                # transport outcomes.
                 await self._outcomes.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
-                # An outcome may be there whose token was cancelled; the halt comes after the last one.
+                # After a cancellation, the None of an outcome may be lost, but the outcome is still in the
+                # deque. So the caller receives all outcomes in the deque before the error.
                 if not self._ready:
                     self._raise_at_the_end()
                     raise StopAsyncIteration from None
-        self._given += 1
+        self._returned += 1
         return self._ready.popleft()
 
     @property
     def pending(self) -> int:
-        """How many messages have been read and have no outcome."""
+        """Number of messages that were read and have no outcome.
+
+        After the end of the block, these messages were not sent, and it is safe to send them.
+        """
         return (
             self._grouper.held
-            + sum(map(len, self._open.values()))
-            + sum(len(same) - 1 for same in self._waiting.values())
+            + sum(map(len, self._unfinished_chunks.values()))
+            + sum(len(same) - 1 for same in self._in_progress_by_key.values())
         )
 
     def _raise_at_the_end(self) -> None:
@@ -133,7 +193,7 @@ class Batch(AsyncIterator[Outcome]):
         halt, self._halt = self._halt, None
         if halt is not None:
             given = self._messages
-            unread = len(given) - self._given if isinstance(given, Sized) else self.pending
+            unread = len(given) - self._returned if isinstance(given, Sized) else self.pending
             messages = [message for chunk in self._unfinished() for message in chunk.messages]
             raise BatchHalted(halt, unread, tuple(messages), has_more=not isinstance(given, Sized))
 
@@ -144,7 +204,7 @@ class Batch(AsyncIterator[Outcome]):
             self._chunk_sender.stop(self._settings.grace)
 
     def _halt_for(self, cause: SmsApiError) -> None:
-        """Read no more and begin no more; what is in flight is finished."""
+        """Read no more messages and start no more requests. Requests in flight are finished."""
         if self._halt is None:
             self._halt = cause
             self._reading.cancel()
@@ -156,17 +216,19 @@ class Batch(AsyncIterator[Outcome]):
             async with anyio.create_task_group() as group:
                 group.start_soon(self._flush_when_overdue, chunks)
                 try:
-                    await read_all(self._messages, partial(self._take_in, chunks=chunks, outcomes=outcomes))
-                except Exception as error:  # noqa: BLE001 - the caller's own iterable; nothing is sent here
-                    # What was read before goes out; the caller gets the error at the end, unless a halt
-                    # came first, which the source may have taken amiss.
+                    await read_all(self._messages, partial(self._process, chunks=chunks, outcomes=outcomes))
+                except Exception as error:  # noqa: BLE001 - an iterable of the caller may raise any exception
+                    # The batch sends the messages that were read before the error. Then the caller receives
+                    # the error. After a halt, the cancellation of the read may have caused this error. So the
+                    # caller receives only the cause of the halt.
                     self._broken = error if self._halt is None else None
-                # The flusher is woken, not cancelled: it may hold a chunk that nobody else has.
+                # We cancel only the sleep of `_flush_when_overdue`, and not its task. If we cancelled the
+                # task, a chunk that the task has just removed from the grouper could be lost.
                 self._exhausted = True
                 self._lingering.cancel()
             await self._hand_over(self._grouper.rest(), chunks)
 
-    async def _take_in(
+    async def _process(
         self,
         message: Message,
         chunks: MemoryObjectSendStream[Chunk],
@@ -176,10 +238,11 @@ class Batch(AsyncIterator[Outcome]):
         try:
             if self._ledger is not None and isinstance(message, Message):
                 key = self._ledger.key_of(message)
-                if key in self._waiting:
-                    # The same message is under way; it is sent once, and its outcome serves both.
-                    _check_same(self._waiting[key][0], message)
-                    self._waiting[key].append(message)
+                if key in self._in_progress_by_key:
+                    # A message with the same key is in progress. The batch sends only the message in
+                    # progress, and both messages get its outcome.
+                    _check_same(self._in_progress_by_key[key][0], message)
+                    self._in_progress_by_key[key].append(message)
                     return
             chunk = self._grouper.add(message, key, anyio.current_time)
         except ValidationError as error:
@@ -187,19 +250,19 @@ class Batch(AsyncIterator[Outcome]):
             await outcomes.send(None)
             return
         if key is not None:
-            self._waiting[key] = [message]
+            self._in_progress_by_key[key] = [message]
         if chunk is not None:
             await self._hand_over([chunk], chunks)
 
     async def _hand_over(self, ready: list[Chunk], chunks: MemoryObjectSendStream[Chunk]) -> None:
-        # All are noted down before the first wait: whatever happens meanwhile, none is forgotten.
+        # We register all chunks before the first wait. So no chunk is lost if the wait is cancelled.
         for chunk in ready:
-            self._open[id(chunk)] = chunk
+            self._unfinished_chunks[id(chunk)] = chunk
         for chunk in ready:
             await chunks.send(chunk)
 
     async def _flush_when_overdue(self, chunks: MemoryObjectSendStream[Chunk]) -> None:
-        """A slow source does not hold back what was read from it."""
+        """Send overdue chunks, so that a slow iterable does not delay messages that were already read."""
         while not self._exhausted:
             with anyio.CancelScope() as self._lingering:
                 await anyio.sleep(self._settings.linger)
@@ -211,21 +274,22 @@ class Batch(AsyncIterator[Outcome]):
         with chunks, results:
             async for chunk in chunks:
                 if self._halt is not None or self._stopped:
+                    # The chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
                 await self._send(chunk)
                 await results.send(None)
 
     async def _send(self, chunk: Chunk) -> None:
         result = Result()
-        # Between the claim and the settlement a cancellation would lose an outcome; `ChunkSender.stop`
-        # bounds how long this takes.
+        # If the send were cancelled between the claim and the settlement, outcomes would be lost.
+        # `ChunkSender.stop` limits the time for which this shield delays a cancellation.
         try:
             with anyio.CancelScope(shield=True):
                 await self._chunk_sender.send(chunk, result)
         finally:
-            del self._open[id(chunk)]
+            del self._unfinished_chunks[id(chunk)]
             for part in result.unsent:
-                self._open[id(part)] = part
+                self._unfinished_chunks[id(part)] = part
             self._ready.extend(self._with_repetitions(result))
         if result.halt is not None:
             self._halt_for(result.halt)
@@ -236,30 +300,34 @@ class Batch(AsyncIterator[Outcome]):
         outcomes: list[Outcome] = []
         for outcome in result.outcomes:
             outcomes.append(outcome)
-            given = self._waiting.pop(outcome.key or "", None)
+            given = self._in_progress_by_key.pop(outcome.key or "", None)
             if given is not None and len(given) > 1:
                 outcomes += [attrs.evolve(outcome, message=message, recorded=True) for message in given[1:]]
         return outcomes
 
     def _unfinished(self) -> list[Chunk]:
-        return [*self._open.values(), *self._grouper.groups()]
+        return [*self._unfinished_chunks.values(), *self._grouper.groups()]
 
     async def _record_pending(self, *, is_failing: bool) -> None:
         if self._ledger is None:
             return
-        try:
-            for chunk in self._unfinished():
+        errors: list[SmsApiError] = []
+        for chunk in self._unfinished():
+            try:
                 await self._ledger.record_pending(list(zip(chunk.keys, chunk.messages, strict=True)))
-        except LedgerError:
-            # What the ledger does not know was not sent either; it must not hide why the block was left.
-            if not is_failing:
-                raise
+            except SmsApiError as error:
+                errors.append(error)
+        if errors and not is_failing:
+            # The pending messages were not sent. A later run sends these messages even if the ledger does not
+            # contain them. If the block raised an exception, this error must not replace that exception.
+            raise errors[0]
 
 
 def _check_same(first: Message, second: Message) -> None:
-    """Raise ValidationError where one key names two different messages."""
+    """Raise a ValidationError if two messages with the same key are different."""
     first_number, second_number = (
-        message.destination_address.removeprefix("+") for message in (first, second)
+        str(message.destination_address).removeprefix("+") for message in (first, second)
     )
     if first_number != second_number or first.content() != second.content():
-        raise ValidationError("key", mask_key(second.key), "it names another message of this batch")
+        hint = "another message of this batch has the same key; pass a unique key"
+        raise ValidationError("key", mask_key(second.key), hint)

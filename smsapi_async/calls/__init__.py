@@ -1,1 +1,1 @@
-"""One call: its turn, its session, its attempts, and the verdict on each response."""
+"""Calls to the gateway: the limiter, the session, the attempts, and the verdict on each exchange."""

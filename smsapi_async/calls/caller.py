@@ -1,4 +1,9 @@
-"""One call: limiter, session, exchange, verdict; a new login once, another attempt where it is safe."""
+"""Makes calls to the gateway.
+
+A call waits for the limiter, gets a session, makes an exchange and judges the result. If the gateway
+refuses the session, the call logs in again, but only once. A call makes another attempt only if a repeat
+is safe.
+"""
 
 import logging
 import random
@@ -32,16 +37,16 @@ _Judge = Callable[[HttpResponse | ExchangeFailure, Circumstances], Verdict[_Valu
 
 
 class Caller:
-    """Makes calls, each with a session, a slot of the limiter, and as many attempts as are safe.
+    """Makes calls with a session. Each attempt uses a slot of the limiter.
 
     Args:
-        exchanger: makes one HTTP exchange.
-        limiter: bounds the exchanges in flight.
-        retry: when another attempt is made.
-        clock: the time.
+        exchanger: makes the HTTP exchanges.
+        limiter: limits the requests in flight and the rate of requests.
+        retry: decides whether a call makes another attempt.
+        clock: the clock.
         login: the request for a new session id.
-        session_store: where the session is kept.
-        login_cool_down: for how long a refused login is not tried again.
+        session_store: stores the session.
+        login_cool_down: the time after a refused login in which no other login is made.
     """
 
     def __init__(
@@ -59,16 +64,18 @@ class Caller:
         self._limiter = limiter
         self._retry = retry
         self._clock = clock
-        self._chance = random.Random()  # noqa: S311 - jitter, not secrecy
+        self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
 
     async def _log_in(self, request: Request) -> Secret:
-        """A new session id. It takes no slot: the call that needs it may hold the last one.
+        """Log in, and return the new session id.
 
         Raises:
             RequestRejected: the gateway refused the credentials or the request.
-            ReadFailed: no usable response came.
+            ReadFailed: no usable response arrived.
         """
+        # A login uses no slot of the limiter. The call that needs the session may already hold the last free
+        # slot. If the login also needed a slot, the login would wait for ever.
         attempts = _Attempts(self._retry, self._clock, self._chance)
         while True:
             outcome = await self._exchange(request, request.form.encode("ascii"), Evidence())
@@ -80,32 +87,32 @@ class Caller:
     async def read(
         self, request: Request, decode: Callable[[bytes], _Value], *, background: bool = False
     ) -> _Value:
-        """The decoded answer to a GET.
+        """Make a GET request, and return the decoded response.
 
         Args:
-            request: what to ask.
-            decode: reads the body.
-            background: whether other calls go first.
+            request: the request.
+            decode: decodes the body of the response.
+            background: whether the call has a lower priority than other calls; see `Limiter.background`.
 
         Raises:
             RequestRejected: the gateway refused the request.
-            ReadFailed: no usable answer came, within the attempts the retry policy allows.
+            ReadFailed: the last attempt got no usable response.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
 
     async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
-        """The segment ids of a POST that was accepted.
+        """Make a POST request, and return the segment ids.
 
         Args:
-            request: what to send.
-            evidence: filled in as the request goes out; after a cancellation it tells whether anything
-                was written.
+            request: the request.
+            evidence: records the trace events of each attempt. After a cancellation,
+                `evidence.proves_not_sent` returns True if there is a proof that nothing was sent.
 
         Raises:
-            RequestRejected: the gateway refused; nothing was sent.
-            NotSent: it is proved that nothing was written.
-            OutcomeUnknown: it may or may not have been sent.
+            RequestRejected: the gateway refused the request; nothing was sent.
+            NotSent: there is a proof that nothing was sent.
+            OutcomeUnknown: the gateway may or may not have accepted the request.
         """
         return await self._call(request, judge_send, Evidence() if evidence is None else evidence)
 
@@ -123,13 +130,17 @@ class Caller:
             if isinstance(verdict, Done):
                 return verdict.value
             if isinstance(verdict, SessionRefused) and not renewed:
-                # A refusal proves that nothing was done, so this holds for sends too.
+                # The gateway refused the session, so nothing was sent, and the request can be repeated even
+                # if the request is a send. We clear the evidence: if the login is cancelled, the empty
+                # evidence proves that nothing was sent.
                 renewed = True
                 evidence.reset()
                 await _session(partial(self._sessions.renew, session), request)
                 continue
             if isinstance(verdict, Again):
-                # Whoever gives up during the wait has sent nothing, whatever the attempt looked like.
+                # For a send, the verdict `Again` is returned only if the gateway certainly did not accept the
+                # message. We clear the evidence: if the wait is cancelled, the empty evidence proves that
+                # nothing was sent.
                 evidence.reset()
             await attempts.wait_or_raise(verdict)
 
@@ -139,6 +150,7 @@ class Caller:
         resource = request.resource
         started = self._clock.monotonic()
         outcome = await self._exchanger.exchange(resource.method, resource.name, parameters, evidence)
+        # The log record does not contain the parameters, because the parameters contain secrets.
         if logger.isEnabledFor(logging.DEBUG):
             result = outcome.status if isinstance(outcome, HttpResponse) else outcome.kind
             milliseconds = round((self._clock.monotonic() - started) * 1000, 1)
@@ -151,7 +163,7 @@ class Caller:
 
 
 class _Attempts:
-    """Counts the attempts of one call."""
+    """Counts the attempts of one call, and waits between the attempts."""
 
     def __init__(self, retry: RetryPolicy, clock: Clock, chance: random.Random) -> None:
         self._retry = retry
@@ -161,7 +173,14 @@ class _Attempts:
         self._made = 0
 
     async def wait_or_raise(self, verdict: Verdict[Any]) -> None:
-        """Wait for the next attempt, or raise what the last one came to."""
+        """Wait before the next attempt, or raise the error of the last attempt.
+
+        Args:
+            verdict: the verdict on the last attempt; not `Done`.
+
+        Raises:
+            SmsApiError: the verdict or the retry policy allows no other attempt.
+        """
         assert not isinstance(verdict, Done)  # noqa: S101 - for the type checker
         self._made += 1
         if not isinstance(verdict, Again):
@@ -174,7 +193,15 @@ class _Attempts:
 
 
 async def _session(get: Callable[[], Any], request: Request) -> Session:
-    """The session, where a failing login of a send is told as what it proves."""
+    """Return a session.
+
+    If the request is a send and the login fails, this function raises `NotSent`. Only `Unauthorized` and
+    `RateLimited` are raised unchanged.
+
+    Args:
+        get: returns a session, or raises the error of the login.
+        request: the request that needs the session.
+    """
     try:
         session: Session = await get()
     except ReadFailed as error:
@@ -182,7 +209,8 @@ async def _session(get: Callable[[], Any], request: Request) -> Session:
             raise
         reason = f"the login failed: {error}"
     except RequestRejected as error:
-        # A refusal of the login for its arguments is none of the message's.
+        # Any other refusal concerns the login request. If we raised this error unchanged, the caller would
+        # think that the gateway refused the message.
         if not request.resource.sends or isinstance(error, Unauthorized | RateLimited):
             raise
         reason = f"the login was refused: {error}"

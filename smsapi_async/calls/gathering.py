@@ -1,4 +1,4 @@
-"""Several reads at once, without an exception group for the caller to unpack."""
+"""Makes several reads at the same time, and raises a single error in place of an `ExceptionGroup`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -11,7 +11,13 @@ _Value = TypeVar("_Value")
 
 
 async def gather(calls: Sequence[Callable[[], Awaitable[_Value]]]) -> list[_Value]:
-    """The results in order; the first error ends the other calls and is raised as it is."""
+    """Make the calls at the same time, and return the results in the order of the calls.
+
+    The first error cancels the other calls.
+
+    Raises:
+        SmsApiError: the first error, unchanged.
+    """
     results: dict[int, _Value] = {}
     errors: list[SmsApiError] = []
 
@@ -19,6 +25,8 @@ async def gather(calls: Sequence[Callable[[], Awaitable[_Value]]]) -> list[_Valu
         try:
             results[index] = await call()
         except SmsApiError as error:
+            # If we raised the error here, the task group would raise an `ExceptionGroup` that contains the
+            # error.
             errors.append(error)
             group.cancel_scope.cancel()
 

@@ -1,4 +1,4 @@
-"""The limiter in front of the connection pool: nothing ever queues inside the pool."""
+"""Limits the requests in flight, so that no request waits in the connection pool."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +10,15 @@ from smsapi_async.clock import Clock
 
 
 class Limiter:
-    """Lets a bounded number of requests be in flight, first come, first served, and paces them.
+    """Limits the number of requests in flight and the rate of requests.
+
+    Calls get their slots in the order of arrival.
 
     Args:
-        concurrency: requests in flight at once.
-        requests_per_second: how many may begin in a second, evenly spaced; None means any number.
-        clock: the time.
+        concurrency: the number of requests that may be in flight at the same time.
+        requests_per_second: the number of requests that may begin in a second, evenly spaced; None means
+            no limit.
+        clock: the clock.
     """
 
     def __init__(self, concurrency: int, requests_per_second: float | None, clock: Clock) -> None:
@@ -33,6 +36,8 @@ class Limiter:
             try:
                 await self._pace(self._interval)
             except BaseException:
+                # If `__aenter__` raises an exception, Python does not call `__aexit__`. So we release the
+                # slot here.
                 self._slots.release()
                 raise
 
@@ -46,7 +51,12 @@ class Limiter:
 
     @asynccontextmanager
     async def background(self) -> AsyncIterator[None]:
-        """A slot for a call that lets others go first: of such calls only one at a time stands in line."""
+        """Return a context manager that holds a slot for a call with low priority.
+
+        Only one background call at a time waits for a slot, and the other background calls wait for this
+        call. So at most one background call is ahead of a new call with normal priority in the queue for
+        slots.
+        """
         async with self._background:
             await self.__aenter__()
         try:
@@ -55,7 +65,11 @@ class Limiter:
             self._slots.release()
 
     async def _pace(self, interval: float) -> None:
-        """A token bucket of one. One call at a time waits for the token, and takes none if it gives up."""
+        """Wait until the next request may begin.
+
+        This function is a token bucket with one token. Only one call at a time waits for the token. If the
+        waiting call is cancelled, the next call gets the token.
+        """
         async with self._pacing:
             now = self._clock.monotonic()
             begin = max(now, self._next)

@@ -1,4 +1,4 @@
-"""Sending one message, or one text to many recipients, in one request each."""
+"""Sends one message, or one text to several recipients, in one request."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,12 +18,13 @@ Seconds = float | timedelta | None
 
 
 class Sender:
-    """Sends messages, each in a request of its own, or the same text to several in one request.
+    """Sends one message in one request, or one text to several recipients in one bulk.
 
     Args:
         caller: makes the calls.
-        clock: the time.
-        source_address: of messages that name none; None means that each message must name one.
+        clock: the clock.
+        source_address: the default source address; None means that each message must have a source
+            address.
     """
 
     def __init__(self, caller: Caller, clock: Clock, source_address: str | None) -> None:
@@ -32,7 +33,10 @@ class Sender:
         self._source_address = source_address
 
     async def send(self, message: Message, timeout: Seconds) -> Receipt:  # noqa: ASYNC109
-        """Send a message by ``Sms/Send`` or ``Sms/SendByTimeZone``; errors as `AsyncSmsClient.send`."""
+        """Send a message with ``Sms/Send`` or ``Sms/SendByTimeZone``.
+
+        The errors are those of `AsyncSmsClient.send`.
+        """
         message = prepared(message, self._source_address)
         segment_ids = await self._call(send_request(message), timeout)
         return Receipt(message, segment_ids, self._clock.now())
@@ -43,7 +47,10 @@ class Sender:
         template: Message,
         timeout: Seconds,  # noqa: ASYNC109
     ) -> list[Receipt]:
-        """Send a message to each address by one ``Sms/SendBulk``; errors as `AsyncSmsClient.send_bulk`."""
+        """Send a text to each destination address with one ``Sms/SendBulk``.
+
+        The errors are those of `AsyncSmsClient.send_bulk`.
+        """
         template, numbers = prepared_bulk(destination_addresses, template, self._source_address)
         segment_ids = await self._call(bulk_request(template, numbers), timeout)
         messages = [attrs.evolve(template, destination_address=number) for number in numbers]
@@ -60,15 +67,26 @@ class Sender:
         evidence = Evidence()
         with anyio.move_on_after(seconds):
             return await self._caller.send(request, evidence)
+        # This line is reached only if the timeout has passed.
         if evidence.proves_not_sent():
-            raise NotSent(f"the {seconds:g} seconds were over before anything was written")
-        raise OutcomeUnknown(f"no answer came within {seconds:g} seconds")
+            raise NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
+        raise OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
 
 def attribute(count: int, segment_ids: tuple[str, ...]) -> list[tuple[str, ...]] | None:
-    """Split the flat list of ids: all segments of the first message, then all of the second.
+    """Divide the segment ids of a bulk among the messages.
 
-    None where the ids do not divide by the number of messages: then they are not guessed at.
+    The gateway returns all ids of the first message, then all ids of the second message, and so on
+    (contract, "Sms/SendBulk"). All messages of a bulk have the same text, so all messages have the same
+    number of segments.
+
+    Args:
+        count: the number of messages.
+        segment_ids: the ids in the order of the response.
+
+    Returns:
+        The ids of each message; None if the ids cannot be divided evenly. A guess could assign an id to
+        the wrong message.
     """
     share, rest = divmod(len(segment_ids), count)
     if rest or not share:

@@ -1,7 +1,9 @@
-"""What an exchange means: decided from plain values, before anything else is done.
+"""Computes the verdict on an exchange. This module does no I/O.
 
-A send is done, refused, proved not sent, or unknown. A read is done, worth another attempt, or
-failed. A refusal of the session is told apart in both, since a new login cures it.
+The verdict on a send says that the gateway accepted or refused the send, that nothing was sent, or that the
+outcome is unknown. The verdict on a read says that the read succeeded, failed, or may be repeated. For sends
+and reads, the verdict `SessionRefused` says that the gateway refused the session: the request can be repeated
+after a new login.
 """
 
 from collections.abc import Callable
@@ -35,21 +37,34 @@ _Value = TypeVar("_Value")
 
 @attrs.frozen
 class Done(Generic[_Value]):
-    """The call succeeded."""
+    """The call succeeded.
+
+    Attributes:
+        value: the decoded response.
+    """
 
     value: _Value
 
 
 @attrs.frozen
 class SessionRefused:
-    """The session is no longer good; nothing was done."""
+    """The gateway refused the session id, and did nothing.
+
+    Attributes:
+        error: the error to raise after a second refusal in the same call.
+    """
 
     error: RequestRejected
 
 
 @attrs.frozen
 class Again:
-    """Nothing was done, or it does no harm to do it twice: another attempt may be made."""
+    """Another attempt is safe: there is a proof that nothing was sent, or the request only reads.
+
+    Attributes:
+        error: the error to raise if no other attempt is made.
+        retry_after: the seconds that the gateway asks the client to wait, or None.
+    """
 
     error: SmsApiError
     retry_after: float | None = None
@@ -57,7 +72,11 @@ class Again:
 
 @attrs.frozen
 class Failed:
-    """The call failed for good."""
+    """The call failed, and no other attempt is made.
+
+    Attributes:
+        error: the error to raise.
+    """
 
     error: SmsApiError
 
@@ -67,12 +86,12 @@ Verdict = Done[_Value] | SessionRefused | Again | Failed
 
 @attrs.frozen
 class Circumstances:
-    """What a verdict needs to know of the call.
+    """The facts about a call that a verdict depends on.
 
     Attributes:
-        resource: what was asked.
-        private: values that no error text may show.
-        now: the time, for a ``Retry-After`` that is a date.
+        resource: the resource of the request.
+        private: the values that no error text may contain.
+        now: the current time, aware; used if ``Retry-After`` is a date.
     """
 
     resource: Resource
@@ -83,7 +102,12 @@ class Circumstances:
 def judge_send(
     outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
 ) -> Verdict[tuple[str, ...]]:
-    """What the outcome of a POST means (a send is never repeated without proof)."""
+    """Return the verdict on a POST request. A send is repeated only if it is proved that nothing was sent.
+
+    Args:
+        outcome: the response or the failure of the exchange.
+        circumstances: the facts about the call.
+    """
     if isinstance(outcome, ExchangeFailure):
         reason = _words(outcome, circumstances)
         return Again(NotSent(reason)) if outcome.not_sent else Failed(OutcomeUnknown(reason))
@@ -91,6 +115,7 @@ def judge_send(
         try:
             return Done(decode_segment_ids(outcome.body))
         except Undecodable as error:
+            # The gateway may have accepted the message. So the code below returns `OutcomeUnknown`.
             reason = str(error)
     else:
         reason = f"the gateway answered with HTTP {outcome.status}"
@@ -111,9 +136,15 @@ def judge_send(
 def judge_read(
     outcome: HttpResponse | ExchangeFailure, decode: Callable[[bytes], _Value], circumstances: Circumstances
 ) -> Verdict[_Value]:
-    """What the outcome of a GET means (a read may be repeated)."""
+    """Return the verdict on a GET request. A read may be repeated after a failure.
+
+    Args:
+        outcome: the response or the failure of the exchange.
+        decode: decodes the body of the response; raises `Undecodable`.
+        circumstances: the facts about the call.
+    """
     if isinstance(outcome, ExchangeFailure):
-        return Again(TransportFailed(f"no answer came: {_words(outcome, circumstances)}"))
+        return Again(TransportFailed(f"no response arrived: {_words(outcome, circumstances)}"))
     if outcome.status == 200:
         try:
             return Done(decode(outcome.body))
@@ -122,6 +153,7 @@ def judge_read(
         return Failed(InvalidAnswer(reason, http_status=outcome.status))
     body = decode_error(outcome.body)
     refusal = _refusal(outcome, body, circumstances)
+    # A read is repeated after HTTP status 429. A send is not repeated here: the caller gets `RateLimited`.
     if isinstance(refusal, Failed) and isinstance(refusal.error, RateLimited):
         return Again(refusal.error, refusal.error.retry_after)
     return refusal or _failed_read(outcome, body, circumstances)
@@ -130,7 +162,13 @@ def judge_read(
 def _refusal(
     answer: HttpResponse, body: ErrorBody | None, circumstances: Circumstances
 ) -> SessionRefused | Failed | None:
-    """A definite refusal: a decoded code 1 to 7 under an HTTP 4xx, or a 429."""
+    """Return the verdict on a definite refusal; None if the response is no definite refusal.
+
+    A definite refusal is a response with HTTP status 429, or a response with another HTTP status 4xx (except
+    408) and a code from 1 to 7 (contract, "Codes").
+    """
+    # HTTP status 408 reports a timeout (RFC 9110, 15.5.9). A timeout does not prove that the gateway did
+    # nothing.
     if not 400 <= answer.status < 500 or answer.status == 408:
         return None
     description = scrub(body.description, circumstances.private) if body else ""
@@ -146,10 +184,12 @@ def _refusal(
     if body is None or body.code not in REJECTIONS:
         return None
     kind = REJECTIONS[body.code]
+    # In the response to a login, code 4 means that the login or the password is wrong.
     if circumstances.resource is LOGIN and kind is Unauthorized:
         kind = InvalidCredentials
     error = kind(code=body.code, description=description, http_status=answer.status)
-    if body.names_session and circumstances.resource is not LOGIN:
+    # A login request contains no session id. If the gateway refuses the login, another login does not help.
+    if body.refuses_session and circumstances.resource is not LOGIN:
         return SessionRefused(error)
     return Failed(error)
 
@@ -173,15 +213,18 @@ def _failed_read(
 
 
 def _words(failure: ExchangeFailure, circumstances: Circumstances) -> str:
-    # After the request was written, an exception's text may quote what the server sent, and a server
-    # may send back what it was sent: only the exception's name is shown.
+    # If the request was written, the text of the exception may contain a part of the response, and the
+    # response may contain private values of the request. So the error shows only the name of the exception.
     if not failure.not_sent or not failure.words:
         return failure.kind
     return f"{failure.kind}: {scrub(failure.words, circumstances.private)}"
 
 
 def _seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
-    """``Retry-After`` in seconds: a number, or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds to wait: ``Retry-After`` is a number or a date (RFC 9110, 10.2.3).
+
+    The result is None if the header is missing or is not valid.
+    """
     if retry_after is None:
         return None
     text = retry_after.strip()

@@ -1,14 +1,18 @@
-"""The command line, ``smsapi-async`` (extra ``cli``: ``pip install 'smsapi-async[cli]'``).
+"""The command line, ``smsapi-async``. ``pip install 'smsapi-async[cli]'`` installs the packages for it.
 
-The result goes to standard output, as tables or, with ``--json``, as one JSON document: money and
-ratios as strings, dates in ISO 8601, UTC. An error is one line on standard error and an exit
-code, which ``smsapi-async --help`` explains.
+A command prints its result to standard output: as tables or, with ``--json``, as one JSON document.
+Only ``incoming --follow --json`` prints one JSON document for each message, each on its own line.
+In JSON, amounts of money and ratios are strings. Dates are in ISO 8601, in UTC.
+
+A command that fails prints the reason as one line to standard error and returns an exit code.
+``smsapi-async --help`` lists the exit codes.
 """
 
 import sys
 from collections.abc import Sequence
 
-_EXTRA = frozenset({"cyclopts", "rich", "starlette", "uvicorn"})
+_EXTRA = frozenset({"cyclopts", "rich", "starlette", "tomli_w", "uvicorn"})
+# The value of `ExitCode.BAD_INPUT`. This module cannot import `exit_codes`, which needs the extra ``cli``.
 _BAD_INPUT = 2
 
 
@@ -16,15 +20,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: the arguments after the program's name; None means those of the process.
+        argv: the arguments after the program name; None means the arguments of this process.
     """
+    # The import is inside the function, because `run` needs the extra ``cli``. Without the extra, the user
+    # must get a hint and not a traceback.
     try:
-        from smsapi_async.cli.run import run  # noqa: PLC0415 - the core installs without the extra
+        from smsapi_async.cli.run import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
+        # If the missing module does not belong to the extra, the installation has a defect. So raise the
+        # exception again: its traceback shows the import that failed.
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         sys.stderr.write(
-            f"smsapi-async: the command line needs {error.name}: pip install 'smsapi-async[cli]'\n"
+            f"smsapi-async: the module {error.name} is missing; run: pip install 'smsapi-async[cli]'\n"
         )
         return _BAD_INPUT
     return run(sys.argv[1:] if argv is None else argv)

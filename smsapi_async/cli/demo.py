@@ -1,4 +1,4 @@
-"""The steps of the demo, as plain data; `demo_view` shows them."""
+"""The command ``demo``: the steps of the demo and their results. `demo_view` shows the results."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
@@ -20,23 +20,27 @@ _CYRILLIC = (
 )
 _BULK = "Big sale: 20% off until Sunday."
 _MORNING = "Good morning! Your appointment is today at 11:00."
-# The sandbox chooses the fate of a message by the last three digits of its number.
+# The last three digits of a number determine the behaviour of the sandbox. With 700, the recipient replies to
+# the message. With 946, the message expires. With 942, the SMS centre rejects the message.
 _ANSWERS = "79035550700"
 _BULK_NUMBERS = ("79035550102", "79035550946", "79035550942", "79035550103")
+# In the sandbox, numbers that begin with 7914 are in the time zone UTC+10.
 _VLADIVOSTOK = "79145550105"
 _VLADIVOSTOK_OFFSET = timedelta(hours=10)
 _NINE = time(9)
+# The longest time for the tracking, in seconds of real time. The demo must end even if a message never
+# becomes final.
 _LIMIT = 60.0
 
 
 @attrs.define
 class DemoMessage:
-    """One message of the demo and what became of it.
+    """One message of the demo with its latest states.
 
     Attributes:
-        title: what it shows.
-        receipt: what the gateway answered.
-        states: the last state of each segment asked about, by its id.
+        title: the name of the message in the table.
+        receipt: the receipt of the message.
+        states: the latest state of each segment, by segment id. Segments without a known state are missing.
     """
 
     title: str
@@ -46,12 +50,18 @@ class DemoMessage:
 
 @attrs.define
 class Demo:
-    """All the demo has found out so far.
+    """The results of the demo so far.
 
     Attributes:
-        step: what is being done.
-        spent: what all segments cost together.
-        logins, requests: how many arrived at the gateway.
+        base_url: the URL of the sandbox.
+        step: the current step, in words.
+        balance_before: the balance before the messages were sent.
+        deliveries: the messages, in the order of sending.
+        incoming: the replies of the recipients.
+        statistics: the sandbox's statistics of the demo.
+        balance_after: the balance at the end.
+        logins: the number of logins that the sandbox received.
+        requests: the number of requests that the sandbox received.
     """
 
     base_url: str = ""
@@ -66,26 +76,30 @@ class Demo:
 
     @property
     def spent(self) -> Decimal | None:
-        """The difference of the two balances."""
+        """The price of all segments: `balance_before` minus `balance_after`. None until both are known."""
         if self.balance_before is None or self.balance_after is None:
             return None
         return self.balance_before - self.balance_after
 
     def accept(self, title: str, *receipts: Receipt) -> None:
-        """Enter messages that were accepted."""
+        """Add accepted messages. The titles of several messages are numbered."""
         for number, receipt in enumerate(receipts, start=1):
             numbered = title if len(receipts) == 1 else f"{title} {number}/{len(receipts)}"
             self.deliveries.append(DemoMessage(numbered, receipt))
 
     def enter(self, state: SegmentState) -> None:
-        """Enter a segment's state."""
+        """Store the state of a segment in its message."""
         for delivery in self.deliveries:
             if state.segment_id in delivery.receipt.segment_ids:
                 delivery.states[state.segment_id] = state
 
 
 class _SandboxClock(SystemClock):
-    """The dates of a sandbox: a message is due for the client when it is for the gateway."""
+    """A clock that returns the sandbox's time.
+
+    The demo moves the sandbox's clock forward. With this clock, the client's time also moves forward. So the
+    send date of the scheduled message has passed for the client, too.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -95,11 +109,11 @@ class _SandboxClock(SystemClock):
 
 
 async def run_demo(observe: Callable[[Demo], None], *, speed: float) -> Demo:
-    """Run the whole demo against a sandbox of its own.
+    """Start a sandbox, run all steps of the demo against the sandbox, and return the results.
 
     Args:
-        observe: called whenever there is something new to show.
-        speed: seconds of the sandbox's clock in one real second.
+        observe: a function that is called with the results so far after each change.
+        speed: how many seconds pass on the sandbox's clock in one real second.
     """
     demo = Demo()
     observe(demo)
@@ -118,7 +132,7 @@ async def run_demo(observe: Callable[[Demo], None], *, speed: float) -> Demo:
             demo.balance_before = await sms.balance()
             await _send(sms, demo, observe)
             await _follow(sms, demo, sandbox, observe, interval=0.5 / speed)
-            _begin(demo, "reading answers and statistics", observe)
+            _begin(demo, "reading replies and statistics", observe)
             demo.incoming = await sms.incoming(since=started, until=sandbox.now())
             demo.statistics = await sms.statistics(started, sandbox.now())
             demo.balance_after = await sms.balance()
@@ -145,7 +159,11 @@ async def _send(sms: AsyncSmsClient, demo: Demo, observe: Callable[[Demo], None]
 async def _follow(
     sms: AsyncSmsClient, demo: Demo, sandbox: Sandbox, observe: Callable[[Demo], None], *, interval: float
 ) -> None:
-    """Follow all messages; once only the scheduled one is left, move the sandbox's clock to its time."""
+    """Follow the messages until their states are final.
+
+    The last message has a send date on the next day. When the other messages are final, this function moves
+    the sandbox's clock to the send date.
+    """
 
     def enter(state: SegmentState) -> None:
         demo.enter(state)

@@ -1,4 +1,4 @@
-"""TrackTally the messages of the demo until their states are final."""
+"""Follow the messages of the demo until their states are final."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,15 +17,17 @@ async def follow(
     interval: float,
     limit: float,
 ) -> None:
-    """Follow until all are final.
+    """Follow messages until all are final or the time limit is over.
 
     Args:
-        sms: the client.
-        receipts: whom to follow.
-        observe: told what is known of each segment whenever its message changes.
-        interval: seconds between two requests about a message.
-        limit: seconds after which the rest is left as it is.
+        sms: the open client.
+        receipts: the receipts of the messages.
+        observe: a function that is called with the latest state of each segment whenever a message changes.
+        interval: the seconds between two requests about the same message.
+        limit: the seconds after which the function returns, even if some messages are not final.
     """
+    # With `factor=0`, the wait between two requests does not grow with the age of a message. So the demo is
+    # fast.
     evenly = Schedule(first=interval, factor=0, maximum=interval, jitter=0)
     with anyio.move_on_after(limit):
         async with sms.track(receipts, schedule=evenly) as deliveries:

@@ -1,4 +1,4 @@
-"""Shows the demo: live on a terminal, and its result at the end."""
+"""The output of the demo: a live display on a terminal, and the tables at the end."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,18 @@ from smsapi_async.privacy import mask_number
 
 
 async def show_demo(*, speed: float, is_live: bool) -> Demo:
-    """Run the demo, live on standard output if that is a terminal and `is_live`."""
+    """Run the demo, and return its results.
+
+    Args:
+        speed: how many seconds pass on the sandbox's clock in one real second.
+        is_live: whether to show a live display. If standard output is not a terminal, nothing is shown.
+    """
     console = Console(highlight=False, markup=False, emoji=False)
     if not is_live or not console.is_terminal:
         return await run_demo(lambda _: None, speed=speed)
     spinner = Spinner("dots", style="cyan")
-    # Refreshed by the demo's own steps: a thread that draws would read what is being changed.
+    # `observe` refreshes the display. With `auto_refresh`, a thread of rich would read the results while the
+    # demo changes the results.
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
         def observe(demo: Demo) -> None:
@@ -30,7 +36,7 @@ async def show_demo(*, speed: float, is_live: bool) -> Demo:
 
 
 def demo_document(demo: Demo) -> Document:
-    """The demo for programs."""
+    """Return the results of the demo as JSON data."""
     return {
         "base_url": demo.base_url,
         "balance_before": demo.balance_before,
@@ -56,16 +62,17 @@ def demo_document(demo: Demo) -> Document:
 
 
 def demo_view(demo: Demo) -> RenderableType:
-    """The demo for people: every table, for a terminal of 80 columns."""
+    """Return the results of the demo as tables that fit 80 columns."""
     parts: list[RenderableType] = [
         _head(demo),
         _messages(demo),
-        output.incoming_view(demo.incoming, title="Answers that came in"),
+        output.incoming_view(demo.incoming, title="Replies"),
         _money(demo),
-        Text(f"{demo.requests} requests, {demo.logins} logins. Nothing left this machine.", style="dim"),
+        Text(f"{demo.requests} requests, {demo.logins} logins. No real message was sent.", style="dim"),
     ]
     if demo.statistics is not None:
         parts.insert(-2, output.statistics_view(demo.statistics, title="Statistics"))
+    # An empty line separates the parts.
     return Group(parts[0], *(each for part in parts[1:] for each in ("", part)))
 
 

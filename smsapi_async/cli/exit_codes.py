@@ -1,4 +1,4 @@
-"""What a failure of a command comes to: an exit code and one line."""
+"""The exit codes of the command line, and the line on standard error for each error."""
 
 import traceback
 from enum import IntEnum
@@ -31,7 +31,7 @@ from smsapi_async.privacy import scrub
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the command line; `EXIT_CODE_MEANINGS` says what each means."""
+    """The exit codes of the command line. `EXIT_CODE_MEANINGS` explains each exit code."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -45,30 +45,34 @@ class ExitCode(IntEnum):
 
 
 EXIT_CODE_MEANINGS = {
-    ExitCode.DONE: "done; also a `sandbox` or `incoming --follow` ended by Ctrl-C",
-    ExitCode.UNEXPECTED: "unexpected: a defect, or the result could not be written",
-    ExitCode.BAD_INPUT: "wrong usage or bad input; no request was made",
-    ExitCode.REJECTED: "the gateway refused, or a `batch` has bad rows: none of these was sent; "
-    "`track`: some messages failed",
-    ExitCode.NOT_SENT: "proved not sent; it is safe to send again",
-    ExitCode.OUTCOME_UNKNOWN: "OUTCOME UNKNOWN: it may have been sent, so do not simply repeat it; `batch` "
-    "and `track`: this holds for some messages; `track`: or some were not final at the deadline",
-    ExitCode.READ_FAILED: "a read failed: balance, state, incoming, statistics",
-    ExitCode.IDS_UNATTRIBUTED: "a bulk was accepted, but its segment ids cannot be divided among its "
-    "messages; `track` cannot follow these",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the line says whether something may have been sent",
+    ExitCode.DONE: "success. `sandbox` and `incoming --follow` also return 0 after Ctrl-C.",
+    ExitCode.UNEXPECTED: "an unexpected error, or a result that could not be written.",
+    ExitCode.BAD_INPUT: "wrong arguments or bad input. No request was made.",
+    ExitCode.REJECTED: "the gateway refused the request; nothing was sent. "
+    "`batch`: some rows are bad or were refused; these rows were not sent. `track`: some messages failed.",
+    ExitCode.NOT_SENT: "it is certain that the message was not sent; it is safe to send the message again. "
+    "`batch`: it is certain that the pending rows were not sent.",
+    ExitCode.OUTCOME_UNKNOWN: "OUTCOME UNKNOWN: the message may have been sent; do not send it again without "
+    "a check. `batch`: some messages may have been sent. "
+    "`track`: some states are unknown, or were not final at the deadline.",
+    ExitCode.READ_FAILED: "the client could not read data from the gateway; it is safe to try again.",
+    ExitCode.IDS_UNATTRIBUTED: "the messages were accepted, but it is not known which segment id belongs "
+    "to which message; `track` cannot follow these messages.",
+    ExitCode.INTERRUPTED: "Ctrl-C stopped the command; the error line says whether messages may have been "
+    "sent.",
 }
-"""What each exit code means.
+"""The meaning of each exit code; ``smsapi-async --help`` prints the meanings.
 
-`batch --wait` ends with the exit code of its sending or, where that is 0, with the exit code of `track`.
+`batch --wait` returns the exit code of the sending. If the exit code of the sending is 0, or if Ctrl-C stops
+the tracking, `batch --wait` returns the exit code of the tracking.
 """
 
 
 class OutputFailed(Exception):
-    """Standard output cannot be written any more.
+    """Writing to standard output failed.
 
     Attributes:
-        cause: what the system said.
+        cause: the error of the operating system.
     """
 
     def __init__(self, cause: OSError) -> None:
@@ -78,10 +82,12 @@ class OutputFailed(Exception):
 
 @attrs.frozen
 class CommandFailure:
-    """An exit code and the line that goes to standard error.
+    """The failure of a command: an exit code and a line for standard error.
 
     Attributes:
-        segment_ids: of messages that were accepted all the same.
+        code: the exit code.
+        line: the line, without line break and without the prefix ``smsapi-async:``.
+        segment_ids: the segment ids of messages that the gateway accepted although the command failed.
     """
 
     code: ExitCode
@@ -89,6 +95,7 @@ class CommandFailure:
     segment_ids: tuple[str, ...] = ()
 
 
+# `explain` uses the first class that matches. So `LedgerUnwritable` precedes its base class `LedgerError`.
 _CODES: dict[type[SmsApiError], ExitCode] = {
     ValidationError: ExitCode.BAD_INPUT,
     UsageError: ExitCode.BAD_INPUT,
@@ -102,10 +109,11 @@ _CODES: dict[type[SmsApiError], ExitCode] = {
 }
 _ADVICE = {
     ExitCode.NOT_SENT: "; it is safe to send again",
-    ExitCode.IDS_UNATTRIBUTED: "; do not send them again",
+    ExitCode.IDS_UNATTRIBUTED: "; do not send the messages again",
 }
-_DOUBT = "OUTCOME UNKNOWN: it may have been sent; do not repeat it blindly"
-# The core speaks of its own parameters; here they are options.
+_UNKNOWN_OUTCOME = "OUTCOME UNKNOWN: the message may have been sent; do not send it again without a check"
+# An exception of the client contains the name of a parameter of the Python API. A user of the command line
+# needs the name of the option, argument or environment variable instead.
 _OPTIONS = {
     "login": "--login",
     "password": "SMSAPI_PASSWORD",
@@ -130,16 +138,16 @@ _OPTIONS = {
 
 
 def explain(error: BaseException, *, in_doubt: bool) -> CommandFailure:
-    """What to say of an error.
+    """Return the exit code and the line for an exception that ended a command.
 
     Args:
-        error: what ended the command.
-        in_doubt: whether a message was on its way when it did.
+        error: the exception.
+        in_doubt: whether a message may have been sent before the exception.
     """
     error = _sole(error)
     if isinstance(error, KeyboardInterrupt):
         return CommandFailure(
-            ExitCode.INTERRUPTED, f"interrupted; {_DOUBT if in_doubt else 'nothing was sent'}"
+            ExitCode.INTERRUPTED, f"interrupted; {_UNKNOWN_OUTCOME if in_doubt else 'nothing was sent'}"
         )
     if isinstance(error, CycloptsError):
         return CommandFailure(ExitCode.BAD_INPUT, f"{_usage(error)}; see --help")
@@ -148,15 +156,20 @@ def explain(error: BaseException, *, in_doubt: bool) -> CommandFailure:
             ids = error.segment_ids if isinstance(error, SegmentIdsUnattributed) else ()
             return CommandFailure(code, one_line(_words(error) + _ADVICE.get(code, "")), ids)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    # The text of an unknown exception may hold anything; its name and its place may not.
+    # The text of an unexpected exception may contain a phone number, a message text or a password. So the
+    # line contains only the class of the exception and the position in the code.
     line = f"unexpected {type(error).__qualname__} at {place.name}, line {place.lineno} of {place.filename}"
     if in_doubt:
-        return CommandFailure(ExitCode.OUTCOME_UNKNOWN, f"{_DOUBT}: {line}")
+        return CommandFailure(ExitCode.OUTCOME_UNKNOWN, f"{_UNKNOWN_OUTCOME}: {line}")
     return CommandFailure(ExitCode.UNEXPECTED, line)
 
 
 def _sole(error: BaseException) -> BaseException:
-    """The error itself, where task groups have wrapped it."""
+    """Return the first exception inside an exception group. Return any other exception unchanged.
+
+    Task groups wrap exceptions in exception groups, and these groups may be nested. `KeyboardInterrupt` has
+    priority over the other exceptions of a group.
+    """
     while isinstance(error, BaseExceptionGroup):
         interrupt = error.subgroup(KeyboardInterrupt)
         error = (interrupt or error).exceptions[0]
@@ -174,13 +187,15 @@ def _words(error: BaseException) -> str:
 
 
 def _usage(error: CycloptsError) -> str:
-    """What is wrong with the arguments, without words that may be a text, a number or a password."""
+    """Describe the error in the arguments, without a message text, a phone number or a password."""
     if isinstance(error, UnknownCommandError):
         return "there is no such command"
     if isinstance(error, UnknownOptionError):
-        return "there is no such option; a text that begins with a hyphen goes after --"
+        return "there is no such option; put a text that begins with a hyphen after --"
     if isinstance(error, UnusedCliTokensError):
-        return "there are more arguments than the command takes; a text of several words goes in quotes"
+        return "there are more arguments than the command accepts; put a text of several words in quotes"
     if isinstance(error, MissingArgumentError | RepeatArgumentError | CoercionError):
+        # For these errors, the message of cyclopts contains the name of the parameter. The message may also
+        # contain a value, so `scrub` masks the numbers in the message.
         return scrub(one_line(str(error)), ()).rstrip(".")
     return "the arguments cannot be understood"

@@ -1,4 +1,4 @@
-"""What a command is, once its arguments are understood: something to carry out, and how to print it."""
+"""A parsed command: the function that executes the command, and the functions that print the result."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ import attrs
 from rich.console import RenderableType
 
 from smsapi_async.cli.exit_codes import CommandFailure
-from smsapi_async.cli.options import Connection
+from smsapi_async.cli.options import AccountOptions
 from smsapi_async.cli.output import Document
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.session import MemorySessionStore, Session
@@ -18,17 +18,20 @@ _Result = TypeVar("_Result")
 
 @attrs.frozen(kw_only=True)
 class Invocation(Generic[_Result]):
-    """A command to carry out.
+    """A parsed command that can be executed.
 
     Attributes:
-        run: carries it out; None means that it has printed what there was to say.
-        document: the result for programs.
-        view: the result for people.
-        as_json: which of the two is printed.
-        failure: the exit code of the result, and a line for standard error; None means that all is well.
-        may_have_sent: asked when the job ends without a result: whether a message may be on its way.
-        backend: the event loop it runs on.
-        backend_options: AnyIO's options for that loop.
+        run: a function that executes the command and returns the result. The result None means that the
+            command has already printed its output.
+        document: a function that converts the result to JSON data, for programs.
+        view: a function that converts the result to tables, for people.
+        as_json: whether the JSON data is printed; otherwise the tables are printed.
+        failure: a function that gets the result. It returns the exit code and the error line, or None if the
+            command succeeded.
+        may_have_sent: a function that returns whether a message may have been sent. It is called if `run`
+            raises an exception.
+        backend: the backend that runs the command, ``asyncio`` or ``trio``.
+        backend_options: the options of the backend, as `anyio.run` accepts them.
     """
 
     run: Callable[[], Coroutine[Any, Any, _Result]]
@@ -41,19 +44,22 @@ class Invocation(Generic[_Result]):
     backend_options: Mapping[str, object] = attrs.field(factory=dict)
 
 
-def fastest_loop() -> dict[str, object]:
-    """The options of a long run on asyncio: uvloop, where the extra ``speed`` brought it.
+def uvloop_options() -> dict[str, object]:
+    """Return the options of the asyncio backend for a long run: use uvloop if uvloop is installed.
 
-    Only the command line does this, whose loop it is; the library runs on whatever loop its caller chose.
+    The extra ``speed`` installs uvloop. Only the command line chooses the event loop. The library always
+    runs on the event loop of its caller.
     """
     return {"use_uvloop": find_spec("uvloop") is not None}
 
 
 class ObservedSessionStore(MemorySessionStore):
-    """Knows whether there was a session yet: without one, no message can have been written.
+    """A session store that remembers whether the client ever saved a session.
+
+    Every send needs a session. If no session was saved, no message can have been sent.
 
     Attributes:
-        is_filled: whether there was one.
+        is_filled: whether a session was saved.
     """
 
     def __init__(self) -> None:
@@ -61,13 +67,13 @@ class ObservedSessionStore(MemorySessionStore):
         self.is_filled = False
 
     async def save(self, session: Session) -> None:
-        """Keep it, and remember that there was one."""
+        """Store the session, and set `is_filled`."""
         self.is_filled = True
         await super().save(session)
 
 
 def gateway_invocation(
-    connection: Connection,
+    account: AccountOptions,
     call: Callable[[AsyncSmsClient], Awaitable[_Result]],
     document: Callable[[_Result], Document],
     view: Callable[[_Result], RenderableType],
@@ -75,13 +81,21 @@ def gateway_invocation(
     as_json: bool,
     sends: bool = False,
 ) -> Invocation[_Result]:
-    """A job that is one call, or a few, on the account of a gateway.
+    """Return a command that opens a client, makes one or a few calls, and closes the client.
+
+    Args:
+        account: the gateway and the account.
+        call: a function that gets the open client, makes the calls and returns the result.
+        document: a function that converts the result to JSON data.
+        view: a function that converts the result to tables.
+        as_json: whether the result is printed as JSON.
+        sends: whether `call` sends messages. If so, an error may leave the outcome of a send unknown.
 
     Raises:
-        ValidationError: the connection's settings are missing or wrong.
+        ValidationError: a setting of the account is missing or wrong.
     """
     store = ObservedSessionStore()
-    client = connection.client(store)
+    client = account.client(store)
 
     async def run() -> _Result:
         async with client as sms:

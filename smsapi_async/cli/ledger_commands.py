@@ -1,4 +1,4 @@
-"""The commands under ``ledger``: what each is given, and the job it comes to."""
+"""The commands under ``ledger`` with their arguments, options and help texts."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -10,7 +10,10 @@ from smsapi_async.cli.invocations import Invocation
 from smsapi_async.cli.options import AsJson, LedgerFile
 from smsapi_async.errors import ValidationError
 
-ledger_app = App(name="ledger", help="Look into the ledger of a batch, and settle what was not accepted.")
+ledger_app = App(
+    name="ledger",
+    help="Show the messages of a ledger, settle unknown messages, and retry rejected messages.",
+)
 
 
 @ledger_app.command(name="summary", help="Count the messages of a ledger by state.")
@@ -33,18 +36,30 @@ def ledger_unknown(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Invocat
     )
 
 
-@ledger_app.command(name="resolve", help="Settle a message whose outcome is unknown.")
+@ledger_app.command(name="resolve", help="Record whether a message with an unknown outcome was sent.")
 def ledger_resolve(
     ledger: LedgerFile,
-    key: Annotated[str, Parameter(help="As `ledger unknown` lists it; after -- if it begins with a hyphen.")],
+    key: Annotated[
+        str,
+        Parameter(
+            help="The key of the message, as `ledger unknown` prints it. If the key begins with a hyphen, "
+            "put -- before the key."
+        ),
+    ],
     /,
     *,
     sent: Annotated[
         bool | None,
-        Parameter(negative="--not-sent", help="It was; or it was not, and the next run sends it."),
+        Parameter(
+            negative="--not-sent",
+            help="Whether the message was sent. With --not-sent, the next run sends it.",
+        ),
     ] = None,
     segment_id: Annotated[
-        list[str] | None, Parameter(negative="", help="Its ids, where they are known.")
+        list[str] | None,
+        Parameter(
+            negative="", help="With --sent: a known segment id. Repeat the option for each segment id."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
@@ -59,7 +74,9 @@ def ledger_resolve(
 
 
 @ledger_app.command(
-    name="retry", help="Make rejected messages pending, once the reason is gone: the next run sends them."
+    name="retry",
+    help="Make all rejected messages pending, so that the next run sends them. First remove the reason "
+    "for the rejections.",
 )
 def ledger_retry(ledger: LedgerFile, /, *, as_json: AsJson = False) -> Invocation[Any]:
     return Invocation(

@@ -1,4 +1,4 @@
-"""The commands ``ledger``: a look into a ledger, and settling by hand what is unknown."""
+"""The commands under ``ledger``: read a ledger, settle unknown messages, retry rejected messages."""
 
 import os
 from collections.abc import Sequence
@@ -15,75 +15,91 @@ from smsapi_async.outcomes import Outcome, Unknown
 from smsapi_async.privacy import mask_number
 
 _MEANINGS = {
-    "pending": "not sent; the next run sends them",
-    "sending": "in flight, or left by a run that died",
+    "pending": "not sent yet; the next run sends the messages",
+    "sending": "the send is not finished, or a crash interrupted it",
     "accepted": "the gateway returned segment ids",
-    "rejected": "refused; nothing was sent",
-    "unknown": "sent or not; see `ledger unknown`",
+    "rejected": "refused; the messages were not sent",
+    "unknown": "may have been sent; see `ledger unknown`",
 }
 
 
 async def summary(path: str) -> Summary:
-    """The counts of a ledger, also while another process writes it.
+    """Return the counts of a ledger. Another process may write the ledger at the same time.
+
+    Args:
+        path: the file of the ledger.
 
     Raises:
-        ValidationError: there is no such file.
-        LedgerError: it cannot be read.
+        ValidationError: the file does not exist.
+        LedgerError: the file cannot be read as a ledger.
     """
-    check_ledger(path)
+    check_file_exists(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
         return await ledger.summary()
 
 
 async def unknown(path: str) -> list[Outcome]:
-    """The messages of a ledger whose outcome is unknown.
+    """Return the unknown outcomes of a ledger. Another process may write the ledger at the same time.
+
+    Args:
+        path: the file of the ledger.
 
     Raises:
-        ValidationError: there is no such file.
-        LedgerError: it cannot be read.
+        ValidationError: the file does not exist.
+        LedgerError: the file cannot be read as a ledger.
     """
-    check_ledger(path)
+    check_file_exists(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
         return [outcome async for outcome in ledger.outcomes(state="unknown")]
 
 
 async def resolve(path: str, key: str, *, sent: bool, segment_ids: Sequence[str]) -> Document:
-    """Settle an unknown message by hand.
+    """Record whether a message with an unknown outcome was sent. Return the new state as JSON data.
+
+    Args:
+        path: the file of the ledger.
+        key: the key of the message.
+        sent: True makes the message accepted; False makes the message pending, so that the next run sends it.
+        segment_ids: the segment ids of a message that was sent, if they are known.
 
     Raises:
-        ValidationError: there is no such file.
-        LedgerError: there is no such unknown message, or the ledger is in use.
+        ValidationError: the file does not exist.
+        LedgerError: the ledger has no unknown message with this key, segment ids were passed for a message
+            that was not sent, or another process has the ledger open for writing.
     """
-    check_ledger(path)
+    check_file_exists(path)
     async with Ledger.sqlite(path) as ledger:
         await ledger.resolve(key, sent=sent, segment_ids=segment_ids)
     return {"key": key, "state": "accepted" if sent else "pending", "segment_ids": list(segment_ids)}
 
 
 async def retry(path: str) -> int:
-    """Make the rejected messages pending.
+    """Make all rejected messages pending. Return the number of these messages.
+
+    Args:
+        path: the file of the ledger.
 
     Raises:
-        ValidationError: there is no such file.
-        LedgerError: the ledger is in use.
+        ValidationError: the file does not exist.
+        LedgerError: the file is not a ledger, or another process has the ledger open for writing.
     """
-    check_ledger(path)
+    check_file_exists(path)
     async with Ledger.sqlite(path) as ledger:
         return await ledger.retry_rejected()
 
 
 def retry_view(count: int) -> RenderableType:
-    """What will happen, for people."""
+    """Return a sentence about the messages that are pending now."""
     return Text(f"{count:,} rejected messages are pending: the next run sends them")
 
 
 def summary_document(counts: Summary) -> Document:
-    """The counts for programs."""
+    """Return the counts as JSON data."""
     return attrs.asdict(counts)
 
 
 def summary_view(counts: Summary) -> RenderableType:
-    """The counts for people."""
+    """Return the counts as a table that explains each state."""
     rows = output.table("State", "Messages", "Meaning", right=["Messages"])
     for state, meaning in _MEANINGS.items():
         rows.add_row(state, f"{getattr(counts, state):,}", meaning)
@@ -91,7 +107,10 @@ def summary_view(counts: Summary) -> RenderableType:
 
 
 def unknown_document(outcomes: Sequence[Outcome]) -> Document:
-    """Keys and numbers in full: programs match by them. A redacted ledger has no numbers."""
+    """Return the unknown messages as JSON data. In a redacted ledger, the numbers are "".
+
+    Keys and numbers are not masked, because programs use keys and numbers to match messages.
+    """
     return {
         "unknown": [
             {
@@ -107,13 +126,17 @@ def unknown_document(outcomes: Sequence[Outcome]) -> Document:
 
 
 def unknown_view(outcomes: Sequence[Outcome]) -> RenderableType:
-    """The key of each on a line of its own, to be copied."""
+    """Return two lines for each unknown message: the key, then the masked number, the code and the reason.
+
+    The key has its own line, so that a user can copy the key.
+    """
     if not outcomes:
         return Text("no message has an unknown outcome")
     lines = []
     for outcome in outcomes:
         if isinstance(outcome, Unknown):
             number = outcome.message.destination_address
+            # A redacted ledger does not contain the number.
             words = [mask_number(number).strip("'")] if number else []
             words += [f"code {outcome.code}"] if outcome.code is not None else []
             lines += [
@@ -124,19 +147,22 @@ def unknown_view(outcomes: Sequence[Outcome]) -> RenderableType:
 
 
 def resolve_view(settled: Document) -> RenderableType:
-    """What was recorded."""
+    """Return a sentence about the new state of the message."""
     words = {
-        "accepted": "recorded as accepted; it is not sent again",
-        "pending": "pending; the next run sends it",
+        "accepted": "The message is recorded as accepted; it is not sent again.",
+        "pending": "The message is pending; the next run sends it.",
     }
     return Text(words[settled["state"]])
 
 
-def check_ledger(path: str) -> None:
-    """Refuse a path where there is no file.
+def check_file_exists(path: str) -> None:
+    """Check that the file of a ledger exists. If the file is missing, `Ledger` would create an empty ledger.
+
+    Args:
+        path: the file of the ledger.
 
     Raises:
-        ValidationError: there is none.
+        ValidationError: the file does not exist.
     """
     if not os.path.exists(path):
         raise ValidationError("LEDGER", repr(path), "pass the file that `batch --ledger` wrote")

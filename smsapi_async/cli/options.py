@@ -1,4 +1,4 @@
-"""What the commands are given: the gateway's account, dates, numbers."""
+"""Options and arguments that several commands share: the account, dates, phone numbers, files."""
 
 import getpass
 import os
@@ -15,36 +15,58 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.session import SessionStore
 
 _STANDARD_INPUT = "-"
+# A valid source address for `batch --dry-run`, which needs no account and sends nothing.
 _ANY_SOURCE = "0"
 _ACCOUNT = Group("Account", sort_key=1)
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")]
+_SOURCE_ADDRESS_HELP = (
+    "The source address: the name or number that the recipient's phone shows as the origin of the message. "
+    "Default: the environment variable SMSAPI_SOURCE_ADDRESS."
+)
+
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print the result as JSON, for programs.")
+]
 LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
-SourceAddress = Annotated[str | None, Parameter(help="The sender; else SMSAPI_SOURCE_ADDRESS.")]
+SourceAddress = Annotated[str | None, Parameter(help=_SOURCE_ADDRESS_HELP)]
 
 
+# With `name="*"`, each field is an option without a prefix: `--login`, not `--connection.login`.
 @Parameter(name="*", group=_ACCOUNT)
 @attrs.frozen(kw_only=True)
-class Connection:
-    """Which gateway, and whose account."""
+class AccountOptions:
+    """The gateway and the account that a command uses."""
 
     base_url: Annotated[
-        str | None, Parameter(help="The gateway's address; else SMSAPI_BASE_URL, else the vendor's.")
+        str | None,
+        Parameter(
+            help="The URL of the gateway. Default: the environment variable SMSAPI_BASE_URL or, if this "
+            "variable is not set, the URL of the vendor's gateway."
+        ),
     ] = None
     login: Annotated[
         str | None,
-        Parameter(help="The account's login; else SMSAPI_LOGIN. The password: SMSAPI_PASSWORD, or a prompt."),
+        Parameter(
+            help="The login of the account. Default: the environment variable SMSAPI_LOGIN. The password "
+            "comes from the environment variable SMSAPI_PASSWORD. If this variable is not set, the "
+            "command asks for the password."
+        ),
     ] = None
     allow_plain_http: Annotated[
-        bool, Parameter(negative="", help="Let the password go in the clear to an http:// address.")
+        bool,
+        Parameter(
+            negative="", help="Allow an http:// URL. Login and password are then sent without encryption."
+        ),
     ] = False
 
     def client(self, session_store: SessionStore, **more: Any) -> AsyncSmsClient:  # noqa: ANN401
-        """A client of that account; asks for the password on a terminal where the environment has none.
+        """Return a client for the account.
+
+        If the environment variable `SMSAPI_PASSWORD` is not set, ask for the password on the terminal.
 
         Args:
-            session_store: where it keeps its session.
-            more: further options of the client.
+            session_store: the store for the session of the client.
+            more: further options of `AsyncSmsClient`.
 
         Raises:
             ValidationError: a setting is missing or wrong.
@@ -64,20 +86,28 @@ def _password(login: str) -> str:
     password = os.environ.get("SMSAPI_PASSWORD")
     if password:
         return password
+    # `sys.stdin` is None in a process without a console (Python documentation, `sys.__stdin__`).
     if sys.stdin is not None and sys.stdin.isatty():
         try:
             return getpass.getpass(f"Password of {login}: ")
         except EOFError:
+            # The user pressed Ctrl-D at the prompt. The error below explains how to pass the password.
             pass
-    hint = "set SMSAPI_PASSWORD, or call this from a terminal and type it"
+    hint = "set SMSAPI_PASSWORD, or run the command in a terminal and type the password"
     raise ValidationError("SMSAPI_PASSWORD", "an unset value", hint)
 
 
 def source_address(given: str | None, *, needed: bool = True) -> str:
-    """The sender, from the option or the environment; any where none is needed.
+    """Return the source address.
+
+    Args:
+        given: the value of ``--source-address``, or None. If it is None or empty, the function returns the
+            value of the environment variable `SMSAPI_SOURCE_ADDRESS`.
+        needed: whether messages will be sent. If false, and if neither the option nor the variable is set,
+            the function returns a placeholder.
 
     Raises:
-        ValidationError: neither names one.
+        ValidationError: messages will be sent, and neither the option nor the variable is set.
     """
     source = given or os.environ.get("SMSAPI_SOURCE_ADDRESS") or ("" if needed else _ANY_SOURCE)
     if not source:
@@ -87,16 +117,20 @@ def source_address(given: str | None, *, needed: bool = True) -> str:
     return source
 
 
-def optional_moment(name: str, text: str | None) -> datetime | None:
-    """`moment`, or None where none was given."""
-    return None if text is None else moment(name, text)
+def parse_optional_aware(name: str, text: str | None) -> datetime | None:
+    """Return `parse_aware(name, text)`, or None if `text` is None."""
+    return None if text is None else parse_aware(name, text)
 
 
-def moment(name: str, text: str) -> datetime:
-    """An aware datetime.
+def parse_aware(name: str, text: str) -> datetime:
+    """Parse a date and time in ISO 8601 with an offset. Return an aware datetime with the same offset.
+
+    Args:
+        name: the name of the parameter, for the error.
+        text: the date and time.
 
     Raises:
-        ValidationError: the text is no date in ISO 8601 with an offset.
+        ValidationError: `text` is not ISO 8601, or has no offset.
     """
     hint = "pass ISO 8601 with an offset, such as 2026-01-28T16:00:00+03:00 or 2026-01-28T13:00:00Z"
     parsed = _parsed(name, text, hint)
@@ -105,13 +139,17 @@ def moment(name: str, text: str) -> datetime:
     return parsed
 
 
-def wall_clock(name: str, text: str | None) -> datetime:
-    """A naive datetime.
+def parse_local(name: str, text: str | None) -> datetime:
+    """Parse a date and time in ISO 8601 without an offset. Return a naive datetime.
+
+    Args:
+        name: the name of the parameter, for the error.
+        text: the date and time in the recipient's local time.
 
     Raises:
-        ValidationError: there is none, or it has an offset.
+        ValidationError: `text` is None, is not ISO 8601, or has an offset.
     """
-    hint = "pass the recipient's wall clock in ISO 8601 without an offset, such as 2026-01-28T09:00:00"
+    hint = "pass the recipient's local time in ISO 8601 without an offset, such as 2026-01-28T09:00:00"
     if text is None:
         raise ValidationError(name, "an unset value", hint)
     parsed = _parsed(name, text, hint)
@@ -121,10 +159,14 @@ def wall_clock(name: str, text: str | None) -> datetime:
 
 
 def check_seconds(name: str, number: float) -> None:
-    """Refuse what is no duration.
+    """Check that `number` is a positive, finite number of seconds.
+
+    Args:
+        name: the name of the parameter, for the error.
+        number: the seconds.
 
     Raises:
-        ValidationError: the number is not positive, or has no end.
+        ValidationError: `number` is zero, negative, infinite or not a number.
     """
     if not 0 < number < float("inf"):
         raise ValidationError(name, str(number), "pass a positive number of seconds")
@@ -138,29 +180,39 @@ def _parsed(name: str, text: str, hint: str) -> datetime:
 
 
 def numbers(arguments: Iterable[str]) -> list[str]:
-    """The numbers given, with ``-`` replaced by those on standard input, however spaced.
+    """Return phone numbers in the order of the arguments.
+
+    The argument ``-`` is replaced by the numbers on standard input. Spaces or line breaks separate these
+    numbers.
 
     Raises:
-        ValidationError: an argument is a misspelt option.
+        ValidationError: an argument begins with a hyphen and is not ``-``. Probably the argument is a
+            misspelt option.
     """
     found: list[str] = []
     for argument in arguments:
         if argument == _STANDARD_INPUT:
             found.extend(sys.stdin.read().split())
         elif argument.startswith("-"):
-            raise ValidationError("TO", "an argument with a hyphen", "pass numbers, or - for standard input")
+            hint = "pass phone numbers, or - for standard input"
+            raise ValidationError("TO", "an argument that begins with a hyphen", hint)
         else:
             found.append(argument)
     return found
 
 
 def input_name(name: str, argument: str) -> str:
-    """The name of a file, or ``-`` for standard input.
+    """Return `argument`: the name of a file, or ``-`` for standard input.
+
+    Args:
+        name: the name of the parameter, for the error.
+        argument: the argument of the command line.
 
     Raises:
-        ValidationError: it is a misspelt option.
+        ValidationError: `argument` begins with a hyphen and is not ``-``. Probably the argument is a misspelt
+            option.
     """
     if argument.startswith("-") and argument != _STANDARD_INPUT:
         hint = "pass a file, or - for standard input"
-        raise ValidationError(name, "an argument with a hyphen", hint)
+        raise ValidationError(name, "an argument that begins with a hyphen", hint)
     return argument

@@ -1,4 +1,4 @@
-"""What the commands print: JSON documents, and tables for people."""
+"""Output of the commands: JSON documents for programs, tables and lines for people."""
 
 import json
 import sys
@@ -24,32 +24,37 @@ _COUNTS = ("sent", "delivered", "errors", "in_process", "expired", "rejected", "
 
 
 def write_json(document: Document) -> None:
-    """One JSON document on standard output."""
+    """Write an indented JSON document to standard output."""
     _write_json(document, indent=2)
 
 
 def write_incoming_json(message: IncomingMessage) -> None:
-    """A message as a JSON document on a line of its own."""
+    """Write an incoming message to standard output as a JSON document on one line."""
     _write_json(_incoming(message), indent=None)
 
 
 def write_incoming_line(message: IncomingMessage) -> None:
-    """A message on a line of its own: when it came in (UTC), from, to, text."""
+    """Write an incoming message to standard output on one line: date (UTC), source, destination, text."""
     words = (time(message.creation_date), message.source_address, message.destination_address, message.text)
     sys.stdout.write("  ".join(map(one_line, words)) + "\n")
 
 
 def write_view(view: RenderableType) -> None:
-    """Tables on standard output; coloured only where that is a terminal."""
+    """Write tables to standard output. Colours are used only on a terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
-    # Written here and not by rich, which ends the process without a word where the reader has gone away.
+    # rich must not write to standard output itself: if the reader of a pipe has exited, rich ends the process
+    # without a message (`rich.console.Console.on_broken_pipe`).
     with console.capture() as captured:
         console.print(view)
     sys.stdout.write(captured.get())
 
 
 def printable(words: str) -> str:
-    """Words of others with their control characters as escapes, so that no message steers a terminal."""
+    """Return the text with its control characters as escape sequences. Line breaks stay as they are.
+
+    A control character in a text of other people, for example in an incoming message, could change the
+    display of the terminal.
+    """
     return "".join(
         character if character.isprintable() or character == "\n" else repr(character)[1:-1]
         for character in words
@@ -57,20 +62,20 @@ def printable(words: str) -> str:
 
 
 def one_line(words: str) -> str:
-    """Words for a line of their own."""
+    """Return the text on one line: white space becomes single spaces, control characters become escapes."""
     return printable(" ".join(words.split()))
 
 
 def table(
     *columns: str, right: Sequence[str] = (), whole: Sequence[str] = (), title: str | None = None
 ) -> Table:
-    """An empty table in the style of this command line.
+    """Return an empty table in the common style.
 
     Args:
-        columns: their heads.
-        right: those aligned to the right.
-        whole: those whose words are never broken.
-        title: above it.
+        columns: the headings of the columns.
+        right: the columns that are aligned to the right.
+        whole: the columns that are never wrapped.
+        title: the title above the table, or None.
     """
     made = Table(
         box=box.SIMPLE_HEAD,
@@ -82,6 +87,7 @@ def table(
         collapse_padding=True,
     )
     for column in columns:
+        # With this minimum width, rich does not break a word of the heading.
         longest_word = max(map(len, column.split()))
         justify: Literal["left", "right"] = "right" if column in right else "left"
         made.add_column(
@@ -91,41 +97,53 @@ def table(
 
 
 def state_text(state: State | int, *, brief: bool = False) -> Text:
-    """A state in words, in the colour of its phase."""
+    """Return the description of a state in the colour of the state's phase.
+
+    Args:
+        state: the state, or the number of a state that the contract does not define.
+        brief: whether to return only the part before the first colon or comma.
+    """
     description = describe(state)
-    words = description.words.split(":")[0].split(",")[0] if brief else description.words
+    words = description.meaning.split(":")[0].split(",")[0] if brief else description.meaning
     return Text(words, style=_STYLES[description.phase])
 
 
 def phase_text(phase: Phase) -> Text:
-    """A phase in its colour."""
+    """Return the name of a phase in the colour of the phase."""
     return Text(phase.value, style=_STYLES[phase])
 
 
 def money(amount: Decimal | None) -> str:
-    """An amount with two decimals or more; the contract does not name the currency."""
+    """Return an amount with at least two decimals, or "" for None.
+
+    The contract does not name the currency, so the text does not name a currency.
+    """
     if amount is None:
         return ""
     return max(f"{amount:f}", f"{amount:.2f}", key=len)
 
 
 def time(moment: datetime | None) -> str:
-    """A moment to the second, in UTC."""
+    """Format a datetime in UTC as date and time without the fraction of a second. Return "" for None."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def balance_document(balance: Decimal) -> Document:
-    """``balance``."""
+    """Return the balance as JSON data."""
     return {"balance": balance}
 
 
 def balance_view(balance: Decimal) -> RenderableType:
-    """The amount alone."""
+    """Return the balance as text: only the amount."""
     return Text(money(balance))
 
 
 def receipt_document(receipt: Receipt) -> Document:
-    """A receipt with the number in full: programs match by it. The text is left out."""
+    """Return a receipt as JSON data. Dates are in UTC.
+
+    The number is not masked, because programs use the number to match receipts with recipients. The data does
+    not contain the message text.
+    """
     segmentation = segment(receipt.message.text)
     return {
         "destination_address": receipt.message.destination_address,
@@ -138,17 +156,23 @@ def receipt_document(receipt: Receipt) -> Document:
 
 
 def receipt_view(receipt: Receipt) -> RenderableType:
-    """``receipts_view`` of one."""
+    """Return the same tables as `receipts_view`, for one receipt."""
     return receipts_view([receipt])
 
 
 def receipts_document(receipts: Sequence[Receipt]) -> Document:
-    """``receipts``, in the order given."""
+    """Return receipts as JSON data, in the given order."""
     return {"receipts": [receipt_document(receipt) for receipt in receipts]}
 
 
 def receipts_view(receipts: Sequence[Receipt]) -> RenderableType:
-    """How many messages were accepted, of how many segments, and the ids."""
+    """Return the number of accepted messages and segments, the encoding, and a table of the segment ids.
+
+    The numbers in the table are masked.
+
+    Args:
+        receipts: at least one receipt; all messages have the same text.
+    """
     segmentation = segment(receipts[0].message.text)
     ids = table("To", "Segment", "Segment id", whole=["Segment id"])
     for receipt in receipts:
@@ -164,12 +188,12 @@ def receipts_view(receipts: Sequence[Receipt]) -> RenderableType:
 
 
 def state_document(state: SegmentState) -> Document:
-    """One segment's state, as a number and in words."""
+    """Return the state of a segment as JSON data. Dates are in UTC; unknown values are null."""
     return {
         "segment_id": state.segment_id,
         "state": int(state.state),
         "state_name": state.state.name if isinstance(state.state, State) else None,
-        "words": describe(state.state).words,
+        "words": describe(state.state).meaning,
         "phase": state.phase.value,
         "is_final": state.is_final,
         "state_description": state.state_description,
@@ -182,12 +206,12 @@ def state_document(state: SegmentState) -> Document:
 
 
 def states_document(states: Sequence[SegmentState]) -> Document:
-    """``states``, in the order asked."""
+    """Return states as JSON data, in the given order."""
     return {"states": [state_document(state) for state in states]}
 
 
 def states_view(states: Sequence[SegmentState]) -> RenderableType:
-    """A row for each segment."""
+    """Return a table with one row for each segment."""
     whole = ["Segment id", "Reported, UTC"]
     rows = table("Segment id", "State", "Reported, UTC", "Price", right=["Price"], whole=whole)
     for state in states:
@@ -201,12 +225,12 @@ def states_view(states: Sequence[SegmentState]) -> RenderableType:
 
 
 def incoming_document(messages: Sequence[IncomingMessage]) -> Document:
-    """``incoming``, with texts and numbers in full: they are what was asked for."""
+    """Return incoming messages as JSON data. Texts and numbers are complete and not masked."""
     return {"incoming": [_incoming(message) for message in messages]}
 
 
 def incoming_view(messages: Sequence[IncomingMessage], title: str | None = None) -> RenderableType:
-    """A row for each message."""
+    """Return a table with one row for each incoming message. Without messages, return a line of text."""
     if not messages:
         return Text("no incoming messages")
     rows = table("Came in, UTC", "From", "To", "Text", title=title, whole=["Came in, UTC", "From", "To"])
@@ -221,13 +245,13 @@ def incoming_view(messages: Sequence[IncomingMessage], title: str | None = None)
 
 
 def statistics_document(statistics: Statistics) -> Document:
-    """The counts; what the gateway left out is null."""
+    """Return the counts as JSON data. A count that the gateway did not return is null."""
     counts = {name: getattr(statistics, name) for name in _COUNTS}
     return {**counts, "delivery_ratio": statistics.delivery_ratio}
 
 
 def statistics_view(statistics: Statistics, title: str | None = None) -> RenderableType:
-    """A column for each count that the gateway gave."""
+    """Return a table with a column for each count that the gateway returned."""
     known = {name: getattr(statistics, name) for name in _COUNTS if getattr(statistics, name) is not None}
     row = [str(count) for count in known.values()]
     heads = [name.replace("_", " ").capitalize() for name in known]
@@ -250,6 +274,9 @@ def _incoming(message: IncomingMessage) -> Document:
 
 
 def _write_json(document: Document, *, indent: int | None) -> None:
+    # An encoding other than UTF-8 may lack characters of the document. So `json.dumps` must write these
+    # characters as JSON escapes. Otherwise the error handler `backslashreplace`, which `run` sets for
+    # standard output, would write escapes that are not valid JSON.
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=indent)
     sys.stdout.write(text + "\n")
@@ -261,6 +288,8 @@ def _count(number: int, noun: str) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal):
+        # A string represents the amount exactly. Many programs read a JSON number as a binary float, which
+        # may be inexact.
         return f"{value:f}"
     if isinstance(value, datetime):
         return value.isoformat()

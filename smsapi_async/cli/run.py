@@ -1,4 +1,4 @@
-"""Runs one command: parses it, carries it out, prints its result or its failure."""
+"""Run one command: parse the arguments, execute the command, print the result or the error."""
 
 import os
 import sys
@@ -15,25 +15,26 @@ from smsapi_async.cli.app import app
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, OutputFailed, explain
 from smsapi_async.cli.invocations import Invocation
 
-# KeyboardInterrupt is no Exception, and trio hands it over in a group.
+# `KeyboardInterrupt` is not a subclass of `Exception`. Trio raises `KeyboardInterrupt` in an exception group.
 _ANY = (Exception, KeyboardInterrupt, BaseExceptionGroup)
 
 
 def run(argv: Sequence[str]) -> ExitCode:
-    """One command from its arguments to its exit code."""
+    """Run the command that `argv` describes, and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot show a character must not turn a message that was sent into an error.
+            # The encoding of a terminal may lack some characters of the result. Print these characters as
+            # escape sequences. Otherwise an encoding error after a send would look like a failed send.
             stream.reconfigure(errors="backslashreplace")
     try:
         job = _parse(argv)
-    except _ANY as error:  # a line for every error, not a traceback
+    except _ANY as error:  # The user gets one line for every error, never a traceback.
         return _report(explain(error, in_doubt=False), as_json=False)
     return ExitCode.DONE if job is None else _carry_out(job)
 
 
 def _parse(argv: Sequence[str]) -> Invocation[Any] | None:
-    """The job, or None where help or the version was asked for and has been printed."""
+    """Return the command to execute. Return None if cyclopts has printed the help or the version instead."""
     job: Invocation[Any] | None = app(
         argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value"
     )
@@ -62,6 +63,7 @@ def _print(job: Invocation[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the
 
 def _report(failure: CommandFailure, *, as_json: bool) -> ExitCode:
     sys.stderr.write(f"smsapi-async: {failure.line}\n")
+    # The messages of these segment ids are accepted and billed. The user needs the ids to request the states.
     if failure.segment_ids and as_json:
         _write(lambda: output.write_json({"segment_ids": failure.segment_ids}))
     elif failure.segment_ids:
@@ -79,7 +81,9 @@ def _write(action: Callable[[], None]) -> ExitCode:
 
 
 def _unwritable(error: OSError) -> ExitCode:
-    # The interpreter flushes once more at its end, and would complain once more.
+    # At exit, the interpreter flushes standard output again. If this flush failed, too, the interpreter would
+    # print a second error. So redirect standard output to the null device: output to the null device cannot
+    # fail.
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     line = "the command was carried out, but its result could not be written"

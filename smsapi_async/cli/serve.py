@@ -1,4 +1,4 @@
-"""The command ``sandbox``: a gateway on this machine until Ctrl-C."""
+"""The command ``sandbox``: run a test gateway on this machine until Ctrl-C."""
 
 import signal
 import sys
@@ -15,10 +15,17 @@ from smsapi_async.sandbox.faults import FaultPlan, FaultPlanError
 
 
 async def serve(host: str, port: int, speed: float, faults: str | None = None, *, as_json: bool) -> None:
-    """Run a sandbox, say where it is once it listens, and end it on SIGINT or SIGTERM.
+    """Run a sandbox until SIGINT or SIGTERM. Print the sandbox's address when the sandbox listens.
+
+    Args:
+        host: the network address to listen on.
+        port: the port to listen on; 0 means any free port.
+        speed: how many seconds pass on the sandbox's clock in one real second.
+        faults: the path of a file with a fault plan, or None.
+        as_json: whether the address is printed as JSON.
 
     Raises:
-        ValidationError: the address cannot be listened on, or the file holds no fault plan.
+        ValidationError: the sandbox cannot listen on the address, or the file contains no valid fault plan.
     """
     plan = None if faults is None else await to_thread.run_sync(_plan, faults)
     async with AsyncExitStack() as stack:
@@ -38,11 +45,11 @@ def _plan(path: str) -> FaultPlan:
         return FaultPlan.load(path)
     except (OSError, FaultPlanError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ValidationError("--faults", repr(path), f"pass the file of a fault plan ({reason})") from None
+        raise ValidationError("--faults", repr(path), f"pass a file with a fault plan ({reason})") from None
 
 
 def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
-    # The sandbox's password guards nothing: it is the documented one of a toy.
+    # The password of the sandbox may be printed, because it does not protect a real account.
     if as_json:
         output.write_json(
             {
@@ -55,9 +62,9 @@ def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
     else:
         output.write_view(
             Text(
-                f"The sandbox gateway listens on {sandbox.base_url}. It sends nothing and bills nobody.\n"
-                f"{'' if sandbox.proxy is None else 'It misbehaves by its fault plan. '}"
-                "Ctrl-C ends it. In another terminal:\n\n"
+                f"The sandbox listens on {sandbox.base_url}. It sends nothing to phones and bills nobody.\n"
+                f"{'' if sandbox.proxy is None else 'It produces the faults of the fault plan. '}"
+                "Press Ctrl-C to stop it. Run these commands in another terminal:\n\n"
                 f"  export SMSAPI_BASE_URL={sandbox.base_url}\n"
                 f"  export SMSAPI_LOGIN={sandbox.login} SMSAPI_PASSWORD={sandbox.password}\n"
                 "  export SMSAPI_SOURCE_ADDRESS=ACME\n"
@@ -72,5 +79,7 @@ async def _until_signalled() -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 return
-    except NotImplementedError:  # asyncio on Windows: there the interrupt cancels this
+    except NotImplementedError:
+        # On Windows, the event loop of asyncio does not support signal handlers. Ctrl-C then cancels this
+        # task.
         await anyio.sleep_forever()

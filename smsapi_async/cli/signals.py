@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, for commands that stop in order."""
+"""Signal handling for commands that finish their work before they stop: Ctrl-C (SIGINT) and SIGTERM."""
 
 import signal
 from collections.abc import Callable
@@ -8,11 +8,20 @@ from anyio.abc import TaskStatus
 
 
 async def receive_signals(stop: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
-    """Call `stop` at each SIGINT and SIGTERM, until cancelled."""
+    """Call `stop` at each SIGINT and SIGTERM. Return only when the task is cancelled.
+
+    With asyncio on Windows, the function cannot receive signals and returns at once.
+
+    Args:
+        stop: the function to call; it is called again at each further signal.
+        task_status: reports to the task group that the function now receives signals.
+    """
     try:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
                 stop()
-    except NotImplementedError:  # asyncio on Windows: there the interrupt cancels the whole command
+    except NotImplementedError:
+        # On Windows, the event loop of asyncio does not support signal handlers. Ctrl-C then cancels the
+        # command.
         task_status.started()

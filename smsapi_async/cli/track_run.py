@@ -1,69 +1,81 @@
-"""The command ``track``: follows the accepted messages of a ledger to their ends, and stops in order."""
+"""The command ``track``: follow the accepted messages of a ledger until their states are final."""
 
 import anyio
 
-from smsapi_async.cli.ledger_results import check_ledger
+from smsapi_async.cli.ledger_results import check_file_exists
 from smsapi_async.cli.signals import receive_signals
-from smsapi_async.cli.track_tally import LiveTable, TrackTally
+from smsapi_async.cli.tracking_counts import LiveTable, TrackingCounts
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import LedgerUnwritable, SmsApiError, ValidationError
 from smsapi_async.ledger import Ledger
 from smsapi_async.tracking import DEADLINE, Schedule
 
 
-async def run_track(
+async def open_and_track(
     path: str, client: AsyncSmsClient, *, deadline: float | None = None, schedule: Schedule | None = None
-) -> TrackTally:
-    """Follow what a ledger has as accepted; what became of it.
+) -> TrackingCounts:
+    """Open a ledger, follow its accepted messages, and return the counts.
 
     Args:
-        path: the ledger's file.
-        client: the account, not yet entered.
-        deadline: seconds from the acceptance; None means the client's own default.
-        schedule: when a message is asked about; None means the client's own.
+        path: the file of the ledger.
+        client: the client of the account. This function opens and closes the client.
+        deadline: for how many seconds a message is followed. The seconds count from the acceptance or, if the
+            message has a later send date, from the send date. None means the default of
+            `AsyncSmsClient.track`.
+        schedule: the times of the requests about a message. None means the default of `AsyncSmsClient.track`.
 
     Raises:
-        ValidationError: there is no such file, or it cannot be written.
-        LedgerError: it is no ledger, or is in use.
+        ValidationError: the file does not exist or cannot be written.
+        LedgerError: the file is not a ledger, or another process has the ledger open for writing.
     """
-    check_ledger(path)
+    check_file_exists(path)
     try:
         async with Ledger.sqlite(path) as ledger, client as sms:
-            return await track_ledger(ledger, sms, deadline=deadline, schedule=schedule)
+            return await track_open_ledger(ledger, sms, deadline=deadline, schedule=schedule)
     except LedgerUnwritable:
-        # Its own exit code would say that something was not sent.
+        # The exit code of `LedgerUnwritable` means "not sent". This command sends nothing, so raise an error
+        # with another exit code.
         raise ValidationError("LEDGER", repr(path), "pass a file that can be written") from None
 
 
-async def track_ledger(
+async def track_open_ledger(
     ledger: Ledger,
     sms: AsyncSmsClient,
     *,
     deadline: float | None = None,
     schedule: Schedule | None = None,
-) -> TrackTally:
-    """Follow all messages of an open ledger that are not final, on a terminal with a live table.
+) -> TrackingCounts:
+    """Follow all accepted messages of an open ledger that are not final, and return the counts.
 
-    SIGINT and SIGTERM stop it in order: what was noticed is recorded. Refused credentials, and a ledger that
-    cannot be written any more, end it, too.
+    On a terminal, a live table shows the counts. SIGINT and SIGTERM stop the tracking. The ledger then
+    contains the states that were received before the signal. An error, for example refused credentials, also
+    stops the tracking: `TrackingCounts.halted` holds the error.
+
+    Args:
+        ledger: the open ledger.
+        sms: the open client.
+        deadline: for how many seconds a message is followed: see `open_and_track`.
+        schedule: the times of the requests about a message: see `open_and_track`.
     """
-    tally = TrackTally()
+    tally = TrackingCounts()
     tally.enter(await ledger.deliveries_summary())
     run = _TrackRun(ledger, sms, tally)
-    await run.carry_out(DEADLINE.total_seconds() if deadline is None else deadline, schedule)
+    await run.run(DEADLINE.total_seconds() if deadline is None else deadline, schedule)
+    # The counts that were made during the run are only for the live table. Replace them by the exact counts
+    # of the ledger.
     tally.enter(await ledger.deliveries_summary())
     return tally
 
 
 class _TrackRun:
-    def __init__(self, ledger: Ledger, sms: AsyncSmsClient, tally: TrackTally) -> None:
+    def __init__(self, ledger: Ledger, sms: AsyncSmsClient, tally: TrackingCounts) -> None:
         self._ledger = ledger
         self._sms = sms
         self._tally = tally
         self._scope = anyio.CancelScope()
 
-    async def carry_out(self, deadline: float, schedule: Schedule | None) -> None:
-        """Follow, watch for signals, and show how far it has come."""
+    async def run(self, deadline: float, schedule: Schedule | None) -> None:
+        """Follow the messages, handle signals, and show the live table."""
         table = LiveTable(self._tally)
         async with anyio.create_task_group() as group:
             await group.start(receive_signals, self._stop)
@@ -71,6 +83,7 @@ class _TrackRun:
                 group.start_soon(table.run)
                 with self._scope:
                     await self._follow(deadline, schedule)
+            # The tasks that receive signals and draw the table run until they are cancelled.
             group.cancel_scope.cancel()
 
     async def _follow(self, deadline: float, schedule: Schedule | None) -> None:

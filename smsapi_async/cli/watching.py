@@ -1,4 +1,4 @@
-"""The command ``incoming --follow``: prints each message as it comes, until Ctrl-C."""
+"""The command ``incoming --follow``: print each new message until Ctrl-C."""
 
 import sys
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from smsapi_async.models import IncomingMessage
 
 
 @attrs.frozen(kw_only=True)
-class Watch:
-    """What to follow.
+class WatchOptions:
+    """The options of ``incoming --follow``.
 
     Attributes:
-        since: where a first run begins; None means now.
-        every: seconds from one round to the next.
-        ledger: the file that keeps the position, or None.
-        as_json: whether a message is a JSON document on a line of its own.
+        since: the aware date and time from which the first run shows messages; None means now.
+        every: the seconds from the beginning of one round of requests to the beginning of the next round.
+        ledger: the path of the ledger that stores the position, or None.
+        as_json: whether each message is printed as a JSON document on one line.
     """
 
     since: datetime | None = None
@@ -35,15 +35,19 @@ class Watch:
     as_json: bool = False
 
 
-async def watch_messages(watch: Watch, client: AsyncSmsClient) -> None:
-    """Print messages as they come, until SIGINT or SIGTERM.
+async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
+    """Print new incoming messages until SIGINT or SIGTERM.
 
-    A message counts as seen once it was written to standard output.
+    The ledger stores the position after a message only when the message was written to standard output.
+
+    Args:
+        watch: the options.
+        client: the client of the account. This function opens and closes the client.
 
     Raises:
         ValidationError: a setting is wrong, or the ledger cannot be written.
-        LedgerError: the file is no ledger, or is in use.
-        OutputFailed: standard output cannot be written any more.
+        LedgerError: the file is not a ledger, or another process has the ledger open for writing.
+        OutputFailed: writing to standard output failed.
     """
     try:
         async with AsyncExitStack() as stack:
@@ -52,14 +56,15 @@ async def watch_messages(watch: Watch, client: AsyncSmsClient) -> None:
                 ledger = await stack.enter_async_context(Ledger.sqlite(watch.ledger))
                 checkpoint = ledger.checkpoint()
             sms = await stack.enter_async_context(client)
-            await _Watching(watch, sms, checkpoint).carry_out()
+            await _WatchRun(watch, sms, checkpoint).run()
     except LedgerUnwritable:
-        # Its own exit code would say that something was not sent.
+        # The exit code of `LedgerUnwritable` means "not sent". This command sends nothing, so raise an error
+        # with another exit code.
         raise ValidationError("--ledger", repr(watch.ledger), "pass a file that can be written") from None
 
 
-class _Watching:
-    def __init__(self, watch: Watch, sms: AsyncSmsClient, checkpoint: Checkpoint | None) -> None:
+class _WatchRun:
+    def __init__(self, watch: WatchOptions, sms: AsyncSmsClient, checkpoint: Checkpoint | None) -> None:
         self._watch = watch
         self._sms = sms
         self._checkpoint = checkpoint
@@ -69,15 +74,17 @@ class _Watching:
         self._scope = anyio.CancelScope()
         self._error: Exception | None = None
 
-    async def carry_out(self) -> None:
-        """Print, and watch for signals."""
+    async def run(self) -> None:
+        """Print messages until a signal or an error ends the printing."""
         async with anyio.create_task_group() as group:
             await group.start(receive_signals, self._scope.cancel)
             with self._scope:
                 await self._print()
+            # The task that receives signals runs until it is cancelled.
             group.cancel_scope.cancel()
         if self._error is not None:
-            # Raised here, since the group would wrap it up.
+            # Raise the error outside the task group, because the task group would wrap the error in an
+            # exception group.
             raise self._error
 
     async def _print(self) -> None:
@@ -87,7 +94,7 @@ class _Watching:
             ) as messages:
                 async for message in messages:
                     self._write_one(message)
-        except Exception as error:  # noqa: BLE001 - nothing is sent here; it is raised by `carry_out`
+        except Exception as error:  # noqa: BLE001 - `run` raises the error again
             self._error = error
 
     def _write_one(self, message: IncomingMessage) -> None:

@@ -1,1 +1,1 @@
-"""All that knows HTTP: the client and its transports, one exchange, and what a failure of it proves."""
+"""HTTP: the transports, one exchange with the gateway, and the proof that a request was not sent."""

@@ -1,8 +1,8 @@
-"""The fast transport: aiohttp's connections and parser, and a request whose first byte is ours to write.
+"""The fast transport, for asyncio only. It uses the connector and the parser of aiohttp.
 
-aiohttp's session resends by itself and takes what lies in an idle connection for an answer, so only
-its connector and its parser are used: the write is reported on one line and made on the next. asyncio
-only.
+The session of aiohttp is not used, because the session repeats requests and reads the bytes on an idle
+connection as a response. This module writes the request: the trace event is reported immediately before
+the write.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from smsapi_async.http.base import KEEPALIVE_SECONDS, BundledTransport, Fields, 
 _NOT_IN_A_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 _NOT_IN_A_HEADER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-# What aiohttp's protocol raises where an answer breaks off, or is none; the timeouts are in OSError.
+# The exceptions of aiohttp for a response that is cut off or not valid. `OSError` includes the timeouts.
 _BROKEN = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
 _NO_ANSWER = (
     aiohttp.ClientPayloadError,
@@ -40,14 +40,14 @@ _NO_ANSWER = (
 
 
 class AiohttpTransport(BundledTransport):
-    """On asyncio, over aiohttp; its failures are httpx's exceptions.
+    """Sends requests through aiohttp, on asyncio. The exceptions are those of httpx.
 
-    Never follows a redirect, keeps no cookie, resends nothing, and drops a connection after any failed
-    exchange. Make it inside a running asyncio loop.
+    The transport follows no redirect, stores no cookie and repeats no request. After a failed exchange the
+    connection is closed. The transport must be made inside a running asyncio event loop.
 
     Args:
-        ssl_context: for ``https://``.
-        proxy: an ``http://`` proxy.
+        ssl_context: the TLS context for ``https://`` addresses.
+        proxy: an ``http://`` proxy, or None.
     """
 
     name = "aiohttp"
@@ -58,7 +58,7 @@ class AiohttpTransport(BundledTransport):
         self._destinations: dict[tuple[str, str, int | None], _Destination] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One exchange."""
+        """Send a request, and return the whole response."""
         destination = self._destination_of(request.url)
         wire = _on_the_wire(request, destination, await request.aread())
         message, body = await self._exchange(
@@ -77,8 +77,8 @@ class AiohttpTransport(BundledTransport):
         connection, protocol = await self._connection(destination, seconds["connect"])
         try:
             protocol.begin(seconds["read"])
-            # A cancelled task may have been woken before it was told; what is written now would only be
-            # given up. This waits for nothing unless the task is cancelled.
+            # The task may be cancelled already, although the cancellation was not delivered yet. In this case
+            # nothing must be written. This call only waits if the task is cancelled.
             await checkpoint_if_cancelled()
             await trace("http11.send_request_headers.started", {})
             await protocol.send(wire, seconds["write"])
@@ -105,18 +105,18 @@ class AiohttpTransport(BundledTransport):
     async def _connection(
         self, destination: "_Destination", seconds: float | None
     ) -> tuple[Connection, Protocol]:
-        """A connection on which nothing waits to be read."""
+        """Return a connection that has no bytes to read."""
         while True:
             connection = await self._connect(destination, seconds)
             protocol = connection.protocol
             assert isinstance(protocol, Protocol)  # noqa: S101 - for the type checker
-            # From here to the write nothing is awaited that could let another byte arrive unseen.
+            # The code between this check and the write does not wait. So no byte can arrive unnoticed.
             if protocol.is_clean():
                 return connection, protocol
             is_new = protocol.is_new
             _drop(connection, protocol)
             if is_new:
-                raise httpx.ConnectError("the server spoke before it was asked")
+                raise httpx.ConnectError("the server sent bytes before the first request")
 
     async def _connect(self, destination: "_Destination", seconds: float | None) -> Connection:
         task = asyncio.current_task()
@@ -126,26 +126,27 @@ class AiohttpTransport(BundledTransport):
         except asyncio.CancelledError:
             if task is not None and task.cancelling() > before:
                 raise
-            # The connector ends a lookup of a name by cancelling whoever waits for it.
+            # When the connector is closed, the connector cancels the tasks that wait for a host name.
             raise httpx.ConnectError("the client was closed") from None
         except TimeoutError:
-            raise httpx.ConnectTimeout("no connection in time") from None
+            raise httpx.ConnectTimeout("the connection was not established in time") from None
         except aiohttp.ClientHttpProxyError as error:
             raise httpx.ProxyError(f"the proxy answered with HTTP {error.status}") from None
         except aiohttp.ClientConnectorError as error:
             raise httpx.ConnectError(str(error)) from None
         except (*_BROKEN, UnicodeError) as error:
-            # Without its words: they may quote a proxy, which may quote its password.
+            # The text of the exception is not shown: the text may quote a proxy, and a proxy may quote the
+            # password of the proxy.
             raise httpx.ConnectError(type(error).__name__) from None
         if task is not None and task.cancelling() > before:
-            # Between two addresses that race, a cancellation may be lost.
+            # aiohttp may lose a cancellation while aiohttp tries several addresses at the same time.
             connection.close()
             raise asyncio.CancelledError
         return connection
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Makes connections that are a `Protocol`, without a limit of its own."""
+    """Makes connections of the class `Protocol`, and does not limit the number of connections."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None) -> None:
         if ssl_context is not None:
@@ -165,12 +166,12 @@ def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
 
 @attrs.frozen
 class _Destination:
-    """Where requests go, and what that adds to them.
+    """The server for requests, and the parts of a request that depend on the server.
 
     Attributes:
-        request: names the destination to the connector; it is never sent itself.
-        prefix: comes before the path: a proxy that passes requests on wants the whole address.
-        fields: header fields for such a proxy.
+        request: tells the connector the destination; this request is never sent.
+        prefix: the text before the path. A proxy that forwards requests needs the whole address.
+        fields: the header fields for a proxy that forwards requests.
     """
 
     request: aiohttp.ClientRequest = attrs.field(repr=False)
@@ -184,13 +185,14 @@ def _new_destination(url: httpx.URL, proxy: httpx.Proxy | None) -> _Destination:
     if proxy is None:
         return _Destination(aiohttp.ClientRequest("GET", address, loop=loop))
     through = _address(proxy.url)
-    # In a header, not as aiohttp's proxy_auth: that is a part of the pool's key, which shows in texts.
+    # The login is in a header, not in aiohttp's `proxy_auth`: error texts may show `proxy_auth`, which is a
+    # part of the key of the pool.
     login = () if proxy.raw_auth is None else ((b"Proxy-Authorization", _basic(*proxy.raw_auth)),)
     if url.scheme == "http":
         request = aiohttp.ClientRequest("GET", address, loop=loop, proxy=through)
         return _Destination(request, b"http://" + url.netloc, login)
-    # aiohttp writes the destination's Host into the fields of its CONNECT. It has to be there before:
-    # they are hashed into the pool's key.
+    # aiohttp adds the Host header to the headers of the CONNECT request. The key of the pool depends on these
+    # headers, so the Host header must be present before.
     connect = CIMultiDict({"Host": url.netloc.decode("ascii")})
     connect.update((name.decode("ascii"), value.decode("ascii")) for name, value in login)
     request = aiohttp.ClientRequest("GET", address, loop=loop, proxy=through, proxy_headers=connect)
@@ -210,9 +212,9 @@ def _on_the_wire(request: httpx.Request, destination: _Destination, content: byt
     fields = (*request.headers.raw, *destination.fields)
     header = b"".join([b"%s: %s\r\n" % field for field in fields])
     if _NOT_IN_A_TARGET.search(target) or _NOT_IN_A_HEADER.search(header):
-        raise httpx.LocalProtocolError("a space or a control character in the target or the header")
+        raise httpx.LocalProtocolError("the target or the header contains a space or a control character")
     if header.count(b"\r") != len(fields) or header.count(b"\n") != len(fields):
-        raise httpx.LocalProtocolError("a line break in a header field")
+        raise httpx.LocalProtocolError("a header field contains a line break")
     return b"%s %s%s HTTP/1.1\r\n%s\r\n%s" % (method, destination.prefix, target, header, content)
 
 
@@ -223,15 +225,18 @@ def _drop(connection: Connection, protocol: Protocol) -> None:
 
 @lru_cache(maxsize=16)
 def _connect_timeout(timeout: float | None) -> aiohttp.ClientTimeout:
-    # Without the threshold, times above 5 seconds are rounded up to whole ones.
+    # Without this threshold aiohttp rounds times above 5 seconds up to whole seconds.
     return aiohttp.ClientTimeout(
         total=None, connect=timeout, sock_connect=timeout, ceil_threshold=float("inf")
     )
 
 
 def _translated(error: Exception) -> httpx.TransportError:
-    """The like among httpx's exceptions, without words: they may quote what the server sent."""
+    """Return the httpx exception for an aiohttp exception.
+
+    The text of the aiohttp exception is dropped, because the text may quote the server.
+    """
     if isinstance(error, TimeoutError):
-        return httpx.ReadTimeout("no answer in time")
+        return httpx.ReadTimeout("no response arrived in time")
     kind = httpx.RemoteProtocolError if isinstance(error, _NO_ANSWER) else httpx.ReadError
     return kind(type(error).__name__)

@@ -1,4 +1,8 @@
-"""Which transport runs: decided when the client is entered or first asked, in the loop that runs."""
+"""The choice between the transports of this package, aiohttp and httpcore.
+
+The choice depends on the running event loop. So the choice is made at the start of the client's `async
+with` block or at the first request, and not in the constructor.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +24,23 @@ if TYPE_CHECKING:
 Kind = Literal["aiohttp", "httpcore"]
 
 _FAST = "smsapi_async.http.aiohttp_transport"
-# The connector and the parser, which the transport uses without aiohttp's session, may change with 3.15.
+# The transport uses aiohttp's connector and parser without aiohttp's session. These interfaces may change
+# in aiohttp 3.15.
 _VERSIONS = ("3.14.",)
 
 
 class AutomaticTransport(BundledTransport):
-    """aiohttp where it is installed, asyncio runs and the proxy allows; else httpcore.
+    """Uses aiohttp if aiohttp is installed, asyncio runs and the proxy allows aiohttp; otherwise httpcore.
 
     Args:
-        kind: the one to use; None leaves the choice to the loop that runs.
-        ssl_context: for ``https://``.
-        proxy: an ``http://``, ``https://`` or ``socks5://`` proxy; only the first can go with aiohttp.
+        kind: the transport to use; None means that the choice depends on the running event loop.
+        ssl_context: the TLS context for ``https://`` addresses.
+        proxy: an ``http://``, ``https://`` or ``socks5://`` proxy. aiohttp is used with an ``http://``
+            proxy only.
 
     Raises:
-        ValidationError: the one to use cannot be used.
-        RuntimeError: a package for the proxy is not installed.
+        ValidationError: the transport named by `kind` cannot be used.
+        RuntimeError: a package that the proxy needs is not installed.
     """
 
     def __init__(
@@ -52,13 +58,13 @@ class AutomaticTransport(BundledTransport):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """Which one runs; ``auto`` while that is still open."""
+        """The name of the chosen transport; ``auto`` before the choice."""
         if self._chosen is not None:
             return self._chosen.name
         return "aiohttp" if self._is_forced else "auto"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One exchange, through the transport that runs."""
+        """Send a request through the chosen transport, and return the response."""
         chosen = self._chosen or await self.choose()
         return await chosen.handle_async_request(request)
 
@@ -69,30 +75,38 @@ class AutomaticTransport(BundledTransport):
             await self._chosen.aclose()
 
     async def choose(self) -> BundledTransport:
-        """The transport for the loop that runs; from here on it is the one.
+        """Return the transport for the running event loop. The first choice is final.
 
         Raises:
-            ValidationError: aiohttp is forced, and asyncio does not run.
+            ValidationError: the caller requires aiohttp, but asyncio does not run.
+            ClosedResourceError: this transport is closed.
         """
         if self._chosen is not None:
             return self._chosen
         is_fast = _runs_asyncio()
         if self._is_forced and not is_fast:
-            raise ValidationError("transport", "'aiohttp'", "leave it out: aiohttp runs on asyncio only")
+            raise ValidationError(
+                "transport", "'aiohttp'", "omit this parameter: aiohttp runs on asyncio only"
+            )
         make = await _fast_transport() if is_fast else _over_httpcore
+        # `aclose` may have run during the import. A transport made now would never be closed.
         if self._is_closed:
             raise ClosedResourceError
-        if self._chosen is None:  # else another call chose while this one waited
+        # Another call may have chosen the transport during the import.
+        if self._chosen is None:
             self._chosen = make(self._ssl_context, self._proxy)
         return self._chosen
 
 
 async def _fast_transport() -> Callable[[ssl.SSLContext | None, httpx.Proxy | None], BundledTransport]:
-    """aiohttp's, whose import takes a fifth of a second, which is not the event loop's.
+    """Import the aiohttp transport in a thread, and return the class of the transport.
 
-    A look into `sys.modules` would not do: a module stands there while another call still imports it.
-    AnyIO's own threads would keep a process alive whose loop was stopped and not run to its end.
+    The import takes 0.2 seconds. In the event loop the import would block all other tasks.
     """
+    # `importlib` waits if another thread imports the module at the same time. A look-up in `sys.modules` is
+    # not enough: `sys.modules` contains a module before the import is complete.
+    # asyncio's executor runs the import. A worker thread of AnyIO would keep the process alive if the event
+    # loop is stopped early.
     loop = sys.modules["asyncio"].get_running_loop()
     module = await loop.run_in_executor(None, importlib.import_module, _FAST)
     transport: type[BundledTransport] = module.AiohttpTransport
@@ -100,14 +114,19 @@ async def _fast_transport() -> Callable[[ssl.SSLContext | None, httpx.Proxy | No
 
 
 def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> BundledTransport:
-    # httpcore imports all of trio where it finds it; with aiohttp nobody needs to wait for that.
+    # httpcore imports the whole of trio if trio is installed. The aiohttp transport does not need this
+    # slow import.
     from smsapi_async.http.httpcore_transport import HttpcoreTransport  # noqa: PLC0415
 
     return HttpcoreTransport(ssl_context, proxy)
 
 
 def _runs_asyncio() -> bool:
-    """Whether this is a task of asyncio's; a trio loop that is a guest of asyncio's has none."""
+    """Return whether this code runs in an asyncio task.
+
+    Trio in guest mode on asyncio has no current asyncio task.
+    """
+    # If no module has imported asyncio, asyncio does not run.
     asyncio = sys.modules.get("asyncio")
     try:
         return asyncio is not None and asyncio.current_task() is not None
@@ -116,13 +135,13 @@ def _runs_asyncio() -> bool:
 
 
 def _obstacle(proxy: httpx.Proxy | None) -> str | None:
-    """What stands against aiohttp, as a hint; None for nothing."""
+    """Return the reason against aiohttp as a hint for the user; None if aiohttp can be used."""
     if proxy is not None and proxy.url.scheme != "http":
-        return "leave it out: aiohttp is used with http:// proxies only"
+        return "omit this parameter: aiohttp is used with http:// proxies only"
     if importlib.util.find_spec("aiohttp") is None:
         return "install smsapi-async[speed]"
-    from importlib.metadata import version  # noqa: PLC0415 - it takes as long as a small library
+    from importlib.metadata import version  # noqa: PLC0415 - this import is slow
 
     if not version("aiohttp").startswith(_VERSIONS):
-        return f"install smsapi-async[speed]: aiohttp {_VERSIONS[0]}x"
+        return f"install smsapi-async[speed]: only aiohttp {_VERSIONS[0]}x is supported"
     return None

@@ -1,4 +1,7 @@
-"""One exchange: a request out, an answer in, or a failure and what it proves."""
+"""One exchange with the gateway: a request, and then a response or a failure.
+
+A failure includes the proof that the request was not sent, if this proof exists.
+"""
 
 import re
 import ssl
@@ -15,8 +18,8 @@ from smsapi_async.http.base import WITHDRAWN
 from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.redaction import PrivateURL, in_exchange
 
-# Whatever a transport is known to raise. No `Exception` here: what is not in the table is a defect,
-# and hiding it behind an outcome would hide it for good.
+# The exceptions that transports are known to raise. `Exception` is not in the table: any other exception
+# is a defect, and an error of the SDK in its place would hide the defect.
 TRANSPORT_ERRORS = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -28,20 +31,25 @@ TRANSPORT_ERRORS = (
     EOFError,
 )
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
+# The largest number of stored headers for each resource.
 _LENGTHS_REMEMBERED = 256
+# httpcore reports this event before the first byte of a request is written. The full name begins with the
+# protocol, for example ``http11``.
 _WRITING = ".send_request_headers.started"
 
 
 @attrs.define
 class Evidence:
-    """What a transport reported of one exchange, readable also after a cancellation.
+    """The events that a transport reported during one attempt.
+
+    The caller of the exchange owns this object, so the events remain readable after a cancellation.
 
     Attributes:
-        begun: whether the request was handed to the transport.
-        reported: whether the transport reported anything at all.
-        written: whether it began to write the request.
-        trusted: whether the transport is known to report everything.
-        failure: the exception that the last event reported.
+        begun: whether the request was passed to the transport.
+        reported: whether the transport reported any event.
+        written: whether the transport began to write the request.
+        trusted: whether the transport is known to report every write.
+        failure: the exception in the last event, or None.
     """
 
     begun: bool = False
@@ -51,37 +59,56 @@ class Evidence:
     failure: object = attrs.field(default=None, repr=False)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """The ``trace`` extension of httpcore."""
+        """Record one trace event. This function is the ``trace`` extension of the request.
+
+        Args:
+            event: the name of the event.
+            info: the details of the event, for example the request or the exception.
+        """
         self.reported = True
         self.failure = info.get("exception")
         if event.endswith(_WRITING) and not _to_proxy(info):
             self.written = True
+        # Only this package's transports report this event.
         elif event.endswith(WITHDRAWN) and self.trusted:
             self.written = False
 
     def reset(self) -> None:
-        """Begin another attempt."""
+        """Clear all events before another attempt."""
         self.begun = self.reported = self.written = self.trusted = False
         self.failure = None
 
     def proves_not_sent(self, error: BaseException | None = None) -> bool:
-        """Whether nothing of the request can have reached anybody; without an error, after a cancellation."""
+        """Return True if there is a proof that no byte of the request was written.
+
+        Args:
+            error: the exception that ended the attempt; None means that a cancellation ended the attempt.
+        """
         if not self.begun:
             return True
+        # A transport without trace events proves nothing.
         if not self.reported or self.written:
             return False
         if self.trusted:
             return True
-        # A caller's transport may have tried another way, of which it does not report, after the one
-        # that it reported: only the very exception that was reported proves.
+        # A caller's transport may repeat a failed request over another transport that reports no events.
+        # So the reported exception is a proof only if the same exception ended the attempt.
         if error is None:
             return isinstance(self.failure, anyio.get_cancelled_exc_class())
+        # httpx converts the reported exception of httpcore. The new exception has the reported exception as
+        # its cause.
         return self.failure is not None and self.failure in (error, error.__cause__)
 
 
 @attrs.frozen
 class HttpResponse:
-    """A whole HTTP answer."""
+    """A whole HTTP response.
+
+    Attributes:
+        status: the HTTP status.
+        body: the body.
+        retry_after: the ``Retry-After`` header of a response with status 400 or higher; otherwise None.
+    """
 
     status: int
     body: bytes = attrs.field(repr=False)
@@ -90,12 +117,12 @@ class HttpResponse:
 
 @attrs.frozen
 class ExchangeFailure:
-    """No whole HTTP answer.
+    """An exchange that ended without a whole HTTP response.
 
     Attributes:
-        kind: the exception's qualified name.
-        words: its text; it may hold what a server sent.
-        not_sent: whether it is proved that nothing was written.
+        kind: the package and the name of the exception, for example ``httpx.ReadTimeout``.
+        words: the text of the exception; the text may quote the server.
+        not_sent: whether there is a proof that no byte of the request was written.
     """
 
     kind: str
@@ -105,7 +132,7 @@ class ExchangeFailure:
 
 @attrs.frozen
 class _RequestParts:
-    """What is the same in all requests for one resource."""
+    """The parts that all requests for one resource share."""
 
     url: httpx.URL
     path: bytes
@@ -113,7 +140,11 @@ class _RequestParts:
     _sized: dict[int, httpx.Headers] = attrs.field(factory=dict, repr=False)
 
     def headers_for(self, length: int) -> httpx.Headers:
-        """The headers of a body: httpx copies headers of its own kind much faster than it makes them."""
+        """Return the headers of a request with a body of the given length.
+
+        The headers are stored for each length: a copy of an `httpx.Headers` takes much less time than a
+        new `httpx.Headers`.
+        """
         headers = self._sized.get(length)
         if headers is None:
             if len(self._sized) >= _LENGTHS_REMEMBERED:
@@ -125,16 +156,16 @@ class _RequestParts:
 
 @attrs.define
 class Exchanger:
-    """Exchanges through an `httpx.AsyncClient`.
+    """Makes exchanges through an `httpx.AsyncClient`.
 
     Attributes:
-        client: the client.
-        base_url: the gateway's address, without a slash at its end.
-        headers: sent with every request.
-        timeout: httpx's ``timeout`` extension.
-        owned: whether the client was made here and is closed here.
-        own: this package's own transport, which takes the query beside the URL; None where the caller
-            brings the transport or the client.
+        client: the HTTP client.
+        base_url: the gateway's address, without a slash at the end.
+        headers: the headers of every request.
+        timeout: httpx's ``timeout`` extension: the seconds for each step.
+        owned: whether this package made the HTTP client. If so, `aclose` closes the HTTP client.
+        own: this package's transport, which accepts the query outside the URL; None if the caller
+            supplies the transport or the HTTP client.
     """
 
     client: httpx.AsyncClient
@@ -147,16 +178,16 @@ class Exchanger:
 
     @property
     def description(self) -> str:
-        """Which transport runs."""
+        """The transport in use, for the `repr` of the client."""
         if self.own is not None:
             return f"transport={self.own.name}"
         return "transport=the caller's" if self.owned else "client=the caller's"
 
     async def open(self) -> None:
-        """Choose the transport, where there is a choice.
+        """Choose the transport, unless the caller supplies the transport or the HTTP client.
 
         Raises:
-            ValidationError: the one that is forced cannot run on this loop.
+            ValidationError: the caller requires a transport that cannot run on this event loop.
         """
         if self.own is not None:
             await self.own.choose()
@@ -164,18 +195,34 @@ class Exchanger:
     async def exchange(
         self, method: str, resource: str, parameters: bytes, evidence: Evidence
     ) -> HttpResponse | ExchangeFailure:
-        """Make one request: parameters in the query of a GET, in the body of a POST."""
+        """Make one request.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            resource: the path below the base URL.
+            parameters: the URL-encoded parameters: the query of a GET, the body of a POST.
+            evidence: records the trace events of the request.
+
+        Returns:
+            The whole response. If no whole response arrived, the failure.
+
+        Raises:
+            ClientClosed: the HTTP client is closed.
+        """
         if self.client.is_closed:
             raise ClientClosed
         evidence.begun = True
         if self.own is None:
             request = self._request(method, resource, parameters, evidence)
         else:
-            # A connection that was never assigned reports nothing; this transport is known to report.
+            # This package's transports report every write. So the absence of events is a proof as well,
+            # for example if the request failed before the pool assigned a connection.
             evidence.reported = evidence.trusted = True
             request = self._own_request(method, resource, parameters, evidence)
+        # `redaction` drops the log records of httpcore during this exchange.
         token = in_exchange.set(True)
         try:
+            # A redirect must not be followed: a 307 or 308 would repeat the send.
             response = await self.client.send(request, follow_redirects=False)
         except transport_errors() as error:
             return _failure(error, evidence)
@@ -185,7 +232,7 @@ class Exchanger:
         return HttpResponse(response.status_code, response.content, retry_after)
 
     async def aclose(self) -> None:
-        """Close the client, unless it is the caller's."""
+        """Close the HTTP client, unless the caller supplied the HTTP client."""
         if self.owned:
             await self.client.aclose()
 
@@ -202,7 +249,7 @@ class Exchanger:
             method,
             same.url,
             headers=headers,
-            # Not `content`: httpx would work out the header again.
+            # With `content` in place of `stream`, httpx would compute the Content-Length header again.
             stream=httpx.ByteStream(content),
             extensions={"timeout": self.timeout, "trace": evidence.trace, "target": target},
         )
@@ -216,6 +263,7 @@ class Exchanger:
             content=parameters if method == "POST" else None,
             extensions={"timeout": self.timeout, "trace": evidence.trace},
         )
+        # httpx logs the URL of each request, and the query contains the session id.
         query = {} if method == "POST" else {"query": parameters}
         request.url = PrivateURL(request.url.copy_with(**query))
         return request
@@ -224,7 +272,7 @@ class Exchanger:
         same = self._resources.get((method, resource))
         if same is None:
             url = self.base_url.copy_with(path=f"{self.base_url.path.rstrip('/')}/{resource}")
-            # A client of the caller's writes the field itself.
+            # A client supplied by the caller sets the `Host` header itself.
             host = {} if self.own is None else {"Host": url.netloc.decode("ascii")}
             headers = httpx.Headers({**host, **self.headers})
             if method == "POST":
@@ -234,7 +282,9 @@ class Exchanger:
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """`TRANSPORT_ERRORS`, with httpcore's where anybody has imported it: that takes a tenth of a second."""
+    """Return `TRANSPORT_ERRORS`, and httpcore's exceptions if httpcore is imported."""
+    # The import of httpcore takes 0.1 seconds. If httpcore is not imported, no code can raise an exception of
+    # httpcore.
     httpcore = sys.modules.get("httpcore")
     if httpcore is None:
         return TRANSPORT_ERRORS
@@ -250,7 +300,11 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
 
 def _to_proxy(info: Mapping[str, Any]) -> bool:
-    """A CONNECT asks the proxy for a tunnel; the request itself follows it."""
+    """Return whether an event belongs to a CONNECT request.
+
+    A CONNECT request asks the proxy for a tunnel. The request to the gateway is written later, through
+    the tunnel.
+    """
     return getattr(info.get("request"), "method", None) == b"CONNECT"
 
 
@@ -262,7 +316,11 @@ def _failure(error: BaseException, evidence: Evidence) -> ExchangeFailure:
 
 
 def _words(error: BaseException) -> str:
-    """The words of the system and of this package; others may quote a proxy, which may quote its password."""
+    """Return the text of an exception, or "" if the text may contain a secret.
+
+    Texts of the operating system and of this package are safe. Other texts may quote a proxy, and a proxy
+    may quote the password of the proxy.
+    """
     name = type(error).__name__
     if name == "ProxyError":
         status = _STATUS.search(str(error))

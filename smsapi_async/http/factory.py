@@ -1,4 +1,4 @@
-"""Builds the HTTP client out of the settings."""
+"""Builds the `Exchanger` from the settings of the client."""
 
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -33,10 +33,12 @@ def build_exchanger(
     client: httpx.AsyncClient | None,
     transport: httpx.AsyncBaseTransport | Kind | None,
 ) -> Exchanger:
-    """An exchanger on the caller's client or transport, or on one of our own.
+    """Return an exchanger over the caller's HTTP client or transport, or over this package's transport.
+
+    The parameters are those of `AsyncSmsClient`.
 
     Raises:
-        ValidationError: the settings contradict each other, or the proxy is no address.
+        ValidationError: a setting is wrong, or two settings contradict each other.
     """
     quieten()
     _check_kinds(client, transport)
@@ -48,7 +50,8 @@ def build_exchanger(
         raise ValidationError("base_url", ascii(base_url[:80]), f"pass a valid address ({error})") from None
     owned, own = client is None, None
     if isinstance(transport, httpx.AsyncBaseTransport):
-        # Cookies would tie the requests of different sessions together; the contract has none.
+        # The client accepts no cookies: a cookie would connect requests of different sessions. The contract
+        # has no cookies.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         client = httpx.AsyncClient(transport=transport, cookies=cookies, trust_env=False)
     elif client is None:
@@ -74,13 +77,13 @@ def _own_transport(
     except (ValueError, TypeError, httpx.InvalidURL):
         address = None
     if proxy is not None and (address is None or not address.url.host):
-        # Not shown: it may hold the proxy's password.
+        # The message does not show the address: the address may contain the password of the proxy.
         hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
         raise ValidationError("proxy", f"<{type(proxy).__name__}>", hint)
     try:
         return AutomaticTransport(kind, ssl_context, address)
     except RuntimeError as error:
-        # A SOCKS proxy needs a package that is not there.
+        # A SOCKS proxy needs the package `socksio`, which is not installed.
         raise ValidationError("proxy", "a SOCKS address", str(error)) from None
 
 
@@ -95,7 +98,13 @@ def _check_kinds(client: object, transport: object) -> None:
 def _check_exclusive(
     client: httpx.AsyncClient | None, transport: httpx.AsyncBaseTransport | Kind | None, **settings: object
 ) -> None:
-    """A setting of the connections is refused where the caller brings the connections."""
+    """Refuse the settings of connections if the caller supplies the HTTP client or the transport.
+
+    This package would not make the connections, so the settings would have no effect.
+
+    Raises:
+        ValidationError: a setting would have no effect.
+    """
     brought = isinstance(transport, httpx.AsyncBaseTransport)
     given = "client" if client is not None else "transport" if brought else None
     if client is not None:

@@ -1,7 +1,7 @@
-"""Connections that never hand one request's answer to another.
+"""Connections for httpcore that never return a response to the wrong request.
 
-httpcore keeps the bytes it has read beyond an answer and takes them for the next one. Here a
-connection on which anything more than the one answer arrived is never used again.
+httpcore keeps the bytes that arrive after a response, and reads these bytes as the next response. So this
+module never uses a connection again after surplus bytes have arrived.
 """
 
 import ssl
@@ -17,29 +17,33 @@ from smsapi_async.http.sockets import is_readable
 
 
 class WriteObserver(Protocol):
-    """Told of the writes of a request, in the task that makes them."""
+    """Observes the writes of one request. All calls come from the task that makes the request.
+
+    Attributes:
+        written: whether a connection began to write the request. The connection sets this attribute.
+    """
 
     written: bool
 
     async def refused(self) -> None:
-        """A connection has refused to write."""
+        """Handle the refusal of a connection to write the request."""
 
 
 write_observer: ContextVar[WriteObserver | None] = ContextVar("write_observer", default=None)
-"""Of the request that this task makes."""
+"""The observer of the request that the current task makes."""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
 class HttpcoreBackend(httpcore.AsyncNetworkBackend):
-    """A network with guarded streams.
+    """Opens connections that check for surplus bytes.
 
     Args:
-        network: makes the connections.
+        network: the httpcore backend that opens the underlying connections.
 
     Attributes:
-        is_closed: whether nothing may be written any more. The pool's own end leaves a connection that
-            is being made to go on.
+        is_closed: whether all connections refuse to write. A flag is necessary because the close of
+            httpcore's pool does not stop a connection attempt in progress.
     """
 
     def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
@@ -54,28 +58,36 @@ class HttpcoreBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect."""
+        """Open a connection to a host."""
         stream = await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         return HttpcoreStream(stream, self)
 
 
 class HttpcoreStream(httpcore.AsyncNetworkStream):
-    """One connection, which knows whether more has arrived than the answer to the last request."""
+    """One connection, with a check for bytes that arrive after the response to the last request.
+
+    Args:
+        stream: the underlying connection.
+        backend: the backend that opened the connection.
+    """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, backend: HttpcoreBackend) -> None:
         self._stream = stream
         self._backend = backend
         self._is_new = True
-        # Asked for on every look that the pool takes at its idle connections: AnyIO takes long to tell.
+        # These two objects are stored because AnyIO's look-up is slow. The pool checks each idle connection
+        # very often.
         self._socket = stream.get_extra_info("socket")
         self._ssl_object = stream.get_extra_info("ssl_object")
+        # None means that the result is not known: bytes may have arrived since the last search.
         self._is_whole: bool | None = None
         self._received = 0
         self._retained = bytearray()
+        # True from the first byte of a response until the first write of the next request.
         self._answering = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Read a part of the answer."""
+        """Read a part of the response."""
         data = await self._stream.read(max_bytes, timeout)
         self._answering = True
         self._is_whole = None
@@ -85,18 +97,26 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Write a part of a request."""
+        """Write a part of a request.
+
+        Raises:
+            httpcore.ConnectError: the client is closed, or the server sent bytes before the first
+                request; nothing was written.
+            httpcore.ConnectionNotAvailable: bytes arrived after the last response; nothing was written.
+        """
         request = write_observer.get()
         refusal = self._refusal()
         if refusal is not None:
             if request is not None:
                 await request.refused()
             raise refusal
+        # The first write after a response begins a new request.
         if self._answering:
             self._answering = False
             self._is_whole = None
             self._received = 0
             self._retained.clear()
+        # The attribute is set before the write, because a failed write may have sent a part of the request.
         if request is not None:
             request.written = True
         await self._stream.write(buffer, timeout)
@@ -106,15 +126,16 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         await self._stream.aclose()
 
     def _refusal(self) -> Exception | None:
-        """Why nothing may be written, if so."""
+        """Return the exception to raise in place of a write, or None if the connection may write."""
         if self._backend.is_closed:
             return httpcore.ConnectError("the client was closed")
         is_new, self._is_new = self._is_new, False
-        # Behind a new TLS connection its session tickets may wait; they are no answer.
+        # On a new TLS connection session tickets may be readable (RFC 8446, 4.6.1). Session tickets are no
+        # response.
         if is_new and self._ssl_object is None and is_readable(self._socket):
-            return httpcore.ConnectError("the server spoke before it was asked")
-        # httpcore looked at the idle connection a moment ago; what came since is no answer to this
-        # request. The pool takes another connection.
+            return httpcore.ConnectError("the server sent bytes before the first request")
+        # Bytes may have arrived since httpcore's check of the idle connection. These bytes are no response to
+        # this request. After `ConnectionNotAvailable` the pool uses another connection.
         return httpcore.ConnectionNotAvailable() if self._answering and self.has_surplus() else None
 
     async def start_tls(
@@ -123,22 +144,30 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
     ) -> httpcore.AsyncNetworkStream:
-        """The same connection under TLS."""
+        """Start TLS on this connection, and return the connection under TLS."""
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
-            # httpcore closes it after a failure, and leaves it open after a cancellation.
+            # httpcore closes the connection after a failure, but not after a cancellation.
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
             raise
         return HttpcoreStream(stream, self._backend)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's interface
-        """`is_readable` is what httpcore asks of an idle connection before it uses it again."""
+        """Return a fact about the connection.
+
+        Before httpcore uses an idle connection again, httpcore asks for ``is_readable``. If the result is
+        True, httpcore closes the connection.
+        """
         return self.has_surplus() if info == "is_readable" else self._stream.get_extra_info(info)
 
     def has_surplus(self) -> bool:
-        """Whether anything arrived, or is waiting to be read, that the last request did not ask for."""
+        """Return whether the connection must not be used again.
+
+        The result is True if bytes or the end of the connection can be read from the socket. The result is
+        also True if the received bytes are not exactly one whole response.
+        """
         if is_readable(self._socket):
             return True
         if not self._answering:
@@ -151,8 +180,8 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         if self._ssl_object is None:
             return False
         try:
-            # A further record may wait in memory, where the socket does not show it. A byte that can
-            # be read is surplus, and so the connection's last.
+            # A TLS record may be in memory, and the check of the socket does not find this record. If a byte
+            # can be read, the byte is surplus, and the connection is not used again.
             self._ssl_object.read(1)
         except ssl.SSLWantReadError:
             return False

@@ -1,4 +1,4 @@
-"""The transport for every loop: httpcore's pool over guarded connections."""
+"""The transport for asyncio and trio: httpcore's connection pool, with checked connections."""
 
 import ssl
 from typing import Self
@@ -11,7 +11,15 @@ from smsapi_async.http.httpcore_streams import HttpcoreBackend, write_observer
 
 
 class HttpcoreTransport(BundledTransport):
-    """On asyncio and trio, over httpcore; its exceptions come through as they are."""
+    """Sends requests through httpcore, on asyncio and trio. httpcore's exceptions are raised unchanged.
+
+    Args:
+        ssl_context: the TLS context for ``https://`` addresses.
+        proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None.
+
+    Raises:
+        RuntimeError: the package `socksio` for SOCKS proxies is not installed.
+    """
 
     name = "httpcore"
 
@@ -23,15 +31,17 @@ class HttpcoreTransport(BundledTransport):
         self._pool = _pool(self._backend, ssl_context, proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One exchange."""
+        """Send a request, and return the whole response."""
         url, content, trace = request.url, await request.aread(), trace_of(request)
+        # httpcore does not pass the request to the functions of a connection. So the connection finds the
+        # observer in a context variable.
         token = write_observer.set(_Withdrawal(trace))
         try:
             answer = await self._pool.handle_async_request(
                 httpcore.Request(
                     request.method,
-                    # The target goes into the URL, not into the extensions: from there httpcore would
-                    # also put it into the CONNECT request to a proxy, in the clear.
+                    # The target is in the URL, not in the extensions: httpcore would copy the extension
+                    # into the CONNECT request, and the proxy would receive the target unencrypted.
                     httpcore.URL(
                         scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target_of(request)
                     ),
@@ -55,22 +65,29 @@ class HttpcoreTransport(BundledTransport):
 
 
 class _Withdrawal:
-    """Takes back what httpcore reports of a request that a connection then refuses to write."""
+    """Reports `WITHDRAWN` if a connection refuses to write a request.
+
+    httpcore reports the write before the connection refuses.
+
+    Args:
+        trace: the ``trace`` extension of the request.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self.written = False
 
     async def refused(self) -> None:
-        """A connection has refused to write; what another one has written, it has."""
+        """Report the refusal, unless another connection has begun to write the request."""
         if not self.written:
             await self._trace(f"http11.{WITHDRAWN}", {})
 
 
 class _Body:
-    """A body in one piece.
+    """The body of a request, in one piece.
 
-    httpcore's own is an async generator, which trio complains of when a broken write abandons it.
+    httpcore's own class for bodies uses an async generator. A failed write leaves the async generator
+    unfinished, and trio then issues a warning.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -87,15 +104,16 @@ class _Body:
 
 def _socks(proxy: httpx.Proxy) -> httpcore.AsyncNetworkBackend:
     try:
-        from smsapi_async.http.socks import SocksBackend  # noqa: PLC0415 - socksio may not be there
+        from smsapi_async.http.socks import SocksBackend  # noqa: PLC0415 - socksio is optional
     except ModuleNotFoundError as error:
-        raise RuntimeError(f"pip install {error.name}") from None
+        raise RuntimeError(f"run `pip install {error.name}`") from None
     return SocksBackend(proxy)
 
 
 def _pool(
     backend: HttpcoreBackend, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
 ) -> httpcore.AsyncConnectionPool:
+    # `max_connections` is None because the client's `Limiter` limits the requests in flight.
     if proxy is None:
         return httpcore.AsyncConnectionPool(
             ssl_context=ssl_context,

@@ -1,4 +1,7 @@
-"""Keeping what the contract puts in URLs away from everybody who prints URLs."""
+"""Keeps secrets in URLs out of log records and other texts.
+
+The query of a GET contains the password or the session id (contract, "Requests").
+"""
 
 import logging
 from contextvars import ContextVar
@@ -7,24 +10,25 @@ from typing import Final
 import httpx
 
 in_exchange: Final[ContextVar[bool]] = ContextVar("smsapi_async_in_exchange", default=False)
-"""True inside an exchange of this package's."""
+"""Whether this package makes an exchange in the current context."""
 
-# At DEBUG httpcore prints response headers and exceptions, in which a server may repeat what it was
-# sent (a redirect's Location repeats the whole query).
+# At DEBUG httpcore logs response headers and exceptions. A server may repeat parts of the request in a
+# response header: the Location header of a redirect can contain the whole query.
 _TALKATIVE_LOGGERS = (
     "httpcore.connection",
     "httpcore.http11",
     "httpcore.http2",
     "httpcore.proxy",
     "httpcore.socks",
-    # A caller's HTTP/2 client brings these, which print every header with the path in it.
+    # An HTTP/2 client of the caller uses `hpack`. `hpack` logs every header, and one header contains the
+    # path with the query.
     "hpack.hpack",
     "hpack.table",
 )
 
 
 class PrivateURL(httpx.URL):
-    """A URL whose query is on the wire but in no text."""
+    """A URL for a request. The query is sent, but `str` and `repr` do not show the query."""
 
     def __str__(self) -> str:
         return str(httpx.URL(self).copy_with(query=None))
@@ -38,7 +42,10 @@ def _outside_exchanges(_: logging.LogRecord) -> bool:
 
 
 def quieten() -> None:
-    """Drop httpcore's records of this package's own exchanges; everybody else's are untouched."""
+    """Drop the log records of httpcore and hpack during this package's exchanges.
+
+    Log records of other requests are kept.
+    """
     for name in _TALKATIVE_LOGGERS:
-        # Adding the same filter again does nothing.
+        # `addFilter` does nothing if the logger already has the filter.
         logging.getLogger(name).addFilter(_outside_exchanges)

@@ -1,7 +1,7 @@
-"""Connections through a SOCKS5 proxy: the handshake, within the time there is to connect.
+"""Connections through a SOCKS5 proxy (RFC 1928). The connect timeout includes the handshake.
 
-httpcore's own handshake waits for ever, takes a part of a reply for all of it, lets exceptions of another
-library through, and leaves its socket behind when it fails.
+The handshake of httpcore has four faults. The handshake has no timeout, treats a part of a reply as the
+whole reply, raises exceptions of the library `socksio`, and does not close the socket after a failure.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,9 @@ from socksio import SOCKSError, socks5
 
 from smsapi_async.http.httpcore_streams import SocketOption
 
+# The default port of SOCKS (RFC 1928, 3).
 _PORT = 1080
-# Of the address in the reply to a request to connect.
+# The lengths of IP addresses in the reply to a CONNECT request, in bytes (RFC 1928, 6).
 _ADDRESS_LENGTHS = {socks5.SOCKS5AType.IPV4_ADDRESS: 4, socks5.SOCKS5AType.IPV6_ADDRESS: 16}
 _Request = (
     socks5.SOCKS5AuthMethodsRequest | socks5.SOCKS5UsernamePasswordRequest | socks5.SOCKS5CommandRequest
@@ -22,10 +23,12 @@ _Request = (
 
 
 class SocksBackend(httpcore.AnyIOBackend):
-    """The network as it is reached through a proxy; a failure is a failure to connect.
+    """Opens connections through a SOCKS5 proxy.
+
+    Each failure of the proxy is a failure to connect: no byte of the request was written.
 
     Args:
-        proxy: its address, and perhaps its login.
+        proxy: the address of the proxy, with a login if the proxy requires a login.
     """
 
     def __init__(self, proxy: httpx.Proxy) -> None:
@@ -41,7 +44,12 @@ class SocksBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to a host: the proxy looks up its name."""
+        """Connect to a host through the proxy. The proxy resolves the name of the host.
+
+        Raises:
+            httpcore.ConnectTimeout: the timeout ended before the connection was established.
+            httpcore.ConnectError: the proxy cannot be reached, or the handshake failed.
+        """
         try:
             with anyio.fail_after(timeout):
                 stream = await super().connect_tcp(
@@ -50,16 +58,17 @@ class SocksBackend(httpcore.AnyIOBackend):
                 try:
                     await self._ask_for(host, port, stream)
                 except BaseException:
+                    # The shield closes the socket also after a cancellation.
                     with anyio.CancelScope(shield=True):
                         await stream.aclose()
                     raise
         except TimeoutError:
-            raise httpcore.ConnectTimeout("the SOCKS proxy made no connection in time") from None
+            raise httpcore.ConnectTimeout("the SOCKS proxy did not connect in time") from None
         except OverflowError:
-            raise httpcore.ConnectError("a name or login that is too long for a SOCKS proxy") from None
+            raise httpcore.ConnectError("the host name or the login is too long for a SOCKS proxy") from None
         except (SOCKSError, httpcore.ReadError, httpcore.WriteError, EOFError, ValueError):
-            # Without words: they may quote the proxy.
-            raise httpcore.ConnectError("the SOCKS proxy answered with something else than SOCKS5") from None
+            # The text of the exception is not shown: the text may quote the proxy.
+            raise httpcore.ConnectError("the SOCKS proxy sent no valid SOCKS5 reply") from None
         return stream
 
     async def _ask_for(self, host: str, port: int, stream: httpcore.AsyncNetworkStream) -> None:
@@ -68,7 +77,7 @@ class SocksBackend(httpcore.AnyIOBackend):
         wanted = method.NO_AUTH_REQUIRED if self._login is None else method.USERNAME_PASSWORD
         offered = await handshake.ask(socks5.SOCKS5AuthMethodsRequest([wanted]), 2)
         if offered != socks5.SOCKS5AuthReply(wanted):
-            raise httpcore.ConnectError("the SOCKS proxy wants another kind of login")
+            raise httpcore.ConnectError("the SOCKS proxy requires another login method")
         if self._login is not None:
             granted = await handshake.ask(socks5.SOCKS5UsernamePasswordRequest(*self._login), 2)
             if granted != socks5.SOCKS5UsernamePasswordReply(success=True):
@@ -82,20 +91,36 @@ class SocksBackend(httpcore.AnyIOBackend):
 
 
 class _Handshake:
-    """Requests and their replies, each read to its end and not a byte further."""
+    """Sends the requests of the handshake and reads the replies.
+
+    No byte after a reply is read: the bytes after the last reply belong to the gateway's connection.
+
+    Args:
+        stream: the connection to the proxy.
+    """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._protocol = socks5.SOCKS5Connection()
 
     async def ask(self, request: _Request, length: int | None) -> object:
-        """The reply, of a length that is known or that it tells itself."""
+        """Send a request, and return the reply.
+
+        Args:
+            request: the request.
+            length: the length of the reply in bytes; None means that the reply contains an address, and
+                so the length depends on the address.
+
+        Raises:
+            EOFError: the proxy closed the connection.
+        """
         self._protocol.send(request)
         await self._stream.write(self._protocol.data_to_send())
         reply = await self._exactly(5 if length is None else length)
         if length is None:
             kind = socks5.SOCKS5AType(reply[3:4])
-            # The fifth byte is the address's first, or the length of a name.
+            # The fifth byte is the first byte of an IP address, or the length of a host name. The port
+            # follows in two bytes.
             rest = _ADDRESS_LENGTHS[kind] - 1 if kind in _ADDRESS_LENGTHS else reply[4]
             reply += await self._exactly(rest + 2)
         return self._protocol.receive_data(reply)

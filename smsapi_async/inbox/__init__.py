@@ -1,4 +1,8 @@
-"""Incoming messages as a stream: each once, also when it was filed late or the process was restarted."""
+"""Watch incoming messages.
+
+The stream returns each incoming message once, even if the gateway stores the message late. After a restart,
+the stream continues after the last message that was handled.
+"""
 
 from smsapi_async.inbox.checkpoints import CallbackCheckpoint, Checkpoint, MemoryCheckpoint
 from smsapi_async.inbox.position import Position

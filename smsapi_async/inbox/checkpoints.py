@@ -1,4 +1,4 @@
-"""Where the position is kept between two runs."""
+"""Checkpoints: objects that store the position of an `Inbox` between two runs."""
 
 import inspect
 from collections.abc import Callable
@@ -9,44 +9,59 @@ from smsapi_async.inbox.position import Position
 
 
 class Checkpoint(Protocol):
-    """Keeps the position of one stream; whatever it raises is raised to whoever iterates.
+    """An object that stores the position of one `Inbox`.
 
-    A position is saved for each message and each round, and carries the ids of one overlap: where many
-    messages come in, a shorter overlap makes it smaller.
+    Pass a checkpoint to `AsyncSmsClient.watch_incoming`. You can write your own class with these two methods,
+    for example for your database. `Ledger.checkpoint` returns a checkpoint that stores the position in a
+    ledger. `Position.to_json` and `Position.from_json` convert a position to a text and back.
+
+    The inbox saves a position for each message, and after each response without new messages. A position
+    contains the ids of the messages of one overlap. If you receive many messages, a shorter overlap makes the
+    position smaller.
+
+    If `load` raises an error, entering the inbox raises this error. If `save` raises an error, asking for the
+    next message raises this error. When you ask for the next message again, the inbox saves the position
+    again before it returns the message.
     """
 
     async def load(self) -> Position | None:
-        """The position saved last; None where there is none."""
+        """Return the position that was saved last, or None if no position was saved."""
 
     async def save(self, position: Position) -> None:
-        """Keep a position in place of the one before; done when this returns."""
+        """Store a position. It replaces the earlier position.
+
+        The position must be stored when this method returns.
+
+        Args:
+            position: the position to store.
+        """
 
 
 class MemoryCheckpoint:
-    """Keeps the position as long as the process lives.
+    """A checkpoint that keeps the position in memory until the process ends.
 
     Attributes:
-        position: the position saved last.
+        position: the position that was saved last, or None.
     """
 
     def __init__(self, position: Position | None = None) -> None:
         self.position = position
 
     async def load(self) -> Position | None:
-        """The position saved last."""
+        """Return the position that was saved last."""
         return self.position
 
     async def save(self, position: Position) -> None:
-        """Keep a position."""
+        """Store a position. It replaces the earlier position."""
         self.position = position
 
 
 class CallbackCheckpoint:
-    """Gives each position to an asynchronous function.
+    """A checkpoint that passes each position to an async function of the caller.
 
     Args:
-        save: called with the `Position` to keep, and awaited.
-        position: where to go on; None means a first start.
+        save: an async function. The checkpoint awaits the function with each `Position` to store.
+        position: the position at which the inbox continues. None means that no earlier run exists.
     """
 
     def __init__(self, save: Callable[[Position], object], position: Position | None = None) -> None:
@@ -54,29 +69,37 @@ class CallbackCheckpoint:
         self._position = position
 
     async def load(self) -> Position | None:
-        """The position given at first."""
+        """Return the position that was passed to the constructor."""
         return self._position
 
     async def save(self, position: Position) -> None:
-        """Call the function."""
+        """Await the function with the position."""
         result = self._save(position)
         if not inspect.isawaitable(result):
-            raise ValidationError("checkpoint", "a function that is not asynchronous", "pass an async one")
+            raise ValidationError("checkpoint", "a function that is not async", "pass an async function")
         await result
 
 
 def checked_checkpoint(checkpoint: object) -> Checkpoint | None:
-    """A checkpoint, one made of a function, or None.
+    """Return a checkpoint for the argument of `AsyncSmsClient.watch_incoming`.
+
+    Args:
+        checkpoint: a `Checkpoint`, an async function that takes a `Position`, or None.
+
+    Returns:
+        The checkpoint, a `CallbackCheckpoint` that calls the function, or None.
 
     Raises:
-        ValidationError: it is none of these.
+        ValidationError: the argument has another type.
     """
     if checkpoint is None:
         return None
+    # A class can have the methods `load` and `save`, but these methods need an instance. So a class is not a
+    # checkpoint.
     is_class = isinstance(checkpoint, type)
     if not is_class and all(callable(getattr(checkpoint, method, None)) for method in ("load", "save")):
         return checkpoint  # type: ignore[return-value]
     if not is_class and callable(checkpoint):
         return CallbackCheckpoint(checkpoint)
-    hint = "pass an object with the methods load and save, or an async function of a Position"
+    hint = "pass an object with the methods load and save, or an async function that takes a Position"
     raise ValidationError("checkpoint", f"<{type(checkpoint).__name__}>", hint)

@@ -1,4 +1,4 @@
-"""How far incoming messages were seen: what a restart needs to know."""
+"""The position of an `Inbox`: the data that a later run needs to continue."""
 
 import json
 from datetime import datetime
@@ -11,10 +11,13 @@ from smsapi_async.protocol.dates import aware
 
 
 def checked_ids(value: object) -> tuple[tuple[str, datetime], ...]:
-    """Pairs as `Position.ids` has them; lists will do.
+    """Return the pairs of an id and a date for `Position.ids`; the dates are aware, in UTC.
+
+    Args:
+        value: a tuple or list of pairs. Each pair may be a tuple or a list.
 
     Raises:
-        ValidationError: the value is something else.
+        ValidationError: the value is not a tuple or list of such pairs, or a date is naive.
     """
     hint = "pass pairs of an id and an aware datetime"
     if not isinstance(value, tuple | list):
@@ -22,7 +25,7 @@ def checked_ids(value: object) -> tuple[tuple[str, datetime], ...]:
     pairs = []
     for pair in value:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise ValidationError("Position.ids", f"a <{type(pair).__name__}> in it", hint)
+            raise ValidationError("Position.ids", f"an item of the type <{type(pair).__name__}>", hint)
         pairs.append((pair[0], aware("Position.ids", pair[1])))
     return tuple(pairs)
 
@@ -37,15 +40,23 @@ def _since(value: object) -> datetime | None:
 
 @attrs.frozen
 class Position:
-    """How far incoming messages were seen.
+    """The position of an `Inbox`: the data that a later run needs to continue.
+
+    An `Inbox` creates positions and passes them to its `Checkpoint`. All dates are aware. The
+    constructor converts `until` and `since` to UTC.
 
     Attributes:
-        until: everything that was created up to here, and had been filed when it was asked for, was
-            seen; aware, UTC.
-        ids: the messages that were seen and may be answered again: the id of each, and its creation date
-            or, where it has none of use, the end of the period that was asked for.
-        since: where the next request begins, so that a stream with a longer overlap does not reach back
-            to messages whose ids were forgotten; None means as far back as the overlap goes.
+        until: the time up to which all incoming messages were handled. A message with an earlier creation
+            date that the gateway stores after this time may not be handled yet.
+        ids: the id and a date for each handled message that a later response may contain again. The date is
+            the creation date of the message. If the message has no usable creation date, the date is the end
+            of the requested period.
+        since: the earliest start of the period of the next request. Even with a longer overlap, a later run
+            does not request messages before this time, because the ids of these messages are no longer
+            stored. None means that only the overlap limits the period.
+
+    Raises:
+        ValidationError: `until` or `since` is naive or not a `datetime`.
     """
 
     until: datetime = attrs.field(converter=_until)
@@ -53,7 +64,7 @@ class Position:
     since: datetime | None = attrs.field(default=None, converter=_since)
 
     def to_json(self) -> str:
-        """The position as a line of text, to be kept in a file or a database."""
+        """Return the position as one line of JSON text, for a file or a database."""
         return json.dumps(
             {
                 "until": self.until.isoformat(),
@@ -64,10 +75,10 @@ class Position:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """What `to_json` gave.
+        """Return the position from a text that `to_json` returned.
 
         Raises:
-            ValidationError: the text is something else.
+            ValidationError: the text is not a position.
         """
         try:
             fields: dict[str, Any] = json.loads(text)
@@ -80,4 +91,4 @@ class Position:
         except ValidationError:
             raise
         except (ValueError, TypeError, LookupError):
-            raise ValidationError("text", "what is not a position", "pass what to_json() gave") from None
+            raise ValidationError("text", "an invalid text", "pass the result of to_json()") from None

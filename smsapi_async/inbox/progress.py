@@ -1,8 +1,12 @@
-"""Which period is asked for next, which of its messages are new, which ids may be forgotten. No I/O here.
+"""The decisions of an `Inbox`: the next period, the new messages of a response, and the ids to remember.
 
-Why nothing is missed. A period that ends at `until` is asked for at `until` or later, so a message that
-was not in the answer was filed after `until`. Where it is filed no later than the overlap after its
-creation date, it was created after `until - overlap`, which is where the next period begins.
+This module does no I/O.
+
+Why the inbox misses no message: a period ends at the time `until`, and the inbox requests the period at
+`until` or later. If the response does not contain a message of the period, the gateway stores this message
+after `until`. The overlap must be at least as long as the time from the creation of a message until the
+gateway stores the message. So this message was created after `until - overlap`. The next period begins at
+`until - overlap`, so a later response contains this message.
 """
 
 from collections import deque
@@ -15,108 +19,141 @@ import attrs
 from smsapi_async.inbox.position import Position, checked_ids
 from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.models import IncomingMessage
-from smsapi_async.protocol.dates import ceiling, floor
+from smsapi_async.protocol.dates import ceil_to_second, floor_to_second
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @attrs.frozen
 class Window:
-    """A period to ask for, both ends included.
+    """The period of one request. The period includes both ends. Both datetimes are aware, in UTC.
 
     Attributes:
-        since: a whole second.
-        until: not after the moment of asking, unless the clock was set back or has not come to the beginning.
+        since: the start of the period, a whole second.
+        until: the end of the period. The end is not later than the time of the request. There are two
+            exceptions: the clock was set back, or the clock has not reached the start of the period yet.
     """
 
     since: datetime
     until: datetime
 
     def date_of(self, message: IncomingMessage) -> datetime:
-        """Until which date the message may be answered again, as far as this period tells."""
+        """Return the date that `Progress` stores together with the id of a message.
+
+        A later response can contain the message again if the requested period begins at or before this date.
+        `Progress` must not forget the id as long as such a period is possible.
+        """
         date = message.creation_date
-        # The wire widens the end to a whole second. A date that is missing or lies outside cannot be
-        # relied upon: such an id is remembered as long as answers go on naming it.
-        if date is not None and self.since <= date <= ceiling(self.until):
+        # Requests have whole seconds, so the end of the requested period is rounded up. If the creation date
+        # is missing or outside the period, the creation date cannot be trusted, and the end of the period is
+        # used in its place. If a later response contains the message again, `Progress` stores the end of the
+        # later period with the id.
+        if date is not None and self.since <= date <= ceil_to_second(self.until):
             return date
         return self.until
 
 
 def _order(message: IncomingMessage) -> tuple[bool, datetime]:
-    # Without a date first: `until` follows the dates of what was seen, and must not overtake them.
+    # Messages without a date come first. `mark_handled` moves `until` to the creation date of each handled
+    # message. A message without a date may be older than all others. If it came later, `until` could already
+    # be past it, so the inbox returns it first.
     return message.creation_date is not None, message.creation_date or _EARLIEST
 
 
 @attrs.define(eq=False)
 class Progress:
-    """How far a stream of incoming messages has come.
+    """The progress of an `Inbox`: the handled messages and the received messages that are not handled yet.
 
-    A message counts as seen when `settle` is called for it. Memory: the ids and dates of the overlap,
-    and the messages of one answer.
+    A message is handled when `mark_handled` is called for the message. `Progress` keeps the ids and dates of
+    one overlap and the messages of one response in memory.
     """
 
     _settings: InboxSettings
     _until: datetime
     _since: datetime
-    _seen: dict[str, datetime] = attrs.field(factory=dict)
+    _handled: dict[str, datetime] = attrs.field(factory=dict)
     _window: Window | None = None
-    _pending: deque[IncomingMessage] = attrs.field(factory=deque)
+    _unhandled: deque[IncomingMessage] = attrs.field(factory=deque)
 
     @classmethod
     def begin(cls, since: datetime, settings: InboxSettings) -> Self:
-        """A first start: nothing that was created before `since` (by whole seconds) is asked for."""
-        return cls(settings, since, floor(since))
+        """Return the progress for a first run, without an earlier position.
+
+        Args:
+            since: the start of the first period; aware. The start is rounded down to a whole second.
+            settings: the settings of the inbox.
+        """
+        return cls(settings, since, floor_to_second(since))
 
     @classmethod
     def resume(cls, position: Position, settings: InboxSettings) -> Self:
-        """A start where another run has ended.
+        """Return the progress for a run that continues after an earlier run.
+
+        Args:
+            position: the last position of the earlier run.
+            settings: the settings of the inbox. The earlier run may have used other settings.
 
         Raises:
-            ValidationError: the ids of the position are no pairs of an id and an aware date.
+            ValidationError: `Position.ids` does not consist of pairs of an id and an aware date.
         """
-        earliest = _EARLIEST if position.since is None else floor(position.since)
+        earliest = _EARLIEST if position.since is None else floor_to_second(position.since)
         return cls(settings, position.until, earliest, dict(checked_ids(position.ids)))
 
     def next_window(self, now: datetime) -> Window:
-        """The period to ask for now; the same again until its answer is received."""
-        # A clock that was set back does not take back what was seen.
+        """Return the period of the next request.
+
+        The start of the period stays the same until `receive` is called.
+
+        Args:
+            now: the current time; aware, in UTC.
+        """
+        # If the clock was set back, `now` is before `until`. The end of the period must not move back.
         gap = max(now - self._until, timedelta(0))
         return Window(self._begin(), self._until + min(gap, self._settings.window))
 
     def receive(self, window: Window, messages: Iterable[IncomingMessage]) -> None:
-        """Take the answer for a period. Only while `upcoming` is None."""
+        """Process the response for a period. Call this method only while `upcoming` is None.
+
+        Args:
+            window: the period of the request.
+            messages: the messages in the response. A message may occur several times.
+        """
         new: dict[str, IncomingMessage] = {}
         for message in messages:
-            if message.id in self._seen:
-                self._seen[message.id] = max(self._seen[message.id], window.date_of(message))
+            if message.id in self._handled:
+                self._handled[message.id] = max(self._handled[message.id], window.date_of(message))
             else:
                 new.setdefault(message.id, message)
         self._window = window
-        self._pending.extend(sorted(new.values(), key=_order))
-        self._move_on(window.since)
+        self._unhandled.extend(sorted(new.values(), key=_order))
+        self._advance(window.since)
 
     @property
     def upcoming(self) -> IncomingMessage | None:
-        """The next message that was not seen; None where a period is to be asked for first."""
-        return self._pending[0] if self._pending else None
+        """The next message to handle. None means that the next step is a request."""
+        return self._unhandled[0] if self._unhandled else None
 
-    def settle(self) -> None:
-        """`upcoming` was seen."""
-        assert self._window is not None  # noqa: S101 - for the type checker
-        message = self._pending.popleft()
-        self._seen[message.id] = self._window.date_of(message)
-        self._move_on(message.creation_date or self._window.since)
+    def mark_handled(self) -> None:
+        """Mark the message in `upcoming` as handled."""
+        assert self._window is not None  # noqa: S101 - the type checker needs this line
+        message = self._unhandled.popleft()
+        self._handled[message.id] = self._window.date_of(message)
+        self._advance(message.creation_date or self._window.since)
 
     @property
     def position(self) -> Position:
-        """What to save, so that another run begins behind the message settled last."""
+        """The position to save. A later run with this position continues after the last handled message."""
         self._forget()
-        return Position(self._until, tuple(self._seen.items()), self._begin())
+        return Position(self._until, tuple(self._handled.items()), self._begin())
 
-    def _move_on(self, date: datetime) -> None:
-        """What was created before `date` has been seen; all of the period has, where nothing is pending."""
-        assert self._window is not None  # noqa: S101 - for the type checker
-        if not self._pending:
+    def _advance(self, date: datetime) -> None:
+        """Move `until` forward to `date`. If all messages are handled, move `until` to the end of the period.
+
+        Args:
+            date: all messages of the response that were created before this date are handled.
+        """
+        assert self._window is not None  # noqa: S101 - the type checker needs this line
+        if not self._unhandled:
             self._until = max(self._until, self._window.until)
             self._forget()
         else:
@@ -124,8 +161,8 @@ class Progress:
 
     def _begin(self) -> datetime:
         overlap = min(self._settings.overlap, self._until - _EARLIEST)
-        return max(self._since, floor(self._until - overlap))
+        return max(self._since, floor_to_second(self._until - overlap))
 
     def _forget(self) -> None:
         begin = self._begin()
-        self._seen = {id_: date for id_, date in self._seen.items() if date >= begin}
+        self._handled = {id_: date for id_, date in self._handled.items() if date >= begin}

@@ -1,4 +1,4 @@
-"""How incoming messages are watched."""
+"""The settings of an `Inbox`."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,14 +26,20 @@ def _duration(_: object, attribute: "attrs.Attribute[Any]", value: object) -> No
 
 @attrs.frozen(kw_only=True)
 class InboxSettings:
-    """How incoming messages are watched.
+    """The settings of an `Inbox`.
 
     Attributes:
-        every: from the beginning of one round to that of the next, a `timedelta` or seconds; kept as seconds.
-        overlap: how far a round reaches back behind the last one. A message is found where it is filed
-            no later than this after its creation date; what our clock and the gateway's differ by
-            counts against it.
-        window: the most that one request moves on. A longer gap is read in several, without a pause.
+        every: the time from the start of one round of requests to the start of the next round: a `timedelta`
+            or a number of seconds. The attribute stores the time in seconds.
+        overlap: the time by which the period of a request overlaps the period of the previous request. The
+            inbox finds a message if the gateway stores the message within this time after its creation date.
+            A difference between the local clock and the clock of the gateway reduces this time.
+        window: the longest time by which one request moves the end of the period forward. After a longer gap,
+            the inbox makes several requests without a pause.
+
+    Raises:
+        ValidationError: `every` is not positive, or `overlap` or `window` is not a `timedelta` of at least
+            one second.
     """
 
     every: float = attrs.field(default=10.0, converter=_seconds, validator=_interval)

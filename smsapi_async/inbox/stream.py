@@ -1,4 +1,7 @@
-"""The stream of incoming messages: asks round after round, when and as far as it is iterated."""
+"""The stream of incoming messages.
+
+`Inbox` makes requests only while a consumer waits for the next message.
+"""
 
 from __future__ import annotations
 
@@ -31,32 +34,63 @@ logger = logging.getLogger("smsapi_async")
 
 
 class Read(Protocol):
-    """`AsyncSmsClient.incoming`."""
+    """The type of `AsyncSmsClient.incoming`."""
 
     def __call__(self, *, since: datetime, until: datetime) -> Awaitable[list[IncomingMessage]]:
-        """The messages of a period."""
+        """Return the incoming messages of a period. Both dates are aware."""
 
 
 class Inbox(AsyncIterator[IncomingMessage]):
-    """Incoming messages, each once. Use it with ``async with``, and iterate in one task.
+    """An async iterator over incoming messages. `AsyncSmsClient.watch_incoming` returns this object.
 
-    Rounds are made while the next message is waited for, and at no other time: there is no task in the
-    background, and a consumer that is slow delays the next round and loses nothing. Within a round
-    messages come in the order of their creation, those without a date first; one that was filed late
-    comes in the round that finds it, after younger ones of earlier rounds.
+    Use the inbox with ``async with``, and iterate in one task inside the block::
 
-    **Seen** is a message when the next one is asked for. With a checkpoint the position is saved then,
-    before the next is given; and at the start of the first run and at the end of each round. So after
-    a crash, a cancellation or a `break` the next run begins with the message that was being handled,
-    and with no other that was given before: at that seam, and where saving fails, a message is given
-    at least once; everywhere else exactly once.
+        async with sms.watch_incoming(since=yesterday, checkpoint=ledger.checkpoint()) as messages:
+            async for message in messages:
+                ...
 
-    A round that fails (`ReadFailed`, `RateLimited` or another `RequestRejected`) is made again after
-    ``every``, or after what the gateway asked for if that is longer, and reaches back as far.
-    `InvalidCredentials` is raised and ends the stream.
+    In one run, the inbox returns each message once. The stream does not end by itself. To stop, leave the
+    loop or cancel the task.
+
+    Requests: while you wait for the next message, the inbox requests new messages every ``every`` seconds.
+    There is no background task. While you handle a message, the inbox makes no requests. So a slow consumer
+    delays the next request, but no message is lost.
+
+    Periods: the period of each request overlaps the previous period by ``overlap`` (10 minutes by default),
+    because the gateway may store a message some time after its creation date. The overlap must be longer than
+    this delay plus the difference between your clock and the clock of the gateway. Otherwise, the inbox can
+    miss a message. After a long gap, the inbox makes one request per ``window`` (one day by default) without
+    a pause. The inbox keeps only the ids of one overlap and the messages of one response in memory.
+
+    Order: messages of one response are sorted by creation date. Messages without a creation date come first.
+    If the gateway stores a message late, the inbox may return newer messages before this message.
+
+    Restarts: a message counts as handled when you request the next message. The inbox then saves its position
+    in the ``checkpoint`` before it returns the next message. The inbox also saves its position when a first
+    run starts, and after each response without new messages. After a crash, a cancellation or a ``break``,
+    the next run begins with the message that you were handling. So you can receive this one message twice.
+    You can also receive a message twice if ``save`` raises an error and the process then ends. The inbox
+    returns all other messages exactly once.
+
+    Start: if the checkpoint has a position, the inbox continues at this position and ignores ``since``.
+    Otherwise the inbox begins at ``since``, or at the current time if ``since`` is None.
+
+    Failures: after `ReadFailed`, `RateLimited` or another `RequestRejected`, the inbox repeats the request
+    after ``every`` seconds, or later if the gateway asks for a longer wait. The repeated request includes the
+    period of the failed request, so no message is lost. Each failure is logged as a warning of the logger
+    ``smsapi_async``. Only `InvalidCredentials` ends the stream.
 
     Attributes:
-        last_error: why the last round failed; None where it did not.
+        last_error: the error of the last request, or None if the last request succeeded.
+
+    Raises:
+        StreamNotEntered: you iterate outside the ``async with`` block, or enter the inbox twice.
+        InboxInUse: while iterating: two tasks iterate at the same time.
+        InvalidCredentials: while iterating: the login or the password is wrong. The stream ends.
+        ClientClosed: while iterating: the client was closed.
+        ValidationError: when you create the inbox: ``since`` is naive, or ``checkpoint`` has a wrong type.
+            When you enter the inbox: the checkpoint loaded an object that is not a `Position`.
+        Exception: the checkpoint raised this error in ``load`` or ``save``.
     """
 
     def __init__(
@@ -124,20 +158,23 @@ class Inbox(AsyncIterator[IncomingMessage]):
             hint = "let load() return a Position or None"
             raise ValidationError("checkpoint", f"a <{type(position).__name__}> from load()", hint)
         progress = Progress.begin(self._first or self._clock.now(), self._settings)
-        # Saved at once: a run that ends before its first round must not move the beginning.
+        # We save the start at once. If this run ends before its first response, the next run begins at the
+        # start of this run.
         self._unsaved = True
         await self._save(progress)
         return progress
 
     async def _next(self, progress: Progress) -> IncomingMessage:
+        # The consumer requests the next message. This means that the previous message is handled.
         if self._given:
-            progress.settle()
+            progress.mark_handled()
             self._given, self._unsaved = False, True
         await self._save(progress)
         while (message := progress.upcoming) is None:
             await self._ask(progress)
             await self._save(progress)
-        # The messages of one answer would otherwise come without a turn for anybody else.
+        # This line lets other tasks run. Without this line, a consumer that never suspends would block the
+        # event loop until all messages of one response are handled.
         await let_others_run()
         self._given = True
         return message
@@ -159,13 +196,14 @@ class Inbox(AsyncIterator[IncomingMessage]):
         progress.receive(window, messages)
         self.last_error = None
         self._unsaved = progress.upcoming is None
+        # If the period ends before the current time, the request for the next period follows without a pause.
         self._due = started if window.until < now else started + self._settings.every
 
     def _put_off(self, error: ReadFailed | RequestRejected) -> None:
         asked_for = error.retry_after if isinstance(error, RequestRejected) else None
         self._due = self._clock.monotonic() + max(self._settings.every, asked_for or 0.0)
         self.last_error = error
-        logger.warning("Sms/In failed and will be asked again: %s", error)
+        logger.warning("the request Sms/In failed and will be repeated: %s", error)
 
     async def _save(self, progress: Progress) -> None:
         if self._checkpoint is not None and self._unsaved:

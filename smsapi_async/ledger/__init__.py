@@ -1,9 +1,11 @@
-"""A durable account of every message of a batch: its intent before the request, its outcome after.
+"""Ledgers: durable records of messages and their outcomes.
 
-What is known of the delivery of accepted messages is kept beside it, and how far incoming ones were seen.
+A ledger records each message before its request and the outcome after the response. It also stores the
+deliveries of accepted messages and the positions of inboxes.
 
-This package needs the extra ``ledger``; importing it does not. SQLAlchemy is imported in a worker thread
-when a ledger is opened.
+A ledger needs the extra ``ledger`` (``pip install 'smsapi-async[ledger]'``). The import of this package works
+without the extra. SQLAlchemy is imported in a worker thread when a ledger is opened: the import takes a few
+tenths of a second and must not block the event loop.
 """
 
 from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion

@@ -1,4 +1,4 @@
-"""What the fan-out asks of a ledger, whichever database is behind it."""
+"""The interface of a ledger. It does not depend on a database."""
 
 from __future__ import annotations
 
@@ -17,47 +17,97 @@ from smsapi_async.tracking import Delivery
 
 
 class Ledger(abc.ABC):
-    """A durable account of messages, each under a key of its own. Use it with ``async with``.
+    """A durable record of messages and their outcomes. With a ledger, a batch can continue after a crash.
 
-    A message goes ``pending -> sending -> accepted | rejected | unknown``. The step to ``sending`` is
-    durable before `claim` returns, so before the first byte is written to the wire. A ``sending`` without
-    its sender becomes ``unknown``, never ``pending``.
+    `Ledger.sqlite` creates a ledger in one SQLite file. Use a ledger with ``async with``, and pass it to
+    `AsyncSmsClient.send_many`::
 
-    Every method raises `LedgerError` on a ledger that is not open, or that was opened by the process from
-    which this one was forked, and `LedgerUnwritable` where the file cannot be written. No method blocks
-    the event loop. A write, once begun, is finished also when the caller is cancelled.
+        async with (
+            Ledger.sqlite("run.db") as ledger,
+            sms.send_many(messages, ledger=ledger) as outcomes,
+        ):
+            async for outcome in outcomes:
+                ...
+
+    After a crash, pass the same messages and the same ledger again. Messages with an outcome are not sent
+    again: the batch returns their outcomes from the ledger, with ``recorded`` set. The batch sends the other
+    messages. No message is sent twice.
+
+    **States.** A message is ``pending`` (not sent yet), then ``sending`` (in flight), then ``accepted``,
+    ``rejected`` or ``unknown``. `claim` stores the state ``sending`` on disk before the first byte of the
+    request is written. If the process ends before the outcome is recorded, the state becomes ``unknown`` when
+    the ledger is opened the next time. A message with the state ``unknown`` may or may not have been sent. A
+    batch does not send this message again and returns `Unknown`. When you know whether the message was
+    sent, call `resolve`.
+
+    **Keys.** Each message has a key in the ledger. Set `Message.key` to use a key of your own. Otherwise the
+    ledger derives the key from the content of the message: see `key_of`. Two messages with the same key are
+    one message, and a batch sends this message only once. If the ledger has a message with the same key but
+    different content, the batch returns `Rejected` and does not send the new message. So if you send the same
+    text to the same recipients every week, use a new ledger each week, or add the date to the keys.
+
+    **Rejected messages.** A batch does not send a rejected message again. When the reason no longer exists,
+    call `retry_rejected`.
+
+    **Deliveries.** With ``sms.track(ledger)``, the ledger supplies the accepted messages and records their
+    deliveries. `deliveries_summary` counts these deliveries.
+
+    **Incoming messages.** `checkpoint` returns a checkpoint for `AsyncSmsClient.watch_incoming`.
+
+    **Writers.** Only one `Ledger` object can have a file open for writing. Other processes can read the file
+    at the same time with ``read_only=True``. After a fork, the child process must open its own ledger.
+
+    No method blocks the event loop. A write that has started is finished even if the caller is cancelled. All
+    dates that a ledger returns are aware, in UTC. Only ``send_date`` of a message with ``by_time_zone`` is
+    naive.
+
+    Every method can raise these errors:
+
+    - `LedgerError`: the ledger is not open, it was opened by the parent process before a fork, or a write was
+      tried with ``read_only=True``.
+    - `LedgerUnwritable`: the file cannot be written, for example because the disk is full.
+    - `LedgerInUse`: another program, for example a backup, locks the file for more than 5 seconds.
     """
 
     @staticmethod
     def sqlite(path: str | os.PathLike[str], *, redact: bool = False, read_only: bool = False) -> Ledger:
-        """A ledger in one SQLite file of a local disk. Nothing is opened yet.
+        """Return a ledger in one SQLite file. ``async with`` then opens the file.
 
-        Beside the file stand ``-wal`` and ``-shm`` while it is open, and an empty ``-lock``, which
-        stays. All are created with mode 0600. A file that is there already keeps its permissions, also
-        where others may read it, and ``-wal`` and ``-shm`` take them over.
+        The file must be on a local disk, because the write-ahead log of SQLite does not work on a network
+        file system. SQLite creates two more files while the ledger is open, with the endings ``-wal`` and
+        ``-shm``. The empty file with the ending ``-lock`` holds the lock of the writer and stays when the
+        ledger is closed. The operating system releases the lock when the process ends, even after a crash.
+
+        The ledger contains destination addresses and texts, unless you pass ``redact=True``. All files are
+        created with mode 0600: only their owner can read them. A file that exists already keeps its
+        permissions, and the files ``-wal`` and ``-shm`` get the same permissions.
 
         Args:
-            path: the file; it is created if it is not there. Its directory must be.
-            redact: keep SHA-256 hashes of the numbers and texts instead of themselves. Set for good when
-                the file is created. A hash of a phone number can be found by trying all numbers: this
-                keeps a file from being read, not from being searched. Keys, reasons and source
-                addresses are kept as they are.
-            read_only: for looking at a ledger, also while another process writes it; nothing is created,
-                changed or recovered.
+            path: the path of the file. The file is created if it does not exist. The directory must exist.
+            redact: whether to store SHA-256 hashes instead of destination addresses and texts. The first
+                opening of the file decides this; you cannot change it later. The hashes do not hide a phone
+                number completely: anyone can hash all phone numbers and compare the hashes. Keys, reasons and
+                source addresses are stored as they are.
+            read_only: whether to open the file only for reading, also while another process writes. Then no
+                file is created or changed. If a process ended while messages were in flight, these messages
+                keep the state ``sending``.
 
         Raises:
-            LedgerError: SQLAlchemy is not installed.
+            LedgerError: SQLAlchemy is not installed. Install the extra ``ledger``.
         """
         return ENGINES["sqlite"](path, redact=redact, read_only=read_only)
 
     async def __aenter__(self) -> Self:
-        """Open the ledger; what an earlier process left in flight becomes unknown.
+        """Open the ledger. Messages that an earlier process left in flight get the state unknown.
 
         Raises:
-            LedgerInUse: it is open for writing elsewhere. Raised at once, without waiting.
-            LedgerUnwritable: the file or its directory cannot be written.
-            LedgerVersion: a newer version of this package wrote it.
-            LedgerError: the file is not a ledger, or was created without `redact`.
+            LedgerInUse: the ledger is open for writing in another process or in another object. The error is
+                raised at once.
+            LedgerUnwritable: the file or its directory cannot be written, or the directory does not exist.
+            LedgerVersion: a newer version of this package wrote the ledger.
+            LedgerError: the file is not a ledger or is damaged, ``redact=True`` was passed for a ledger that
+                was created without `redact`, the file does not exist with ``read_only=True``, or this object
+                is open already.
         """
         await self._open()
         return self
@@ -71,13 +121,14 @@ class Ledger(abc.ABC):
         await self.aclose()
 
     def key_of(self, message: Message) -> str:
-        """The message's own key, or one derived from its content.
+        """Return the key of a message: `Message.key`, or a key derived from the content of the message.
 
-        The derived key covers number, text, source address, date, validity and `by_time_zone` as they
-        were given. Two messages that are equal in all of these are one message to the ledger.
+        A derived key is a SHA-256 hash of the destination address (without ``+``), text, source address, send
+        date, validity and `by_time_zone`. Equal messages have the same derived key. So the ledger treats
+        equal messages as one message.
 
         Raises:
-            ValidationError: the key, number, text, date or validity is not of its type.
+            ValidationError: a field of the message has a wrong type, or the key is empty.
         """
         return key_of(message)
 
@@ -86,125 +137,162 @@ class Ledger(abc.ABC):
 
     @abc.abstractmethod
     async def aclose(self) -> None:
-        """Close the ledger and let another writer have it. Closing twice is allowed."""
+        """Close the ledger. Then another process can open it for writing. A second call does nothing."""
 
     @abc.abstractmethod
     async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
-        """Record that these messages are about to be sent; durable when it returns.
+        """Record that the caller will send these messages now.
+
+        When this method returns, the record is stored on disk.
 
         Args:
-            messages: keys, each once, and messages.
+            messages: pairs of a key and a message. Each key may occur only once.
 
         Returns:
-            For each key None if it was claimed by this call and is to be sent now, else what the ledger
-            knows of it: an outcome with `recorded`, of the message given. A key under which the ledger
-            has another message (number without ``+``, text, source address, date, validity or
-            `by_time_zone`) is a `Rejected` without `recorded`, and the ledger is left as it is.
+            A value for each key. None means that this call has claimed the message and the caller must send
+            the message. An outcome with ``recorded`` means that the message already has this outcome and must
+            not be sent. A `Rejected` without ``recorded`` means that the ledger has a different message with
+            this key: the destination address (without ``+``), text, source address, send date, validity or
+            `by_time_zone` differs. The ledger does not change the recorded message.
 
         Raises:
-            LedgerError: a key is in flight already; nothing was claimed.
-            ValidationError: a date or validity is not of its type; nothing was claimed.
+            LedgerError: a message is already in flight, or a key occurs twice. No message was claimed.
+            ValidationError: a field of a message has a wrong type. No message was claimed.
         """
 
     @abc.abstractmethod
     async def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Record what became of claimed messages, in one transaction; `Outcome.key` says of which.
+        """Record the outcomes of claimed messages, in one transaction.
 
-        An answer that comes late may turn ``unknown`` into something better.
+        A late outcome can replace the state ``unknown``.
+
+        Args:
+            outcomes: the outcomes. The `key` of each outcome identifies the message.
 
         Raises:
-            LedgerError: some were not in flight; the others have been recorded.
+            LedgerError: the state of at least one message is neither 'in flight' nor 'unknown', so its
+                outcome was not recorded. The other outcomes were recorded.
         """
 
     @abc.abstractmethod
     async def release(self, keys: Sequence[str]) -> None:
-        """Make claimed messages pending again: it is proved that they were not sent.
+        """Make claimed messages pending again. Call this method only if the messages were certainly not sent.
 
         Raises:
-            LedgerError: some were not in flight; the others have been released.
+            LedgerError: at least one message is not in flight. The other messages were released.
         """
 
     @abc.abstractmethod
     async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
-        """Record messages that were read and not begun; those the ledger knows are left as they are."""
+        """Record pending messages that were read but not claimed.
+
+        The ledger does not change messages that it already contains.
+
+        Args:
+            messages: pairs of a key and a message.
+        """
 
     @abc.abstractmethod
     async def summary(self) -> Summary:
-        """How many messages are in which state. Reads the whole file."""
+        """Return the number of messages in each state. This method reads the whole file."""
 
     @abc.abstractmethod
     def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
-        """What the ledger knows, in the order in which the messages were first recorded.
+        """Return an async iterator over the recorded outcomes.
 
-        The outcomes have `recorded` set, and their messages the key. With `redact` the number and text
-        of a message are "". Memory is bounded.
+        The order is the order in which the messages were first recorded. Each outcome has ``recorded`` set,
+        and its message has the key. With `redact`, the destination address and the text of a message are
+        ``""``. The iterator reads the file page by page, so the memory is bounded.
+
+        Args:
+            state: return only outcomes of this state. None means all outcomes.
         """
 
     @abc.abstractmethod
     async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
-        """The first messages still to be sent, with their keys; None for the message with `redact`."""
+        """Return the first pending messages as pairs of a key and a message.
+
+        With `redact`, the message is None, because the ledger contains only hashes.
+
+        Args:
+            limit: the maximum number of messages.
+        """
 
     @abc.abstractmethod
     async def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str] = ()) -> None:
-        """Settle an unknown message by hand.
+        """Record that an unknown message was sent, or that it was not sent.
 
         Args:
-            key: its key.
-            sent: True makes it accepted; False makes it pending, so that the next run sends it.
-            segment_ids: its ids, where they are known.
+            key: the key of the message.
+            sent: whether the message was sent. If True, the message becomes accepted, with the current time
+                as its acceptance time. If False, the message becomes pending, so that the next run sends the
+                message.
+            segment_ids: the segment ids of the message, if you know them. A message without segment ids
+                cannot be tracked.
 
         Raises:
-            LedgerError: there is no such key, or it is not unknown; ids were given with ``sent=False``.
+            LedgerError: the ledger has no unknown message with this key, or segment ids were passed with
+                ``sent=False``.
         """
 
     @abc.abstractmethod
     async def retry_rejected(self) -> int:
-        """Make every rejected message pending, once the reason is gone: the next run sends them.
+        """Make every rejected message pending, so that the next run sends the message.
 
-        Nothing of a rejected message was ever sent. One that failed validation fails it again.
+        Call this method when the reason for the rejections no longer exists. A rejected message was never
+        sent, so no message is sent twice.
 
         Returns:
-            How many there were.
+            The number of messages that became pending.
         """
 
     @abc.abstractmethod
     async def record(self, deliveries: Sequence[Delivery]) -> None:
-        """Record what is known of accepted messages, in one transaction; the last word of each is kept.
+        """Record deliveries of accepted messages, in one transaction.
 
-        A delivery belongs to the message that has its key, or the key derived from it, and its segment
-        ids. So a ledger records what was sent through it.
+        `AsyncSmsClient.track` calls this method. The ledger keeps only the last delivery of each message. It
+        finds the message of a delivery by its key (see `key_of`) and its segment ids. So a ledger accepts
+        only the deliveries of messages that were sent with this ledger.
 
         Raises:
-            LedgerError: some are of messages that this ledger has not as accepted with these ids; the
-                others have been recorded.
-            ValidationError: a message has no proper key, or not as many states as ids; nothing was
-                recorded.
+            LedgerError: the ledger has no accepted message with this key and these segment ids for at least
+                one delivery. The other deliveries were recorded.
+            ValidationError: a message has an invalid key, or a delivery does not have one state for each
+                segment id. No delivery was recorded.
         """
 
     @abc.abstractmethod
     def to_track(self) -> AsyncIterator[Receipt | Delivery]:
-        """Every accepted message that is not final, in the order in which they were first recorded.
+        """Return an async iterator over the accepted messages that are not final.
 
-        A message is a `Delivery`, as it was recorded last, or a `Receipt` where nothing was: give them to
-        `AsyncSmsClient.track`, with this ledger, to go on where an earlier process was. Messages have
-        their keys. With `redact` the number and text of a message are "". Memory is bounded.
+        The iterator returns the last recorded `Delivery` of a message, or a `Receipt` if no delivery was
+        recorded. ``sms.track(ledger)`` uses this iterator to continue the work of an earlier process. The
+        order is the order in which the messages were first recorded. Each message has its key. With `redact`,
+        the destination address and the text of a message are ``""``. The iterator reads the file page by
+        page, so the memory is bounded.
 
-        Left out is what cannot be followed: messages accepted with ids that could not be divided among
-        those of their request (`Accepted.unattributed`), and those that were settled by hand without ids.
+        The iterator skips messages that cannot be tracked, because the ledger does not know which segment ids
+        belong to these messages. These are messages with `Accepted.unattributed`, and messages that were
+        resolved without segment ids.
         """
 
     @abc.abstractmethod
     async def deliveries_summary(self) -> DeliverySummary:
-        """What became of the accepted messages, in numbers. Reads the whole file."""
+        """Return the number of accepted messages in each phase. This method reads the whole file."""
 
     @abc.abstractmethod
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
-        """Where a stream of incoming messages keeps its position in this ledger.
+        """Return a checkpoint that stores the position of an inbox in this ledger.
+
+        Pass the checkpoint to `AsyncSmsClient.watch_incoming`.
 
         Args:
-            name: one for each stream; a position is kept under it.
+            name: the name of the position in the ledger. Use a different name for each inbox.
         """
 
 
 ENGINES: dict[str, Callable[..., Ledger]] = {}
-"""The class of each database by its name. `smsapi_async.ledger` enters them: this module imports none."""
+"""The ledger class for each database. `smsapi_async.ledger` adds the classes.
+
+This module must not import the classes: the interface does not depend on a database.
+"""

@@ -1,4 +1,4 @@
-"""The key of a message in a ledger, and its content in the form in which a ledger keeps it."""
+"""The key of a message in a ledger, and the stored form of the content of a message."""
 
 import hashlib
 from contextlib import suppress
@@ -13,18 +13,22 @@ from smsapi_async.models import CONTENT_FIELDS, Message
 from smsapi_async.privacy import mask_number, mask_text
 
 Stored = str | int | None
-"""A value of a message's content as a ledger keeps it."""
+"""The stored form of one field of a message."""
 
-# Keys derived from these fields stand in ledgers. A field that was added to `Message` later is a part of
-# a key only where it differs from its default, so that the keys of older messages stay as they are.
+# Existing ledgers contain keys that were derived from the first five content fields. If a later version of
+# this package adds a field to `Message`, this field becomes part of a key only if its value differs from the
+# default. So the keys in existing ledgers stay valid.
 _FIRST_FIELDS = 5
 
 
 def key_of(message: Message) -> str:
-    """The caller's key, or one derived from the message; equal messages have equal derived keys.
+    """Return the key of a message: `Message.key`, or a key derived from the content.
+
+    Equal messages have equal derived keys. A derived key is a SHA-256 hash with the prefix ``sha256:``.
 
     Raises:
-        ValidationError: the key, the number, the text or another field is not of its type.
+        ValidationError: a field has a wrong type, or the key of the caller is empty or contains a lone
+            surrogate.
     """
     if message.key is not None:
         return _checked_key(message.key)
@@ -36,27 +40,31 @@ def key_of(message: Message) -> str:
     digits = number.removeprefix("+")
     values = message.content()[1:]
     try:
-        shared = _spelled_content(values)
-    except TypeError:  # a value that cannot be hashed, and so is not of the type of its field
-        shared = _spelled_content.__wrapped__(values)
-    # The lengths of the parts precede them, so that different messages never have the same spelling.
+        shared = _spelled_content(*values)
+    except TypeError:  # an unhashable value: call the function without the cache to get a ValidationError
+        shared = _spelled_content.__wrapped__(*values)
+    # The string contains the length of each part except the last part. So two different messages never have
+    # the same string.
     spelled = f"{len(digits)}|{digits}|{len(shared)}|{shared}|{text}"
     return "sha256:" + hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def stored_content(message: Message) -> tuple[Stored, ...]:
-    """`Message.content` as a ledger keeps it: dates in ISO 8601, truth values as 0 or 1.
+    """Return the stored form of `Message.content`: dates as ISO 8601 text, booleans as 0 or 1.
 
     Raises:
-        ValidationError: a value is not of the type of its field.
+        ValidationError: a field has a wrong type.
     """
     return tuple(
         [_stored(field, value) for field, value in zip(CONTENT_FIELDS, message.content(), strict=True)]
     )
 
 
-@lru_cache(maxsize=64)  # the messages of a batch share all but number and text
-def _spelled_content(values: tuple[object, ...]) -> str:
+# The messages of a batch often differ only in destination address and text. For the other fields, the cache
+# returns the result of an earlier call. With `typed`, the cache distinguishes a `str` from an equal member of
+# a `StrEnum`. The two values have different keys, because they have a different `repr`.
+@lru_cache(maxsize=64, typed=True)
+def _spelled_content(*values: object) -> str:
     parts = []
     for index, (field, value) in enumerate(zip(CONTENT_FIELDS[1:], values, strict=True), start=1):
         if index < _FIRST_FIELDS:
@@ -67,10 +75,15 @@ def _spelled_content(values: tuple[object, ...]) -> str:
 
 
 def _spelled(field: "attrs.Attribute[Any]", value: object) -> str:
+    # The result for a value must never change, because the keys in existing ledgers were derived from such
+    # results.
     stored = _stored(field, value)
+    if isinstance(field.default, bool):
+        return str(bool(stored))
     if isinstance(value, str):
+        # The quotation marks of `repr` distinguish the text "None" from the value None.
         return repr(stored)
-    return str(bool(stored)) if isinstance(field.default, bool) else str(stored)
+    return str(stored)
 
 
 def _stored(field: "attrs.Attribute[Any]", value: object) -> Stored:
@@ -81,6 +94,7 @@ def _stored(field: "attrs.Attribute[Any]", value: object) -> Stored:
             return value
         if isinstance(value, datetime):
             return _stored_date(field.name, value)
+    # If the validity has a wrong type, `Message.content` contains a tuple of the type name and the validity.
     kind = value[0] if isinstance(value, tuple) else type(value).__name__
     raise ValidationError(field.name, f"<{kind}>", _HINTS.get(field.name, "pass a `str`"))
 
@@ -89,12 +103,19 @@ _HINTS = {"send_date": "pass a `datetime`", "validity": "pass whole minutes"}
 
 
 def _stored_date(parameter: str, date: datetime) -> str:
-    """A date in UTC, or without a time zone where it is the recipient's local time."""
+    """Return a date as ISO 8601 text.
+
+    An aware date is converted to UTC. A naive date is the local time of the recipient and stays naive.
+    """
     if date.tzinfo is None:
         return date.isoformat()
     with suppress(OverflowError):
         return date.astimezone(UTC).isoformat()
-    raise ValidationError(parameter, date.isoformat(), "pass a date that exists in UTC, too")
+    raise ValidationError(
+        parameter,
+        date.isoformat(),
+        "pass a date whose UTC value is in the range of `datetime` (years 1 to 9999)",
+    )
 
 
 def _checked_key(key: object) -> str:
@@ -104,7 +125,8 @@ def _checked_key(key: object) -> str:
         try:
             key.encode()
         except UnicodeEncodeError:
-            # The exception would hold the key.
+            # We raise the new error outside this handler. Otherwise the UnicodeEncodeError would be its
+            # context. The UnicodeEncodeError contains the key, and the key may be a phone number.
             reason = "pass a key without lone surrogates"
         else:
             return key

@@ -1,24 +1,26 @@
-"""What a ledger says of its messages in numbers."""
+"""The summaries of a ledger: the number of messages in each state and in each phase."""
 
 from typing import Literal
 
 import attrs
 
 OutcomeState = Literal["accepted", "rejected", "unknown"]
-"""The states in which a message has an outcome."""
+"""The states of a message that has an outcome."""
 
 
 @attrs.frozen
 class Summary:
-    """How many messages are in which state.
+    """The number of messages in each state. `Ledger.summary` returns this object.
 
     Attributes:
-        pending: known not to have been sent; the next run sends them.
-        sending: in flight, or left behind by a process that has died.
-        accepted: the gateway returned segment ids.
-        rejected: the gateway refused, or the message failed validation.
-        unknown: they may or may not have been sent, and are not sent again until `Ledger.resolve`.
-        segments: how many segment ids are recorded.
+        pending: messages that are not sent yet. The next run with these messages sends them.
+        sending: messages in flight. A ledger opened with ``read_only=True`` also counts the messages of a
+            process that ended during a request.
+        accepted: messages that the gateway accepted. The gateway bills these messages.
+        rejected: messages that the gateway refused. The gateway did not send these messages.
+        unknown: messages that may or may not have been sent. A run sends an unknown message again only after
+            ``resolve(key, sent=False)``.
+        segments: the number of recorded segment ids.
     """
 
     pending: int = 0
@@ -31,17 +33,22 @@ class Summary:
 
 @attrs.frozen(kw_only=True)
 class DeliverySummary:
-    """What became of the accepted messages, as it was recorded last.
+    """The number of accepted messages in each phase, according to the last recorded delivery of each message.
+
+    `Ledger.deliveries_summary` returns this summary. `Phase` and `Delivery` define the phases.
 
     Attributes:
-        enroute: under way, or still so at the deadline.
-        delivered: every segment was.
-        failed: a segment was final and failed.
-        unknown: the gateway did not know.
-        untracked: accepted, and nothing was recorded yet.
-        without_ids: those of `untracked` that cannot be followed: the ids of their request could not be
-            divided, or a person who settled them gave none.
-        failed_by_state: how many of the failed messages failed with which state.
+        enroute: messages that are not final, or were not final at the deadline.
+        delivered: messages with all segments delivered.
+        failed: messages with at least one failed segment.
+        unknown: messages with at least one segment of unknown state and no failed segment.
+        untracked: accepted messages without a recorded delivery.
+        without_ids: the messages in `untracked` that cannot be tracked, because the ledger does not know
+            which segment ids belong to each message. Either the segment ids of the request could not be
+            divided among its messages, or `Ledger.resolve` was called without segment ids.
+        failed_by_state: the number of failed messages for each state. The key is the number of the state, see
+            `State`. If several segments of a message failed, only the state of the first of these segments
+            counts.
     """
 
     enroute: int = 0

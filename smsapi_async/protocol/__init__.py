@@ -1,1 +1,1 @@
-"""The contract, pure of I/O: what is put on the wire, and what comes back from it."""
+"""The gateway's HTTP API as described in CONTRACT.md: builds requests and decodes responses, without I/O."""

@@ -1,23 +1,29 @@
-"""Source and destination addresses (contract, "Addresses")."""
+"""Checks of destination addresses and source addresses (contract, "Addresses")."""
 
 import re
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import mask_number, mask_source
+from smsapi_async.privacy import mask_number, mask_source_address
 
-# E.164: at most 15 digits, and no country code begins with 0.
+# A number has at most 15 digits, and no country code begins with 0 (ITU-T E.164).
 _DESTINATION = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
 _SOURCE_DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
+# At most 11 printable ASCII characters. A space may not be the first or the last character.
 _SOURCE_LATIN = re.compile(r"[!-~](?:[ -~]{0,9}[!-~])?", re.ASCII)
-# No country code begins with 89: such a number is a Russian one with its trunk prefix.
+# No country code begins with 89. A number that begins with 89 and has 11 digits is a Russian number with the
+# trunk prefix 8.
 _RUSSIAN_TRUNK_PREFIX = re.compile(r"\+?89[0-9]{9}", re.ASCII)
 
 
-def checked_destination(address: object, parameter: str = "destination_address") -> str:
-    """The digits of a destination address.
+def checked_destination_address(address: object, parameter: str = "destination_address") -> str:
+    """Return the digits of a destination address, without a leading ``+``.
+
+    Args:
+        address: the destination address to check.
+        parameter: the name of the parameter in the error.
 
     Raises:
-        ValidationError: it is not a number in international format.
+        ValidationError: the address is not a `str` with a number in international format.
     """
     match = _DESTINATION.fullmatch(address) if isinstance(address, str) else None
     if match is None:
@@ -29,16 +35,16 @@ def checked_destination(address: object, parameter: str = "destination_address")
     return match[1]
 
 
-def checked_source(address: object) -> str:
-    """A source address as it is.
+def checked_source_address(address: object) -> str:
+    """Return a valid source address unchanged.
 
     Raises:
-        ValidationError: it is missing, too long, or has characters outside Latin.
+        ValidationError: the address is None, too long, or contains characters that are not Latin.
     """
     if address is None:
-        hint = "pass it to the call, or source_address= to AsyncSmsClient, or set SMSAPI_SOURCE_ADDRESS"
+        hint = "pass a source address to this method or to AsyncSmsClient, or set SMSAPI_SOURCE_ADDRESS"
         raise ValidationError("source_address", "None", hint)
     if isinstance(address, str) and (_SOURCE_DIGITS.fullmatch(address) or _SOURCE_LATIN.fullmatch(address)):
         return address
     hint = "pass at most 11 Latin characters, or at most 15 digits without '+'"
-    raise ValidationError("source_address", mask_source(address), hint)
+    raise ValidationError("source_address", mask_source_address(address), hint)

@@ -1,4 +1,4 @@
-"""Dates as the wire writes and reads them (contract, "Dates sent" and "Dates received")."""
+"""Formats dates for requests and parses dates of responses (contract, "Dates sent" and "Dates received")."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,14 +12,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DOTNET_DATE = re.compile(r"\\*/Date\((-?[0-9]{1,18})(?:[+-][0-9]{4})?\)\\*/", re.ASCII)
 
 _AWARE_HINT = "pass an aware datetime, such as datetime(2026, 1, 28, 16, 0, tzinfo=UTC)"
-_NAIVE_HINT = "pass a naive datetime: the wall clock where the recipient is"
+_NAIVE_HINT = "pass a naive datetime: the local time of the recipient"
 
 
 def aware(parameter: str, value: object) -> datetime:
-    """The value as an aware datetime in UTC.
+    """Check an aware datetime and convert the datetime to UTC.
+
+    Args:
+        parameter: the name of the parameter in the error.
+        value: the value to check.
 
     Raises:
-        ValidationError: it is no datetime, is naive, or is beyond what a datetime in UTC can hold.
+        ValidationError: the value is not a datetime, is naive, or is outside the years 1 to 9999 in UTC or
+            in GMT+03:00.
     """
     if not isinstance(value, datetime):
         raise ValidationError(parameter, f"<{type(value).__name__}>", _AWARE_HINT)
@@ -27,7 +32,8 @@ def aware(parameter: str, value: object) -> datetime:
         raise ValidationError(parameter, f"{value!s} (without a time zone)", _AWARE_HINT)
     try:
         moment = value.astimezone(UTC)
-        # Each form on the wire must exist, and so must a second more for a rounded end.
+        # Other functions later convert the date to GMT+03:00, or add a second (`ceil_to_second`). If one of
+        # these operations would overflow, we detect the overflow here and raise a ValidationError.
         moment.astimezone(GATEWAY_TIME_ZONE)
         moment + _SECOND
     except OverflowError:
@@ -36,12 +42,28 @@ def aware(parameter: str, value: object) -> datetime:
 
 
 def gateway_time(parameter: str, value: object) -> str:
-    """``2011-01-28T16:00:00``, GMT+03:00: the ``SendDate`` of ``Send`` and ``SendBulk``."""
+    """Format the ``SendDate`` of ``Sms/Send`` and ``Sms/SendBulk``: ``2011-01-28T16:00:00`` in GMT+03:00.
+
+    Args:
+        parameter: the name of the parameter in the error.
+        value: an aware datetime. Fractions of a second are dropped.
+
+    Raises:
+        ValidationError: the value is not an aware datetime, or is out of range.
+    """
     return _seconds(aware(parameter, value).astimezone(GATEWAY_TIME_ZONE))
 
 
 def wall_clock(parameter: str, value: object) -> str:
-    """``2011-01-28T16:00:00``, the recipient's own time: the ``SendDate`` of ``SendByTimeZone``."""
+    """Format the ``SendDate`` of ``Sms/SendByTimeZone``: ``2011-01-28T16:00:00`` in local time.
+
+    Args:
+        parameter: the name of the parameter in the error.
+        value: a naive datetime. Fractions of a second are dropped.
+
+    Raises:
+        ValidationError: the value is not a naive datetime.
+    """
     if not isinstance(value, datetime):
         raise ValidationError(parameter, f"<{type(value).__name__}>", _NAIVE_HINT)
     if value.tzinfo is not None:
@@ -50,29 +72,39 @@ def wall_clock(parameter: str, value: object) -> str:
 
 
 def utc_time(value: datetime) -> str:
-    """``2011-01-28T16:00:00``, UTC: ``minDateUTC`` and ``maxDateUTC``."""
+    """Format a datetime in UTC for ``minDateUTC`` and ``maxDateUTC``: ``2011-01-28T16:00:00``."""
     return _seconds(value)
 
 
 def statistics_time(value: datetime) -> str:
-    """``2012-01-18 00:00:00``, GMT+03:00: ``startDateTime`` and ``endDateTime``."""
+    """Format a datetime for ``startDateTime`` and ``endDateTime``: ``2012-01-18 00:00:00`` in GMT+03:00."""
     return _seconds(value.astimezone(GATEWAY_TIME_ZONE)).replace("T", " ")
 
 
-def floor(moment: datetime) -> datetime:
-    """The whole second at or before a moment; the wire has no fractions."""
+def floor_to_second(moment: datetime) -> datetime:
+    """Round a datetime down to a whole second. Dates in requests have no fractions of a second."""
     return moment.replace(microsecond=0)
 
 
-def ceiling(moment: datetime) -> datetime:
-    """The whole second at or after a moment."""
-    return floor(moment) + _SECOND if moment.microsecond else moment
+def ceil_to_second(moment: datetime) -> datetime:
+    """Round a datetime up to a whole second."""
+    return floor_to_second(moment) + _SECOND if moment.microsecond else moment
 
 
 def statistics_windows(start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-    """Closed windows of at most 90 days that cover start to end, each whole second once."""
+    """Divide a period into windows of at most 90 days, the limit of ``Sms/Statistics``.
+
+    Args:
+        start: the beginning of the period, a whole second.
+        end: the end of the period, a whole second.
+
+    Returns:
+        The first and the last second of each window. Each second of the period is in exactly one window.
+    """
     windows = []
     while end - start > STATISTICS_LIMIT:
+        # The statistics of a window include its first and its last second. So each window ends one second
+        # before the next window begins.
         windows.append((start, start + STATISTICS_LIMIT - _SECOND))
         start += STATISTICS_LIMIT
     windows.append((start, end))
@@ -80,10 +112,16 @@ def statistics_windows(start: datetime, end: datetime) -> list[tuple[datetime, d
 
 
 def parse_date(value: object) -> datetime | None:
-    """A date received, aware, UTC; None where the gateway means "no date".
+    """Parse a date of a response.
+
+    Args:
+        value: a decoded JSON value, such as ``"/Date(1294045911213)/"`` or None.
+
+    Returns:
+        An aware datetime in UTC, or None if the value means "no date".
 
     Raises:
-        ValueError: the value is not a date of the contract.
+        ValueError: the value is not a date (contract, "Dates received"), or the date is after the year 9999.
     """
     if value is None:
         return None
@@ -91,8 +129,9 @@ def parse_date(value: object) -> datetime | None:
     if match is None:
         raise ValueError("a date is not in the form /Date(milliseconds)/")
     milliseconds = int(match[1])
-    # .NET's DateTime.MinValue is "no date", also when shifted by a time zone or misprinted;
-    # no message is older than 1970.
+    # `DateTime.MinValue` of .NET means "no date". A time zone can shift this value, and the vendor's document
+    # misprints this value (contract, "Misprints"). In all these cases the number is negative. The number of a
+    # real date is not negative, because no message is older than 1970.
     if milliseconds < 0:
         return None
     try:

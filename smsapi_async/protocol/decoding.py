@@ -1,4 +1,4 @@
-"""Answers as models, through one cattrs converter. Any bytes give a value or `Undecodable`."""
+"""Decodes response bodies into models. A body that does not match the contract raises `Undecodable`."""
 
 import json
 import re
@@ -21,82 +21,123 @@ _Value = TypeVar("_Value")
 _UNQUOTED_KEY = re.compile(r"""([{,]\s*)(Code|Desc)\s*:""")
 _SESSION_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _CREATION_DATE_SPELLINGS = ("CreateDateUtc", "CreatedDateUtc", "CreationDateUtc")
-# Money has a dozen digits; 1E+999999 would fill the memory when it is printed.
+# An amount of money has about twelve digits. A hostile response may contain 1E+999999999. If this number were
+# formatted with all its digits, the text would fill the memory.
 _MONEY_EXPONENT_LIMIT = 30
+# The gateway runs on .NET, and an `int` of .NET has 32 bits.
 _LONGEST_CODE = 2**31 - 1
 
 
 class Undecodable(ValueError):
-    """The bytes are not what the contract describes. The text holds nothing of them."""
+    """The response body does not match the contract. The text of this error contains no part of the body."""
 
 
 @attrs.frozen
 class ErrorBody:
-    """``{"Code": 4, "Desc": "..."}``."""
+    """A decoded error body, such as ``{"Code": 4, "Desc": "..."}`` (contract, "Error body").
+
+    Attributes:
+        code: the code of the gateway.
+        description: the description of the gateway, not masked; "" if the body has no description.
+    """
 
     code: int
     description: str = attrs.field(repr=False)
 
     @property
-    def names_session(self) -> bool:
-        """Whether the session is what was refused (contract, table of codes)."""
+    def refuses_session(self) -> bool:
+        """True if the gateway refused the session id, so that a new login may help (contract, "Session")."""
         return self.code == 3 or (self.code == 4 and "sessionid" in self.description.lower())
 
 
 def decode_login(body: bytes) -> Secret:
-    """The session id."""
+    """Decode the session id in the response to a login.
+
+    Raises:
+        Undecodable: the body is not a JSON string of 1 to 128 printable ASCII characters.
+    """
     session_id = _parse(body)
     if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
-        raise Undecodable("the answer to the login is not a session id")
+        raise Undecodable("the response to the login is not a session id")
     return Secret(session_id)
 
 
 def decode_balance(body: bytes) -> Decimal:
-    """The balance, parsed without float."""
+    """Decode the balance as an exact `Decimal`.
+
+    Raises:
+        Undecodable: the body is neither a JSON number nor a JSON string with a number.
+    """
     return _guard(lambda payload: _to_money(payload, Decimal), _parse(body))
 
 
 def decode_segment_ids(body: bytes) -> tuple[str, ...]:
-    """The ids of an accepted send; at least one."""
+    """Decode the segment ids of an accepted send, in the order of the response.
+
+    Raises:
+        Undecodable: the body is not a JSON array, the array is empty, or the array contains an invalid id.
+    """
     payload = _parse(body)
     if not isinstance(payload, list) or not payload:
-        raise Undecodable("the answer is not a list of segment ids")
+        raise Undecodable("the response is not a list of segment ids")
     return _guard(lambda ids: tuple([_to_id(value, str) for value in ids]), payload)
 
 
 def decode_state(body: bytes, segment_id: str) -> SegmentState:
-    """The state of one segment."""
+    """Decode the state of one segment (contract, "State object").
+
+    Args:
+        body: the response body.
+        segment_id: the id in the request; the response contains no id.
+
+    Raises:
+        Undecodable: the body is not a state object.
+    """
     payload = _parse(body)
     if not isinstance(payload, dict):
-        raise Undecodable("the answer is not a state object")
+        raise Undecodable("the response is not a state object")
+    # The id of the request comes last. So a field "segment_id" of the response cannot replace this id.
     return _guard(
         lambda fields: _converter.structure(fields, SegmentState), {**payload, "segment_id": segment_id}
     )
 
 
 def decode_incoming(body: bytes) -> list[IncomingMessage]:
-    """Incoming messages, in the order the gateway gave."""
+    """Decode incoming messages, in the order of the response (contract, "Incoming object").
+
+    Raises:
+        Undecodable: the body is not an array of incoming objects.
+    """
     payload = _parse(body)
     if not isinstance(payload, list):
-        raise Undecodable("the answer is not a list of incoming messages")
+        raise Undecodable("the response is not a list of incoming messages")
     return _guard(lambda rows: [_converter.structure(row, IncomingMessage) for row in rows], payload)
 
 
 def decode_statistics(body: bytes) -> Statistics:
-    """The counts of one period."""
+    """Decode the statistics of one period (contract, "Statistics object").
+
+    Raises:
+        Undecodable: the body is not a statistics object.
+    """
     payload = _parse(body)
     if not isinstance(payload, dict):
-        raise Undecodable("the answer is not a statistics object")
+        raise Undecodable("the response is not a statistics object")
     return _guard(lambda fields: _converter.structure(fields, Statistics), payload)
 
 
 def decode_error(body: bytes) -> ErrorBody | None:
-    """The error in a body, with quoted keys or without; None where there is none."""
+    """Decode an error body, with or without quotation marks around the field names.
+
+    Returns:
+        The error body, or None if the bytes are not an error body.
+    """
     try:
         text = body.decode("utf-8-sig")
         try:
             payload = _load(text)
         except Undecodable:
+            # The vendor's document prints error bodies without quotation marks (contract, "Error body").
             payload = _load(_UNQUOTED_KEY.sub(r'\1"\2":', text, count=2))
         if not isinstance(payload, dict):
             return None
@@ -108,51 +149,56 @@ def decode_error(body: bytes) -> ErrorBody | None:
     if not -_LONGEST_CODE <= code <= _LONGEST_CODE:
         return None
     words = description if isinstance(description, str) else ""
-    # JSON can spell half a surrogate pair, which no UTF-8 log could take.
+    # A JSON string may contain a lone surrogate. A log file in UTF-8 cannot store a lone surrogate, so we
+    # replace each lone surrogate by "?".
     return ErrorBody(code, words.encode("utf-8", "replace").decode())
 
 
-def _parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+def _parse(body: bytes) -> Any:  # noqa: ANN401 - a JSON value has any type
     try:
+        # The codec `utf-8-sig` also accepts a body that begins with a byte order mark.
         return _load(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise Undecodable("the answer is not UTF-8") from None
+        raise Undecodable("the response is not UTF-8") from None
 
 
-def _load(text: str) -> Any:  # noqa: ANN401 - JSON is anything
+def _load(text: str) -> Any:  # noqa: ANN401 - a JSON value has any type
     try:
-        # The document prints a description that runs over lines: control characters are let in.
+        # The vendor's document shows a description with line breaks, which strict JSON does not allow. The
+        # decoder therefore accepts control characters.
         return _DECODER.decode(text)
+    # `Decimal` raises ArithmeticError for a huge exponent. Deep nesting raises RecursionError.
     except (ValueError, ArithmeticError, RecursionError):
-        raise Undecodable("the answer is not JSON") from None
+        raise Undecodable("the response is not JSON") from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# json.loads would make a decoder for each answer.
+# `json.loads` with these arguments would create a new decoder for each call. One shared decoder is faster.
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, strict=False)
 
 
 def _guard(decode: Callable[[Any], _Value], payload: object) -> _Value:
-    """Whatever a decoder trips over becomes one error, without the bytes that caused it."""
+    """Call a decoder. An error of the decoder becomes an `Undecodable` that contains no part of the body."""
     try:
         return decode(payload)
     except Undecodable:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise Undecodable(
-            f"the answer has a field that is missing or malformed ({type(error).__name__})"
+            f"the response has a field that is missing or malformed ({type(error).__name__})"
         ) from None
 
 
 def _to_id(value: object, _: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
+    # `bool` is a subclass of `int`, but the JSON value true is not an id.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise Undecodable("an id is neither a text nor a whole number")
+    raise Undecodable("the response contains an id that is neither a string nor a whole number")
 
 
 def _to_text(value: object, _: object) -> str:
@@ -160,15 +206,17 @@ def _to_text(value: object, _: object) -> str:
         return ""
     if isinstance(value, str | int) and not isinstance(value, bool):
         return str(value)
-    raise Undecodable("a field that should hold text does not")
+    raise Undecodable("the response has a field that is not a string")
 
 
 def _to_int(value: object, _: object) -> int:
+    # `int` also accepts digits of other scripts, so we accept only ASCII. A 64-bit integer has at most 20
+    # characters.
     if isinstance(value, str) and value.isascii() and len(value) <= 20:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise Undecodable("a field that should hold a whole number does not")
+    raise Undecodable("the response has a field that is not a whole number")
 
 
 def _to_count_or_none(value: object, _: object) -> int | None:
@@ -177,10 +225,10 @@ def _to_count_or_none(value: object, _: object) -> int | None:
 
 def _to_money(value: object, _: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise Undecodable("an amount is not a number")
+        raise Undecodable("the response contains an amount that is not a number")
     amount = Decimal(value)
     if not amount.is_finite() or abs(amount.adjusted()) > _MONEY_EXPONENT_LIMIT:
-        raise Undecodable("an amount is not a sum of money")
+        raise Undecodable("the response contains an amount that is infinite, not a number, or out of range")
     return amount
 
 
@@ -199,7 +247,7 @@ def _to_state(value: object, _: object) -> State | int:
     return known_state(_to_int(value, int))
 
 
-def _field(name: str, hook: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - cattrs' own type
+def _field(name: str, hook: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - an override of cattrs
     return override(rename=name, struct_hook=hook)
 
 
@@ -229,6 +277,7 @@ def _incoming_hook(converter: Converter) -> Callable[..., IncomingMessage]:
         creation_date=_field(_CREATION_DATE_SPELLINGS[0], _to_date),
     )
 
+    # The vendor has used three names for the creation date (contract, "Incoming object").
     def with_one_spelling(row: dict[str, Any], kind: type[IncomingMessage]) -> IncomingMessage:
         spelled = next((row[name] for name in _CREATION_DATE_SPELLINGS if row.get(name) is not None), None)
         return structure({**row, _CREATION_DATE_SPELLINGS[0]: spelled}, kind)
@@ -253,6 +302,7 @@ def _statistics_hook(converter: Converter) -> Callable[..., Statistics]:
 
 
 def _build_converter() -> Converter:
+    # With detailed validation, cattrs raises an exception group, which `_guard` does not catch.
     converter = Converter(detailed_validation=False)
     converter.register_structure_hook(SegmentState, _state_hook(converter))
     converter.register_structure_hook(IncomingMessage, _incoming_hook(converter))

@@ -1,4 +1,4 @@
-"""Requests as the wire wants them, checked first: nothing here is sent before all of it is valid."""
+"""Checks the parameters of a call and encodes the parameters as a request (contract, "Requests")."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,10 +7,10 @@ from urllib.parse import quote_plus, urlencode
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.models import Message
+from smsapi_async.models import Message, minutes_of
 from smsapi_async.privacy import Secret, is_encodable, mask_text
 from smsapi_async.protocol import dates
-from smsapi_async.protocol.addresses import checked_destination, checked_source
+from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
 from smsapi_async.protocol.resources import (
     BALANCE,
     INCOMING,
@@ -25,17 +25,18 @@ from smsapi_async.protocol.resources import (
 from smsapi_async.protocol.segments import utf16_units
 
 _TEXT_LIMIT = 2000
+# The gateway runs on .NET, and an `int` of .NET has 32 bits.
 _DOTNET_INT_LIMIT = 2**31 - 1
-_MINUTE = timedelta(minutes=1)
 
 
 @attrs.frozen
 class Request:
-    """One call, ready for the wire except for its session.
+    """A request without its session id. The same request can be sent again with another session id.
 
     Attributes:
-        form: the parameters, URL-encoded, without the session id.
-        private: values that no error text may show.
+        resource: the resource of the request.
+        form: the URL-encoded parameters, without the session id.
+        private: the parameter values that no error text may contain.
     """
 
     resource: Resource
@@ -43,51 +44,64 @@ class Request:
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     def with_session(self, session_id: Secret) -> bytes:
-        """The parameters with the session id in front."""
+        """Return the URL-encoded parameters, with the session id as the first parameter."""
         head = "SessionID=" + _quoted(session_id.reveal())
         return f"{head}&{self.form}".encode("ascii") if self.form else head.encode("ascii")
 
 
 def login_request(login: str, password: Secret) -> Request:
-    """``user/sessionid``; its form needs no session."""
+    """Build the request for a session id. This request has no session id (contract, "user/sessionid")."""
     form = urlencode({"Login": login, "Password": password.reveal()})
     return Request(LOGIN, form, private=(password.reveal(),))
 
 
 def balance_request() -> Request:
-    """``User/Balance``."""
+    """Build the request for the balance (contract, "User/Balance")."""
     return Request(BALANCE, "")
 
 
 def state_request(segment_id: str) -> Request:
-    """``Sms/State`` of one segment.
+    """Build the request for the state of one segment (contract, "Sms/State").
 
     Raises:
-        ValidationError: the id is not a non-empty `str`.
+        ValidationError: the segment id is not a `str`, is empty, or contains a lone surrogate.
     """
     return Request(STATE, urlencode({"messageId": _checked_segment_id(segment_id)}))
 
 
 def incoming_request(since: datetime | None, until: datetime) -> Request:
-    """``Sms/In``, with the period widened to whole seconds.
+    """Build the request for incoming messages (contract, "Sms/In").
+
+    Requests have no fractions of a second. The beginning is rounded down and the end is rounded up, so that
+    the request includes the whole period.
+
+    Args:
+        since: the beginning of the period, aware. None means a request without ``minDateUTC``.
+        until: the end of the period, aware.
 
     Raises:
-        ValidationError: a date is naive, or the period ends before it begins.
+        ValidationError: a date is not an aware datetime, or ``since`` is after ``until``.
     """
     end = dates.aware("until", until)
-    form = {"maxDateUTC": dates.utc_time(dates.ceiling(end))}
+    form = {"maxDateUTC": dates.utc_time(dates.ceil_to_second(end))}
     if since is not None:
         start = dates.aware("since", since)
         _check_order("since", start, "until", end)
-        form["minDateUTC"] = dates.utc_time(dates.floor(start))
+        form["minDateUTC"] = dates.utc_time(dates.floor_to_second(start))
     return Request(INCOMING, urlencode(form))
 
 
 def statistics_requests(start: datetime, end: datetime) -> list[Request]:
-    """``Sms/Statistics`` for each window of at most 90 days, with fractions of seconds dropped.
+    """Build one request for each window of at most 90 days (contract, "Sms/Statistics").
+
+    Requests have no fractions of a second. Both dates are rounded down to whole seconds.
+
+    Args:
+        start: the beginning of the period, aware.
+        end: the end of the period, aware. The period includes this second.
 
     Raises:
-        ValidationError: a date is naive, or the period ends before it begins.
+        ValidationError: a date is not an aware datetime, or ``start`` is after ``end``.
     """
     first = dates.aware("start", start)
     last = dates.aware("end", end)
@@ -99,22 +113,34 @@ def statistics_requests(start: datetime, end: datetime) -> list[Request]:
                 {"startDateTime": dates.statistics_time(begin), "endDateTime": dates.statistics_time(finish)}
             ),
         )
-        for begin, finish in dates.statistics_windows(dates.floor(first), dates.floor(last))
+        for begin, finish in dates.statistics_windows(
+            dates.floor_to_second(first), dates.floor_to_second(last)
+        )
     ]
 
 
 def prepared(message: Message, default_source_address: str | None) -> Message:
-    """The message as it will be sent: digits only, source address filled in.
+    """Check a message and return the message in the form that is sent.
+
+    The returned message has a destination address without ``+``, a source address, and a validity in minutes.
+    This function does not check the date; `common_form` checks the date.
+
+    Args:
+        message: the message of the caller.
+        default_source_address: the source address for a message without a source address.
 
     Raises:
-        ValidationError: a part of it cannot be sent.
+        ValidationError: an address, the text, the validity or ``by_time_zone`` is invalid.
     """
-    number = checked_destination(message.destination_address)
+    number = checked_destination_address(message.destination_address)
     _check_text(message.text)
-    source = checked_source(
+    source = checked_source_address(
         message.source_address if message.source_address is not None else default_source_address
     )
     validity = _checked_validity(message.validity)
+    if message.by_time_zone not in (True, False):
+        kind = type(message.by_time_zone).__name__
+        raise ValidationError("by_time_zone", f"<{kind}>", "pass True or False")
     if (number, source, validity) == (message.destination_address, message.source_address, message.validity):
         return message
     return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
@@ -123,10 +149,19 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
 def prepared_bulk(
     destination_addresses: Sequence[str], template: Message, default_source_address: str | None
 ) -> tuple[Message, list[str]]:
-    """The checked template and the digits of each address.
+    """Check a message to several recipients.
+
+    Args:
+        destination_addresses: the destination addresses.
+        template: the message. Its destination address is ignored.
+        default_source_address: the source address for a template without a source address.
+
+    Returns:
+        The checked template with the first destination address, and the digits of each destination address.
 
     Raises:
-        ValidationError: there is no address, or one of them or the rest cannot be sent.
+        ValidationError: the list of addresses is empty, an address is invalid, or the template is invalid:
+            see `prepared`.
     """
     name = "destination_addresses"
     hint = "pass a list of at least one number"
@@ -135,47 +170,74 @@ def prepared_bulk(
     if not destination_addresses:
         raise ValidationError(name, "an empty list", hint)
     digits = [
-        checked_destination(address, f"{name}[{index}]")
+        checked_destination_address(address, f"{name}[{index}]")
         for index, address in enumerate(destination_addresses)
     ]
     return prepared(attrs.evolve(template, destination_address=digits[0]), default_source_address), digits
 
 
 def send_request(message: Message) -> Request:
-    """``Sms/Send`` or ``Sms/SendByTimeZone`` of a checked message.
+    """Build the request for one message.
+
+    The resource is ``Sms/SendByTimeZone`` if `Message.by_time_zone` is true, and otherwise ``Sms/Send``.
+
+    Args:
+        message: a message that `prepared` returned.
 
     Raises:
-        ValidationError: its date is missing, or is naive where it must be aware, or the other way round.
+        ValidationError: the date is invalid: see `common_form`.
     """
     return single_request_from_form(common_form(message), message, message.destination_address)
 
 
 def single_request_from_form(form: str, template: Message, number: str) -> Request:
-    """``Sms/Send`` or ``Sms/SendByTimeZone`` with the parameters that `common_form` encoded."""
+    """Build the request for one message from the parameters that `common_form` encoded.
+
+    Args:
+        form: the encoded parameters.
+        template: the message from which the parameters were encoded.
+        number: the digits of the destination address.
+    """
     resource = SEND_BY_TIME_ZONE if template.by_time_zone else SEND
     return Request(resource, f"{form}&DestinationAddress={number}", private=(template.text, number))
 
 
 def bulk_request(template: Message, numbers: Sequence[str]) -> Request:
-    """``Sms/SendBulk`` of a checked message to each of the checked numbers.
+    """Build the request for one text to several recipients (contract, "Sms/SendBulk").
+
+    Args:
+        template: a message that `prepared_bulk` returned.
+        numbers: the digits of each destination address.
 
     Raises:
-        ValidationError: the date is naive.
+        ValidationError: the date is not an aware datetime.
     """
     return bulk_request_from_form(common_form(template), template.text, numbers)
 
 
 def bulk_request_from_form(form: str, text: str, numbers: Sequence[str]) -> Request:
-    """``Sms/SendBulk`` with the parameters that `common_form` encoded once for all."""
+    """Build the request for several recipients from the parameters that `common_form` encoded.
+
+    Args:
+        form: the encoded parameters.
+        text: the text, which no error text may contain.
+        numbers: the digits of each destination address.
+    """
     destinations = "&DestinationAddresses=".join(("", *numbers))
     return Request(SEND_BULK, form + destinations, private=(text, *numbers))
 
 
 def common_form(message: Message) -> str:
-    """The parameters of a checked message without its destination, URL-encoded.
+    """Encode the parameters of a message except the destination address.
+
+    A batch encodes these parameters once for all messages of equal content.
+
+    Args:
+        message: a message that `prepared` returned.
 
     Raises:
-        ValidationError: its date is missing, or is naive where it must be aware, or the other way round.
+        ValidationError: the date is not aware; or, with `Message.by_time_zone`, the date is missing or not
+            naive.
     """
     form = f"SourceAddress={_quoted(message.source_address or '')}&Data={quote_plus(message.text)}"
     further = _further_parameters(message)
@@ -183,8 +245,11 @@ def common_form(message: Message) -> str:
 
 
 def _quoted(value: str) -> str:
-    # Session ids and most source addresses have nothing to quote, which is told much faster than done.
-    return value if value.isascii() and value.isalnum() else quote_plus(value)
+    # Session ids and most source addresses contain no character that must be quoted. For these values, this
+    # check is much faster than `quote_plus`. A member of an enum is never plain, because an f-string would
+    # write the name of the member and not its value.
+    is_plain = type(value) is str and value.isascii() and value.isalnum()
+    return value if is_plain else quote_plus(value)
 
 
 def _further_parameters(message: Message) -> dict[str, str]:
@@ -193,13 +258,14 @@ def _further_parameters(message: Message) -> dict[str, str]:
         form["SendDate"] = dates.wall_clock("send_date", message.send_date)
     elif message.send_date is not None:
         form["SendDate"] = dates.gateway_time("send_date", message.send_date)
-    if message.validity is not None:
-        form["Validity"] = str(message.validity)
+    validity = minutes_of(message.validity)
+    if validity is not None:
+        form["Validity"] = str(validity)
     return form
 
 
 def _checked_segment_id(segment_id: object) -> str:
-    hint = "pass one segment id as it stands in Receipt.segment_ids"
+    hint = "pass one of the ids in Receipt.segment_ids"
     if not isinstance(segment_id, str):
         raise ValidationError("segment_id", f"<{type(segment_id).__name__}>", hint)
     if not segment_id.strip():
@@ -219,24 +285,22 @@ def _check_text(text: object) -> None:
 
 
 def _encodable(parameter: str, text: str) -> str:
-    # Raised here, an encoding error would carry the text into the error's context.
+    # `quote_plus` raises UnicodeEncodeError for a lone surrogate, and this error contains the text. So we
+    # check the text first, and raise a ValidationError that does not have the UnicodeEncodeError as its
+    # context.
     if not is_encodable(text):
         raise ValidationError(parameter, mask_text(text), "pass text without lone surrogates")
     return text
 
 
 def _checked_validity(validity: object) -> int | None:
-    if validity is None:
-        return None
     hint = "pass whole minutes as an int, or a timedelta of whole minutes; None or 0 is the gateway's default"
-    minutes = validity
-    if isinstance(validity, timedelta):
-        minutes, rest = divmod(validity, _MINUTE)
-        if rest:
-            raise ValidationError("validity", str(validity), hint)
-    if isinstance(minutes, bool) or not isinstance(minutes, int):
+    minutes = minutes_of(validity)
+    if minutes is None:
+        return None
+    if not isinstance(minutes, int | timedelta):
         raise ValidationError("validity", f"<{type(validity).__name__}>", hint)
-    if not 0 <= minutes <= _DOTNET_INT_LIMIT:
+    if isinstance(minutes, timedelta) or not 0 <= minutes <= _DOTNET_INT_LIMIT:
         raise ValidationError("validity", str(validity), hint)
     return minutes
 

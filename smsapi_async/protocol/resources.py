@@ -1,18 +1,23 @@
-"""The eight resources of the contract and their methods."""
+"""The eight resources of the gateway and their HTTP methods (contract, "Resources")."""
 
 import attrs
 
 
 @attrs.frozen
 class Resource:
-    """One resource below the base URL."""
+    """A resource of the gateway.
+
+    Attributes:
+        name: the path below the base URL, without a leading slash.
+        method: the HTTP method, ``GET`` or ``POST``.
+    """
 
     name: str
     method: str
 
     @property
     def sends(self) -> bool:
-        """Whether a call is billed, and so must never be made twice."""
+        """True if a request to this resource sends messages, which the gateway bills."""
         return self.method == "POST"
 
 

@@ -1,4 +1,4 @@
-"""How a text is split into segments: GSM 03.38 with its extension table, or UCS-2 (contract, "Text")."""
+"""Splits a text into segments, in GSM 03.38 with the extension table or in UCS-2 (contract, "Text")."""
 
 from collections.abc import Callable
 
@@ -6,37 +6,41 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.models import Encoding, Segmentation
 from smsapi_async.privacy import mask_text
 
-# 3GPP TS 23.038, 6.2.1: the default alphabet, without the escape itself.
+# 3GPP TS 23.038, 6.2.1: the default alphabet without the escape character.
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-# 6.2.1.1: the extension table; each of these costs an escape and a septet.
+# 3GPP TS 23.038, 6.2.1.1: the extension table. Each character uses two septets, an escape and a code.
 _EXTENSION = frozenset("\f^{}\\[~]|€")
 _GSM = _BASIC | _EXTENSION
 
+# The maximum number of units of a single segment, and of each segment if the text has several segments.
 _LIMITS = {Encoding.GSM_03_38: (160, 153), Encoding.UCS_2: (70, 67)}
 
 
 def utf16_units(text: str) -> int:
-    """The length of a text as .NET counts it."""
+    """Return the number of UTF-16 units of a text. The gateway runs on .NET and counts UTF-16 units."""
+    # Most texts contain no character above U+FFFF. For these texts, the two checks are faster than the sum.
     if text.isascii() or max(text) < "\U00010000":
         return len(text)
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def segment(text: str) -> Segmentation:
-    """Split a text the way the gateway does, and say what it costs.
+    """Split a text into segments in the same way as the gateway (contract, "Text").
+
+    The gateway bills each segment. This function makes no request.
 
     Args:
-        text: any text; the 2000 units a message may have are not checked here.
+        text: a text of any length. This function does not check the limit of 2000 units for a message.
 
     Returns:
-        The encoding, the text of each segment, the length in the encoding's units, and the
-        characters that force UCS-2. An empty text has no segments.
+        The encoding, the text of each segment, the length in the units of the encoding, and the characters
+        that force UCS-2. An empty text has no segments.
 
     Raises:
-        ValidationError: the text is not a `str`, or holds half a surrogate pair.
+        ValidationError: the text is not a `str`, or contains a lone surrogate.
     """
     if not isinstance(text, str):
         raise ValidationError("text", mask_text(text), "pass a str")
@@ -60,7 +64,7 @@ def _ucs2_cost(character: str) -> int:
 
 
 def _split(text: str, cost: Callable[[str], int], limit: int) -> tuple[str, ...]:
-    """Fill segment after segment; a character of two units is never cut in half."""
+    """Split a text into segments. A character of two units is never divided between two segments."""
     parts = []
     start = used = 0
     for position, character in enumerate(text):

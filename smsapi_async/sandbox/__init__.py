@@ -1,46 +1,58 @@
-"""A gateway on your own machine that behaves as the vendor's does, and bills nobody.
+"""A gateway on your own machine for tests. It behaves like the vendor's gateway, but sends no SMS.
 
-    async with run_sandbox() as sandbox:                      # over a socket, on a free port
+    # Serve the sandbox over a socket, on a free port.
+    async with run_sandbox() as sandbox:
         async with AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url) as sms: ...
 
-    httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app), base_url=sandbox.base_url)   # in process
+    # Call the sandbox in the same process, without a socket.
+    httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app), base_url=sandbox.base_url)
 
-    async with run_sandbox(faults=FaultPlan.script([Fault.RESET_AFTER_PASS])) as sandbox:      # misbehaving
-        ...  # `smsapi_async.sandbox.faults` has the kinds; `sandbox.proxy.history` tells what went wrong
+    # Put a fault proxy in front of the sandbox.
+    async with run_sandbox(faults=FaultPlan.script([Fault.RESET_AFTER_PASS])) as sandbox:
+        ...  # `sandbox.proxy.history` lists the faults
 
-It is written from the contract alone and shares no code with the client, so that one mistake cannot pass
-both.
+The docstring of `smsapi_async.sandbox.faults` describes the kinds of fault.
 
-**What a number's last three digits ask for.** A segment is not yet in the database (255) for one second,
-then queued (-2), sent (-1) two seconds after it was accepted, and final after five. `advance` moves all of
-this.
+The sandbox is written from the contract alone and shares no code with the client. So the sandbox does not
+repeat a mistake of the client.
+
+**Number endings.** The last three digits of a destination address determine the states of the segments. A new
+segment has state 255 (not yet in the database). One second after acceptance the segment is queued (-2). Two
+seconds after acceptance the segment is sent (-1). Five seconds after acceptance the segment reaches its
+final state. `Sandbox.advance` moves the clock, so a test does not have to wait.
 
 | Ending | The segment |
 |---|---|
-| 910, 911, 941, 942, 946, 947, 948, 969 | ends in 10, 11, 41, 42, 46, 47, 48, 69 |
-| 997 | ends in -97 (deleted, as an older client of the vendor spells it) |
-| 998, 999 | stays at -98 (stopped), at 99 (unknown) |
-| 901, 902 | stays at -1 (sent), at -2 (queued) |
-| 955 | stays at 255: never in the database |
-| 806, 807, 808, 809 | is never accepted: the request, a bulk as well, is refused with code 6, 7, 8, 9 |
-| 700 | is delivered, and the recipient answers "Re: " and the first 20 characters to the source address |
+| 910, 911, 941, 942, 946, 947, 948, 969 | reaches the final state 10, 11, 41, 42, 46, 47, 48, 69 |
+| 997 | reaches the final state -97 (deleted; an older client of the vendor uses this code) |
+| 998, 999 | stays in the state -98 (stopped), 99 (unknown) |
+| 901, 902 | stays in the state -1 (sent), -2 (queued) |
+| 955 | stays in the state 255 (the segment is never in the database) |
+| 806, 807, 808, 809 | is never accepted: the whole request (also a bulk) is refused with code 6, 7, 8, 9 |
+| 700 | is delivered (0); the source address gets a reply: "Re: " and the first 20 characters of the text |
 | anything else | is delivered (0) |
 
-A segment that is not final when the validity of its message ends becomes 46 (expired), except one that
-stays at 255. The default validity is 48 hours. A message older than 48 hours is forgotten: 255 again. A
-scheduled message is queued until it is due; its steps, validity and age count from then. A time that is
-past means at once.
+A segment that is not final when the validity of its message ends changes to state 46 (expired). A segment
+that stays in the state 255 does not expire. The default validity is 48 hours. When a message is older than 48
+hours, Sms/State returns 255 again. A scheduled message is queued until its send date. For a scheduled
+message, the steps, the validity and the 48 hours count from the send date and not from the acceptance. A
+message with a send date in the past is sent at once.
 
-**Time zones.** SendDate is GMT+03:00, except for Sms/SendByTimeZone: there it is the recipient's wall clock
-by a small table of fixed offsets (7 is +3, with 7912 +5, 7913 +7, 7914 +10 and others; 380 is +2, 375 +3, 1
--5, 44 +0, 91 +5:30; an unknown prefix is +3). Statistics are asked in GMT+03:00, incoming messages in UTC;
-both ends of a range are counted, to the whole second.
+**Time zones.** SendDate is in GMT+03:00, except for Sms/SendByTimeZone. For Sms/SendByTimeZone, SendDate is
+in the local time of the recipient. A small table maps the prefix of a number to a fixed offset from UTC. For
+example, 7 is +3, 7912 is +5, 7913 is +7, 7914 is +10, 380 is +2, 375 is +3, 1 is -5, 44 is +0, and 91 is
++5:30. The offset of a number with an unknown prefix is +3. The range of Sms/Statistics is in GMT+03:00. The
+range of Sms/In is in UTC. A range includes its start and its end. The sandbox ignores fractions of a second
+when it compares a time with a range.
 
-**Where the contract is silent.** A name given in both form and query is taken from the form, as ASP.NET MVC
-does. A wrong method is 405, an unknown path 404, both in HTML. A text over 2000 UTF-16 units is code 2, so
-are a negative Validity and a range whose start is after its end; a bad destination is code 6. A date or a
-number that cannot be read is code 9. DeliveryRatio is a percentage of Total. Statistics count 10, 11 and 41
-as Errors; 42, 47, 48, 69 and -97 as Rejected; whatever has no count of its own as InProcess.
+**Behaviour that the contract does not define.** If the form and the query contain the same parameter name,
+the sandbox uses the value in the form, as ASP.NET MVC does. A request with a wrong method gets HTTP status
+405. A request with an unknown path gets HTTP status 404. Both responses are HTML. A text of more than 2000
+UTF-16 units gets code 2. A negative Validity gets code 2. A range with a start after its end gets code 2. An
+invalid destination address gets code 6. A date or a number that cannot be read gets code 9. DeliveryRatio is
+Delivered as a percentage of Total. Total does not include Errors. Sms/Statistics counts the states 10, 11 and
+41 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected. Sms/Statistics counts the states -2, -98, 99
+and 255, and all states that the contract does not define, as InProcess.
 """
 
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
@@ -51,8 +63,10 @@ try:
     from smsapi_async.sandbox.gateway import Sandbox
     from smsapi_async.sandbox.server import run_sandbox
 except ModuleNotFoundError as error:
+    # The extra `sandbox` installs the libraries of this set. If another module is missing, the extra does not
+    # install this module, so the hint would be wrong.
     library = (error.name or "").partition(".")[0]
-    if library not in {"starlette", "uvicorn"}:
+    if library not in {"starlette", "tomli_w", "uvicorn"}:
         raise
     hint = f"the sandbox needs {library}: pip install 'smsapi-async[sandbox]'"
     raise ModuleNotFoundError(hint, name=error.name) from None

@@ -1,4 +1,4 @@
-"""The account of arrivals: every request as it came, and every message it had accepted."""
+"""The account: every request that arrived, and every message that the sandbox accepted."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from smsapi_async.sandbox.wire import Parameters
 
 
 class RequestParts(TypedDict):
-    """What is known of a request when it arrives."""
+    """The parts of a request that are known when the request arrives."""
 
     method: str
     target: str
@@ -26,18 +26,18 @@ class RequestParts(TypedDict):
 
 @attrs.define(eq=False, repr=False, slots=False)
 class Arrival:
-    """One request as it came.
+    """One request that arrived at the sandbox.
 
     Attributes:
-        index: its place in the account, from 0.
+        index: the position of the request in `Account.arrivals`, from 0.
         method: the HTTP method.
-        target: the path and the raw query.
-        raw_headers: the headers in order, as bytes.
-        body: the body as it came.
-        resource: the canonical name, such as "Sms/Send"; None if there is no such resource.
-        at: the gateway's time of the arrival, aware UTC.
-        status: the HTTP status it was answered with; None while it is held.
-        code: the REST error code it was answered with, or None.
+        target: the path and the query, percent-encoded as in the request.
+        raw_headers: the names and values of the header fields, in their order, as bytes.
+        body: the body of the request, unchanged.
+        resource: the canonical name of the resource, for example "Sms/Send". None if the path is unknown.
+        at: the time of the arrival on the sandbox's clock, aware, in UTC.
+        status: the HTTP status of the response. None until the sandbox sends the response.
+        code: the error code of the response (contract, "Codes"). None if the response has no error code.
     """
 
     index: int
@@ -51,18 +51,20 @@ class Arrival:
     code: int | None = None
 
     def __repr__(self) -> str:
+        # A repr may get into a log or into the output of a failed test. The target and the body may contain
+        # the password, the session id and the text. So the repr contains neither the target nor the body.
         return (
             f"<Arrival {self.index}: {self.method} {self.resource}, status {self.status}, code {self.code}>"
         )
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers by lower-case name; of a repeated one, the last."""
+        """The header fields by lower-case name. For a repeated name, the mapping contains the last value."""
         return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.raw_headers}
 
     @cached_property
     def parameters(self) -> Parameters:
-        """The parameters of the query and, for a POST, of the body."""
+        """The parameters of the query and, for a POST, also of the form in the body."""
         query = self.target.partition("?")[2]
         if self.method != "POST":
             return Parameters.parse(query)
@@ -71,19 +73,19 @@ class Arrival:
 
 @attrs.frozen(eq=False, repr=False)
 class AcceptedMessage:
-    """One message that was accepted and billed.
+    """One message that the sandbox accepted and billed.
 
     Attributes:
-        destination_address: the digits of the recipient's number.
-        source_address: the sender.
+        destination_address: the digits of the destination address, without `+`.
+        source_address: the source address as in the request.
         text: the whole text.
-        segment_ids: one id for each segment, in order.
-        send_date: when it was to be sent, aware UTC; None for at once.
-        validity: minutes; None for the gateway's default.
-        accepted_at: aware UTC.
-        price: for all its segments.
-        resource: the canonical name of the resource that took it.
-        arrival: the index of its request in `Account.arrivals`.
+        segment_ids: the segment ids, in the order of the segments.
+        send_date: the send date, aware, in UTC. None means that the message is sent at once.
+        validity: the validity in minutes. None means the default of 48 hours.
+        accepted_at: the time of the acceptance on the sandbox's clock, aware, in UTC.
+        price: the price of all segments of the message together.
+        resource: the canonical name of the resource that accepted the message.
+        arrival: the index of the request in `Account.arrivals`.
     """
 
     destination_address: str
@@ -98,6 +100,7 @@ class AcceptedMessage:
     arrival: int
 
     def __repr__(self) -> str:
+        # A repr may get into a log, so the repr masks the number and hides the text.
         number = f"{self.destination_address[:2]}***{self.destination_address[-2:]}"
         return (
             f"<AcceptedMessage to {number}: {len(self.text)} characters, {len(self.segment_ids)} segments, "
@@ -106,9 +109,13 @@ class AcceptedMessage:
 
 
 class Account:
-    """What a test asserts against; each list is a copy, safe to read while requests arrive.
+    """The requests and the messages of a sandbox, for the assertions of a test.
 
-    The `add_` methods are the gateway's own, called under its lock.
+    `arrivals` and `messages` return copies. A test may read a copy while further requests arrive. Only the
+    sandbox calls the `add_` methods, and the sandbox holds its lock during the call.
+
+    Args:
+        lock: the lock of the sandbox.
     """
 
     def __init__(self, lock: RLock) -> None:
@@ -123,28 +130,38 @@ class Account:
 
     @property
     def arrivals(self) -> list[Arrival]:
-        """Every request, in order of arrival."""
+        """All requests, in the order of their arrival."""
         with self._lock:
             return list(self._arrivals)
 
     @property
     def messages(self) -> list[AcceptedMessage]:
-        """Every accepted message, in order of acceptance."""
+        """All accepted messages, in the order of their acceptance."""
         with self._lock:
             return list(self._messages)
 
     @property
     def logins(self) -> int:
-        """How many requests for a session arrived, refused ones included."""
+        """The number of login requests that arrived, including refused login requests."""
         return self.count("User/SessionId")
 
     @property
     def sessions(self) -> int:
-        """How many sessions were given out."""
+        """The number of session ids that the sandbox issued."""
         return self._sessions
 
     def count(self, resource: str | None = None, status: int | None = None) -> int:
-        """How many requests arrived, of one resource and answered with one HTTP status if given."""
+        """Return the number of requests that arrived.
+
+        Args:
+            resource: count only the requests to this resource. The name may be in any case. None counts the
+                requests to all paths.
+            status: count only the requests that got a response with this HTTP status. None counts all
+                requests, also requests without a response.
+
+        Raises:
+            ValueError: the gateway has no resource with this name.
+        """
         name = canonical_name(resource)
         return sum(
             (name is None or arrival.resource == name) and (status is None or arrival.status == status)
@@ -152,20 +169,24 @@ class Account:
         )
 
     def sent_to(self, number: str) -> list[AcceptedMessage]:
-        """The accepted messages to one number, given with or without `+`."""
+        """Return the accepted messages to one destination address, in the order of their acceptance.
+
+        Args:
+            number: the digits of the destination address, with or without `+`.
+        """
         digits = number.removeprefix("+")
         return [message for message in self.messages if message.destination_address == digits]
 
     def add_arrival(self, **request: Unpack[RequestParts]) -> Arrival:
-        """Enter a request."""
+        """Record a request, and return the `Arrival` of the request."""
         arrival = Arrival(len(self._arrivals), **request)
         self._arrivals.append(arrival)
         return arrival
 
     def add_message(self, message: AcceptedMessage) -> None:
-        """Enter an accepted message."""
+        """Record an accepted message."""
         self._messages.append(message)
 
     def add_session(self) -> None:
-        """Count a session given out."""
+        """Count one more session id that the sandbox issued."""
         self._sessions += 1

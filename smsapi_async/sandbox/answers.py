@@ -1,4 +1,4 @@
-"""Answers of the gateway, and those scripted by a test."""
+"""The responses of the sandbox, and the responses that a test prepares."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,12 @@ _HTML = (
 
 
 class Refusal(Exception):
-    """The gateway refuses a request with a code of its table."""
+    """The sandbox refuses a request with an error code (contract, "Codes").
+
+    Args:
+        code: the error code.
+        description: the value of `Desc` in the error body. None means the usual description of the code.
+    """
 
     def __init__(self, code: int, description: str | None = None) -> None:
         self.code = code
@@ -25,7 +30,14 @@ class Refusal(Exception):
 
 @attrs.frozen
 class Answer:
-    """One HTTP answer; `code` is the REST error code it carries, if any."""
+    """One HTTP response.
+
+    Attributes:
+        status: the HTTP status.
+        body: the body of the response.
+        headers: the header fields of the response.
+        code: the error code in the body (contract, "Codes"). None if the body has no error code.
+    """
 
     status: int
     body: bytes = attrs.field(repr=False)
@@ -35,7 +47,14 @@ class Answer:
 
 @attrs.define
 class Script:
-    """An answer prepared by a test for the next requests of a resource, or of any."""
+    """A response that a test prepared for the next requests.
+
+    Attributes:
+        resource: the canonical name of the resource. None means any resource.
+        answer: the prepared response.
+        times: the number of requests that still get this response.
+        accept: whether the sandbox also processes these requests.
+    """
 
     resource: str | None
     answer: Answer
@@ -44,22 +63,22 @@ class Script:
 
 
 def success(value: Value) -> Answer:
-    """200 with a JSON value."""
+    """Return a response with HTTP status 200 and `value` as JSON."""
     return Answer(200, encode(value).encode(), SUCCESS_HEADERS)
 
 
 def refusal(code: int, description: str, *, unquoted: bool) -> Answer:
-    """An error body with the HTTP status of its code."""
+    """Return a response with an error body, and with the HTTP status of `code` (contract, "Codes")."""
     body = encode_error(code, description, unquoted=unquoted)
     return Answer(HTTP_STATUS[code], body.encode(), SUCCESS_HEADERS, code)
 
 
 def not_found() -> Answer:
-    """ASP.NET's page for a path that leads nowhere."""
+    """Return ASP.NET's HTML page for an unknown path, with HTTP status 404."""
     return Answer(404, _HTML.format(title="The resource cannot be found.").encode(), HTML_HEADERS)
 
 
 def method_not_allowed(allowed: str) -> Answer:
-    """ASP.NET's page for a method that the resource does not take."""
+    """Return ASP.NET's HTML page for a wrong HTTP method, with HTTP status 405."""
     title = "The HTTP verb used to access this page is not allowed."
     return Answer(405, _HTML.format(title=title).encode(), {**HTML_HEADERS, "Allow": allowed})

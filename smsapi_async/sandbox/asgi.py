@@ -1,4 +1,4 @@
-"""The ASGI side: reads a request, hands it to the sandbox, writes the answer when it may go."""
+"""The ASGI application: reads a request, lets the sandbox process the request, and writes the response."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -14,7 +14,12 @@ from smsapi_async.sandbox.gate import Gate, Signal
 
 
 class Gateway(Protocol):
-    """What the application needs of a sandbox."""
+    """The part of a sandbox that the ASGI application uses.
+
+    Attributes:
+        latency: the real seconds before each response.
+        ending: a signal that is set when the server stops.
+    """
 
     latency: float
     ending: Signal
@@ -22,27 +27,44 @@ class Gateway(Protocol):
     def admit(
         self, method: str, target: str, headers: tuple[tuple[bytes, bytes], ...], body: bytes
     ) -> tuple[Arrival, Answer, Gate | None]:
-        """Enter a request into the account and process it."""
+        """Record a request in the account and process the request.
+
+        Returns:
+            The arrival, the response, and the gate that holds the response. The gate is None if no gate holds
+            the response.
+        """
         ...
 
 
 def application(gateway: Gateway) -> ASGIApp:
-    """The gateway as an ASGI application: one handler for every path."""
+    """Return the ASGI application of a sandbox.
+
+    One handler serves all paths, because the sandbox itself responds to an unknown path.
+
+    Args:
+        gateway: the sandbox.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise NotImplementedError(f"the gateway answers HTTP only, not {scope['type']}")
+            raise NotImplementedError(f"the sandbox serves only HTTP, not {scope['type']}")
         try:
             body = await Request(scope, receive).body()
         except ClientDisconnect:
+            # The request is incomplete, so the sandbox neither records nor processes the request.
             return
         arrival, answer, gate = gateway.admit(scope["method"], _target(scope), tuple(scope["headers"]), body)
         if gate is not None:
+            # Count the request before the latency, so that the latency does not delay `Gate.arrived`.
             gate.catch()
+        # `ending` interrupts the latency and the wait for the gate. Otherwise a delayed or held response
+        # would delay the stop of the server.
         if gateway.latency > 0:
             await _first_of(gateway.ending.wait, lambda: anyio.sleep(gateway.latency))
         if gate is not None:
             await _first_of(gateway.ending.wait, gate.passed)
+        # The status is set just before the response is written. While the response is delayed or held,
+        # `Arrival.status` is None.
         arrival.status, arrival.code = answer.status, answer.code
         await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
 
@@ -50,11 +72,13 @@ def application(gateway: Gateway) -> ASGIApp:
 
 
 def _target(scope: Scope) -> str:
+    # `raw_path` is optional in the ASGI specification. `path` is always present, but percent-decoded.
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
     return (path + b"?" + query if query else path).decode("latin-1")
 
 
+# Run all `waits` at the same time. Return when the first function returns, and cancel the other functions.
 async def _first_of(*waits: Callable[[], Awaitable[None]]) -> None:
     async def race(wait: Callable[[], Awaitable[None]]) -> None:
         await wait()

@@ -1,4 +1,4 @@
-"""What a request must give, and the checks before a send."""
+"""The required parameters of a request, and the checks before a send."""
 
 from datetime import datetime
 
@@ -10,14 +10,24 @@ from smsapi_async.sandbox.splitting import utf16_units
 from smsapi_async.sandbox.tables import GatewayResource
 from smsapi_async.sandbox.wire import Malformed, Parameters, to_utc
 
+# The highest length of a text, in UTF-16 units (contract, "Text").
 LONGEST_TEXT = 2000
 
+# The number endings for which the sandbox refuses a request, and the error code for each number ending.
 _ASKED_TO_FAIL = {"806": 6, "807": 7, "808": 8, "809": 9}
 
 
 @attrs.frozen(repr=False)
 class Order:
-    """What a request asks to be sent, as it gave it."""
+    """The parameters of a send request, before the checks.
+
+    Attributes:
+        destinations: the destination addresses.
+        text: the text.
+        source_address: the source address.
+        send_date: the naive send date; `due` converts it to UTC. None means that the message is sent at once.
+        validity: the validity in minutes. 0 means the default validity.
+    """
 
     destinations: list[str]
     text: str
@@ -27,7 +37,16 @@ class Order:
 
 
 def required(parameters: Parameters, name: str, shown_as: str | None = None) -> str:
-    """A parameter's text; a missing or empty one is refused."""
+    """Return the text of a parameter.
+
+    Args:
+        parameters: the parameters of the request.
+        name: the name of the parameter.
+        shown_as: the spelling of the name in the error description. None means `name`.
+
+    Raises:
+        Refusal: the parameter is missing or empty (code 1).
+    """
     text = parameters.text(name)
     if text is None:
         raise _missing(name, shown_as)
@@ -37,8 +56,19 @@ def required(parameters: Parameters, name: str, shown_as: str | None = None) -> 
 def required_date(
     parameters: Parameters, name: str, resource: GatewayResource, shown_as: str | None = None
 ) -> datetime:
-    """A parameter's naive date; a missing or unreadable one is refused in ASP.NET's words."""
-    # MVC binds a date it cannot read to null, and then misses the argument.
+    """Return the naive date of a parameter.
+
+    Args:
+        parameters: the parameters of the request.
+        name: the name of the parameter.
+        resource: the resource of the request; the error description quotes its .NET method.
+        shown_as: the spelling of the name in the error description. None means `name`.
+
+    Raises:
+        Refusal: the date is missing or cannot be read (code 9, with ASP.NET's description).
+    """
+    # ASP.NET MVC converts a date that it cannot read to null. So an unreadable date gets the same error as a
+    # missing date.
     try:
         date = parameters.date(name)
     except Malformed:
@@ -49,7 +79,14 @@ def required_date(
 
 
 def read_order(parameters: Parameters, resource: GatewayResource) -> tuple[str, Order]:
-    """The session and the order; what is required and missing is refused."""
+    """Return the session id and the parameters of a send request.
+
+    Raises:
+        Refusal: a required parameter is missing.
+        Malformed: the validity or an optional send date cannot be read.
+    """
+    # ASP.NET MVC converts numbers and dates before the resource checks any parameter. So a validity or a date
+    # that cannot be read gets an error before a missing parameter does.
     validity = parameters.integer("Validity")
     if resource.name == "Sms/SendByTimeZone":
         send_date: datetime | None = required_date(parameters, "SendDate", resource, shown_as="sendDate")
@@ -67,7 +104,11 @@ def read_order(parameters: Parameters, resource: GatewayResource) -> tuple[str, 
 
 
 def checked_destinations(addresses: list[str]) -> list[str]:
-    """The digits of each address; one bad address refuses them all."""
+    """Return the digits of each destination address.
+
+    Raises:
+        Refusal: an address is invalid. The sandbox then refuses the whole request.
+    """
     checked = []
     for address in addresses:
         digits = destination_digits(address)
@@ -78,7 +119,13 @@ def checked_destinations(addresses: list[str]) -> list[str]:
 
 
 def check_rest(order: Order, destinations: list[str]) -> None:
-    """The checks after the destination: source, length, and the endings that ask for a failure."""
+    """Run the checks that follow the check of the destination addresses.
+
+    These checks concern the source address, the length of the text, the validity and the number endings.
+
+    Raises:
+        Refusal: a check failed.
+    """
     if not is_source(order.source_address):
         raise Refusal(6, "Invalid source address")
     if utf16_units(order.text) > LONGEST_TEXT:
@@ -92,13 +139,23 @@ def check_rest(order: Order, destinations: list[str]) -> None:
 
 
 def due(send_date: datetime | None, digits: str, resource: GatewayResource) -> datetime | None:
-    """When a message is due, in UTC: the resource says whose wall clock the date is of."""
+    """Return the send date of a message, aware, in UTC. None means that the message is sent at once.
+
+    For Sms/SendByTimeZone, `send_date` is in the local time of the recipient. For the other resources,
+    `send_date` is in GMT+03:00 (contract, "Dates sent").
+
+    Args:
+        send_date: the naive send date in the request. None if the request has no send date.
+        digits: the digits of the destination address.
+        resource: the resource of the request.
+    """
     if send_date is None:
         return None
     is_local = resource.name == "Sms/SendByTimeZone"
     return to_utc(send_date, recipient_offset(digits) if is_local else GATEWAY_OFFSET)
 
 
+# ASP.NET MVC writes this description for a missing date (contract, "Codes").
 _NULL_ENTRY = (
     "The parameters dictionary contains a null entry for parameter '{parameter}' of non-nullable type "
     "'DateTime' for method 'System.Web.Mvc.ActionResult {action}' in "
@@ -108,5 +165,6 @@ _NULL_ENTRY = (
 
 
 def _missing(name: str, shown_as: str | None = None) -> Refusal:
+    # .NET appends the name of the C# parameter to the description, for example `messageId` for `MessageID`.
     argument = name[0].lower() + name[1:].replace("ID", "Id")
     return Refusal(1, f"{shown_as or name} can not be null or empty Parameter name: {argument}")

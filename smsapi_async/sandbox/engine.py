@@ -1,4 +1,4 @@
-"""The gateway without I/O: sessions, checks, tariff, messages, states, incoming messages, statistics."""
+"""The gateway without I/O: sessions, checks, prices, messages, states, incoming messages, statistics."""
 
 import itertools
 import secrets
@@ -37,11 +37,15 @@ from smsapi_async.sandbox.tables import (
 )
 from smsapi_async.sandbox.wire import MIN_VALUE, Malformed, Value, to_utc
 
+# The time for which a session id is valid (contract, "Session"), and the longest range of Sms/Statistics
+# (contract, "Sms/Statistics").
 SESSION_LIFETIME = timedelta(minutes=120)
 LONGEST_RANGE = timedelta(days=90)
 
 _UTC = timedelta(0)
+# If the number of a recipient has this ending, the recipient replies to a delivered message.
 _ANSWERING = "700"
+# The state object of a segment that is not in the database (contract, "State object").
 _UNKNOWN_STATE: dict[str, Value] = {
     "State": UNKNOWN,
     "CreationDateUtc": None,
@@ -55,7 +59,7 @@ _UNKNOWN_STATE: dict[str, Value] = {
 
 @attrs.frozen
 class Rules:
-    """What a sandbox's constructor chose."""
+    """The options of one sandbox. `Sandbox` describes each option."""
 
     login: str
     password: str = attrs.field(repr=False)
@@ -67,7 +71,7 @@ class Rules:
 
 @attrs.frozen(repr=False)
 class Incoming:
-    """An incoming message; one dated ahead is not shown yet."""
+    """One incoming message. Sms/In does not return the message before its creation time."""
 
     id: int | str
     source_address: str
@@ -77,7 +81,17 @@ class Incoming:
 
 
 class Engine:
-    """Not safe for threads by itself: its owner holds one lock around every call."""
+    """Processes the requests of one sandbox.
+
+    The engine is not thread-safe: `Sandbox` holds a lock during every call.
+
+    Args:
+        rules: the options of the sandbox.
+        clock: the clock of the sandbox.
+        account: records the accepted messages and the session ids.
+        balance: the money on the account at the start.
+        price: the price of one segment.
+    """
 
     def __init__(
         self, rules: Rules, clock: GatewayClock, account: Account, *, balance: Decimal, price: Decimal
@@ -94,6 +108,7 @@ class Engine:
         self._segment_ids = (
             _alphanumeric_ids() if rules.alphanumeric_ids else map(str, itertools.count(_FIRST_ID))
         )
+        # The first id is the id of the incoming message in the example of the vendor's document.
         self._incoming_ids = itertools.count(539187174, 40)
         self._handlers: dict[str, Callable[[Arrival, GatewayResource], Value]] = {
             "User/SessionId": self._log_in,
@@ -107,7 +122,7 @@ class Engine:
         }
 
     def process(self, arrival: Arrival) -> Answer:
-        """Do what a request asks, and answer it."""
+        """Process a request and return the response."""
         if arrival.resource is None:
             return not_found()
         resource = RESOURCES[arrival.resource.lower()]
@@ -118,32 +133,35 @@ class Engine:
         except Refusal as error:
             return self.refuse(error)
         except Malformed as error:
+            # The contract defines no code for a parameter that cannot be converted. The sandbox uses code 9.
             return self.refuse(Refusal(9, str(error)))
 
     def refuse(self, error: Refusal) -> Answer:
-        """The answer that carries a refusal."""
+        """Return the response with the error body of a refusal."""
         return refusal(error.code, error.description, unquoted=self.rules.unquoted_errors)
 
     def receive(self, source_address: str, destination_address: str, text: str, at: datetime) -> int | str:
-        """File an incoming message."""
+        """Store an incoming message and return its id. `at` is the creation time, aware, in UTC."""
         number = next(self._incoming_ids)
         message_id = f"IN{number:X}" if self.rules.alphanumeric_ids else number
         self.incoming.append(Incoming(message_id, source_address, destination_address, text, at))
         return message_id
 
     def record_history(self, at: datetime, states: Counter[int]) -> None:
-        """Segments for the statistics alone."""
+        """Add segments that only Sms/Statistics counts. `states` maps a state to a number of segments."""
         self._history.append((at, states))
 
     def expire_sessions(self) -> None:
-        """End every session given out so far."""
+        """End every session that is open now."""
         now = self.clock.now()
+        # A session that has already expired must not get a later end. So use the earlier of the two times.
         self.sessions = {session: min(ends_at, now) for session, ends_at in self.sessions.items()}
 
     def _log_in(self, arrival: Arrival, _: GatewayResource) -> Value:
         login, password = (required(arrival.parameters, name) for name in ("Login", "Password"))
         if (login, password) != (self.rules.login, self.rules.password):
             raise Refusal(4, "Invalid user login or password")
+        # 18 bytes are 36 hexadecimal digits, the length of a session id (contract, "user/sessionid").
         session = secrets.token_hex(18).upper()
         self.sessions[session] = self.clock.now() + SESSION_LIFETIME
         self.account.add_session()
@@ -154,6 +172,7 @@ class Engine:
         if ends_at is None:
             raise Refusal(3)
         if self.clock.now() >= ends_at:
+            # The contract allows both codes for an expired session (contract, "Session").
             raise Refusal(4, "SessionID expired") if self.rules.expired_session_code == 4 else Refusal(3)
 
     def _tell_balance(self, arrival: Arrival, _: GatewayResource) -> Value:
@@ -161,6 +180,7 @@ class Engine:
         return self.balance
 
     def _send(self, arrival: Arrival, resource: GatewayResource) -> Value:
+        # The contract defines the order of the checks (contract, "Checks before a send").
         session, order = read_order(arrival.parameters, resource)
         self._check_session(session)
         pieces = split_text(order.text)
@@ -169,7 +189,8 @@ class Engine:
             raise Refusal(5)
         destinations = checked_destinations(order.destinations)
         check_rest(order, destinations)
-        # Nothing of the account has changed up to here; from here on nothing refuses.
+        # All checks precede the first change of the account. So the sandbox accepts all messages of the
+        # request or none of the messages (contract, "Sms/SendBulk").
         accepted_at = self.clock.now()
         segment_ids: list[str] = []
         for digits in destinations:
@@ -191,6 +212,7 @@ class Engine:
 
     def _accept(self, message: AcceptedMessage) -> None:
         validity = timedelta(minutes=message.validity) if message.validity else DEFAULT_VALIDITY
+        # A message with a send date in the past is sent at once.
         begins_at = max(message.accepted_at, message.send_date or message.accepted_at)
         timelines = [
             timeline(self.rules.journey(message, index), message.accepted_at, begins_at, validity)
@@ -202,6 +224,8 @@ class Engine:
         )
         self.balance -= message.price
         self.account.add_message(message)
+        # The recipient replies only if all segments are delivered. The creation time of the reply is the time
+        # of the delivery. Sms/In does not return the reply before this time.
         ends = [line.changes[-1] for line in timelines]
         if message.destination_address.endswith(_ANSWERING) and all(state == DELIVERED for _, state in ends):
             delivered_at = max(at for at, _ in ends)
@@ -221,9 +245,11 @@ class Engine:
         return {
             "State": state,
             "CreationDateUtc": changes[0][0],
+            # A segment is submitted at the beginning of its first state that is neither 255 nor "queued".
             "SubmittedDateUtc": next((at for at, each in changes if each not in {UNKNOWN, QUEUED}), None),
             "ReportedDateUtc": changed_at if state in FINAL_STATES else None,
             "TimeStampUtc": changed_at,
+            # A test may define a journey with states that `STATES` does not contain.
             "StateDescription": STATES.get(state, STATES[UNKNOWN]),
             "Price": price,
         }
@@ -271,17 +297,20 @@ class Engine:
         for at, recorded in self._history:
             if _is_within(at, since, until):
                 states.update(recorded)
+        # Sms/Statistics also counts messages that are older than 48 hours, although Sms/State returns 255 for
+        # these messages.
         for line, _ in self._segments.values():
             if _is_within(line.changes[0][0], since, until):
                 states[line.state(now)] += 1
         return states
 
 
+# The segment id in the examples of the vendor's document.
 _FIRST_ID = 579700854169272358
 
 
 def _alphanumeric_ids() -> Iterator[str]:
-    """The three shapes of id that have been seen on the wire beside plain digits."""
+    """Yield segment ids in the three forms that are not plain digits (contract, "Sms/Send")."""
     number = 0
     while True:
         yield f"GW{0x0261BA732A + number:010X}"
@@ -290,6 +319,8 @@ def _alphanumeric_ids() -> Iterator[str]:
         number += 1
 
 
+# Return whether a time is in a range. The range includes `since` and `until`. The comparison ignores
+# fractions of a second.
 def _is_within(moment: datetime, since: datetime, until: datetime) -> bool:
     return since.replace(microsecond=0) <= moment.replace(microsecond=0) <= until.replace(microsecond=0)
 
@@ -299,13 +330,20 @@ def _statistics(states: Counter[int]) -> dict[str, Value]:
     for state, number in states.items():
         counts[COUNTED_AS.get(state, "InProcess")] += number
     everything = sum(counts.values())
+    # `TotalWithErrors` includes the errors. `Total` does not include the errors.
     total = everything - counts["Errors"]
     ratio = round(Decimal(100 * counts["Delivered"]) / total, 2) if total else Decimal(0)
     return {**counts, "Total": total, "TotalWithErrors": everything, "DeliveryRatio": ratio}
 
 
 def aware(moment: datetime) -> datetime:
-    """A moment in UTC; a naive one is refused with ValueError."""
+    """Convert an aware datetime to UTC.
+
+    Raises:
+        ValueError: `moment` is naive.
+    """
     if moment.tzinfo is None:
-        raise ValueError("the moment is naive; pass an aware datetime")
+        raise ValueError(
+            "`at` is naive; pass an aware datetime, for example datetime(2026, 1, 1, tzinfo=UTC)"
+        )
     return moment.astimezone(UTC)

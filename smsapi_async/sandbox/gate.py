@@ -1,4 +1,4 @@
-"""Gates that hold answers back, and the signal they are made of."""
+"""Gates that hold responses, and the thread-safe event that the gates use."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,11 @@ import anyio.lowlevel
 
 
 class Signal:
-    """An event that any thread may set and that tasks of any event loop, asyncio's or trio's, may await."""
+    """An event for several threads and event loops.
+
+    Any thread may set the signal. Tasks of any event loop (asyncio or trio) may wait for the signal. A signal
+    cannot be reset.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,20 +24,20 @@ class Signal:
 
     @property
     def is_set(self) -> bool:
-        """Whether it has been set."""
+        """Whether the signal is set."""
         return self._set
 
     def set(self) -> None:
-        """Wake every waiter, present and future."""
+        """Set the signal. All waiting tasks continue, and later calls of `wait` return at once."""
         with self._lock:
             self._set = True
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
-            with suppress(RuntimeError):  # the waiter's loop has ended
+            with suppress(RuntimeError):  # the event loop of the waiting task may have ended
                 wake()
 
     async def wait(self) -> None:
-        """Return once it is set."""
+        """Wait until the signal is set."""
         event = anyio.Event()
         wake = _waker(event)
         with self._lock:
@@ -44,21 +48,29 @@ class Signal:
         try:
             await event.wait()
         finally:
+            # `set` removes all wakers from the list. So only a task that was cancelled before `set` still has
+            # its waker in the list.
             with self._lock, suppress(ValueError):
                 self._wakers.remove(wake)
 
 
 def _waker(event: anyio.Event) -> Callable[[], object]:
-    # anyio.from_thread would block the setter, who may run on the waiter's own loop.
+    # `anyio.from_thread` blocks the calling thread until the event loop has run the function. If `set` is
+    # called in the thread of the same event loop, this call would never return. A trio token has
+    # `run_sync_soon`, and an asyncio event loop has `call_soon_threadsafe`. These two functions do not block.
     native: Any = anyio.lowlevel.current_token().native_token
     soon = getattr(native, "run_sync_soon", None) or native.call_soon_threadsafe
     return lambda: soon(event.set)
 
 
 class Gate:
-    """Holds the answers of one resource (or of all) until it is released; the requests are processed.
+    """Holds the responses of one resource, or of all resources, until the gate is released.
 
-    As a context manager it is released at the end of the block.
+    The sandbox processes the requests at once; only the responses wait. In a `with` statement, the gate is
+    released at the end of the block. `Sandbox.hold` creates a gate.
+
+    Attributes:
+        resource: the canonical name of the resource. None means all resources.
     """
 
     def __init__(self, resource: str | None) -> None:
@@ -74,20 +86,26 @@ class Gate:
 
     @property
     def is_released(self) -> bool:
-        """Whether it lets answers through."""
+        """Whether the gate is released. A released gate holds no response."""
         return self._opened.is_set
 
     @property
     def caught(self) -> int:
-        """How many requests have met it, those released included."""
+        """The number of requests that reached the gate. `release` does not change this number."""
         return self._caught
 
     def release(self) -> None:
-        """Let the held answers go, and all that follow."""
+        """Let the sandbox send the held responses. The gate holds no further response."""
         self._opened.set()
 
     async def arrived(self, count: int = 1) -> None:
-        """Return once `count` requests have met the gate. Callable from any event loop and thread."""
+        """Wait until `count` requests have reached the gate.
+
+        A task of any event loop in any thread may call this method.
+
+        Args:
+            count: the number of requests, counted from the creation of the gate.
+        """
         reached = Signal()
         with self._lock:
             if self._caught >= count:
@@ -97,7 +115,7 @@ class Gate:
         await reached.wait()
 
     def catch(self) -> None:
-        """Count one more request that has met the gate."""
+        """Count one more request that reached the gate. Only the sandbox calls this method."""
         with self._lock:
             self._caught += 1
             due = [signal for count, signal in self._thresholds if count <= self._caught]
@@ -106,7 +124,7 @@ class Gate:
             signal.set()
 
     async def passed(self) -> None:
-        """Return once the gate is released."""
+        """Wait until the gate is released."""
         await self._opened.wait()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The sandbox gateway: the pure engine behind one lock, with its handles for tests."""
+"""The class `Sandbox`: the engine with a lock, and the methods with which a test controls the sandbox."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -21,38 +21,49 @@ from smsapi_async.sandbox.tables import canonical_name, resource_named
 from smsapi_async.sandbox.wire import SUCCESS_HEADERS
 
 _BASE_PATH = "/rest"
+# An HTTP client needs a full URL, even if `httpx.ASGITransport` calls the sandbox without a connection. No
+# client connects to this URL.
 _IN_PROCESS_URL = "http://127.0.0.1/rest"
 
 
 class Sandbox:
-    """One account at a gateway on this machine. Every method may be called from any thread.
+    """One account at a gateway on this machine. Any thread may call any method.
 
     Args:
-        login: the account's login.
-        password: its password.
-        balance: money on the account.
-        price: of one segment.
-        start: an aware moment at which the clock stands, moving only by `advance`; None for a running clock.
-        speed: how many seconds pass on a running clock in one real second.
-        journey: chooses the states a segment goes through; the default is the package's table of endings.
-        latency: real seconds before each answer.
-        expired_session_code: how an expired session is refused: 4 (HTTP 401) or 3 (HTTP 400).
-        unquoted_errors: print error bodies with unquoted keys, as the vendor's document does.
-        id_style: "digits" for ids such as "579700854169272358"; "alphanumeric" for "GW0261BA732A" and
-            "SAR-W+84333".
+        login: the login of the account.
+        password: the password of the account.
+        balance: the money on the account.
+        price: the price of one segment.
+        start: the aware datetime at which the clock is frozen; only `advance` moves a frozen clock. None
+            creates a clock that runs from the current time.
+        speed: the seconds that a running clock advances in one real second.
+        journey: a function that chooses the states of a segment. The default function uses the table of
+            number endings in the docstring of `smsapi_async.sandbox`.
+        latency: the real seconds before each response.
+        expired_session_code: the error code for an expired session: 4 (HTTP status 401) or 3 (HTTP status
+            400).
+        unquoted_errors: whether the keys in error bodies are unquoted, as in the vendor's document.
+        id_style: the form of segment ids: "digits" for ids like "579700854169272358", "alphanumeric" for
+            ids like "GW0261BA732A" and "SAR-W+84333".
 
     Attributes:
-        app: the ASGI application, for `httpx.ASGITransport` or any server.
-        base_url: where it is reached; set by `run_sandbox` while it listens on a socket.
-        account: what arrived and what was accepted.
-        proxy: what misbehaves in front of it, while `run_sandbox` serves it with ``faults``; else None.
-        latency: as above; may be changed.
+        login: the login of the account.
+        password: the password of the account.
+        app: the ASGI application, for `httpx.ASGITransport` or for any ASGI server.
+        base_url: the base URL for a client. While `run_sandbox` serves the sandbox, the URL has a port.
+        account: the requests that arrived, and the messages that the sandbox accepted.
+        proxy: the fault proxy, while `run_sandbox` serves the sandbox with ``faults``; otherwise None.
+        latency: the real seconds before each response. A test may change the value.
+
+    Raises:
+        ValueError: `expired_session_code` or `id_style` has a value that is not listed above, or `start` is
+            naive.
     """
 
     def __init__(
         self,
         login: str = "sandbox",
-        password: str = "sandbox-password",  # noqa: S107 - the documented password of a toy
+        password: str = "sandbox-password",  # noqa: S107 - a documented password that protects nothing
         balance: Decimal | int | str = Decimal(10000),
         price: Decimal | int | str = Decimal("1.50"),
         *,
@@ -65,14 +76,15 @@ class Sandbox:
         id_style: Literal["digits", "alphanumeric"] = "digits",
     ) -> None:
         if expired_session_code not in {3, 4}:
-            raise ValueError("expired_session_code is 3 or 4")
+            raise ValueError("expired_session_code must be 3 or 4")
         if id_style not in {"digits", "alphanumeric"}:
-            raise ValueError("id_style is 'digits' or 'alphanumeric'")
+            raise ValueError("id_style must be 'digits' or 'alphanumeric'")
         self.login = login
         self.password = password
         self.base_url = _IN_PROCESS_URL
         self.latency = latency
         self.proxy: FaultProxy | None = None
+        # The server that `run_sandbox` starts sets this signal when the server stops.
         self.ending = Signal()
         self._lock = RLock()
         self._clock = GatewayClock(start, speed)
@@ -91,23 +103,26 @@ class Sandbox:
         return f"<Sandbox {self.base_url}: {self.account!r}>"
 
     def now(self) -> datetime:
-        """The gateway's time, aware UTC."""
+        """Return the current time of the sandbox, aware, in UTC."""
         with self._lock:
             return self._clock.now()
 
     def advance(self, by: timedelta | None = None, /, **units: float) -> None:
-        """Move the clock forward, and with it delivery, expiry and sessions.
+        """Move the clock forward. The states of segments and the expiry of sessions depend on the clock.
 
         Args:
-            by: how far; or else `units`.
-            units: the keywords of `timedelta`, such as `hours=2`.
+            by: the step. None means that `units` define the step.
+            units: the keyword arguments of `timedelta`, for example `hours=2`.
+
+        Raises:
+            ValueError: the step is negative.
         """
         with self._lock:
             self._clock.advance(timedelta(**units) if by is None else by)
 
     @property
     def balance(self) -> Decimal:
-        """The money left; may be set."""
+        """The money on the account. A test may set the value."""
         with self._lock:
             return self._engine.balance
 
@@ -118,7 +133,7 @@ class Sandbox:
 
     @property
     def price(self) -> Decimal:
-        """The price of one segment; may be set."""
+        """The price of one segment. A test may set the value."""
         with self._lock:
             return self._engine.price
 
@@ -134,25 +149,40 @@ class Sandbox:
         destination_address: str = "79160000000",
         at: datetime | None = None,
     ) -> int | str:
-        """File an incoming message and return its id.
+        """Store an incoming message.
 
         Args:
-            source_address: who wrote it.
-            text: what.
-            destination_address: the number it was sent to.
-            at: when it was created, aware; now by default. One dated ahead shows when its time comes.
+            source_address: the number from which the message was sent.
+            text: the text of the message.
+            destination_address: the number to which the message was sent.
+            at: the creation time, aware. None means the current time of the sandbox. Sms/In does not return
+                the message before its creation time.
+
+        Returns:
+            The id of the message: an int for the id style "digits", a str for "alphanumeric".
+
+        Raises:
+            ValueError: `at` is naive.
         """
         with self._lock:
             created_at = self._clock.now() if at is None else aware(at)
             return self._engine.receive(source_address, destination_address, text, created_at)
 
     def record_history(self, *, at: datetime, states: Iterable[int] | Mapping[int, int]) -> None:
-        """File segments for the statistics alone: a state each, or the number of segments by state."""
+        """Add segments that only Sms/Statistics counts.
+
+        Args:
+            at: the time of the acceptance of the segments, aware.
+            states: one state for each segment, or a mapping from a state to a number of segments.
+
+        Raises:
+            ValueError: `at` is naive.
+        """
         with self._lock:
             self._engine.record_history(aware(at), Counter(states))
 
     def expire_sessions(self) -> None:
-        """Refuse every session id given out so far, from now on."""
+        """End all current sessions. The sandbox refuses later requests with the ids of these sessions."""
         with self._lock:
             self._engine.expire_sessions()
 
@@ -166,15 +196,22 @@ class Sandbox:
         *,
         accept: bool = False,
     ) -> None:
-        """Answer the next requests of a resource (None: of any) with what is given.
+        """Prepare the response to the next requests to a resource.
+
+        If a test calls `answer_next` and `refuse_next` several times, the sandbox uses the prepared responses
+        in the order of the calls.
 
         Args:
-            resource: its name in any case.
-            status: the HTTP status.
-            body: the body, as it goes on the wire.
-            headers: instead of the gateway's usual ones.
-            times: how many requests.
-            accept: process the request first, so that messages are accepted and billed, then lie about it.
+            resource: the name of the resource, in any case. None means any resource.
+            status: the HTTP status of the response.
+            body: the body of the response. A str is encoded as UTF-8.
+            headers: the header fields of the response. None means the usual header fields of the gateway.
+            times: the number of requests that get this response.
+            accept: whether the sandbox also processes the requests. If true, the sandbox accepts and bills
+                the messages of valid requests, even if the prepared response reports a failure.
+
+        Raises:
+            ValueError: the gateway has no resource with this name.
         """
         content = body.encode() if isinstance(body, str) else body
         answer = Answer(status, content, SUCCESS_HEADERS if headers is None else dict(headers))
@@ -182,13 +219,36 @@ class Sandbox:
             self._scripts.append(Script(canonical_name(resource), answer, times, accept))
 
     def refuse_next(self, resource: str | None, code: int, desc: str | None = None, times: int = 1) -> None:
-        """Refuse the next requests of a resource (None: of any) with a code and its HTTP status."""
+        """Refuse the next requests to a resource. The sandbox does not process these requests.
+
+        Args:
+            resource: the name of the resource, in any case. None means any resource.
+            code: the error code; the code determines the HTTP status (contract, "Codes").
+            desc: the value of `Desc` in the error body. None means the usual description of the code.
+            times: the number of requests that the sandbox refuses.
+
+        Raises:
+            ValueError: the gateway has no resource with this name.
+            KeyError: the contract has no error code `code`.
+        """
         with self._lock:
             answer = self._engine.refuse(Refusal(code, desc))
             self._scripts.append(Script(canonical_name(resource), answer, times, accept=False))
 
     def hold(self, resource: str | None = None) -> Gate:
-        """Hold back the answers of a resource (None: of all) until the gate is released."""
+        """Hold the responses to all further requests to a resource until the gate is released.
+
+        The sandbox processes the requests when they arrive. Only the responses wait.
+
+        Args:
+            resource: the name of the resource, in any case. None means all resources.
+
+        Returns:
+            The gate.
+
+        Raises:
+            ValueError: the gateway has no resource with this name.
+        """
         gate = Gate(canonical_name(resource))
         with self._lock:
             self._gates = [each for each in self._gates if not each.is_released]
@@ -198,7 +258,20 @@ class Sandbox:
     def admit(
         self, method: str, target: str, headers: tuple[tuple[bytes, bytes], ...], body: bytes
     ) -> tuple[Arrival, Answer, Gate | None]:
-        """Enter a request into the account and process it; the answer waits for the gate, if there is one."""
+        """Record a request in the account and process the request.
+
+        Only the ASGI application calls this method.
+
+        Args:
+            method: the HTTP method.
+            target: the path and the query, percent-encoded.
+            headers: the names and values of the header fields.
+            body: the body of the request.
+
+        Returns:
+            The arrival, the response, and the gate that holds the response. The gate is None if no gate holds
+            the response.
+        """
         resource = _resource_at(target.partition("?")[0])
         with self._lock:
             arrival = self.account.add_arrival(
@@ -235,6 +308,8 @@ class Sandbox:
 
 
 def _resource_at(path: str) -> str | None:
+    # If other path segments precede the base path, `base` is not empty. Then the path does not belong to a
+    # resource.
     base, found, name = path.lower().partition(f"{_BASE_PATH}/")
     resource = resource_named(name.removesuffix("/")) if found and not base else None
     return resource.name if resource else None

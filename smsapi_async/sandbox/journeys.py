@@ -1,4 +1,4 @@
-"""How a segment moves from acceptance to its final state."""
+"""The states of a segment, from the acceptance to the final state."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -13,12 +13,22 @@ from smsapi_async.sandbox.gateway_clock import later
 from smsapi_async.sandbox.tables import EXPIRED, FINAL_STATES, QUEUED, SENT, UNKNOWN
 
 Journey: TypeAlias = Sequence[tuple[timedelta, int]]
-"""Steps of (time after the sending began, state), in order; before the first, the state is 255."""
+"""The steps of one segment in their order. Each step is a pair (delay, state).
+
+The delay counts from the send date of the message. If the message has no send date in the future, the delay
+counts from the acceptance. Before the first step the state is 255. But if the send date is in the future, the
+segment is queued (-2) until the send date.
+"""
 
 JourneyRule: TypeAlias = Callable[[AcceptedMessage, int], Journey]
-"""Chooses the journey of one segment, given its message and its index."""
+"""A function that returns the journey of one segment.
 
+The arguments are the message and the index of the segment, from 0.
+"""
+
+# Sms/State returns 255 for a message that is older than 48 hours (contract, "States").
 MEMORY = timedelta(hours=48)
+# The contract does not define the default validity. The vendor's SOAP document defines 2880 minutes.
 DEFAULT_VALIDITY = timedelta(hours=48)
 
 _SECOND = timedelta(seconds=1)
@@ -52,44 +62,65 @@ _DELIVERED: Journey = [_UNSEEN, _QUEUED, _SENT, (5 * _SECOND, 0)]
 
 
 def default_journey(message: AcceptedMessage, segment_index: int) -> Journey:  # noqa: ARG001 - a JourneyRule
-    """The journey by the last three digits of the number; see the package's table."""
+    """Return the journey for the last three digits of the destination address.
+
+    The docstring of `smsapi_async.sandbox` has the table of number endings.
+
+    Args:
+        message: the message of the segment.
+        segment_index: the index of the segment, from 0. All segments of a message have the same journey.
+    """
     return _JOURNEY_BY_ENDING.get(message.destination_address[-3:], _DELIVERED)
 
 
 @attrs.frozen
 class Timeline:
-    """The states of one segment with the moments they begin at."""
+    """The states of one segment, with the time at which each state begins.
+
+    Attributes:
+        changes: pairs (time, state) in the order of time. The times are aware datetimes in UTC.
+        begins_at: the later of the send date and the time of the acceptance, aware, in UTC.
+    """
 
     changes: tuple[tuple[datetime, int], ...]
     begins_at: datetime
 
     def until(self, now: datetime) -> tuple[tuple[datetime, int], ...]:
-        """The changes so far; never empty."""
+        """Return the changes with a time before `now` or at `now`, but at least the first change."""
         return self.changes[: max(1, bisect_right(self.changes, now, key=itemgetter(0)))]
 
     def state(self, now: datetime) -> int:
-        """The state at a moment."""
+        """Return the state at the time `now`."""
         return self.until(now)[-1][1]
 
     def is_forgotten(self, now: datetime) -> bool:
-        """Whether the message is older than 48 hours, counted from when it was due."""
+        """Whether the message is older than 48 hours at the time `now`, counted from `begins_at`."""
         return now - self.begins_at > MEMORY
 
 
 def timeline(journey: Journey, accepted_at: datetime, begins_at: datetime, validity: timedelta) -> Timeline:
-    """Lay a journey out in time.
+    """Return the states of a segment with their times.
 
-    Until a scheduled message is due it is queued, once the database has it. A segment that is not final when
-    its validity ends expires then, unless it stays unknown.
+    The gateway stores a scheduled message before its send date. Until the send date, its segments have the
+    state "queued". A segment that is not final at the end of the validity expires at the end of the validity.
+    A segment that stays in the state 255 does not expire.
+
+    Args:
+        journey: the steps of the segment.
+        accepted_at: the time of the acceptance, aware, in UTC.
+        begins_at: the later of the send date and `accepted_at`, aware, in UTC.
+        validity: the time from `begins_at` to the expiry.
     """
     changes = [(accepted_at, UNKNOWN)]
     seen_after = next((after for after, state in journey if state != UNKNOWN), None)
+    # Without a state other than 255, the segment is never in the database. So the segment cannot expire.
     if seen_after is None:
         return Timeline(tuple(changes), begins_at)
     if begins_at > accepted_at:
         changes.append((later(accepted_at, seen_after), QUEUED))
     changes += [(later(begins_at, after), state) for after, state in journey if after >= seen_after]
     expires_at = later(begins_at, validity)
+    # If the segment is not final before its expiry, the expiry replaces all steps at and after this time.
     in_time = [change for change in changes if change[0] < expires_at]
     if in_time[-1][1] not in FINAL_STATES:
         changes = [*in_time, (expires_at, EXPIRED)]

@@ -1,15 +1,21 @@
-"""Checks of addresses, and the time zone of a recipient."""
+"""The checks of addresses, and the time zones of recipients."""
 
 import re
 from datetime import timedelta
 
+# The time zone of the gateway is GMT+03:00 (contract, "Dates sent").
 GATEWAY_OFFSET = timedelta(hours=3)
 
-# E.164 has at most 15 digits; 8 9xx is the Russian trunk prefix, not a country code.
+# A destination address has 7 to 15 digits (contract, "Addresses"). A number of 11 digits that begins with 89
+# is a Russian number with the trunk prefix 8. The trunk prefix is not a country code, so the sandbox refuses
+# the number.
 _DESTINATION = re.compile(r"\+?(?!89[0-9]{9}\Z)([1-9][0-9]{6,14})")
+# A source address has at most 15 digits, or at most 11 printable ASCII characters (contract, "Addresses"). A
+# source address of spaces alone is invalid.
 _SOURCE = re.compile(r"[0-9]{1,15}|(?=.*[!-~])[ -~]{1,11}")
 
-# Hours from UTC by country code, and by network code where a country spans several zones; no summer time.
+# The UTC offsets in hours, by the prefix of a number. A prefix is a country code. For a country with several
+# time zones, some prefixes also contain the network code. The table ignores summer time.
 _OFFSETS = {
     "7": 3, "7902": 5, "7904": 5, "7908": 5, "7912": 5, "7913": 7, "7914": 10, "7919": 5, "7922": 5,
     "7923": 7, "7924": 10, "7927": 4, "7937": 4, "7950": 5, "7951": 5, "7962": 10, "7963": 7, "7964": 8,
@@ -24,18 +30,25 @@ _LONGEST_PREFIX = max(map(len, _OFFSETS))
 
 
 def destination_digits(address: str) -> str | None:
-    """The digits of a destination address, or None if it is not one."""
+    """Return the digits of a destination address, or None if the address is invalid."""
     match = _DESTINATION.fullmatch(address)
     return match[1] if match else None
 
 
 def is_source(address: str) -> bool:
-    """At most 15 digits, or at most 11 Latin (printable ASCII) characters."""
+    """Whether `address` is a valid source address (contract, "Addresses").
+
+    A source address has at most 15 digits, or at most 11 printable ASCII characters.
+    """
     return _SOURCE.fullmatch(address) is not None
 
 
 def recipient_offset(digits: str) -> timedelta:
-    """The recipient's offset from UTC by the longest known prefix; the gateway's own if none is known."""
+    """Return the UTC offset of the recipient's time zone.
+
+    The longest prefix of `digits` that is in the table determines the offset. If the table has no prefix of
+    `digits`, return the UTC offset of the gateway.
+    """
     for length in range(_LONGEST_PREFIX, 0, -1):
         hours = _OFFSETS.get(digits[:length])
         if hours is not None:

@@ -1,4 +1,4 @@
-"""The sandbox on a real socket, for callers of any event loop."""
+"""Serves the sandbox over a socket, in a separate thread. The caller may use asyncio or trio."""
 
 import asyncio
 import socket
@@ -19,6 +19,7 @@ from smsapi_async.sandbox.faults.proxy import run_fault_proxy
 from smsapi_async.sandbox.gate import Signal
 from smsapi_async.sandbox.gateway import Sandbox
 
+# The seconds after which the server closes an idle connection.
 _KEEP_ALIVE_SECONDS = 120
 
 
@@ -29,35 +30,43 @@ async def run_sandbox(
     host: str = "127.0.0.1",
     *,
     faults: FaultPlan | str | PathLike[str] | None = None,
-    **sandbox_arguments: Any,  # noqa: ANN401 - the arguments of Sandbox
+    **sandbox_arguments: Any,  # noqa: ANN401 - `Sandbox` declares the types
 ) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox on a socket; it is ready when this yields, and gone at the end of the block.
+    """Serve a sandbox over a socket until the end of the block.
 
-    At the end every connection is cut, so a held or delayed answer is never written.
+    The sandbox is ready when the block begins. At the end of the block the server aborts every connection. A
+    response that is held or delayed at the end of the block is never written.
 
-    With ``faults`` a proxy that misbehaves stands in front, on a free port of 127.0.0.1: ``base_url`` is
-    the proxy's, and ``Sandbox.proxy`` is the proxy, whose ``history`` tells what went wrong. The port and
-    host given are then those of the gateway behind it.
+    With ``faults``, a fault proxy runs in front of the sandbox, on a free port of 127.0.0.1. ``base_url`` is
+    then the URL of the fault proxy. ``Sandbox.proxy`` is the fault proxy, and ``Sandbox.proxy.history`` lists
+    the faults. The server of the sandbox still listens on ``host`` and ``port``.
 
     Args:
-        sandbox: the sandbox to serve, by one server at a time; made from `sandbox_arguments` if None.
-        port: 0 takes a free one.
+        sandbox: the sandbox to serve. Only one server at a time may serve a sandbox. None creates a sandbox
+            from `sandbox_arguments`.
+        port: the port to listen on. 0 means a free port.
         host: the address to listen on.
-        faults: what goes wrong, and when: a plan, or the `.json` or `.toml` file of one.
+        faults: the fault plan, or the path of a `.json` or `.toml` file with a fault plan. None means no
+            fault proxy.
         sandbox_arguments: the arguments of `Sandbox`.
 
+    Yields:
+        The sandbox.
+
     Raises:
-        OSError: the port cannot be listened on, or the plan's file not be read.
-        FaultPlanError: the file holds no plan.
+        OSError: the server cannot listen on the port, or the file of the fault plan cannot be read.
+        FaultPlanError: the file does not contain a valid fault plan.
+        TypeError: the call has a sandbox and also arguments of `Sandbox`.
     """
     plan = await to_thread.run_sync(FaultPlan.load, faults) if isinstance(faults, str | PathLike) else faults
     if sandbox is None:
         sandbox = Sandbox(**sandbox_arguments)
     elif sandbox_arguments:
-        raise TypeError("pass a sandbox or the arguments of one, not both")
+        raise TypeError("pass either sandbox or the arguments of Sandbox, not both")
     listener = _listen(host, port)
     server = _Server(sandbox, listener)
     thread = threading.Thread(target=server.run_here, name="smsapi-sandbox", daemon=True)
+    # A URL contains an IPv6 address in brackets (RFC 3986, section 3.2.2).
     in_process_url, shown = sandbox.base_url, f"[{host}]" if ":" in host else host
     thread.start()
     try:
@@ -72,16 +81,22 @@ async def run_sandbox(
                 yield sandbox
     finally:
         server.stop()
+        # Wait for the thread even if the caller is cancelled, because the port is not free before the end of
+        # the thread.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(thread.join)
         sandbox.base_url, sandbox.proxy = in_process_url, None
+        # A signal cannot be reset, so the next server of this sandbox needs a new signal.
         sandbox.ending = Signal()
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off only where the protocol is given; with it an answer takes 40 ms.
+    # asyncio switches Nagle's algorithm off only if the protocol of the socket is IPPROTO_TCP. With Nagle's
+    # algorithm a response would take 40 ms.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, proto=socket.IPPROTO_TCP)
     try:
+        # With this option, a server can listen on a port even if connections of an earlier server on the same
+        # port are in the state TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(2048)
@@ -92,7 +107,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Protocol(H11Protocol):
-    """Writes no access log, whatever handlers the process has: request lines hold the password."""
+    """An HTTP protocol without an access log, because a request line may contain the password.
+
+    uvicorn writes the access log if the logger `uvicorn.access` or the root logger has a handler.
+    """
 
     def __init__(
         self,
@@ -106,7 +124,15 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its pauses of a tenth of a second at both ends, and without waiting for clients."""
+    """A uvicorn server that stops at once and does not wait for its clients.
+
+    The base class checks only every 0.1 seconds whether it must stop. Before it stops, it pauses for 0.1
+    seconds and waits until the clients have closed their connections.
+
+    Args:
+        sandbox: the sandbox to serve.
+        listener: the listening socket.
+    """
 
     def __init__(self, sandbox: Sandbox, listener: socket.socket) -> None:
         super().__init__(
@@ -127,30 +153,37 @@ class _Server(uvicorn.Server):
         self._stopped = Signal()
 
     def run_here(self) -> None:
-        """Serve in the calling thread until stopped."""
+        """Serve in the calling thread until another thread calls `stop`."""
         try:
             asyncio.run(self.serve(sockets=[self._listener]))
         finally:
+            # Set `ready` even if the server could not start, because `run_sandbox` waits for `ready`.
             self.ready.set()
 
     def stop(self) -> None:
-        """End serving; callable from any thread."""
+        """Stop the server. Any thread may call this method."""
         self._stopped.set()
 
     async def main_loop(self) -> None:
         self.ready.set()
         while not self._stopped.is_set:
-            await self.on_tick(0)  # renews the Date header
+            # `on_tick` updates the `Date` header field of the responses. So it must run once per second.
+            await self.on_tick(0)
             with anyio.move_on_after(1):
                 await self._stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Before its close: a server that is closed leaks what it accepted a moment ago (CPython 3.11).
-        with suppress(NotImplementedError):  # asyncio's loop on Windows
+        # Stop accepting connections before the server is closed: CPython 3.11 leaks a connection that the
+        # server accepted just before `close`. On Windows, the default event loop of asyncio does not support
+        # `remove_reader`.
+        with suppress(NotImplementedError):
             asyncio.get_running_loop().remove_reader(self._listener)
+        # The signal `ending` releases the held and delayed responses. Abort the connections before the signal
+        # is set, so that these responses are not written.
         self._abort_connections()
         self._sandbox.ending.set()
-        # Requests under way, and connections that nobody knows of yet.
+        # Wait for all other tasks. These tasks process requests, or set up connections that `server_state`
+        # does not contain yet.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
         for server in self.servers:
@@ -158,7 +191,8 @@ class _Server(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         self._abort_connections()
-        # A turn of the loop, in which the aborted transports close.
+        # The aborted transports close their sockets in the next iteration of the event loop. So wait for one
+        # iteration.
         await asyncio.sleep(0)
 
     def _abort_connections(self) -> None:

@@ -1,11 +1,17 @@
-"""The tables of the gateway's document: resources, error codes, states."""
+"""The tables of the contract: resources, error codes and states."""
 
 import attrs
 
 
 @attrs.frozen
 class GatewayResource:
-    """One row of the table of resources; `action` is the method a missing date names in its error."""
+    """One resource (contract, "Resources").
+
+    Attributes:
+        name: the canonical name.
+        method: the HTTP method.
+        action: the signature of the .NET method. The error description for a missing date quotes `action`.
+    """
 
     name: str
     method: str
@@ -32,8 +38,10 @@ RESOURCES = {
     )
 }
 
+# The HTTP status of each error code (contract, "Codes").
 HTTP_STATUS = {1: 400, 2: 400, 3: 400, 4: 401, 5: 403, 6: 400, 7: 403, 8: 500, 9: 500}
 
+# The usual value of `Desc` for each error code.
 DESCRIPTIONS = {
     1: "Argument cannot be null or empty",
     2: "Invalid argument",
@@ -52,6 +60,8 @@ DELIVERED = 0
 EXPIRED = 46
 UNKNOWN = 255
 
+# The value of `StateDescription` for each state, as in the vendor's document. The document does not contain
+# the state -97 (contract, "States").
 STATES = {
     -1: "Отправлено (передано в мобильную сеть)",
     -2: "В очереди",
@@ -70,9 +80,12 @@ STATES = {
     255: "Неизвестный",
 }
 
+# A segment never changes from a final state to another state. The states -98 and 99 are not final (contract,
+# "States").
 FINAL_STATES = frozenset({-97, 0, 10, 11, 41, 42, 46, 47, 48, 69})
 
-# Which count of Sms/Statistics a state belongs to; every other state is in process.
+# The count of Sms/Statistics to which each state belongs. A state that is not in this table counts as
+# `InProcess`.
 COUNTED_AS = {
     -1: "Sent",
     0: "Delivered",
@@ -91,12 +104,16 @@ COUNTS = ("Sent", "Delivered", "Errors", "InProcess", "Expired", "Rejected")
 
 
 def resource_named(name: str) -> GatewayResource | None:
-    """The resource of that name in any case, or None."""
+    """Return the resource with this name, in any case. Return None for an unknown name."""
     return RESOURCES.get(name.lower())
 
 
 def canonical_name(name: str | None) -> str | None:
-    """The canonical spelling of a resource's name; an unknown one raises ValueError."""
+    """Return the canonical spelling of a resource name. If `name` is None, return None.
+
+    Raises:
+        ValueError: the gateway has no resource with this name.
+    """
     if name is None:
         return None
     resource = resource_named(name.strip("/"))

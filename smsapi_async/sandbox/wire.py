@@ -1,4 +1,4 @@
-"""The wire: parameters in, JSON out, dates both ways."""
+"""The formats of requests and responses: reads parameters and dates, and writes JSON."""
 
 import json
 import re
@@ -26,26 +26,31 @@ _DATE = re.compile(
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,7}))?)?)?"
 )
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
-# .NET Framework's HttpValueCollection.ToString(), used by the vendor's C# client, writes Cyrillic as %uXXXX.
+# The vendor's C# client uses HttpValueCollection.ToString() of .NET Framework. This method encodes a Cyrillic
+# character as %uXXXX.
 _DOTNET_ESCAPES = re.compile(r"(?:%u[0-9a-fA-F]{4})+")
 _INDEXED = re.compile(r"(.+)\[[0-9]+\]")
 
 Value = str | int | Decimal | datetime | None | Sequence["Value"] | Mapping[str, "Value"]
 
-# .NET's DateTime.MinValue, which stands for "no date" where the field cannot be null.
+# This value is DateTime.MinValue of .NET. In a field that cannot be null, the value means "no date".
 MIN_VALUE = datetime.min.replace(tzinfo=UTC)
 
 
 class Malformed(ValueError):
-    """A parameter's text is not of its type."""
+    """The text of a parameter cannot be converted to the type of the parameter."""
 
 
 @attrs.frozen(repr=False)
 class Parameters:
-    """The parameters of a request; names in any case.
+    """The parameters of a request. The methods ignore the case of names.
 
-    A name given in the form is taken from there alone, even if the query gives it too: ASP.NET MVC asks its
-    value providers in that order. So a client that puts everything in both places sends nothing twice.
+    If the form contains a name, the methods ignore the values of this name in the query, as ASP.NET MVC does.
+    So a client that puts every parameter into both the form and the query does not send a message twice.
+
+    Attributes:
+        form: the values of each name in the form. The names are in lower case.
+        query: the values of each name in the query. The names are in lower case.
     """
 
     form: Mapping[str, list[str]]
@@ -53,24 +58,32 @@ class Parameters:
 
     @classmethod
     def parse(cls, query: str, body: bytes = b"", content_type: str = "") -> Self:
-        """Read the query and a body, which counts as a form unless its type says otherwise."""
+        """Read the parameters of a query and of a body.
+
+        A body without a content type is read as a form. A body with a content type other than
+        `application/x-www-form-urlencoded` has no parameters.
+        """
         is_form = not content_type or content_type.lower().startswith("application/x-www-form-urlencoded")
         return cls(_fields(body.decode("utf-8", "replace")) if is_form else {}, _fields(query))
 
     def all(self, name: str) -> list[str]:
-        """Every value of a name, in order; empty if each of them is."""
+        """Return all values of a name, in their order. If all values are empty, the list is empty."""
         name = name.lower()
         values = self.form.get(name) or self.query.get(name) or []
         return values if any(values) else []
 
     def text(self, name: str) -> str | None:
-        """The first value of a name; None if it is empty or missing."""
+        """Return the first value of a name. Return None if the value is empty or missing."""
         name = name.lower()
         values = self.form.get(name) or self.query.get(name)
         return (values[0] or None) if values else None
 
     def integer(self, name: str) -> int | None:
-        """An Int32; raises Malformed."""
+        """Return the first value of a name as an integer. Return None if the value is empty or missing.
+
+        Raises:
+            Malformed: the value is not an integer of 32 bits.
+        """
         text = self.text(name)
         if text is None:
             return None
@@ -79,22 +92,36 @@ class Parameters:
         return int(text)
 
     def date(self, name: str) -> datetime | None:
-        """A naive date and time; raises Malformed."""
+        """Return the first value of a name as a naive date. Return None if the value is empty or missing.
+
+        Raises:
+            Malformed: the value is not a date.
+        """
         text = self.text(name)
         return None if text is None else _read_date(text.strip())
 
 
 def to_utc(naive: datetime, offset: timedelta) -> datetime:
-    """A wall clock `offset` ahead of UTC, as aware UTC."""
+    """Convert a naive local time to an aware datetime in UTC.
+
+    Args:
+        naive: the local time.
+        offset: the offset of the local time from UTC.
+    """
+    # With these limits, the result is always in the range of `datetime`.
     moment = min(max(naive.replace(tzinfo=UTC), EARLIEST), LATEST)
     return moment - offset
 
 
 def encode(value: Value) -> str:
-    """JSON as JavaScriptSerializer writes it: Cyrillic as it is, the slashes around a date escaped."""
+    """Return a value as JSON, in the form that .NET's JavaScriptSerializer writes.
+
+    Cyrillic characters are not escaped. The slashes of a date are escaped (contract, "Dates received").
+    """
     if isinstance(value, datetime):
         return f'"\\/Date({(value - _EPOCH) // _MILLISECOND})\\/"'
     if isinstance(value, Decimal):
+        # `str` would write some decimal numbers with an exponent.
         return format(value, "f")
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{json.dumps(name)}:{encode(each)}" for name, each in value.items()) + "}"
@@ -104,7 +131,13 @@ def encode(value: Value) -> str:
 
 
 def encode_error(code: int, description: str, *, unquoted: bool) -> str:
-    """An error's body; `unquoted` gives the keys as the document prints them, which is not JSON."""
+    """Return the body of an error.
+
+    Args:
+        code: the error code.
+        description: the value of `Desc`.
+        unquoted: whether the keys are unquoted, as in the vendor's document. The body is then not valid JSON.
+    """
     text = json.dumps(description, ensure_ascii=False)
     return f"{{Code: {code}, Desc: {text}}}" if unquoted else f'{{"Code": {code}, "Desc": {text}}}'
 
@@ -114,13 +147,15 @@ def _fields(encoded: str) -> dict[str, list[str]]:
     if "%u" in encoded:
         encoded = _DOTNET_ESCAPES.sub(_standard_escapes, encoded)
     for name, value in parse_qsl(encoded, keep_blank_values=True, errors="replace"):
-        # A list may come as `name[0]=..&name[1]=..`, which is what PHP's http_build_query makes of one.
+        # http_build_query of PHP encodes a list as `name[0]=..&name[1]=..`.
         indexed = _INDEXED.fullmatch(name)
         fields.setdefault((indexed[1] if indexed else name).lower(), []).append(value)
     return fields
 
 
 def _standard_escapes(match: re.Match[str]) -> str:
+    # Each escape is one UTF-16 unit. Adjacent escapes are decoded together, because a surrogate pair has two
+    # units.
     units = bytes.fromhex(match[0].replace("%u", ""))
     return quote(units.decode("utf-16-be", "replace"))
 
@@ -130,8 +165,10 @@ def _read_date(text: str) -> datetime:
     if match is None:
         raise Malformed("String was not recognized as a valid DateTime.")
     year, month, day, hour, minute, second = (int(group or 0) for group in match.groups()[:6])
+    # In .NET, the fraction of a second has at most 7 digits. In a `datetime`, the fraction has at most 6
+    # digits.
     microsecond = int((match[7] or "").ljust(6, "0")[:6])
     try:
-        return datetime(year, month, day, hour, minute, second, microsecond)  # noqa: DTZ001 - the caller knows the zone
+        return datetime(year, month, day, hour, minute, second, microsecond)  # noqa: DTZ001 - the caller adds the time zone
     except ValueError:
         raise Malformed("String was not recognized as a valid DateTime.") from None

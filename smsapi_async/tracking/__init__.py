@@ -1,4 +1,7 @@
-"""Following messages to their final states: when to ask, about which segment, when to stop."""
+"""Follow sent messages to their final states.
+
+The package decides when the client requests a state, for which segment, and when tracking ends.
+"""
 
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.schedule import DEADLINE, Schedule

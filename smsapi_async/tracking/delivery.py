@@ -1,4 +1,4 @@
-"""What is known of a message, put together from its segments."""
+"""The delivery of a message: the states of its segments, combined into one phase."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,17 +13,38 @@ from smsapi_async.states import Phase, describe
 
 @attrs.frozen
 class Delivery:
-    """A message as it stands.
+    """The phase of one tracked message and the states of its segments.
+
+    `AsyncSmsClient.track` returns a new delivery when a state or a price of the message changes.
+    `AsyncSmsClient.wait_delivered` returns one delivery. A delivery itself never changes.
+
+    The phase combines the states of all segments:
+
+    - ``Phase.DELIVERED``: every segment is delivered.
+    - ``Phase.FAILED``: at least one segment failed. `failed_segment` and `reason` describe the failure.
+    - ``Phase.UNKNOWN``: no segment failed, and the gateway does not know the state of at least one segment.
+      For this segment, the gateway returned state 255 after 48 hours or state 99 at the deadline.
+      A message gets this phase only when its tracking ends.
+    - ``Phase.ENROUTE``: the message is accepted, and its final state is not known yet. A message that is
+      still enroute at the deadline keeps this phase in its last delivery.
+
+    State 255 means "not yet in the database" while the message is younger than 48 hours, and "no longer in
+    the database" afterwards (contract, "States"). The 48 hours start when the gateway accepts the message, or
+    at ``send_date`` if ``send_date`` is later.
+
+    To continue after a restart, pass the latest delivery of the message to `AsyncSmsClient.track`.
 
     Attributes:
-        receipt: the message and its segment ids.
-        phase: delivered when every segment is; failed as soon as one segment is final and failed; unknown
-            when the gateway no longer knows, or still does not know at the deadline; else pending.
-        states: what the gateway last said of each segment, in the order of ``receipt.segment_ids``; None
-            for a segment of which it has said nothing yet. A segment that the gateway has forgotten
-            (state 255 after 48 hours) keeps its last state.
-        is_final: whether nothing more follows about this message. At the deadline that is so in any phase.
-        updated_at: when this became known here; aware, UTC.
+        receipt: the receipt of the message, with the message and its segment ids.
+        phase: the phase of the whole message.
+        states: the last known state of each segment, in the order of ``receipt.segment_ids``. None means that
+            the client has received no state yet, or only state 255 within the 48 hours. If the gateway
+            returns state 255 after the 48 hours, the segment keeps its last known state; only a segment
+            without a known state gets state 255.
+        is_final: whether this is the last delivery of the message. The delivery at the deadline is final in
+            every phase. The delivery that `AsyncSmsClient.wait_delivered` returns at its timeout is not
+            final: you can continue to track the message.
+        updated_at: the time at which the client computed this delivery; aware, in UTC.
     """
 
     receipt: Receipt
@@ -34,13 +55,17 @@ class Delivery:
 
     @property
     def price(self) -> Decimal | None:
-        """The sum of the prices known; None while there is none."""
+        """The sum of the prices that the gateway has reported so far for the segments.
+
+        The price is None while no segment has a price. If only some segments have a price, the sum contains
+        only the prices of these segments.
+        """
         prices = [state.price for state in self.states if state is not None and state.price is not None]
         return sum(prices, Decimal(0)) if prices else None
 
     @property
     def failed_segment(self) -> SegmentState | None:
-        """The segment that failed: its ``segment_id`` and ``state`` say which and why; None unless failed."""
+        """The state of the first segment that failed, with its segment id; None if no segment failed."""
         for state in self.states:
             if state is not None and state.phase is Phase.FAILED:
                 return state
@@ -48,13 +73,17 @@ class Delivery:
 
     @property
     def reason(self) -> str | None:
-        """Why the message failed, in the contract's words; None unless failed."""
+        """The failed state in English, such as "expired: validity ran out"; None if no segment failed."""
         failed = self.failed_segment
-        return None if failed is None else describe(failed.state).words
+        return None if failed is None else describe(failed.state).meaning
 
     @property
     def delivered_at(self) -> datetime | None:
-        """When the last segment was delivered, by the gateway's dates; aware, UTC. None unless delivered."""
+        """The time at which the last segment was delivered; aware, in UTC.
+
+        The gateway reports this time. The time is None if the message is not delivered, or if the gateway
+        reported no date for its segments.
+        """
         if self.phase is not Phase.DELIVERED:
             return None
         dates = [state.reported_date or state.time_stamp for state in self.states if state is not None]
@@ -62,30 +91,39 @@ class Delivery:
 
 
 class DeliverySink(Protocol):
-    """Where deliveries are kept, such as a ledger."""
+    """An object that stores deliveries, for example a `Ledger`."""
 
     async def record(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep deliveries, in order; a later one of the same message replaces an earlier one.
+        """Store deliveries.
 
-        After a cancellation the same deliveries may be recorded once more.
+        `Tracking` may record the same deliveries a second time after a cancellation.
+
+        Args:
+            deliveries: the deliveries in the order in which they occurred. A later delivery of a message
+                replaces an earlier delivery of the same message.
         """
 
 
 def phase_of(states: Sequence[SegmentState | None], open_segments: int, *, at_the_end: bool) -> Phase:
-    """The phase of a message.
+    """Compute the phase of a message from the states of its segments.
 
     Args:
-        states: what is known of each segment.
-        open_segments: a bit for each segment that is still asked about; the others are final or forgotten.
-        at_the_end: whether the deadline has come.
+        states: the last known state of each segment.
+        open_segments: a bit mask. A set bit means that the state of this segment can still change. The other
+            segments are final, or no longer in the database of the gateway.
+        at_the_end: whether tracking of the message ends now.
     """
     phases = [None if state is None else state.phase for state in states]
     if Phase.FAILED in phases:
         return Phase.FAILED
+    # `all` is true for an empty list. A receipt without segment ids must not count as delivered.
     if phases and all(phase is Phase.DELIVERED for phase in phases):
         return Phase.DELIVERED
     if not open_segments:
         return Phase.UNKNOWN
+    # A segment that is neither open nor delivered is no longer in the database of the gateway. If tracking
+    # does not end now, the message stays enroute, because an open segment may still fail. Then the phase must
+    # become FAILED.
     if at_the_end and any(
         phase is Phase.UNKNOWN or (phase is not Phase.DELIVERED and not open_segments >> index & 1)
         for index, phase in enumerate(phases)

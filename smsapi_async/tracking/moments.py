@@ -1,4 +1,4 @@
-"""The moments in a message's life that a wait must not step over. Seconds since the epoch."""
+"""The times at which the client must request the state of a message, in seconds since the epoch."""
 
 from collections.abc import Iterator
 from datetime import UTC, timedelta
@@ -6,18 +6,23 @@ from datetime import UTC, timedelta
 from smsapi_async.models import Message, Receipt
 
 MEMORY = 48 * 3600.0
-"""How long the gateway remembers a message (contract, state 255)."""
+"""The seconds for which the gateway keeps the state of a message (contract, "States", state 255)."""
 
-# The gateway counts from its own clock: one look comes a little before it forgets, and the one that finds
-# the message forgotten a little after.
+# The gateway measures the 48 hours and the validity with its own clock, and this clock can differ from our
+# clock. So the client makes one request 60 seconds before the end of the 48 hours, and one request 60 seconds
+# after this end. For the same reason, the client makes a request 3 seconds after the end of the validity.
 _MEMORY_MARGIN = 60.0
 _VALIDITY_MARGIN = 3.0
-# The wall clocks of recipients are between UTC-12 and UTC+14.
+# The time zones of recipients are between UTC-12 and UTC+14.
 _WEST, _EAST = 12 * 3600.0, 14 * 3600.0
 
 
 def beginning(receipt: Receipt) -> tuple[float, float]:
-    """When the gateway begins to send a message, at the earliest and at the latest."""
+    """Return the earliest and the latest time at which the gateway starts to send a message.
+
+    The two times differ only for a message with ``by_time_zone``: the time zone of the recipient is not
+    known.
+    """
     accepted = receipt.accepted_at.timestamp()
     date = receipt.message.send_date
     if date is None:
@@ -29,12 +34,15 @@ def beginning(receipt: Receipt) -> tuple[float, float]:
 
 
 def milestones(message: Message, due: float, last_look: float) -> Iterator[float]:
-    """When to look whatever the schedule says: at the end of validity, of the gateway's memory, and at last.
+    """Yield the times at which the client requests a state even if the schedule would wait longer.
+
+    The times are: 3 seconds after the end of the validity, 60 seconds before and 60 seconds after the end of
+    the 48 hours, and the time of the last request.
 
     Args:
         message: the message.
-        due: when the gateway begins to send it.
-        last_look: the last request before the deadline.
+        due: the latest time at which the gateway starts to send the message.
+        last_look: the time of the last request before the deadline.
     """
     validity = message.validity
     if validity:
@@ -45,6 +53,10 @@ def milestones(message: Message, due: float, last_look: float) -> Iterator[float
     yield last_look
 
 
-def everything_is_seen_from(due: float, last_look: float) -> float:
-    """From when on every segment is asked about, since they may disagree and the end is near."""
+def all_segments_from(due: float, last_look: float) -> float:
+    """Return the time from which the client requests the state of every segment of a message.
+
+    Before this time, the client requests the state of one segment only. After this time, the client must
+    request the states of all segments, because these states can differ.
+    """
     return min(due + MEMORY - _MEMORY_MARGIN, last_look)

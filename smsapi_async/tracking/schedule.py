@@ -1,4 +1,4 @@
-"""When a segment is asked about: dense at first, then stretching with the message's age."""
+"""The schedule of state requests: frequent for a new message, less frequent as the message gets older."""
 
 import random
 from datetime import timedelta
@@ -9,7 +9,11 @@ import attrs
 from smsapi_async.errors import ValidationError
 
 DEADLINE = timedelta(hours=48, minutes=10)
-"""The gateway remembers a message for 48 hours (contract, state 255); a little more meets the end of that."""
+"""The default deadline of tracking.
+
+The gateway keeps the state of a message for 48 hours (contract, "States", state 255). The additional 10
+minutes are for one request after the gateway has deleted the state.
+"""
 
 
 def _number(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
@@ -20,22 +24,38 @@ def _number(instance: object, attribute: "attrs.Attribute[Any]", value: object) 
 
 @attrs.frozen(kw_only=True)
 class Schedule:
-    """How long to wait before a segment is asked about again.
+    """The time that `AsyncSmsClient.track` waits before it requests the state of a segment again.
 
-    The wait is `factor` times the message's age, never below `first` nor above `maximum`, so the number of
-    requests grows with the logarithm of the age. The age counts from ``accepted_at``, from ``send_date``
-    where that is later, and anew for segments that lag behind the first final one of their message.
+    The wait is `factor` times the age of the message, but at least `first` and at most `maximum`. Then
+    `jitter` changes the wait. So the client makes frequent requests for a new message and fewer requests for
+    an old message. The age starts at ``accepted_at`` of the receipt, or at ``send_date`` if ``send_date`` is
+    later. For a message with ``by_time_zone``, ``send_date`` counts as a time in the time zone UTC+14. When
+    the first segment of a message becomes final, the age of the other segments starts again at zero.
 
-    A subclass may replace `wait`.
+    The client also requests the state just after the end of the validity, 60 seconds before and after the end
+    of the 48 hours for which the gateway keeps a state, and 5 seconds before the deadline.
+
+    A simulation compares the defaults with a simple client that requests the state of every segment every 5
+    seconds. For messages that are final within 10 minutes, the defaults need 4.7 requests per message, one
+    third of the requests of the simple client. The median delay until the client receives the final state is
+    3.4 seconds, 1.3 times the delay of the simple client. For all messages, including the 5 % that are never
+    delivered, the defaults need 0.2 % of the requests of the simple client. The simulation tracks 20,000
+    messages with 1 to 5 segments; run ``python -m benchmarks.polling``.
+
+    A subclass can override `wait`.
 
     Attributes:
-        first: seconds before the first request, and the shortest wait.
-        factor: the wait as a part of the age.
-        maximum: the longest wait, in seconds.
-        jitter: by which part a wait is shortened or lengthened at random, below 1.
+        first: the shortest wait, in seconds, before the jitter is applied. It is also the wait before the
+            first request.
+        factor: the ratio of the wait to the age.
+        maximum: the longest wait, in seconds, before the jitter is applied.
+        jitter: the random change of each wait, as a ratio: with 0.1, a wait becomes up to 10 % shorter or
+            longer. The ratio must be below 1. The jitter spreads the requests for messages that were accepted
+            at the same time.
 
     Raises:
-        ValidationError: a value is negative, no number, or out of order.
+        ValidationError: a value is negative or not a number, `first` is 0, `maximum` is below `first`, or
+            `jitter` is not below 1.
     """
 
     first: float = attrs.field(default=5.0, validator=_number)
@@ -47,11 +67,16 @@ class Schedule:
         if not self.first:
             raise ValidationError("Schedule.first", repr(self.first), "pass a positive number of seconds")
         if self.maximum < self.first:
-            raise ValidationError("Schedule.maximum", repr(self.maximum), "pass at least `first`")
+            raise ValidationError("Schedule.maximum", repr(self.maximum), "pass a value not below `first`")
         if self.jitter >= 1:
             raise ValidationError("Schedule.jitter", repr(self.jitter), "pass a number below 1")
 
     def wait(self, age: float, chance: random.Random) -> float:
-        """Seconds before the next request about a segment, at an age in seconds."""
+        """Return the seconds to wait before the next state request for a segment.
+
+        Args:
+            age: the age of the message in seconds.
+            chance: the random generator for the jitter.
+        """
         wait = min(max(self.first, age * self.factor), self.maximum)
         return wait * chance.uniform(1 - self.jitter, 1 + self.jitter)

@@ -1,4 +1,8 @@
-"""The stream of deliveries: one timer and a bounded number of requests around the tracker's decisions."""
+"""The stream of deliveries.
+
+`Tracker` decides which state to request and when. `Tracking` makes the requests with one timer and a fixed
+number of worker tasks.
+"""
 
 from __future__ import annotations
 
@@ -23,28 +27,76 @@ from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.streams import read_all
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.tracker import StateRequest, Tracker
-from smsapi_async.tracking.waiting import Changes, Timer
+from smsapi_async.tracking.waiting import DeliveryQueue, Timer
 
+# At most this many lists of deliveries wait for a slow consumer. If more deliveries follow, the stream reads
+# no more receipts, so that the memory stays bounded.
 _BATCHES_HELD = 2
 
 ReadState = Callable[[str], Awaitable[SegmentState]]
-"""Asks the gateway about one segment."""
+"""An async function that requests the state of one segment. The argument is the segment id."""
 
 
 class Tracking(AsyncIterator[Delivery]):
-    """The deliveries of many messages, as they change. Use it with ``async with``.
+    """An async iterator over the deliveries of many messages. `AsyncSmsClient.track` returns this object.
+
+    Use the stream with ``async with``, and iterate inside the block::
+
+        async with sms.track(receipts) as deliveries:
+            async for delivery in deliveries:
+                ...
+
+    The stream returns a new `Delivery` each time a state or a price of a message changes. The last delivery
+    of each message has ``is_final`` set. The stream ends after the last delivery of the last message.
+
+    The gateway has no callbacks: the client must request each state, one segment per request. The stream
+    needs few requests:
+
+    - While a message is enroute, the stream requests the state of one segment only. The stream requests the
+      states of the other segments when this segment is final, or shortly before the end of the 48 hours or
+      the deadline.
+    - `Schedule` makes the requests less frequent as the message gets older.
+
+    Other calls of the same client, for example sends, have priority over the state requests.
+
+    After `ReadFailed` or `RateLimited`, the stream makes the request again later. Until then, all requests of
+    the stream pause for up to 60 seconds, or longer if the gateway asks for a longer wait. If the gateway
+    refuses a request only because of its segment, the stream makes this request again at the next time of the
+    schedule.
+
+    With a ledger, the stream records each delivery before it returns the delivery. After a restart,
+    ``sms.track(ledger)`` continues with all messages that are not final. It does not request the state of a
+    final segment again. If you leave the block early, the stream first records the deliveries that you have
+    not received yet.
+
+    Before the stream raises an error, it returns the deliveries that it has already recorded.
+
+    The stream reads receipts only as fast as you take deliveries. An enroute message needs about 400 bytes of
+    memory beside its receipt. All messages share one timer.
 
     Attributes:
-        requests: how many times a state was asked for; a request that is attempted again counts once.
+        requests: the number of state requests so far. Several attempts of one request count as one request.
+            If the stream makes a request again later, this request counts again.
 
     Args:
-        receipts: what to follow; a `Delivery` of an earlier run goes on from where it was.
-        tracker: decides what is asked and when.
-        read_state: asks about one segment.
-        clock: the time.
-        workers: requests in flight at once.
-        ledger: where deliveries are recorded before they are given out.
-        check_usable: raises where the client cannot be used.
+        receipts: the messages to track. For a `Delivery` of an earlier run, tracking continues from its
+            states. The stream returns a final `Delivery` at once, without a request.
+        tracker: decides which state to request and when.
+        read_state: requests the state of one segment.
+        clock: the clock for the schedule and the deadline.
+        workers: the maximum number of requests in flight.
+        ledger: the object that records each delivery before the stream returns the delivery.
+        check_usable: a function that raises an error if the client is closed or belongs to another event
+            loop.
+
+    Raises:
+        StreamNotEntered: you iterate outside the ``async with`` block, or enter the stream twice.
+        RequestRejected: while iterating: the gateway refused the credentials or the account. The stream ends.
+        ClientClosed: while iterating: the client was closed. The stream ends.
+        LedgerError: while iterating: the ledger could not record a delivery. The stream ends.
+        ValidationError: while iterating: an item of `receipts` is not a `Receipt` or a `Delivery`. The stream
+            ends.
+        Exception: while iterating: the iterable `receipts` raised this error. The stream ends.
     """
 
     def __init__(
@@ -69,7 +121,7 @@ class Tracking(AsyncIterator[Delivery]):
         self._following: anyio.CancelScope | None = None
         self._timer: Timer
         self._deliveries: MemoryObjectReceiveStream[list[Delivery]]
-        self._changes: Changes
+        self._queue: DeliveryQueue
         self._ready: deque[Delivery] = deque()
         self._busy = 0
         self.requests = 0
@@ -82,7 +134,7 @@ class Tracking(AsyncIterator[Delivery]):
         if self._group is not None:
             raise StreamNotEntered
         self._timer = Timer(self._clock)
-        self._changes = Changes()
+        self._queue = DeliveryQueue()
         batches, self._deliveries = anyio.create_memory_object_stream[list[Delivery]](_BATCHES_HELD)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
@@ -96,16 +148,20 @@ class Tracking(AsyncIterator[Delivery]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._group is not None  # noqa: S101 - for the type checker
+        assert self._group is not None  # noqa: S101 - the type checker needs this line
         self._group.cancel_scope.cancel()
         try:
-            # The exception of the block is not handed over: the group would wrap it up.
+            # If we passed the exception of the block to the task group, the task group would wrap the
+            # exception in an exception group.
             await self._group.__aexit__(None, None, None)
         finally:
             self._deliveries.close()
+            # We record the deliveries that the consumer has not received, so that a later run does not
+            # request these states again. The shield makes sure that the deliveries are recorded even if the
+            # task is cancelled.
             if not self._is_ledger_broken:
                 with anyio.CancelScope(shield=True):
-                    await self._record(self._changes.rest())
+                    await self._record(self._queue.rest())
 
     def __aiter__(self) -> Self:
         return self
@@ -124,12 +180,12 @@ class Tracking(AsyncIterator[Delivery]):
         return self._ready.popleft()
 
     async def last(self) -> Delivery:
-        """The last delivery of a stream of one message, which is entered and left here."""
+        """Return the last delivery of a stream with one message. This method enters and leaves the stream."""
         async with self:
             return [delivery async for delivery in self][-1]
 
     def _end_with(self, error: Exception) -> None:
-        """StateRequest no more; what was noticed before is given out, then the error is raised."""
+        """Stop all requests. The consumer gets the queued deliveries first, then the error."""
         if self._error is None:
             self._error = error
         if self._following is not None:
@@ -145,20 +201,21 @@ class Tracking(AsyncIterator[Delivery]):
                     for _ in range(self._workers):
                         group.start_soon(self._work, asked)
                     await self._dispatch(asks)
-                    # Requests that are still in flight are about messages that are finished.
+                    # Every message has its last delivery now, and no request in flight can change a delivery.
+                    # So we cancel the requests in flight.
                     group.cancel_scope.cancel()
         finally:
-            self._changes.end()
+            self._queue.end()
 
     async def _read(self) -> None:
         try:
-            await read_all(self._receipts, self._take_in)
-        except Exception as error:  # noqa: BLE001 - of the caller's own iterable, and raised to the caller
+            await read_all(self._receipts, self._process)
+        except Exception as error:  # noqa: BLE001 - any error of the caller's iterable
             self._end_with(error)
         self._all_read = True
         self._timer.wake()
 
-    async def _take_in(self, receipt: Receipt | Delivery) -> None:
+    async def _process(self, receipt: Receipt | Delivery) -> None:
         _check_kind(receipt)
         if isinstance(receipt, Receipt):
             last = self._tracker.add(receipt, self._timer.now())
@@ -168,20 +225,23 @@ class Tracking(AsyncIterator[Delivery]):
             last = self._tracker.add(receipt.receipt, self._timer.now(), receipt.states)
         self._timer.wake()
         if last is not None:
-            self._changes.put(last)
-            await self._changes.room()
+            self._queue.put(last)
+            await self._queue.room()
 
     async def _dispatch(self, asks: MemoryObjectSendStream[StateRequest]) -> None:
         while True:
             now = self._timer.now()
             while (delivery := self._tracker.expired(now)) is not None:
-                self._changes.put(delivery)
-                await self._changes.room()
+                self._queue.put(delivery)
+                await self._queue.room()
             while self._busy < self._workers and (ask := self._tracker.due(now)) is not None:
                 self._busy += 1
+                # The memory stream can hold one request per worker, and at most one request per worker is in
+                # progress. So `send_nowait` never fails.
                 asks.send_nowait(ask)
             if self._all_read and not self._tracker:
                 return
+            # If all workers are busy, no request can start. Then the timer waits only for the next deadline.
             is_free = self._busy < self._workers
             await self._timer.wait_until(
                 self._tracker.next_time() if is_free else self._tracker.next_deadline()
@@ -191,12 +251,12 @@ class Tracking(AsyncIterator[Delivery]):
         async for ask in asked:
             try:
                 delivery = await self._ask(ask)
-            except Exception as error:  # noqa: BLE001 - nothing is sent here; it is raised to the caller
+            except Exception as error:  # noqa: BLE001 - the consumer gets the error
                 self._end_with(error)
                 return
             if delivery is not None:
-                self._changes.put(delivery)
-                await self._changes.room()
+                self._queue.put(delivery)
+                await self._queue.room()
             self._busy -= 1
             self._timer.wake()
 
@@ -211,19 +271,19 @@ class Tracking(AsyncIterator[Delivery]):
         except MESSAGE_REJECTIONS:
             self._tracker.refused(ask, self._timer.now())
         else:
-            return self._tracker.answered(ask, state, self._timer.now())
+            return self._tracker.responded(ask, state, self._timer.now())
         return None
 
     async def _hand_out(self, batches: MemoryObjectSendStream[list[Delivery]]) -> None:
         with batches:
-            while batch := await self._changes.next_batch():
+            while batch := await self._queue.next_batch():
                 try:
                     await self._record(batch)
-                except Exception as error:  # noqa: BLE001 - of the caller's own ledger, and raised to the caller
+                except Exception as error:  # noqa: BLE001 - any error of the caller's ledger
                     self._is_ledger_broken = True
                     self._end_with(error)
                     return
-                self._changes.drop(len(batch))
+                self._queue.drop(len(batch))
                 await batches.send(batch)
 
     async def _record(self, deliveries: list[Delivery]) -> None:
@@ -233,5 +293,5 @@ class Tracking(AsyncIterator[Delivery]):
 
 def _check_kind(receipt: object) -> None:
     if not isinstance(receipt, Receipt | Delivery):
-        hint = "pass a Receipt or a Delivery; `state` takes the id of a segment"
+        hint = "pass a Receipt or a Delivery; for a segment id, call `state`"
         raise ValidationError("receipt", f"<{type(receipt).__name__}>", hint)

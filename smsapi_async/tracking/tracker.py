@@ -1,7 +1,8 @@
-"""Which segment to ask about and when, decided without I/O: plain values in, plain values out.
+"""The decisions of tracking: which segment state to request, and when. This module does no I/O.
 
-Moments are seconds since the epoch. A message under way has an entry in the heap of deadlines, and one in
-the heap of requests to come for each segment that is asked about by itself and not at this moment.
+All times are seconds since the epoch. Each tracked message has one entry in the heap of deadlines. The heap
+of requests has one entry for each segment with a planned request. A segment has no entry while its request is
+in flight.
 """
 
 import random
@@ -13,14 +14,27 @@ import attrs
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking.delivery import Delivery, phase_of
-from smsapi_async.tracking.moments import MEMORY, beginning, everything_is_seen_from, milestones
+from smsapi_async.tracking.moments import MEMORY, all_segments_from, beginning, milestones
 from smsapi_async.tracking.schedule import Schedule
 
+# The last request is made this many seconds before the deadline, so that its response arrives before the
+# deadline.
 _LAST_LOOK = 5.0
+# If the deadline of a message has already passed when `add` is called, the message gets a new deadline: at
+# most this many seconds after the call. The tracker makes requests at once. Shortly before the new deadline,
+# it makes another request for each segment that can still change.
 _LATE_START = 60.0
+# A failed request is planned again after at most this many seconds, even if the schedule has a longer wait. A
+# pause can delay the request further.
 _LONGEST_RETRY = 30.0
+# Near a deadline, each retry waits half of the remaining time. If this wait is shorter than this many
+# seconds, no retry follows. Without this limit, the number of retries would be infinite.
 _SHORTEST_RETRY = 0.05
+# The first failure outside a pause starts a new pause. Each new pause is twice as long as the previous pause,
+# up to this many seconds.
 _LONGEST_PAUSE = 60.0
+# The entry of a finished message stays in the heap of deadlines. The heap is rebuilt when it contains at
+# least this many more entries of finished messages than entries of other messages.
 _STALE_ENTRIES = 1000
 
 _States = tuple[SegmentState | None, ...]
@@ -28,54 +42,62 @@ _States = tuple[SegmentState | None, ...]
 
 @attrs.define(eq=False, weakref_slot=False)
 class _TrackedMessage:
-    """One message under way.
+    """A message that is tracked.
 
     Attributes:
-        serial: orders entries of the same moment.
+        serial: the number of the message in the order of `Tracker.add`. Heap entries with the same time are
+            ordered by this number.
         receipt: the message and its segment ids.
-        begins: the moment from which the schedule counts.
-        due: when at the latest the gateway begins to send; its memory counts from there.
-        deadline: when the message is reported as it stands.
-        states: what is known of each segment.
-        open: a bit for each segment to be asked about; 0 once the message is finished.
-        alone: whether each open segment is asked about by itself.
+        age_starts_at: the time from which the schedule computes the age of the message.
+        due: the latest time at which the gateway starts to send the message. The 48 hours for which the
+            gateway keeps a state start at this time.
+        deadline: the time at which tracking of the message ends, even if the message is not final.
+        states: the last known state of each segment.
+        open: a bit mask of the segments that still need requests. The mask is 0 when tracking has ended.
+        asks_each_segment: whether each open segment has its own requests. If False, the tracker requests the
+            state of one segment only.
     """
 
     serial: int
     receipt: Receipt
-    begins: float
+    age_starts_at: float
     due: float
     deadline: float
     states: _States
     open: int
-    alone: bool = False
+    asks_each_segment: bool = False
 
     def is_open(self, index: int) -> bool:
-        """Whether a segment is to be asked about."""
+        """Return whether a segment still needs requests."""
         return bool(self.open >> index & 1)
 
 
 @attrs.frozen(eq=False)
 class StateRequest:
-    """A request to be made now."""
+    """A state request that the caller must make now."""
 
-    followed: _TrackedMessage
+    tracked: _TrackedMessage
     index: int
 
     @property
     def segment_id(self) -> str:
-        """The segment to ask about."""
-        return self.followed.receipt.segment_ids[self.index]
+        """The id of the segment."""
+        return self.tracked.receipt.segment_ids[self.index]
 
 
 class Tracker:
-    """Follows messages. Every `StateRequest` it gives is to be returned to `answered`, `failed` or `refused`.
+    """Decides which state requests to make for many messages.
+
+    `due` returns the next `StateRequest`. When the request ends, pass the request to exactly one of
+    `responded`, `failed` or `refused`.
 
     Args:
-        schedule: how long to wait between two requests about a message.
-        deadline: seconds after which a message is reported as it stands.
-        timeout: seconds from `add` after which it is reported already, though not as final.
-        chance: the source of the jitter.
+        schedule: the waits between the requests for one message.
+        deadline: seconds after the gateway starts to send a message. After this time, tracking of the message
+            ends, even if the message is not final.
+        timeout: seconds after the call of `add`. If a message is not final by then, tracking of the message
+            ends before the deadline, and its last delivery has ``is_final`` False. None means no timeout.
+        chance: the random generator for the jitter. None means a new generator.
     """
 
     def __init__(
@@ -89,9 +111,11 @@ class Tracker:
         self._schedule = schedule
         self._length = deadline
         self._timeout = timeout
+        # The last request is made 5 seconds before the end. If the deadline or the timeout is shorter than 50
+        # seconds, the last request is made after 90 % of that duration.
         self._last_look = min(_LAST_LOOK, min(deadline, timeout or deadline) / 10)
-        self._chance = random.Random() if chance is None else chance  # noqa: S311 - jitter, not secrecy
-        self._asks: list[tuple[float, int, int, _TrackedMessage]] = []
+        self._chance = random.Random() if chance is None else chance  # noqa: S311 - jitter is no secret
+        self._requests: list[tuple[float, int, int, _TrackedMessage]] = []
         self._deadlines: list[tuple[float, int, _TrackedMessage]] = []
         self._serial = 0
         self._under_way = 0
@@ -99,125 +123,156 @@ class Tracker:
         self._paused_until = 0.0
 
     def __len__(self) -> int:
-        """How many messages are under way."""
+        """Return the number of messages whose tracking has not ended."""
         return self._under_way
 
     def add(self, receipt: Receipt, now: float, states: _States = ()) -> Delivery | None:
-        """Follow a message from now on.
+        """Start to track a message.
 
         Args:
             receipt: the message and its segment ids.
-            now: the present moment.
-            states: what an earlier run knew of each segment; those that were final are not asked about.
+            now: the current time.
+            states: the states of the segments from an earlier run. The tracker makes no requests for segments
+                with a final state.
 
         Returns:
-            The last delivery, where there is nothing to ask about.
+            The last delivery if no request is needed, for example because every segment is final. None if
+            tracking has started.
         """
         begins, due = beginning(receipt)
         deadline = self._deadline(due, now)
         segments = len(receipt.segment_ids)
         known = states or (None,) * segments
         opened = sum(1 << index for index, state in enumerate(known) if state is None or not state.is_final)
-        followed = _TrackedMessage(self._serial, receipt, begins, due, deadline, known, opened)
+        tracked = _TrackedMessage(self._serial, receipt, begins, due, deadline, known, opened)
         self._serial += 1
         self._under_way += 1
         if not opened or phase_of(known, opened, at_the_end=False) is Phase.FAILED:
-            return self._finish(followed, now)
-        heappush(self._deadlines, (deadline, followed.serial, followed))
-        followed.alone = opened != (1 << segments) - 1
-        first = self._not_beyond_a_milestone(followed, begins + self._schedule.wait(0, self._chance), now)
+            return self._finish(tracked, now)
+        heappush(self._deadlines, (deadline, tracked.serial, tracked))
+        # If an earlier run has found a final segment, the other segments need their own requests.
+        tracked.asks_each_segment = opened != (1 << segments) - 1
+        first = self._not_beyond_a_milestone(tracked, begins + self._schedule.wait(0, self._chance), now)
         for index in range(segments):
-            if followed.is_open(index):
-                self._push(followed, index, max(first, now))
-                if not followed.alone:
+            if tracked.is_open(index):
+                self._push(tracked, index, max(first, now))
+                if not tracked.asks_each_segment:
                     break
         return None
 
     def due(self, now: float) -> StateRequest | None:
-        """The next request to be made, if one is due."""
+        """Return the next request that must be made now, or None."""
         if now < self._paused_until:
             return None
-        while self._asks and self._asks[0][0] <= now:
-            _, _, index, followed = heappop(self._asks)
-            if not followed.is_open(index):
+        while self._requests and self._requests[0][0] <= now:
+            _, _, index, tracked = heappop(self._requests)
+            if not tracked.is_open(index):
                 continue
-            last_look = followed.deadline - self._last_look
-            if not followed.alone and now >= everything_is_seen_from(followed.due, last_look):
-                self._ask_the_others(followed, index, now)
-            return StateRequest(followed, index)
+            last_look = tracked.deadline - self._last_look
+            if not tracked.asks_each_segment and now >= all_segments_from(tracked.due, last_look):
+                self._ask_the_others(tracked, index, now)
+            return StateRequest(tracked, index)
         return None
 
     def expired(self, now: float) -> Delivery | None:
-        """The next message whose deadline has come, as it stands."""
+        """Return the last delivery of one message that has reached its deadline or timeout, or None.
+
+        Call this method until it returns None.
+        """
         while self._deadlines and self._deadlines[0][0] <= now:
-            followed = heappop(self._deadlines)[2]
-            if followed.open:
-                timed_out = self._timeout is not None and followed.deadline < followed.due + self._length
-                return self._finish(followed, now, is_final=not timed_out)
+            tracked = heappop(self._deadlines)[2]
+            if tracked.open:
+                timed_out = self._timeout is not None and tracked.deadline < tracked.due + self._length
+                return self._finish(tracked, now, is_final=not timed_out)
         return None
 
-    def answered(self, ask: StateRequest, state: SegmentState, now: float) -> Delivery | None:
-        """Take in an answer.
-
-        Returns:
-            The message, if that changed it. An answer that comes after its last delivery changes nothing.
-        """
-        self._failures = 0
-        followed, index = ask.followed, ask.index
-        if not followed.is_open(index):
-            return None
-        previous = followed.states[index]
-        known: SegmentState | None = state
-        is_settled = state.is_final
-        if state.state == State.NOT_IN_DATABASE:
-            # It tells nothing: what was known before is kept, so that an answer out of order does no harm.
-            is_settled = now >= followed.due + MEMORY
-            known = state if is_settled and previous is None else previous
-        if known is not previous:
-            followed.states = (*followed.states[:index], known, *followed.states[index + 1 :])
-        if not is_settled:
-            self._plan(followed, index, now)
-        elif (last := self._settle(followed, index, now)) is not None:
-            return last
-        return self._delivery(followed, now) if _differs(previous, known) else None
-
-    def failed(self, ask: StateRequest, now: float, *, retry_after: float | None = None) -> None:
-        """A request got no answer: it is made again later, and all others pause for a moment.
+    def responded(self, ask: StateRequest, state: SegmentState, now: float) -> Delivery | None:
+        """Process the response to a request.
 
         Args:
             ask: the request.
-            now: the present moment.
-            retry_after: seconds that the gateway asked to wait.
+            state: the state in the response.
+            now: the current time.
+
+        Returns:
+            A delivery if the response changes the message, or None. A response that arrives after the last
+            delivery of the message changes nothing.
         """
+        self._failures = 0
+        tracked, index = ask.tracked, ask.index
+        if not tracked.is_open(index):
+            return None
+        previous = tracked.states[index]
+        known: SegmentState | None = state
+        is_settled = state.is_final
+        if state.state == State.NOT_IN_DATABASE:
+            # State 255 does not say whether the segment was delivered. So state 255 must not replace the last
+            # known state of the segment.
+            is_settled = now >= tracked.due + MEMORY
+            known = state if is_settled and previous is None else previous
+        if known is not previous:
+            tracked.states = (*tracked.states[:index], known, *tracked.states[index + 1 :])
+        if not is_settled:
+            self._plan(tracked, index, now)
+        elif (last := self._end_requests(tracked, index, now)) is not None:
+            return last
+        return self._delivery(tracked, now) if _differs(previous, known) else None
+
+    def failed(self, ask: StateRequest, now: float, *, retry_after: float | None = None) -> None:
+        """Process the failure of a request.
+
+        The tracker makes the request again after at most 30 seconds, or after the pause if the pause is
+        longer. The pause applies to all requests of all messages. It lasts 1 second after the first failure,
+        then 2, 4, 8 and so on up to 60 seconds. After a response, the next pause lasts 1 second again.
+        Shortly before the deadline, the tracker may not make the request again.
+
+        Args:
+            ask: the request.
+            now: the current time.
+            retry_after: the seconds of the ``Retry-After`` header of the response. None means that the
+                response has no such header.
+        """
+        # Requests that are in flight at the same time often fail for the same reason. So only the first of
+        # these failures counts: a failure during a pause does not make the pause longer, except if the
+        # gateway asks for a longer wait.
         if now >= self._paused_until:
             self._failures += 1
             pause = min(2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
             self._paused_until = now + max(pause, retry_after or 0.0)
         elif retry_after is not None:
             self._paused_until = max(self._paused_until, now + retry_after)
-        followed = ask.followed
-        wait = self._schedule.wait(max(0.0, now - followed.begins), self._chance)
-        wait = min(wait, _LONGEST_RETRY, (followed.deadline - now) / 2)
-        if followed.is_open(ask.index) and wait > _SHORTEST_RETRY:
-            self._push(followed, ask.index, now + wait)
+        tracked = ask.tracked
+        wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+        # The wait is at most half of the remaining time, so that another request is possible before the
+        # deadline.
+        wait = min(wait, _LONGEST_RETRY, (tracked.deadline - now) / 2)
+        if tracked.is_open(ask.index) and wait > _SHORTEST_RETRY:
+            self._push(tracked, ask.index, now + wait)
 
     def refused(self, ask: StateRequest, now: float) -> None:
-        """The gateway refused to tell about this segment: it is asked about again on schedule."""
+        """Process a refusal that concerns only this segment.
+
+        The tracker makes the request again at the next time of the schedule. Other requests do not pause.
+
+        Args:
+            ask: the request.
+            now: the current time.
+        """
         self._failures = 0
-        if ask.followed.is_open(ask.index):
-            self._plan(ask.followed, ask.index, now)
+        if ask.tracked.is_open(ask.index):
+            self._plan(ask.tracked, ask.index, now)
 
     def next_time(self) -> float | None:
-        """When `due` or `expired` next has something to give; None if never."""
-        while self._asks and not self._asks[0][3].is_open(self._asks[0][2]):
-            heappop(self._asks)
+        """Return the time at which `due` or `expired` next returns a value, or None if no value follows."""
+        while self._requests and not self._requests[0][3].is_open(self._requests[0][2]):
+            heappop(self._requests)
         deadline = self.next_deadline()
-        if not self._asks or deadline is None:
+        if not self._requests or deadline is None:
             return deadline
-        return min(max(self._asks[0][0], self._paused_until), deadline)
+        return min(max(self._requests[0][0], self._paused_until), deadline)
 
     def next_deadline(self) -> float | None:
-        """When `expired` next has something to give; None if never."""
+        """Return the time at which `expired` next returns a value, or None if no value follows."""
         while self._deadlines and not self._deadlines[0][2].open:
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
@@ -225,55 +280,58 @@ class Tracker:
     def _deadline(self, due: float, now: float) -> float:
         deadline = due + self._length
         if deadline <= now:
-            # Long past: there is still time for one look.
+            # The deadline has already passed, for example because the program did not run for several days.
+            # The new deadline gives the tracker time for the last requests.
             deadline = now + min(_LATE_START, self._length)
         return deadline if self._timeout is None else min(deadline, now + self._timeout)
 
-    def _push(self, followed: _TrackedMessage, index: int, at: float) -> None:
-        heappush(self._asks, (at, followed.serial, index, followed))
+    def _push(self, tracked: _TrackedMessage, index: int, at: float) -> None:
+        heappush(self._requests, (at, tracked.serial, index, tracked))
 
-    def _plan(self, followed: _TrackedMessage, index: int, now: float) -> None:
-        if now < followed.deadline - self._last_look:
-            wait = self._schedule.wait(max(0.0, now - followed.begins), self._chance)
-            self._push(followed, index, self._not_beyond_a_milestone(followed, now + wait, now))
+    def _plan(self, tracked: _TrackedMessage, index: int, now: float) -> None:
+        if now < tracked.deadline - self._last_look:
+            wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+            self._push(tracked, index, self._not_beyond_a_milestone(tracked, now + wait, now))
 
-    def _not_beyond_a_milestone(self, followed: _TrackedMessage, at: float, now: float) -> float:
-        last_look = followed.deadline - self._last_look
-        ahead = milestones(followed.receipt.message, followed.due, last_look)
+    def _not_beyond_a_milestone(self, tracked: _TrackedMessage, at: float, now: float) -> float:
+        last_look = tracked.deadline - self._last_look
+        ahead = milestones(tracked.receipt.message, tracked.due, last_look)
         return min([at, *(milestone for milestone in ahead if milestone > now)])
 
-    def _settle(self, followed: _TrackedMessage, index: int, now: float) -> Delivery | None:
-        """Nothing more is to be learnt about a segment; the last delivery, if that finishes the message."""
-        followed.open &= ~(1 << index)
-        if not followed.open or phase_of(followed.states, followed.open, at_the_end=False) is Phase.FAILED:
-            return self._finish(followed, now)
-        if not followed.alone:
-            followed.begins = now
-            self._ask_the_others(followed, index, now)
+    def _end_requests(self, tracked: _TrackedMessage, index: int, now: float) -> Delivery | None:
+        """End the requests for a segment; return the last delivery if this ends tracking of the message."""
+        tracked.open &= ~(1 << index)
+        if not tracked.open or phase_of(tracked.states, tracked.open, at_the_end=False) is Phase.FAILED:
+            return self._finish(tracked, now)
+        if not tracked.asks_each_segment:
+            tracked.age_starts_at = now
+            self._ask_the_others(tracked, index, now)
         return None
 
-    def _ask_the_others(self, followed: _TrackedMessage, index: int, now: float) -> None:
-        followed.alone = True
-        for other in range(len(followed.states)):
-            if other != index and followed.is_open(other):
-                self._push(followed, other, now)
+    def _ask_the_others(self, tracked: _TrackedMessage, index: int, now: float) -> None:
+        tracked.asks_each_segment = True
+        for other in range(len(tracked.states)):
+            if other != index and tracked.is_open(other):
+                self._push(tracked, other, now)
 
-    def _finish(self, followed: _TrackedMessage, now: float, *, is_final: bool = True) -> Delivery:
-        delivery = self._delivery(followed, now, at_the_end=True, is_final=is_final)
-        followed.open = 0
+    def _finish(self, tracked: _TrackedMessage, now: float, *, is_final: bool = True) -> Delivery:
+        # The phase depends on `open`. So we compute the delivery before we set `open` to 0.
+        delivery = self._delivery(tracked, now, at_the_end=True, is_final=is_final)
+        tracked.open = 0
         self._under_way -= 1
         if len(self._deadlines) > 2 * self._under_way + _STALE_ENTRIES:
-            # Each rebuilding follows at least as many finished messages as it looks at.
+            # More than half of the entries belong to finished messages, and the rebuild removes these
+            # entries. So the rebuilds need a constant time per finished message.
             self._deadlines = [entry for entry in self._deadlines if entry[2].open]
             heapify(self._deadlines)
         return delivery
 
     @staticmethod
     def _delivery(
-        followed: _TrackedMessage, now: float, *, at_the_end: bool = False, is_final: bool = False
+        tracked: _TrackedMessage, now: float, *, at_the_end: bool = False, is_final: bool = False
     ) -> Delivery:
-        phase = phase_of(followed.states, followed.open, at_the_end=at_the_end)
-        return Delivery(followed.receipt, phase, followed.states, is_final, datetime.fromtimestamp(now, UTC))
+        phase = phase_of(tracked.states, tracked.open, at_the_end=at_the_end)
+        return Delivery(tracked.receipt, phase, tracked.states, is_final, datetime.fromtimestamp(now, UTC))
 
 
 def _differs(previous: SegmentState | None, state: SegmentState | None) -> bool:

@@ -1,4 +1,4 @@
-"""What the tasks of a stream of deliveries wait on: the one timer, and the deliveries not yet given out."""
+"""The timer and the queue of deliveries for which the tasks of `Tracking` wait."""
 
 from collections import deque
 
@@ -8,12 +8,17 @@ import attrs
 from smsapi_async.clock import Clock
 from smsapi_async.tracking.delivery import Delivery
 
+# If the queue contains this many deliveries, the producers wait for the consumer, so that the memory stays
+# bounded.
 _CHANGES_HELD = 500
 
 
 @attrs.define(eq=False)
 class Timer:
-    """Waits for a moment, or to be woken."""
+    """A timer. Another task can end the wait of the timer early.
+
+    Only one task at a time may wait for the timer.
+    """
 
     clock: Clock
     _offset: float = attrs.field(init=False)
@@ -23,11 +28,19 @@ class Timer:
         self._offset = self.clock.now().timestamp() - self.clock.monotonic()
 
     def now(self) -> float:
-        """Seconds since the epoch that never go back, whatever is done to the wall clock."""
+        """Return the current time in seconds since the epoch.
+
+        The time never goes back. The timer reads the wall clock once and then counts with the monotonic
+        clock. So a later change of the wall clock has no effect.
+        """
         return self._offset + self.clock.monotonic()
 
     async def wait_until(self, moment: float | None) -> None:
-        """Wait until a moment, or without end, unless woken."""
+        """Wait until a time, or until another task calls `wake`.
+
+        Args:
+            moment: the time in seconds since the epoch. None means to wait until `wake` is called.
+        """
         with anyio.CancelScope() as self._scope:
             if moment is None:
                 await anyio.sleep_forever()
@@ -36,14 +49,18 @@ class Timer:
         self._scope = None
 
     def wake(self) -> None:
-        """End the wait that is going on, if there is one."""
+        """End the current wait. If no task waits, this method does nothing."""
         if self._scope is not None:
             self._scope.cancel()
 
 
 @attrs.define(eq=False)
-class Changes:
-    """Deliveries that were noticed and are not recorded yet; none is lost by a cancellation."""
+class DeliveryQueue:
+    """A queue of deliveries that are not recorded yet.
+
+    A delivery stays in the queue until it is recorded. So a cancellation during the recording loses no
+    delivery.
+    """
 
     _noticed: deque[Delivery] = attrs.field(factory=deque, init=False)
     _filled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
@@ -51,34 +68,42 @@ class Changes:
     _ended: bool = attrs.field(init=False, default=False)
 
     def put(self, delivery: Delivery) -> None:
-        """Take a delivery in, at once."""
+        """Add a delivery to the queue without waiting."""
         self._noticed.append(delivery)
         self._filled.set()
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Declare that no further delivery follows."""
         self._ended = True
         self._filled.set()
 
     async def room(self) -> None:
-        """Wait until the consumer has kept up."""
+        """Wait until the queue is not full."""
         while len(self._noticed) >= _CHANGES_HELD:
             self._emptied = anyio.Event()
             await self._emptied.wait()
 
     async def next_batch(self) -> list[Delivery]:
-        """What there is, as soon as there is something; empty at the end. It stays here until `drop`."""
+        """Wait for at least one delivery, then return all queued deliveries.
+
+        The deliveries stay in the queue until `drop` removes them. The list is empty if `end` was called and
+        the queue is empty.
+        """
         while not self._noticed and not self._ended:
             self._filled = anyio.Event()
             await self._filled.wait()
         return self.rest()
 
     def rest(self) -> list[Delivery]:
-        """What there is now."""
+        """Return all queued deliveries without waiting."""
         return list(self._noticed)
 
     def drop(self, count: int) -> None:
-        """The oldest have been recorded."""
+        """Remove the oldest deliveries from the queue, because they are recorded.
+
+        Args:
+            count: the number of deliveries to remove.
+        """
         for _ in range(count):
             self._noticed.popleft()
         self._emptied.set()

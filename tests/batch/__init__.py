@@ -1,1 +1,1 @@
-"""Many messages."""
+"""Tests of batches: one call of `send_many` sends many messages."""

@@ -1,6 +1,7 @@
-"""Batches through a proxy that misbehaves, held against the sandbox's own account.
+"""A program that sends batches through a fault proxy.
 
-``python -m tests.batch.chaos --scripts 2000`` runs as many seeds and prints what happened.
+The program compares the outcomes with the messages that the sandbox accepted. ``python -m tests.batch.chaos
+--scripts 2000`` runs 2,000 random scripts and prints the totals.
 """
 
 import argparse
@@ -34,13 +35,31 @@ TIMEOUTS = Timeouts(connect=0.15, read=0.15)
 RETRY = RetryPolicy(attempts=2, initial=0.001, maximum=0.001)
 RUNS = 40
 FAULTS = [fault for fault in Fault if fault not in {Fault.SLOW_BYTES, Fault.LATE_ANSWER}]
-"""Slow bytes cost time and break nothing. A late answer that crosses the next request on the wire cannot
-be told from the real one by any HTTP/1.1 client; one that comes before it is tested by itself."""
+"""The faults that a script may use: all kinds except `SLOW_BYTES` and `LATE_ANSWER`.
+
+`SLOW_BYTES` makes a script slower and does not break an exchange. With `LATE_ANSWER`, a response can arrive
+after the client has written the next request. An HTTP/1.1 client cannot detect that this response belongs to
+the earlier request. ``tests/client/test_proof.py`` tests a late response that arrives before the next
+request.
+"""
 
 
 @attrs.define
 class Report:
-    """What a number of scripts came to."""
+    """The totals of several scripts.
+
+    Attributes:
+        scripts: the number of scripts that ran.
+        messages: the number of messages in these scripts.
+        requests: the number of requests that arrived at the sandbox.
+        runs: the number of runs. A script with a ledger may need several runs.
+        duplicates: the number of messages that the sandbox accepted more than once.
+        lost: the number of messages without a correct outcome.
+        accepted: the number of messages with the outcome `Accepted`.
+        rejected: the number of messages with the outcome `Rejected`.
+        unknown: the number of messages with the outcome `Unknown`.
+        faults: the number of exchanges with each fault.
+    """
 
     scripts: int = 0
     messages: int = 0
@@ -55,11 +74,16 @@ class Report:
 
 
 class Disagreement(AssertionError):
-    """An outcome and the sandbox's account contradict each other."""
+    """The error that an outcome contradicts the account of the sandbox."""
 
 
 def batch_of(texts: Sequence[str], bad: Sequence[int] = ()) -> list[Message]:
-    """A message to a number of its own for each text; some are refused by the gateway."""
+    """Return a batch with one message for each text. Each message has its own recipient.
+
+    Args:
+        texts: the texts.
+        bad: the indexes of the messages that the gateway must refuse.
+    """
     return [
         Message(f"790{index:05}{'806' if index in bad else '012'}", text, key=f"key-{index}")
         for index, text in enumerate(texts)
@@ -67,27 +91,36 @@ def batch_of(texts: Sequence[str], bad: Sequence[int] = ()) -> list[Message]:
 
 
 def compare(batch: Sequence[Message], outcomes: dict[str, Outcome], sandbox: Sandbox, report: Report) -> None:
-    """Hold each outcome against what the sandbox accepted.
+    """Compare the outcome of each message with the messages that the sandbox accepted.
+
+    Args:
+        batch: the messages.
+        outcomes: the outcome of each message by the key of the message.
+        sandbox: the sandbox.
+        report: the function adds the numbers of this batch to this report.
 
     Raises:
-        Disagreement: a message was accepted twice, or its outcome is wrong.
+        Disagreement: the sandbox accepted a message twice, or the outcome of a message is wrong.
     """
     for message in batch:
         outcome = outcomes.get(message.key or "")
         accepted = sandbox.account.sent_to(message.destination_address)
         if len(accepted) > 1:
             report.duplicates += 1
-            raise Disagreement(f"accepted {len(accepted)} times: {message}")
+            raise Disagreement(f"the sandbox accepted a message {len(accepted)} times: {message}")
         right = (Accepted, Unknown) if accepted else (Rejected, Unknown, type(None))
         if not isinstance(outcome, right):
             report.lost += 1
-            raise Disagreement(f"accepted {len(accepted)} times, outcome {outcome!r}: {message}")
+            raise Disagreement(
+                f"the sandbox accepted a message {len(accepted)} times, "
+                f"but its outcome is {outcome!r}: {message}"
+            )
         if (
             isinstance(outcome, Accepted)
             and not outcome.unattributed
             and outcome.segment_ids != accepted[0].segment_ids
         ):
-            raise Disagreement(f"the ids of another message: {outcome!r}")
+            raise Disagreement(f"the outcome has the segment ids of another message: {outcome!r}")
         report.accepted += isinstance(outcome, Accepted)
         report.rejected += isinstance(outcome, Rejected)
         report.unknown += isinstance(outcome, Unknown)
@@ -101,7 +134,20 @@ async def run_script(
     unknown_limit: int = 1000,
     transport: Kind | None = None,
 ) -> None:
-    """Send a batch through a proxy that follows a plan; with a ledger, again and again to its end."""
+    """Send a batch through a fault proxy, and compare the outcomes with the account of the sandbox.
+
+    Args:
+        batch: the messages.
+        plan: the faults of the proxy.
+        report: the function adds the numbers of this batch to this report.
+        ledger_path: the path of the ledger. With a ledger, the batch is repeated until the batch is complete.
+            None means one run without a ledger.
+        unknown_limit: the parameter `unknown_limit` of `send_many`.
+        transport: the transport of the client. None means that the client chooses the transport.
+
+    Raises:
+        Disagreement: an outcome contradicts the account of the sandbox, or a message has no outcome.
+    """
     outcomes: dict[str, Outcome] = {}
     async with run_sandbox() as sandbox:
         port = int(sandbox.base_url.rsplit(":", 1)[1].split("/")[0])
@@ -113,7 +159,9 @@ async def run_script(
                 compare(batch, outcomes, sandbox, report if done or ledger_path is None else Report())
                 if done and len(outcomes) != len(batch):
                     report.lost += len(batch) - len(outcomes)
-                    raise Disagreement(f"the run ended with {len(batch) - len(outcomes)} messages forgotten")
+                    raise Disagreement(
+                        f"the batch is complete, but {len(batch) - len(outcomes)} messages have no outcome"
+                    )
                 if done:
                     break
             for entry in proxy.history:
@@ -123,7 +171,7 @@ async def run_script(
     report.scripts += 1
     report.messages += len(batch)
     if ledger_path is not None and not done:
-        raise Disagreement(f"not at its end after {RUNS} runs")
+        raise Disagreement(f"the batch is not complete after {RUNS} runs")
 
 
 def _client(sandbox: Sandbox, base_url: str, transport: Kind | None) -> AsyncSmsClient:
@@ -146,7 +194,7 @@ async def _run(
     ledger_path: Path | None,
     unknown_limit: int,
 ) -> bool:
-    """One run; whether it came to its end."""
+    """Run the batch once. Return True if the batch is complete, and False if the batch halted."""
     options = {"recipients_per_request": 5, "unknown_limit": unknown_limit, "linger": 0.001}
     async with sms:
         try:
@@ -164,7 +212,7 @@ async def _run(
         except BatchHalted as halted:
             if ledger_path is None and halted.pending != len(batch) - len(outcomes):
                 raise Disagreement(
-                    f"{halted.pending} said to be pending, {len(outcomes)} outcomes"
+                    f"`BatchHalted.pending` is {halted.pending}, but {len(outcomes)} messages have an outcome"
                 ) from halted
             return False
     return True
@@ -176,7 +224,10 @@ def _key(outcome: Outcome) -> str:
 
 
 def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
-    """A batch, a plan and an unknown limit that depend on nothing but the seed."""
+    """Return a random batch, a random fault plan and a random `unknown_limit`.
+
+    Equal seeds return equal values.
+    """
     chance = random.Random(seed)
     size = chance.randint(1, 30)
     texts = [chance.choice(["one", "two", "three", f"text {index}"]) for index in range(size)]
@@ -187,7 +238,16 @@ def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
 
 
 async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
-    """Run seeds one after another, every other one with a ledger; print the account of it all."""
+    """Run one script for each seed, and print the totals. Every second script uses a ledger.
+
+    Args:
+        scripts: the number of scripts.
+        first_seed: the seed of the first script.
+        transport: the transport of the clients. None means that each client chooses the transport.
+
+    Returns:
+        The exit code: 0 if all outcomes are correct, otherwise 1.
+    """
     report = Report()
     with tempfile.TemporaryDirectory() as directory:
         for seed in range(first_seed, first_seed + scripts):
@@ -203,8 +263,8 @@ async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
         f"{report.messages} messages, {report.requests} requests"
     )
     print(f"accepted {report.accepted}, rejected {report.rejected}, unknown {report.unknown}")
-    print(f"transport: {transport or 'chosen by itself'}; faults: {faults}")
-    print(f"duplicates: {report.duplicates}, losses: {report.lost}")
+    print(f"transport: {transport or 'the default transport'}; faults: {faults}")
+    print(f"messages accepted twice: {report.duplicates}, messages without a correct outcome: {report.lost}")
     return 1 if report.duplicates or report.lost or report.scripts < scripts else 0
 
 

@@ -1,4 +1,4 @@
-"""A batch in a process of its own, to be killed: ``python -m tests.batch.child URL LEDGER``."""
+"""A program that sends a batch and that a test can kill: ``python -m tests.batch.child URL LEDGER``."""
 
 import sys
 
@@ -12,7 +12,7 @@ CONCURRENCY = 4
 
 
 def batch() -> list[Message]:
-    """2,000 messages: texts that go out in bulks of 25, and texts of their own."""
+    """Return 2,000 messages: 1,500 messages in bulks of 25, and 500 messages with different texts."""
     shared = [
         Message(f"7901{bulk:03}{index:02}12", f"shared text {bulk}")
         for bulk in range(BULKS)
@@ -23,7 +23,11 @@ def batch() -> list[Message]:
 
 
 async def main(*arguments: str) -> None:
-    """Send the batch and print a dot for each outcome."""
+    """Send the batch, and print a dot for each outcome.
+
+    Args:
+        arguments: the base URL of the sandbox and the path of the ledger.
+    """
     url, path = arguments
     sms = AsyncSmsClient(
         "sandbox", "sandbox-password", source_address="ACME", base_url=url, concurrency=CONCURRENCY

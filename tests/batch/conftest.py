@@ -1,5 +1,14 @@
-"""A sandbox over a real socket."""
+"""A fixture with a running sandbox for the tests of batches."""
 
-from tests.client.conftest import sandbox
+from collections.abc import AsyncIterator
 
-__all__ = ["sandbox"]
+import pytest
+
+from smsapi_async.sandbox import Sandbox, run_sandbox
+
+
+@pytest.fixture
+async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
+    """Serve a sandbox on a socket during the test, and yield the sandbox."""
+    async with run_sandbox() as running:
+        yield running

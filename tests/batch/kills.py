@@ -1,4 +1,8 @@
-"""Kill a batch at random moments, take it up again, and hold the ledger against the sandbox's account."""
+"""A program that kills a batch at random times and runs the batch again.
+
+At the end, the program compares the ledger with the messages that the sandbox accepted. ``python -m
+tests.batch.kills BATCHES KILLS SEED`` prints the totals.
+"""
 
 import random
 import sys
@@ -16,7 +20,16 @@ from tests.batch.child import CONCURRENCY, batch
 
 @attrs.define
 class Tally:
-    """What a killed and resumed batch came to."""
+    """The result of batches that were killed and run again.
+
+    Attributes:
+        kills: the number of killed processes.
+        duplicates: the number of surplus sends. A message that the sandbox accepted n times adds n - 1.
+        unaccounted: the number of messages without a correct outcome.
+        unknown_requests: the number of requests with an unknown outcome.
+        unknown: the number of messages with an unknown outcome.
+        sent_but_unknown: the number of messages with an unknown outcome that the sandbox accepted.
+    """
 
     kills: int = 0
     duplicates: int = 0
@@ -27,7 +40,13 @@ class Tally:
 
 
 async def kill_and_resume(path: Path, kills: int, chance: random.Random) -> Tally:
-    """Run one batch of 2,000 on one ledger, killing it so many times before it may end."""
+    """Send one batch of 2,000 messages with one ledger in several processes, and return the result.
+
+    Args:
+        path: the path of the ledger.
+        kills: the number of processes to kill. After the last kill, one more process completes the batch.
+        chance: the random generator for the times of the kills.
+    """
     tally = Tally()
     async with run_sandbox(balance=10**6, login="sandbox", password="sandbox-password") as sandbox:
         for _ in range(kills):
@@ -42,7 +61,16 @@ def _command(url: str, path: Path) -> list[str]:
 
 
 async def _run_and_kill(url: str, path: Path, after: int) -> bool:
-    """Kill the child once it has printed so many outcomes; whether it was still running."""
+    """Start the child process, and kill the process after a number of outcomes.
+
+    Args:
+        url: the base URL of the sandbox.
+        path: the path of the ledger.
+        after: the number of outcomes.
+
+    Returns:
+        Whether the process was still running before the kill.
+    """
     seen = 0
     async with await anyio.open_process(_command(url, path), stderr=None) as process:
         assert process.stdout is not None
@@ -58,6 +86,10 @@ async def _run_and_kill(url: str, path: Path, after: int) -> bool:
 
 
 async def _compare(sandbox: Sandbox, path: Path, tally: Tally) -> None:
+    """Compare the outcomes in the ledger with the messages that the sandbox accepted.
+
+    Store the numbers in `tally`.
+    """
     arrived = Counter((m.destination_address, m.text) for m in sandbox.account.messages)
     tally.duplicates = sum(count - 1 for count in arrived.values())
     outcomes: dict[tuple[str, str], Outcome] = {}
@@ -82,7 +114,18 @@ def _name(message: Message) -> tuple[str, str]:
 
 
 async def main(batches: int, kills: int, seed: int, directory: str) -> int:
-    """Run so many batches with so many kills each; print the account of it all."""
+    """Run several batches, kill each batch several times, and print the totals.
+
+    Args:
+        batches: the number of batches.
+        kills: the number of kills of each batch.
+        seed: the seed of the random generator.
+        directory: the directory for the ledgers.
+
+    Returns:
+        The exit code. The exit code is 0 if no message was sent twice and each message has a correct outcome.
+        The number of unknown requests must also not exceed the number of requests in flight at the kills.
+    """
     chance = random.Random(seed)
     total = Tally()
     for number in range(batches):
@@ -90,11 +133,12 @@ async def main(batches: int, kills: int, seed: int, directory: str) -> int:
         for name, value in attrs.asdict(tally).items():
             setattr(total, name, getattr(total, name) + value)
     print(f"{batches} batches of {len(batch())} messages, {total.kills} kills")
-    print(f"duplicates: {total.duplicates}, unaccounted: {total.unaccounted}")
+    print(f"surplus sends: {total.duplicates}, messages without a correct outcome: {total.unaccounted}")
     in_flight = CONCURRENCY * total.kills
-    print(f"unknown: {total.unknown} messages of {total.unknown_requests} requests")
+    print(f"messages with an unknown outcome: {total.unknown}, from {total.unknown_requests} requests")
     print(
-        f"of the unknown had been sent: {total.sent_but_unknown}; in flight at the kills: at most {in_flight}"
+        f"unknown messages that were sent: {total.sent_but_unknown}; "
+        f"requests in flight at the kills: at most {in_flight}"
     )
     return 1 if total.duplicates or total.unaccounted or total.unknown_requests > in_flight else 0
 

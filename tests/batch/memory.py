@@ -1,7 +1,7 @@
-"""Peak memory of batches that differ only in their length: ``python -m tests.batch.memory``.
+"""A program that measures the peak memory of a short batch and of a long batch.
 
-Each runs in a process of its own against a gateway that is a function, so that nothing but the client
-and the messages of the moment is measured.
+``python -m tests.batch.memory`` runs each batch in a separate process. A function replaces the gateway, so
+the measured memory contains only the client and the messages in progress.
 """
 
 import resource
@@ -19,7 +19,7 @@ LIMIT_MEGABYTES = 30
 
 
 def gateway(request: httpx.Request) -> httpx.Response:
-    """Accept everything."""
+    """Accept every request, and return the response that the gateway would return."""
     if request.method == "GET":
         return httpx.Response(200, json="Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1")
     count = max(1, request.content.count(b"DestinationAddresses="))
@@ -27,14 +27,17 @@ def gateway(request: httpx.Request) -> httpx.Response:
 
 
 def source(size: int) -> Iterator[Message]:
-    """Ten texts in turn, and one in a hundred of its own."""
+    """Yield `size` messages.
+
+    Every hundredth message has a text of its own. The other messages use ten texts in turn.
+    """
     for index in range(size):
         text = f"own {index}" if index % 100 == 0 else f"text {index % 10}"
         yield Message(f"7{index:010}", text)
 
 
 async def run(size: int) -> None:
-    """Send a batch and forget each outcome."""
+    """Send a batch of `size` messages. The outcomes are counted, but not kept in memory."""
     transport = httpx.MockTransport(gateway)
     count = 0
     sms = AsyncSmsClient("login", "password", source_address="ACME", transport=transport)
@@ -45,7 +48,11 @@ async def run(size: int) -> None:
 
 
 def main() -> int:
-    """Run both sizes, print their peaks, and fail beyond the limit."""
+    """Run a batch of each size in `SIZES`, and print the peak memory of each batch.
+
+    Returns:
+        1 if the long batch needs more memory than the short batch plus `LIMIT_MEGABYTES`, otherwise 0.
+    """
     if len(sys.argv) > 1:
         anyio.run(run, int(sys.argv[1]))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -54,9 +61,9 @@ def main() -> int:
     for size in SIZES:
         command = [sys.executable, "-m", "tests.batch.memory", str(size)]
         peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        print(f"{size:>9,} messages: peak {peaks[-1]:.1f} MB")
+        print(f"{size:>9,} messages: peak memory {peaks[-1]:.1f} MB")
     growth = peaks[-1] - peaks[0]
-    print(f"growth: {growth:.1f} MB")
+    print(f"growth of the peak memory: {growth:.1f} MB")
     return 0 if growth <= LIMIT_MEGABYTES else 1
 
 

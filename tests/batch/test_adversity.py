@@ -1,4 +1,4 @@
-"""Batches under conditions that lost or doubled something once."""
+"""Tests of conditions in which an earlier version of a batch lost an outcome or sent a message twice."""
 
 import asyncio
 from collections import Counter
@@ -36,11 +36,15 @@ pytestmark = pytest.mark.anyio
 
 
 def own_texts(count: int) -> list[Message]:
+    """Return `count` messages with different texts and different keys."""
     return [Message(number(index), f"text {index}", key=str(index)) for index in range(count)]
 
 
 async def test_a_second_way_that_does_not_report_proves_nothing(sandbox: Sandbox) -> None:
-    """A caller's transport that fails over after a refused connection may have sent: no repetition."""
+    """If the caller's transport falls back to a second connection, the outcome of a failed send is unknown.
+
+    The transport may have sent the request over the second connection.
+    """
 
     class FailsOver(httpx.AsyncBaseTransport):
         def __init__(self) -> None:
@@ -67,12 +71,15 @@ async def test_a_second_way_that_does_not_report_proves_nothing(sandbox: Sandbox
 
 @pytest.mark.parametrize("left_after", [1, 3])
 async def test_no_outcome_is_dropped_when_the_loop_is_left(sandbox: Sandbox, left_after: int) -> None:
-    """Whatever the gateway accepted is given, or stands in `undelivered`, when a loop ends early."""
+    """If the caller leaves the loop early, no outcome is lost.
+
+    Each accepted message has an outcome that the caller has received, or an outcome in `unread`.
+    """
     given: list[Outcome] = []
     async with client_for(sandbox, concurrency=4) as sms, sms.send_many(own_texts(40)) as outcomes:
         async for outcome in outcomes:
             given.append(outcome)
-            # Others come in meanwhile.
+            # The outcomes of other messages arrive during this request.
             await sms.balance()
             if len(given) == left_after:
                 break
@@ -83,12 +90,15 @@ async def test_no_outcome_is_dropped_when_the_loop_is_left(sandbox: Sandbox, lef
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_no_outcome_is_dropped_by_asyncios_own_cancellation(anyio_backend: str) -> None:
-    """`Task.cancel` at any moment leaves every outcome given or in `undelivered`."""
+    """If `asyncio.Task.cancel` cancels the task at any time, no outcome is lost.
+
+    Each accepted message has an outcome that the caller has received, or an outcome in `unread`.
+    """
     for moment in range(1, 25):
         async with run_sandbox() as sandbox, client_for(sandbox, concurrency=4) as sms:
             await sms.balance()
             given: list[Outcome] = []
-            batch = sms.send_many(own_texts(12), grace=5)
+            batch = sms.send_many(own_texts(12), grace=60)
 
             async def consume(batch: Any = batch, given: list[Outcome] = given) -> None:
                 async with batch:
@@ -112,7 +122,10 @@ async def test_no_outcome_is_dropped_by_asyncios_own_cancellation(anyio_backend:
 async def test_a_worker_that_is_cancelled_itself_leaves_an_unknown(
     sandbox: Sandbox, anyio_backend: str
 ) -> None:
-    """Cancelling every task of the loop goes through the shield; what was written is not called pending."""
+    """If `asyncio.Task.cancel` cancels all tasks of a batch, the messages in flight become unknown.
+
+    A message in flight must not be pending, because the gateway may have accepted the message.
+    """
     async with client_for(sandbox, concurrency=2) as sms:
         await sms.balance()
         batch = sms.send_many(own_texts(2), linger=0.001)
@@ -134,7 +147,7 @@ async def test_a_worker_that_is_cancelled_itself_leaves_an_unknown(
 
 
 async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox) -> None:
-    """Rejections by validation are not lost in a halt."""
+    """If a batch halts, the batch still returns the outcomes of the invalid messages that it has read."""
     sandbox.refuse_next("Sms/Send", 5, times=100)
     batch = [own_texts(1)[0], *(Message("not a number", "x", key=f"bad {index}") for index in range(20))]
     given: list[Outcome] = []
@@ -152,7 +165,10 @@ async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox
 async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Closing the client halts the batch; what was not written stays pending."""
+    """If the client is closed during a batch, the batch halts.
+
+    The messages that were not sent stay pending.
+    """
     sms = client_for(sandbox, concurrency=1)
     async with Ledger.sqlite(tmp_path / "run.db") as ledger:
         with pytest.raises(BatchHalted) as caught:
@@ -167,7 +183,7 @@ async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
 
 
 async def test_a_refused_login_is_not_the_messages_fault(sandbox: Sandbox, tmp_path: Path) -> None:
-    """When the login is refused for its arguments nothing is rejected, and the next run sends everything."""
+    """If the gateway refuses the login, no message is rejected, and the next run sends all messages."""
     sandbox.refuse_next("user/sessionid", 2)
     async with Ledger.sqlite(tmp_path / "run.db") as ledger:
         async with client_for(sandbox) as sms:
@@ -180,7 +196,7 @@ async def test_a_refused_login_is_not_the_messages_fault(sandbox: Sandbox, tmp_p
 
 
 async def test_a_store_that_is_broken_costs_a_login_and_no_message(sandbox: Sandbox) -> None:
-    """Sends go out when the session store can neither be read nor written."""
+    """If the session store fails, the client logs in once and sends the messages."""
 
     class Broken:
         async def load(self) -> Session | None:
@@ -197,7 +213,7 @@ async def test_a_store_that_is_broken_costs_a_login_and_no_message(sandbox: Sand
 
 
 async def test_nothing_is_begun_after_the_block_was_left(sandbox: Sandbox) -> None:
-    """A batch left while it waits for a busy gateway makes no further request."""
+    """If the block ends while the batch waits because of HTTP status 429, no further request starts."""
     sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "200"})
     async with client_for(sandbox) as sms:
         await sms.balance()
@@ -210,7 +226,7 @@ async def test_nothing_is_begun_after_the_block_was_left(sandbox: Sandbox) -> No
 
 
 async def test_an_endless_retry_after_halts(sandbox: Sandbox) -> None:
-    """A gateway that asks for an hour is not waited for; the batch says so."""
+    """If ``Retry-After`` demands a wait of one hour, the batch does not wait, but halts."""
     sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "3600"})
     clock = ManualClock()
     async with client_for(sandbox, clock=clock) as sms:
@@ -222,7 +238,7 @@ async def test_an_endless_retry_after_halts(sandbox: Sandbox) -> None:
 async def test_the_reason_for_a_halt_survives_a_broken_ledger(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A ledger that fails in the clean-up does not hide why the batch ended."""
+    """If the ledger fails after a halt, `BatchHalted` still contains the reason of the halt."""
 
     async def broken(*_: object) -> None:
         raise LedgerInUse("the file is locked")
@@ -235,7 +251,10 @@ async def test_the_reason_for_a_halt_survives_a_broken_ledger(
 
 
 async def test_the_hour_that_comes_twice(sandbox: Sandbox) -> None:
-    """Two moments an hour apart that a time zone spells alike do not go out in one bulk."""
+    """At the end of summer time, one local hour occurs twice.
+
+    Two send dates in this hour with equal local times, but with different UTC times, do not share a bulk.
+    """
     first = datetime(2030, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
     second = first.replace(fold=1)
     batch = [Message(number(1), "x", send_date=first), Message(number(2), "x", send_date=second)]
@@ -246,7 +265,7 @@ async def test_the_hour_that_comes_twice(sandbox: Sandbox) -> None:
 
 
 async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
-    """An error that the source raises because the batch was halted does not hide the halt."""
+    """If the iterable of messages raises an error because of a halt, the caller still gets `BatchHalted`."""
     sandbox.refuse_next("Sms/Send", 5, times=100)
 
     def source() -> Iterator[Message]:
@@ -257,7 +276,7 @@ async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
             for message in source():
                 await anyio.lowlevel.checkpoint()
                 yield message
-        except BaseException:  # noqa: BLE001 - on purpose
+        except BaseException:  # noqa: BLE001 - this iterable replaces every exception
             raise ValueError("how dare you") from None
 
     async with client_for(sandbox, concurrency=1) as sms:
@@ -266,7 +285,7 @@ async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
 
 
 async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A code that no database could hold leaves an unknown outcome, recorded as such."""
+    """If an error code is too large for the database, the outcome is still recorded as unknown."""
     sandbox.answer_next("Sms/Send", status=500, body=b'{"Code": 99999999999999999999, "Desc": ""}')
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         assert [type(outcome) for outcome in await outcomes_of(sms, messages(1), ledger=ledger)] == [Unknown]
@@ -274,7 +293,7 @@ async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path)
 
 
 class _WaitsBetweenAttempts(ManualClock):
-    """Tells of a wait, which then takes some turns of the loop and no time."""
+    """A clock that sets the event `waiting` at the start of a wait. Other tasks run during the wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,7 +308,7 @@ class _WaitsBetweenAttempts(ManualClock):
 
 @pytest.mark.parametrize("is_own", [True, False])
 async def test_a_batch_left_between_two_attempts_begins_no_other(anyio_backend: str, is_own: bool) -> None:
-    """After a refused connection nothing was sent; once the block is left, nothing is, and it is known."""
+    """If the block ends between two attempts, no further attempt starts, and the message stays pending."""
     store, clock = MemorySessionStore(), _WaitsBetweenAttempts()
     async with run_sandbox(faults=FaultPlan.script([])) as sandbox, httpx.AsyncClient() as client:
         assert sandbox.proxy is not None

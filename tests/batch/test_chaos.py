@@ -1,4 +1,4 @@
-"""Properties: whatever breaks, the outcomes and the sandbox's account agree."""
+"""Property tests: for any faults, the outcomes of a batch agree with the account of the sandbox."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,10 @@ RESOURCES = st.sampled_from([None, "Sms/Send", "Sms/SendBulk", "user/sessionid"]
 def test_any_script_of_faults(
     anyio_backend: str, texts: list[str], bad: set[int], faults: list[Fault], resource: str | None, limit: int
 ) -> None:
-    """No message is accepted twice, and what was accepted is never called rejected or not sent."""
+    """For any faults, the sandbox accepts each message at most once.
+
+    An accepted message has the outcome `Accepted` or `Unknown`.
+    """
     plan = FaultPlan.script(faults, resource=resource)
     anyio.run(run_script, batch_of(texts, sorted(bad)), plan, Report(), None, limit, backend=anyio_backend)
 
@@ -30,7 +33,7 @@ def test_any_script_of_faults(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("block", range(4))
 def test_any_script_of_faults_with_a_ledger(anyio_backend: str, block: int) -> None:
-    """Taken up again on its ledger, a batch comes to its end with an outcome for every message."""
+    """If a batch with a ledger is repeated until it is complete, each message has a correct outcome."""
     report = Report()
     with TemporaryDirectory() as directory:
         for seed in range(block * 20, block * 20 + 20):

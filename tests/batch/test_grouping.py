@@ -1,4 +1,4 @@
-"""Which messages go out together."""
+"""Tests of `Grouper`, which groups the messages of a batch into requests."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,10 @@ def _all(messages: list[Message], settings: BatchSettings) -> list[Chunk]:
 
 @given(MESSAGES, st.integers(1, 7), st.integers(1, 20))
 def test_every_message_is_in_exactly_one_chunk(messages: list[Message], size: int, lookahead: int) -> None:
-    """Grouping loses nothing, doubles nothing, and mixes nothing that differs."""
+    """Each message is in exactly one chunk.
+
+    All messages of one chunk have the same text and source address.
+    """
     chunks = _all(messages, BatchSettings(recipients_per_request=size, lookahead=lookahead))
     together = [message for chunk in chunks for message in chunk.messages]
     assert sorted(map(id, together)) == sorted(map(id, messages))
@@ -37,7 +40,7 @@ def test_every_message_is_in_exactly_one_chunk(messages: list[Message], size: in
 
 @given(MESSAGES, st.integers(1, 20))
 def test_no_more_is_held_back_than_allowed(messages: list[Message], lookahead: int) -> None:
-    """However many texts there are, the messages held back stay within the lookahead."""
+    """The number of messages that the grouper holds back never exceeds `lookahead`."""
     grouper = Grouper(BatchSettings(lookahead=lookahead), "ACME")
     for message in messages:
         grouper.add(message, None, lambda: 0.0)
@@ -45,7 +48,7 @@ def test_no_more_is_held_back_than_allowed(messages: list[Message], lookahead: i
 
 
 def test_messages_for_the_recipients_time_zone_go_alone() -> None:
-    """The gateway has no bulk by time zone, so each such message is a request of its own."""
+    """Each message with `by_time_zone` is sent in a request of its own."""
     from datetime import datetime  # noqa: PLC0415
 
     grouper = Grouper(BatchSettings(), "ACME")
@@ -57,7 +60,7 @@ def test_messages_for_the_recipients_time_zone_go_alone() -> None:
 
 
 def test_a_chunk_is_overdue_after_its_linger() -> None:
-    """What has been held back for the time allowed is taken, and nothing younger."""
+    """A chunk is overdue when the grouper has held the chunk back for `linger` seconds."""
     grouper = Grouper(BatchSettings(linger=1.0), "ACME")
     grouper.add(Message("79031234567", "old"), None, lambda: 0.0)
     grouper.add(Message("79031234567", "young"), None, lambda: 0.5)
@@ -78,6 +81,9 @@ def test_a_chunk_is_overdue_after_its_linger() -> None:
     ],
 )
 def test_a_setting_out_of_range_is_named(setting: str, value: object) -> None:
-    """A wrong setting is refused with its name and the range allowed."""
+    """A setting that is out of range raises a `ValidationError`.
+
+    The error contains the name of the setting and the allowed range.
+    """
     with pytest.raises(ValidationError, match=f"{setting}: .*pass a number from"):
         BatchSettings(**{setting: value})  # type: ignore[arg-type]

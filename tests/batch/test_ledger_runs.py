@@ -1,4 +1,4 @@
-"""Batches with a ledger: taken up again, each message is sent once."""
+"""Tests of batches with a ledger: over several runs, each message is sent exactly once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +26,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def run(sms: AsyncSmsClient, batch: list[Message], path: Path, size: int = 500) -> list[Outcome]:
+    """Send a batch with a ledger, and return all outcomes.
+
+    Args:
+        sms: the client.
+        batch: the messages.
+        path: the path of the ledger.
+        size: the maximum number of recipients of one request.
+    """
     async with (
         Ledger.sqlite(path) as ledger,
         sms.send_many(batch, ledger=ledger, recipients_per_request=size) as outcomes,
@@ -34,7 +42,7 @@ async def run(sms: AsyncSmsClient, batch: list[Message], path: Path, size: int =
 
 
 async def test_the_same_messages_again_send_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A second run over the same input gives the recorded outcomes and makes no request."""
+    """A second run with the same messages as before returns the recorded outcomes and makes no request."""
     batch = [*messages(20), Message("79031234806", "refused")]
     async with client_for(sandbox) as sms:
         first = await run(sms, batch, tmp_path / "run.db")
@@ -50,7 +58,7 @@ async def test_the_same_messages_again_send_nothing(sandbox: Sandbox, tmp_path: 
 
 
 async def test_new_messages_join_old_ones(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Of a longer input only what is new is sent."""
+    """If a later run has more messages than an earlier run, only the additional messages are sent."""
     async with client_for(sandbox) as sms:
         await run(sms, messages(10), tmp_path / "run.db")
         await run(sms, messages(15), tmp_path / "run.db")
@@ -58,7 +66,10 @@ async def test_new_messages_join_old_ones(sandbox: Sandbox, tmp_path: Path) -> N
 
 
 async def test_equal_messages_are_one_unless_their_keys_differ(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Equal rows are sent once and answered twice; keys of one's own tell them apart."""
+    """Two equal messages without keys are sent once, but each of the two messages has an outcome.
+
+    Two equal messages with different keys are both sent.
+    """
     batch = [Message(number(1), "hello"), Message("+" + number(1), "hello")]
     keyed = [Message(number(2), "hello", key="a"), Message(number(2), "hello", key="b")]
     async with client_for(sandbox) as sms:
@@ -68,7 +79,7 @@ async def test_equal_messages_are_one_unless_their_keys_differ(sandbox: Sandbox,
 
 
 async def test_a_key_that_names_two_messages(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A second message under a key that is under way is rejected, never called accepted."""
+    """If two different messages of a batch have the same key, the second message is rejected."""
     batch = [Message(number(1), "hello", key="k"), Message(number(2), "hello", key="k")]
     async with client_for(sandbox) as sms:
         outcomes = {
@@ -83,7 +94,10 @@ async def test_a_key_that_names_two_messages(sandbox: Sandbox, tmp_path: Path) -
 
 
 async def test_after_a_top_up_the_same_ledger_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A batch that ran out of credits is finished later, and each message goes out once."""
+    """If a batch halts because the account has too few credits, a later run completes the batch.
+
+    Over both runs, each message is sent once.
+    """
     sandbox.balance = Decimal(15)
     batch = messages(50)
     path = tmp_path / "run.db"
@@ -104,7 +118,7 @@ async def test_after_a_top_up_the_same_ledger_goes_on(sandbox: Sandbox, tmp_path
 
 
 async def test_an_unknown_is_settled_by_a_person(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What is unknown stays so over runs, until somebody says that it was sent or is to be sent again."""
+    """An unknown message stays unknown until a call of `Ledger.resolve` records whether it was sent."""
     path = tmp_path / "run.db"
     batch = [Message(number(1), "one", key="one"), Message(number(2), "two", key="two")]
     sandbox.answer_next("Sms/Send", status=500, times=2)
@@ -124,7 +138,10 @@ async def test_an_unknown_is_settled_by_a_person(sandbox: Sandbox, tmp_path: Pat
 
 
 async def test_unattributed_ids_are_kept(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Ids that could not be divided are in the ledger as they came."""
+    """If the segment ids of a bulk cannot be divided among its messages, the ledger stores all ids.
+
+    A later run returns all ids for each message of the bulk.
+    """
     sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3", "4"]', accept=True)
     async with client_for(sandbox) as sms:
         await run(sms, messages(3), tmp_path / "run.db")
@@ -135,7 +152,10 @@ async def test_unattributed_ids_are_kept(sandbox: Sandbox, tmp_path: Path) -> No
 
 
 async def test_a_second_writer_is_told_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two batches cannot share a ledger at the same time."""
+    """If a ledger file is open for writing, a second batch cannot use the file.
+
+    Opening the file a second time raises `LedgerInUse`.
+    """
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db"):
         with pytest.raises(LedgerInUse):
             await run(sms, messages(1), tmp_path / "run.db")
@@ -145,10 +165,10 @@ async def test_a_second_writer_is_told_at_once(sandbox: Sandbox, tmp_path: Path)
 async def test_what_cannot_be_recorded_is_not_sent(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the ledger takes no intent, nothing goes out, and the error says so."""
+    """If the ledger cannot record a claim, the batch halts and sends no message."""
 
     async def full(*_: object) -> None:
-        raise LedgerUnwritable("the disk is full; nothing is sent whose intent could not be written")
+        raise LedgerUnwritable("the disk is full; a message that cannot be recorded is not sent")
 
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         monkeypatch.setattr(ledger, "claim", full)
@@ -161,7 +181,10 @@ async def test_what_cannot_be_recorded_is_not_sent(
 async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A ledger that breaks after the send costs the record, not the knowledge; on reopening it is unknown."""
+    """If the ledger cannot record an outcome, the batch still returns this outcome.
+
+    In the next run, a message with an outcome that was not recorded is unknown.
+    """
     given = []
 
     async def full(*_: object) -> None:
@@ -182,7 +205,10 @@ async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
 async def test_a_batch_is_committed_by_the_chunk(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand messages of one text cost a few commits, not thousands."""
+    """The batch calls `claim` once and `settle` once for each request.
+
+    A batch of 1,000 messages with one text needs two requests.
+    """
     calls: list[str] = []
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         for name in ("claim", "settle", "release", "record_pending"):
@@ -193,13 +219,17 @@ async def test_a_batch_is_committed_by_the_chunk(
                 return await original(*arguments)  # type: ignore[operator]
 
             monkeypatch.setattr(ledger, name, counted)
-        async with sms.send_many(messages(1000), ledger=ledger) as outcomes:
+        # A busy machine may read 500 messages in more time than the default of `linger`.
+        async with sms.send_many(messages(1000), ledger=ledger, linger=60) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 1000
     assert Counter(calls) == {"claim": 2, "settle": 2}
 
 
 async def test_an_interrupted_run_leaves_the_rest_pending(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A break records what was read and not sent, and the next run sends exactly that."""
+    """After a `break`, the ledger records the messages that were read but not sent as pending.
+
+    The next run sends the messages that are pending in the ledger.
+    """
     batch = [Message(number(index), f"text {index}") for index in range(200)]
 
     def source() -> Iterator[Message]:

@@ -1,4 +1,4 @@
-"""Batches without a ledger: each message has one outcome, whatever the gateway does."""
+"""Tests of batches without a ledger: the outcomes, the requests, the halts and the end of a batch."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -34,24 +34,36 @@ pytestmark = pytest.mark.anyio
 
 
 def number(index: int) -> str:
-    """A number whose last digits have no special meaning in the sandbox."""
+    """Return a different phone number for each `index`.
+
+    No number has an ending with a special meaning in the sandbox.
+    """
     return f"7903{index:05}12"
 
 
 def messages(count: int, text: str = "hello") -> list[Message]:
+    """Return `count` messages with the text `text` to different numbers."""
     return [Message(number(index), text) for index in range(count)]
 
 
 async def outcomes_of(sms: AsyncSmsClient, batch: Any, **options: Any) -> list[Outcome]:
+    """Send a batch, and return all outcomes.
+
+    Args:
+        sms: the client.
+        batch: the messages.
+        options: more parameters of `send_many`.
+    """
     async with sms.send_many(batch, **options) as outcomes:
         return [outcome async for outcome in outcomes]
 
 
 async def test_messages_that_share_a_text_share_requests(sandbox: Sandbox) -> None:
-    """A thousand recipients of one text cost two requests, and each message has its own ids."""
+    """A text for 1,000 recipients needs two requests, and each message has its own segment ids."""
     batch = messages(1000)
     async with client_for(sandbox) as sms:
-        outcomes = await outcomes_of(sms, batch)
+        # A busy machine may read 500 messages in more time than the default of `linger`.
+        outcomes = await outcomes_of(sms, batch, linger=60)
     assert sandbox.account.count("Sms/SendBulk") == 2
     assert {outcome.message for outcome in outcomes} == set(batch)
     ids = {message.destination_address: tuple(message.segment_ids) for message in sandbox.account.messages}
@@ -62,7 +74,7 @@ async def test_messages_that_share_a_text_share_requests(sandbox: Sandbox) -> No
 
 
 async def test_messages_of_every_kind_in_one_batch(sandbox: Sandbox) -> None:
-    """Texts, senders, dates, validities and time zones may all differ."""
+    """The messages of a batch can differ in text, source address, send date, validity and `by_time_zone`."""
     date = datetime(2030, 1, 1, 12, 0)  # noqa: DTZ001
     batch = [
         Message(number(1), "one"),
@@ -82,7 +94,7 @@ async def test_messages_of_every_kind_in_one_batch(sandbox: Sandbox) -> None:
 
 
 async def test_a_bad_message_costs_itself_only(sandbox: Sandbox) -> None:
-    """Messages that cannot be sent are rejected one by one, and the others go out."""
+    """Each invalid message is rejected, and the other messages of the batch are sent."""
     bad: list[Any] = [
         Message("not a number", "hello"),
         Message(number(1), ""),
@@ -101,12 +113,15 @@ async def test_a_bad_message_costs_itself_only(sandbox: Sandbox) -> None:
 
 
 async def test_culprits_are_found_by_halving(sandbox: Sandbox) -> None:
-    """Two recipients that the gateway refuses cost a logarithm of requests and nobody else's message."""
+    """If the gateway refuses 2 of 512 recipients, the batch isolates and rejects only these 2 recipients.
+
+    To isolate 2 of 512 recipients, the batch needs at most 36 requests.
+    """
     culprits = {"79031234806", "79037654806"}
     batch = messages(512)
     batch[37], batch[400] = (Message(culprit, "hello") for culprit in sorted(culprits))
     async with client_for(sandbox) as sms:
-        outcomes = await outcomes_of(sms, batch, recipients_per_request=512)
+        outcomes = await outcomes_of(sms, batch, recipients_per_request=512, linger=60)
     rejected = {outcome.message.destination_address for outcome in outcomes if isinstance(outcome, Rejected)}
     assert rejected == culprits
     assert len(outcomes) == 512
@@ -116,7 +131,10 @@ async def test_culprits_are_found_by_halving(sandbox: Sandbox) -> None:
 
 
 async def test_ids_that_do_not_divide_are_shared_and_said_so(sandbox: Sandbox) -> None:
-    """When the gateway returns ids that cannot be told apart, all messages are accepted and marked."""
+    """If the segment ids of a bulk cannot be divided among its messages, each outcome contains all ids.
+
+    Each of these outcomes has `unattributed` set.
+    """
     sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3", "4"]', accept=True)
     async with client_for(sandbox) as sms:
         outcomes = await outcomes_of(sms, messages(3))
@@ -131,7 +149,10 @@ async def test_ids_that_do_not_divide_are_shared_and_said_so(sandbox: Sandbox) -
 async def test_running_out_halts_the_batch_in_order(
     sandbox: Sandbox, code: int, cause: type[Exception]
 ) -> None:
-    """Without credits, or blocked, the batch ends and says how many messages were not sent."""
+    """If the account has too few credits or is blocked, the batch halts.
+
+    `BatchHalted.pending` is the number of messages that were not sent.
+    """
     batch = messages(50)
     accepted = []
     async with client_for(sandbox, concurrency=1) as sms:
@@ -151,7 +172,7 @@ async def test_running_out_halts_the_batch_in_order(
 
 
 async def test_refused_credentials_halt_the_batch(sandbox: Sandbox) -> None:
-    """A wrong password ends a batch of a thousand with one login."""
+    """A wrong password halts a batch of 1,000 messages after one login."""
     async with client_for(sandbox, password="wrong") as sms:
         with pytest.raises(BatchHalted) as caught:
             await outcomes_of(sms, messages(1000))
@@ -161,7 +182,10 @@ async def test_refused_credentials_halt_the_batch(sandbox: Sandbox) -> None:
 
 
 async def test_a_gateway_that_is_away_halts_the_batch(anyio_backend: str) -> None:
-    """Nobody listening: nothing was sent, and the batch does not run through all its messages."""
+    """If the gateway cannot be reached, the batch halts.
+
+    `BatchHalted` contains the number of messages that were read but not sent.
+    """
     sms = AsyncSmsClient(
         "login",
         "password",
@@ -173,11 +197,11 @@ async def test_a_gateway_that_is_away_halts_the_batch(anyio_backend: str) -> Non
         with pytest.raises(BatchHalted) as caught:
             await outcomes_of(sms, (message for message in messages(100_000)))
     assert isinstance(caught.value.cause, NotSent)
-    assert f"halted with at least {caught.value.pending} messages not sent" in str(caught.value)
+    assert f"halted, and at least {caught.value.pending} messages were not sent" in str(caught.value)
 
 
 async def test_unknown_outcomes_in_a_row_halt_the_batch(sandbox: Sandbox) -> None:
-    """After so many unknown requests in a row the rest is not thrown after them."""
+    """The batch halts after `unknown_limit` successive requests with an unknown outcome."""
     sandbox.answer_next("Sms/Send", status=500, times=1000)
     batch = [Message(number(index), f"text {index}") for index in range(100)]
     collected = []
@@ -189,13 +213,16 @@ async def test_unknown_outcomes_in_a_row_halt_the_batch(sandbox: Sandbox) -> Non
     assert isinstance(caught.value.cause, OutcomeUnknown)
     assert [type(outcome) for outcome in collected] == [Unknown] * 3
     assert str(caught.value) == (
-        "the batch was halted with 97 messages not sent: 3 requests in a row ended unknown"
+        "the batch halted, and 97 messages were not sent: 3 requests in a row ended as unknown"
     )
     assert sandbox.account.count("Sms/Send") == 3
 
 
 async def test_a_batch_waits_when_the_gateway_is_too_busy(sandbox: Sandbox) -> None:
-    """HTTP 429 is waited out, as long as the gateway asks, and the message is sent once."""
+    """After HTTP status 429, the batch waits for the time in ``Retry-After``.
+
+    After the wait, the batch sends the message exactly once.
+    """
     clock = ManualClock()
     sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "3"})
     async with client_for(sandbox, clock=clock) as sms:
@@ -206,7 +233,7 @@ async def test_a_batch_waits_when_the_gateway_is_too_busy(sandbox: Sandbox) -> N
 
 
 async def test_a_source_is_read_no_faster_than_it_is_sent(sandbox: Sandbox) -> None:
-    """Messages are read as there is room for them, not all at once."""
+    """If the consumer takes no more outcomes, the batch does not read all messages of the iterable."""
     read = 0
 
     def source() -> Iterator[Message]:
@@ -223,7 +250,7 @@ async def test_a_source_is_read_no_faster_than_it_is_sent(sandbox: Sandbox) -> N
 
 
 async def test_a_slow_source_is_not_held_back(sandbox: Sandbox) -> None:
-    """A message from a source that then pauses goes out without waiting for the next one."""
+    """The batch sends a message even if the iterable has not returned the next message yet."""
     proceed = anyio.Event()
 
     async def source() -> AsyncIterator[Message]:
@@ -239,7 +266,7 @@ async def test_a_slow_source_is_not_held_back(sandbox: Sandbox) -> None:
 
 
 async def test_an_error_of_the_source_comes_after_what_was_read(sandbox: Sandbox) -> None:
-    """A source that breaks is reported as it is, once its earlier messages have their outcomes."""
+    """If the iterable raises an error, the batch first returns the outcomes of the earlier messages."""
 
     def source() -> Iterator[Message]:
         yield from messages(3)
@@ -256,7 +283,10 @@ async def test_an_error_of_the_source_comes_after_what_was_read(sandbox: Sandbox
 
 
 async def test_leaving_early_waits_for_what_is_in_flight(sandbox: Sandbox) -> None:
-    """A break out of the loop sends nothing more, and what was in flight has its real outcome."""
+    """After a `break`, the batch sends no further message, but waits for the requests in flight.
+
+    Each message in flight gets its outcome from the response of the gateway.
+    """
     batch = [Message(number(index), f"text {index}") for index in range(1000)]
     async with client_for(sandbox, concurrency=3) as sms:
         async with sms.send_many(batch) as outcomes:
@@ -269,7 +299,7 @@ async def test_leaving_early_waits_for_what_is_in_flight(sandbox: Sandbox) -> No
 
 
 async def test_a_request_that_outlasts_the_grace_is_unknown(sandbox: Sandbox) -> None:
-    """Who leaves while the gateway is silent learns that the message may have been sent."""
+    """If a response does not arrive within `grace` seconds after the block, the message is unknown."""
     async with client_for(sandbox) as sms:
         await sms.balance()
         with sandbox.hold("Sms/Send") as gate:
@@ -280,7 +310,7 @@ async def test_a_request_that_outlasts_the_grace_is_unknown(sandbox: Sandbox) ->
 
 
 async def test_cancelling_a_batch_keeps_its_account(sandbox: Sandbox) -> None:
-    """A cancelled batch knows afterwards what was accepted, what is unknown, and what was not sent."""
+    """After a cancellation, `unread` contains an unknown outcome for each request that was in flight."""
     batch = [Message(number(index), f"text {index}") for index in range(100)]
     async with client_for(sandbox, concurrency=4) as sms:
         await sms.balance()
@@ -296,7 +326,10 @@ async def test_cancelling_a_batch_keeps_its_account(sandbox: Sandbox) -> None:
 
 
 async def test_the_block_is_needed(sandbox: Sandbox) -> None:
-    """A batch outside `async with`, entered twice, of a closed client, or with a ledger that is none."""
+    """Iterating outside the ``async with`` block, or entering a batch twice, raises `UsageError`.
+
+    A wrong `ledger` raises a `ValidationError`. A closed client raises `ClientClosed`.
+    """
     async with client_for(sandbox) as sms:
         batch = sms.send_many(messages(1))
         with pytest.raises(UsageError, match="async with"):
@@ -316,7 +349,7 @@ async def test_the_block_is_needed(sandbox: Sandbox) -> None:
 
 
 async def test_an_error_in_the_block_comes_out_as_it_is(sandbox: Sandbox) -> None:
-    """An exception of the caller's own is not wrapped in a group."""
+    """An exception of the caller leaves the ``async with`` block unchanged, not in an exception group."""
     async with client_for(sandbox) as sms:
         with pytest.raises(KeyError, match="mine"):
             async with sms.send_many(messages(100)) as outcomes:
@@ -325,7 +358,7 @@ async def test_an_error_in_the_block_comes_out_as_it_is(sandbox: Sandbox) -> Non
 
 
 async def test_requests_are_paced(sandbox: Sandbox) -> None:
-    """With a rate set, requests begin evenly spaced, whoever makes them."""
+    """With `requests_per_second`, the requests of all calls start at equal intervals."""
     clock = ManualClock()
     async with client_for(sandbox, clock=clock, requests_per_second=4) as sms:
         batch = [Message(number(index), f"text {index}") for index in range(8)]
@@ -336,14 +369,14 @@ async def test_requests_are_paced(sandbox: Sandbox) -> None:
 
 
 async def test_an_empty_batch_ends_at_once(sandbox: Sandbox) -> None:
-    """Nothing to send costs no request, not even a login."""
+    """An empty batch makes no request. The client does not even log in."""
     async with client_for(sandbox) as sms:
         assert await outcomes_of(sms, []) == []
     assert sandbox.account.count() == 0
 
 
 async def test_money_is_spent_once(sandbox: Sandbox) -> None:
-    """The balance falls by the price of what was accepted and no more."""
+    """A batch decreases the balance by exactly the price of the accepted messages."""
     before = sandbox.balance
     async with client_for(sandbox) as sms:
         await outcomes_of(sms, messages(10))

@@ -1,4 +1,4 @@
-"""A sandbox on a socket, an environment that points at it, and commands run in this process."""
+"""Fixtures for the command line: a sandbox, environment variables, and a function that runs a command."""
 
 import io
 import json
@@ -15,12 +15,14 @@ from smsapi_async.cli import main
 from smsapi_async.sandbox import Sandbox, run_sandbox
 
 PASSWORD = "the-password-of-this-account"
+# Rich reads these environment variables. The tests remove the variables, so that the output does not depend
+# on the terminal.
 _OF_RICH = ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES")
 
 
 @attrs.frozen
 class Outcome:
-    """What a command came to."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -28,7 +30,7 @@ class Outcome:
 
     @property
     def document(self) -> Any:
-        """Standard output as JSON; money stays text."""
+        """The JSON document on standard output. Amounts of money are strings."""
         return json.loads(self.out)
 
 
@@ -37,7 +39,7 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No account and no terminal in the environment, and nothing on standard input."""
+    """Remove the environment variables of smsapi-async and of Rich, and make standard input empty."""
     for name in [*_OF_RICH, *(name for name in os.environ if name.startswith("SMSAPI_"))]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -45,7 +47,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def gateway() -> Iterator[Sandbox]:
-    """A sandbox on a socket with an account of 100."""
+    """Yield a sandbox that listens on a socket. The balance of its account is 100."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(
@@ -57,7 +59,7 @@ def gateway() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def environment(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The four variables, set for the sandbox."""
+    """Set the environment variables for the account of the sandbox, and return these variables."""
     variables = {
         "SMSAPI_BASE_URL": gateway.base_url,
         "SMSAPI_LOGIN": gateway.login,
@@ -71,7 +73,10 @@ def environment(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs a command in this process; no output may ever hold the password."""
+    """Return a function that runs a command in this process.
+
+    The function returns the exit code and the output. It fails if the command prints the password.
+    """
 
     def run(*argv: str) -> Outcome:
         code = main(argv)
@@ -84,5 +89,5 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients attempt everything once, so that failing takes no time."""
+    """Limit clients to one attempt for each request, so that a command without a gateway fails at once."""
     monkeypatch.setattr(client, "RetryPolicy", lambda: settings.RetryPolicy(attempts=1))

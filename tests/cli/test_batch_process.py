@@ -1,4 +1,4 @@
-"""The command batch as a process of its own: Ctrl-C and taking up again, a terminal, standard input."""
+"""The command `batch` with signals, a terminal and standard input. Most tests start a separate process."""
 
 import json
 import os
@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from smsapi_async.cli.batch import batch_run
+from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
-from smsapi_async.cli.batch.row_messages import Common
-from smsapi_async.cli.batch.tally import Tally
+from smsapi_async.cli.batch.row_converter import SharedFields
 from smsapi_async.cli.batch.template import Template
 from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.client import AsyncSmsClient
@@ -24,12 +24,12 @@ from tests.cli.test_batch import TEXT, read_report, sent, table
 from tests.cli.test_process import read_until, started
 
 ROWS = 60
-# A bulk of five and three kinds of texts.
+# Each request has five recipients. `table` uses three names, so the rows have three different texts.
 OPTIONS = ["--recipients-per-request", "5", "--concurrency", "2", "--text", TEXT]
 
 
 def interrupted(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C, up to the line that says that it was noticed."""
+    """Send SIGINT to the process, and wait until the process prints that it is stopping."""
     assert process.stderr is not None
     process.send_signal(signal.SIGINT)
     while "stopping" not in process.stderr.readline():
@@ -38,7 +38,7 @@ def interrupted(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
-    """Ctrl-C waits for what is in flight and tells the counts; again with the ledger each is sent once."""
+    """After Ctrl-C, `batch` waits for the requests in flight. The next runs send each remaining row once."""
     recipients, out = str(table(tmp_path, ROWS)), tmp_path / "out.csv"
     command = ["batch", recipients, *OPTIONS, "--ledger", str(tmp_path / "run.db"), "--json"]
     for accepted in (10, 20):
@@ -51,7 +51,7 @@ def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
         assert (process.returncode, document["ending"]) == (ExitCode.INTERRUPTED, "interrupted")
         assert len(gateway.account.messages) == accepted
         assert (document["accepted"], document["pending"]) == (accepted, ROWS - accepted)
-        assert f"interrupted: {accepted} accepted, {ROWS - accepted} left unsent; the same comm" in stderr
+        assert f"interrupted: {accepted} accepted, {ROWS - accepted} not sent; run the same comm" in stderr
         outcomes = [row["outcome"] for row in read_report(out)]
         assert (outcomes.count("accepted"), set(outcomes)) == (accepted, {"accepted", "pending"})
     process = started(*command)
@@ -62,7 +62,10 @@ def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_killed_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
-    """After SIGKILL the same command goes on: what was in flight is unknown, and nothing is sent twice."""
+    """After SIGKILL, a second run continues the batch.
+
+    The outcomes of the rows in flight are unknown, and no row is sent twice.
+    """
     command = ["batch", str(table(tmp_path, ROWS)), *OPTIONS, "--ledger", str(tmp_path / "run.db"), "--json"]
     with gateway.hold("Sms/SendBulk") as gate:
         process = started(*command)
@@ -78,7 +81,10 @@ def test_killed_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_standard_input_that_never_ends(gateway: Sandbox) -> None:
-    """Rows are sent as they come through a pipe, and Ctrl-C ends the command although the pipe stays open."""
+    """`batch -` sends each row as soon as the row arrives.
+
+    Ctrl-C ends the command even if the pipe is still open.
+    """
     process = started("batch", "-", "--text", TEXT, "--json", stdin=subprocess.PIPE)
     assert process.stdin is not None
     with gateway.hold("Sms/Send") as gate:
@@ -96,7 +102,7 @@ def test_standard_input_that_never_ends(gateway: Sandbox) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_the_bar_on_a_terminal(gateway: Sandbox, tmp_path: Path) -> None:
-    """On a terminal a bar with its count is drawn on standard error; standard output is JSON alone."""
+    """On a terminal, a progress bar appears on standard error, and standard output contains only JSON."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     with gateway.hold("Sms/SendBulk"):
@@ -104,7 +110,7 @@ def test_the_bar_on_a_terminal(gateway: Sandbox, tmp_path: Path) -> None:
         os.close(theirs)
         shown = read_until(ours, "0/9")
         process.send_signal(signal.SIGTERM)
-        shown += read_until(ours, "waited for")
+        shown += read_until(ours, "in flight")
     assert process.stdout is not None
     document = json.loads(process.stdout.read())
     assert process.wait() == ExitCode.INTERRUPTED
@@ -115,18 +121,18 @@ def test_the_bar_on_a_terminal(gateway: Sandbox, tmp_path: Path) -> None:
 
 
 def plan_of(folder: Path) -> BatchPlan:
-    """Sixty rows, in requests of five."""
+    """Return a plan of sixty rows with five recipients per request."""
     return BatchPlan(
         recipients=str(table(folder, ROWS)),
         template=Template.parse("Hi"),
-        common=Common(source_address="ACME"),
+        common=SharedFields(source_address="ACME"),
         ledger=str(folder / "run.db"),
         recipients_per_request=5,
     )
 
 
-async def run_and_stop(sandbox: Sandbox, plan: BatchPlan, stop: Callable[[], None]) -> Tally:
-    """Run a plan with two requests in flight, both of which are held, and stop it there."""
+async def run_and_stop(sandbox: Sandbox, plan: BatchPlan, stop: Callable[[], None]) -> BatchCounts:
+    """Run a batch, wait until the sandbox holds two requests, call `stop`, and return the counts."""
     client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, concurrency=2)
     tallies = []
 
@@ -145,7 +151,10 @@ async def run_and_stop(sandbox: Sandbox, plan: BatchPlan, stop: Callable[[], Non
 async def test_what_is_in_flight_for_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second Ctrl-C changes nothing; what no answer came for within the grace is unknown, the rest left."""
+    """After Ctrl-C, `batch` waits a limited time for the requests in flight.
+
+    If a request gets no response in this time, the outcomes of its messages are unknown.
+    """
     monkeypatch.setattr(batch_run, "_GRACE", 0.1)
 
     def stop() -> None:
@@ -159,7 +168,7 @@ async def test_what_is_in_flight_for_too_long(
         failure = tally.failure()
         assert failure is not None
         assert failure.code == ExitCode.INTERRUPTED
-        assert "10 OUTCOME UNKNOWN, 50 left unsent" in failure.line
+        assert "10 OUTCOME UNKNOWN, 50 not sent" in failure.line
         assert len(re.findall("stopping", capsys.readouterr().err)) == 1
         client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
         again = await run_batch(plan, client)
@@ -169,12 +178,12 @@ async def test_what_is_in_flight_for_too_long(
 
 
 def test_without_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the event loop cannot receive signals, as on Windows, a batch is sent all the same."""
+    """`batch` also works if the event loop cannot receive signals, for example on Windows."""
 
     def receiver(*_: signal.Signals) -> None:
         raise NotImplementedError
 
-    async def run() -> Tally:
+    async def run() -> BatchCounts:
         async with run_sandbox() as sandbox:
             client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
             return await run_batch(plan_of(tmp_path), client)

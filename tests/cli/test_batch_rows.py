@@ -1,4 +1,4 @@
-"""Rows and messages from files: formats, encodings, delimiters, damage, columns."""
+"""The rows of a recipients file and their messages: formats, encodings, damaged lines, columns, templates."""
 
 import csv
 import io
@@ -12,17 +12,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smsapi_async.cli.batch import inputs
-from smsapi_async.cli.batch.row_messages import Common, Composer, RowMessage, bare_number
+from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, SharedFields, strip_separators
 from smsapi_async.cli.batch.rows import BadRow, Row, open_table
 from smsapi_async.cli.batch.template import Template
 from smsapi_async.errors import ValidationError
 
-COMMON = Common(source_address="ACME")
+COMMON = SharedFields(source_address="ACME")
 CP1251 = bytes(range(256)).decode("cp1251", "ignore")
 
 
 def rows_of(path: Path) -> tuple[list[str], list[Row | BadRow], int | None]:
-    """Columns, all rows and the count known before."""
+    """Return the columns, all rows, and the total number of rows.
+
+    The total is None if it is not known before the last row is read.
+    """
     table = open_table(str(path))
     try:
         found: list[Row | BadRow] = []
@@ -34,18 +37,18 @@ def rows_of(path: Path) -> tuple[list[str], list[Row | BadRow], int | None]:
 
 
 def written(path: Path, content: bytes | str) -> Path:
-    """A file with that content."""
+    """Write `content` to the file, and return the path of the file."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
 def values(rows: list[Row | BadRow]) -> list[dict[str, str] | str]:
-    """The values of good rows, the reasons of bad ones."""
+    """Return the values of each good row and the reason of each bad row."""
     return [dict(row.values) if isinstance(row, Row) else row.reason for row in rows]
 
 
 def lines(rows: list[Row | BadRow]) -> list[int]:
-    """The lines they begin in."""
+    """Return the number of the line in which each row begins."""
     return [row.line for row in rows]
 
 
@@ -67,7 +70,7 @@ CELL = st.text(
 def test_csv_round_trip(
     tmp_path: Path, rows: list[tuple[str, ...]], delimiter: str, encoding: str, end: str, quoting: int
 ) -> None:
-    """Whatever a CSV writer wrote, with any delimiter, line end and encoding, is read back cell by cell."""
+    """Every cell of a CSV file is read unchanged, for all usual delimiters, line ends and encodings."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
     writer.writerow(["phone", "имя", "text"])
@@ -85,7 +88,7 @@ def test_csv_round_trip(
     )
 )
 def test_json_lines_round_trip(tmp_path: Path, rows: list[dict[str, str | int]]) -> None:
-    """JSON lines are read back, with numbers as they are written."""
+    """Every string of a JSON lines file is read unchanged, and a number becomes a string of its digits."""
     text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path = written(tmp_path / "rows.jsonl", text.encode("utf-8", "surrogatepass"))
     columns, found, total = rows_of(path)
@@ -94,7 +97,7 @@ def test_json_lines_round_trip(tmp_path: Path, rows: list[dict[str, str | int]])
 
 
 def test_json_lines_without_a_suffix(tmp_path: Path) -> None:
-    """A file that begins with a brace is JSON lines whatever its name; a null is a value that is missing."""
+    """A file that begins with a brace is read as JSON lines, and a null counts as a missing value."""
     path = written(
         tmp_path / "rows.txt", '\n{"phone": 79031234567, "sum": 12.50, "name": null}\n\n{"phone": "1"}'
     )
@@ -105,7 +108,7 @@ def test_json_lines_without_a_suffix(tmp_path: Path) -> None:
 
 
 def test_bad_json_lines_cost_themselves(tmp_path: Path) -> None:
-    """A line that is no JSON object of words and numbers is bad, and the others are read."""
+    """A JSON line that is not an object of strings and numbers is a bad row, and all other lines are read."""
     bad = ["[1]", "{", '{"phone": true}', '{"phone": {"a": 1}}', "[" * 100_000]
     path = written(tmp_path / "rows.jsonl", "\n".join(['{"phone": "1"}', *bad, '{"phone": "2"}']))
     _, found, _ = rows_of(path)
@@ -115,7 +118,7 @@ def test_bad_json_lines_cost_themselves(tmp_path: Path) -> None:
 
 
 def test_bad_csv_rows_cost_themselves(tmp_path: Path) -> None:
-    """Rows with too few or too many fields or broken quotes are bad; blank ones and empty cells are not."""
+    """A CSV row with missing fields, extra fields or broken quotes is bad, and all other rows are read."""
     content = 'phone;name\n1;a\n2\n;\n\n3;b;c\n4;d;;\n5;"e"f\n6;"g\nh"\n7;i\n'
     _, found, total = rows_of(written(tmp_path / "rows.csv", content))
     assert lines(found) == [2, 3, 6, 7, 8, 9, 11]
@@ -125,25 +128,25 @@ def test_bad_csv_rows_cost_themselves(tmp_path: Path) -> None:
 
 
 def test_an_open_quote_is_told_with_its_lines(tmp_path: Path) -> None:
-    """A quote that is never closed is one bad row that names the lines it swallowed."""
+    """If a quote is never closed, the reason of the bad row names the last line inside the quote."""
     _, found, _ = rows_of(written(tmp_path / "rows.csv", 'phone,name\n1,a\n2,"b\n3,c\n4,d\n'))
     assert lines(found) == [2, 3]
     assert "to line 5" in str(values(found)[1])
 
 
 def test_a_damaged_line_does_not_change_the_encoding(tmp_path: Path) -> None:
-    """One line that is not UTF-8 is bad, and the other names do not turn into gibberish."""
+    """If one line is not UTF-8, only this line is bad, and the other lines are decoded as UTF-8."""
     content = "phone,name\n1,Анна\n".encode() + b"2,\xc0\xed\xed\xe0\n" + "3,Вера\n".encode()
     _, found, _ = rows_of(written(tmp_path / "rows.csv", content))
     assert values(found) == [
         {"phone": "1", "name": "Анна"},
-        "the line is not UTF-8, as others are",
+        "the line is not in UTF-8, the encoding of the other lines",
         {"phone": "3", "name": "Вера"},
     ]
 
 
 def test_a_long_line_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line beyond all bounds is bad without being held in memory, and the next one is read."""
+    """A line that is too long is a bad row, and the next line is read."""
     monkeypatch.setattr(inputs, "LINE_LIMIT", 100)
     content = "phone,name\n1,a\n2," + "x" * 1000 + "\n3,b\n4," + "y" * 1000
     _, found, _ = rows_of(written(tmp_path / "rows.csv", content))
@@ -152,7 +155,7 @@ def test_a_long_line_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_commas_in_texts_do_not_mislead(tmp_path: Path) -> None:
-    """The header decides the delimiter, whatever the texts hold, and whether a space goes with it."""
+    """The header alone determines the delimiter, even if the texts contain many commas."""
     content = "phone;text\n" + "1;Hello, you, and you, and you\n" * 3
     _, found, _ = rows_of(written(tmp_path / "rows.csv", content))
     assert values(found) == [{"phone": "1", "text": "Hello, you, and you, and you"}] * 3
@@ -161,7 +164,10 @@ def test_commas_in_texts_do_not_mislead(tmp_path: Path) -> None:
 
 
 def test_two_delimiters_in_the_header(tmp_path: Path) -> None:
-    """Of several delimiters in the header the most frequent is meant, or else the one in the rows below."""
+    """If the header contains two delimiters, the more frequent delimiter is used.
+
+    If both are equally frequent in the header, the rows determine the delimiter.
+    """
     content = "phone;sum, RUB;name\n" + "1;2,50;a\n" * 9
     assert rows_of(written(tmp_path / "rows.csv", content))[0] == ["phone", "sum, RUB", "name"]
     content = "phone;name, first\n" + "".join(f"{index};n{index}\n" for index in range(9))
@@ -170,7 +176,7 @@ def test_two_delimiters_in_the_header(tmp_path: Path) -> None:
 
 
 def test_one_column(tmp_path: Path) -> None:
-    """A file of one column has no delimiter, and needs none."""
+    """A file with one column needs no delimiter."""
     assert values(rows_of(written(tmp_path / "rows.csv", "phone\n1\n2"))[1]) == [
         {"phone": "1"},
         {"phone": "2"},
@@ -194,20 +200,20 @@ REFUSED = [
 
 @pytest.mark.parametrize(("content", "words"), REFUSED, ids=lambda value: str(value)[:20])
 def test_what_cannot_be_read_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    """A file that is no table is refused as a whole, in words that say what it is."""
+    """`open_table` refuses a file that is not a table, and the error contains the reason."""
     with pytest.raises(ValidationError, match=words):
         open_table(str(written(tmp_path / "rows.csv", content)))
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "."])
 def test_no_such_file(tmp_path: Path, name: str) -> None:
-    """A file that is not there, or is a directory, is refused by its name."""
+    """`open_table` refuses a path that does not exist or is a directory, and the error contains the path."""
     with pytest.raises(ValidationError, match=r"RECIPIENTS: '.*'"):
         open_table(str(tmp_path / name))
 
 
 def test_a_fifo_is_read_as_it_comes(tmp_path: Path) -> None:
-    """What can be read only once has no total; its first line that is not ASCII decides the encoding."""
+    """For a pipe, the total is not known, and the first line that is not ASCII determines the encoding."""
     for encoding in ("utf-8", "cp1251"):
         reading, writing = os.pipe()
         os.write(writing, "phone,name\n1,a\n2,Анна\n".encode(encoding))
@@ -219,7 +225,7 @@ def test_a_fifo_is_read_as_it_comes(tmp_path: Path) -> None:
 
 
 def test_a_block_does_not_wait() -> None:
-    """A row that has come is given although the next one has not."""
+    """A row from a pipe is available before the next row arrives."""
     reading, writing = os.pipe()
     os.write(writing, b"phone\n1\n")
     table = open_table(f"/dev/fd/{reading}")
@@ -233,7 +239,7 @@ def test_a_block_does_not_wait() -> None:
 
 
 def test_a_read_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fails in the middle is told with the line it came to."""
+    """If reading the file fails, the error names the last line that was read."""
     table = open_table(str(written(tmp_path / "rows.csv", "phone\n" + "79031234567\n" * 10_000)))
 
     def fail(*_: object) -> int:
@@ -256,8 +262,8 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("written_as", "bare"), NUMBERS)
 def test_bare_number(written_as: str, bare: str) -> None:
-    """Spaces, brackets, dashes and invisible marks are dropped; everything else is left to be checked."""
-    assert bare_number(written_as) == bare
+    """`strip_separators` removes only spaces, brackets, dashes and invisible characters from a number."""
+    assert strip_separators(written_as) == bare
 
 
 COLUMNS = [
@@ -271,20 +277,23 @@ COLUMNS = [
 
 @pytest.mark.parametrize(("columns", "given_name", "expected"), COLUMNS)
 def test_the_column_of_numbers(columns: list[str], given_name: str | None, expected: str) -> None:
-    """The column of numbers is the one given, else one with a usual name, else the first."""
-    composer = Composer.of(columns, given_name, Template.parse("Hello"), COMMON)
-    assert composer.number_column == expected
+    """The phone numbers come from the column in `--column`.
+
+    Without this option, they come from a column with a usual name, or from the only column.
+    """
+    converter = RowConverter.for_table(columns, given_name, Template.parse("Hello"), COMMON)
+    assert converter.number_column == expected
 
 
 def composed(row: dict[str, str], text: str | None = "Hello, {name}!") -> RowMessage | BadRow:
-    """The message of a row whose columns are those it has, and ``name``."""
+    """Return the message of a row in a table that has the columns of the row and the column ``name``."""
     template = None if text is None else Template.parse(text)
     columns = list(dict.fromkeys([*row, "name"]))
-    return Composer.of(columns, None, template, COMMON).compose(Row(7, row))
+    return RowConverter.for_table(columns, None, template, COMMON).convert(Row(7, row))
 
 
 def test_a_message_of_a_row() -> None:
-    """A row becomes a message with its number bare, its text filled in, its key and its line."""
+    """A row becomes a message with the digits of its number, the filled template, its key and its line."""
     message = composed({"phone": "+7 (903) 123-45-67", "name": "Анна {x}", "key": " k1 "})
     assert isinstance(message, RowMessage)
     assert message.destination_address == "79031234567"
@@ -292,7 +301,7 @@ def test_a_message_of_a_row() -> None:
 
 
 def test_the_column_text_stands_in(tmp_path: Path) -> None:
-    """Without a template the column text is the text as it is, braces and all; an empty key is none."""
+    """Without `--text`, the text comes unchanged from the column `text`; an empty key counts as no key."""
     message = composed({"phone": "79031234567", "text": "{name} {{", "key": " "}, None)
     assert isinstance(message, RowMessage)
     assert (message.text, message.key) == ("{name} {{", None)
@@ -308,7 +317,7 @@ BAD = [
 
 @pytest.mark.parametrize(("row", "reason"), BAD, ids=["trunk", "empty", "missing", "long"])
 def test_a_bad_row_shows_no_secrets(row: dict[str, str], reason: str) -> None:
-    """A row that cannot be sent is told by its line and the reason, without its number or text."""
+    """The reason of a bad row contains neither the full phone number nor the text of the row."""
     bad = composed(row)
     assert isinstance(bad, BadRow)
     assert bad.line == 7
@@ -327,7 +336,10 @@ TEMPLATES = [
 
 @pytest.mark.parametrize(("text", "filled"), TEMPLATES)
 def test_template(text: str, filled: str) -> None:
-    """Columns in braces are replaced, and doubled braces are braces."""
+    """`fill` replaces a column name in braces with the value in the row.
+
+    A doubled brace becomes one brace.
+    """
     assert Template.parse(text).fill({"имя": "Анна", "first name": "B"}) == filled
 
 
@@ -335,14 +347,14 @@ def test_template(text: str, filled: str) -> None:
     "text", ["{a.b}", "{a[0]}", "{0}", "{}", "{ }", "{a!r}", "{a:>9}", "{a", "a}", "{a{b}}", "{a:{b}}"]
 )
 def test_a_template_is_data(text: str) -> None:
-    """Attributes, indexes, conversions and formats are refused, as are single braces."""
+    """`Template.parse` refuses a template with an attribute, an index, a format or a single brace."""
     with pytest.raises(ValidationError, match="--text"):
         Template.parse(text)
 
 
 @given(st.text(alphabet="{}a.[]!:0 ", max_size=12), st.text(max_size=5))
 def test_a_template_never_fails_otherwise(text: str, value: str) -> None:
-    """Any template is refused by a `ValidationError` or filled in."""
+    """For any template, `Template.parse` raises `ValidationError`, or `fill` works without an exception."""
     try:
         template = Template.parse(text)
     except ValidationError:
@@ -359,7 +371,7 @@ UNUSABLE: list[tuple[list[str], str | None, str | None, str]] = [
     (["phone", "name"], None, None, "--text: an unset value"),
     (["phone", "name"], "cell", "a", "--column: the column 'cell'.*'phone', 'name'"),
     (["id", "cell"], None, "a", "--column: an unset value cannot be used; pass one of 'id', 'cell'"),
-    (["phone", "phone"], None, "a", "the column 'phone', which is there twice"),
+    (["phone", "phone"], None, "a", "the repeated column 'phone'"),
     (["phone"], None, "", "text: an empty text"),
 ]
 
@@ -368,6 +380,6 @@ UNUSABLE: list[tuple[list[str], str | None, str | None, str]] = [
 def test_what_the_columns_do_not_allow(
     columns: list[str], column: str | None, text: str | None, words: str
 ) -> None:
-    """A column that is missing or ambiguous is refused with the list of columns, before any row is read."""
+    """A missing, repeated or ambiguous column and a missing text are refused before any row is read."""
     with pytest.raises(ValidationError, match=words):
-        Composer.of(columns, column, None if text is None else Template.parse(text), COMMON)
+        RowConverter.for_table(columns, column, None if text is None else Template.parse(text), COMMON)

@@ -1,4 +1,4 @@
-"""Every command, for people and for programs, against the sandbox over a real socket."""
+"""The output of each command, as text and as JSON, against a sandbox on a socket."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -14,20 +14,20 @@ TO = "79031234567"
 
 
 def succeeded(outcome: Outcome) -> Outcome:
-    """The outcome, which must be done and have said nothing on standard error."""
+    """Check that the command returned 0 and printed no error and no control code, and return `outcome`."""
     assert (outcome.code, outcome.err) == (0, "")
     assert "\x1b" not in outcome.out
     return outcome
 
 
 def test_balance(cli: Cli) -> None:
-    """The balance is shown as money, and given to programs exactly as text."""
+    """`balance` prints the amount with two decimals; `--json` prints the exact amount as a string."""
     assert succeeded(cli("balance")).out.strip() == "100.00"
     assert succeeded(cli("balance", "--json")).document == {"balance": "100"}
 
 
 def test_send_for_people(cli: Cli, gateway: Sandbox) -> None:
-    """A send shows its segments, its encoding and each id, and neither the number nor the text."""
+    """`send` prints the segments, the encoding and the segment ids, but not the number or the text."""
     out = succeeded(cli("send", TO, "Привет! " * 10)).out
     (message,) = gateway.account.messages
     assert "1 message, 2 segments, UCS-2" in out
@@ -37,7 +37,7 @@ def test_send_for_people(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_send_for_programs(cli: Cli, gateway: Sandbox) -> None:
-    """A send gives programs the number, the sender, the ids and when it was accepted, in UTC."""
+    """`send --json` prints the addresses, the segment ids and the time of acceptance in UTC."""
     document = succeeded(cli("send", "+" + TO, "Hello", "--json")).document
     (message,) = gateway.account.messages
     assert datetime.fromisoformat(document.pop("accepted_at")).utcoffset() == timedelta(0)
@@ -51,7 +51,7 @@ def test_send_for_programs(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_send_options(cli: Cli, gateway: Sandbox) -> None:
-    """The sender, the date with its offset and the validity reach the gateway as given."""
+    """The source address, the send date and the validity in the options reach the gateway."""
     options = ["--source-address", "OTHER", "--send-date", "2031-01-28T16:00:00+03:00", "--validity", "10"]
     succeeded(cli("send", TO, "Hello", *options))
     (message,) = gateway.account.messages
@@ -61,7 +61,7 @@ def test_send_options(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_send_by_time_zone(cli: Cli, gateway: Sandbox) -> None:
-    """A send by time zone is due at that hour where the recipient is."""
+    """With `--by-time-zone`, `--send-date` is a time in the time zone of the recipient."""
     succeeded(cli("send", "79141234567", "Hello", "--by-time-zone", "--send-date", "2031-01-28T09:00:00"))
     (message,) = gateway.account.messages
     assert message.resource == "Sms/SendByTimeZone"
@@ -69,7 +69,7 @@ def test_send_by_time_zone(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_text_with_a_hyphen(cli: Cli, gateway: Sandbox) -> None:
-    """A text that begins with a hyphen is sent after --, and is taken for a misspelt option before it."""
+    """A text that begins with a hyphen is sent if `--` precedes it, and is refused otherwise."""
     refused = cli("send", TO, "--jsn")
     assert (refused.code, gateway.account.messages) == (2, [])
     succeeded(cli("send", TO, "--", "--jsn"))
@@ -77,7 +77,7 @@ def test_text_with_a_hyphen(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_bulk_for_people(cli: Cli, gateway: Sandbox) -> None:
-    """A bulk is one request, and its table shows the ids of each message beside a masked number."""
+    """`bulk` makes one request and prints the segment ids of each message beside the masked number."""
     out = succeeded(cli("bulk", "Hello", TO, "79031234568", "--validity", "5")).out
     first, second = gateway.account.messages
     assert gateway.account.count("Sms/SendBulk") == 1
@@ -87,7 +87,7 @@ def test_bulk_for_people(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_bulk_from_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hyphen among the numbers stands for those on standard input, in order, and JSON keeps the order."""
+    """If an argument of `bulk` is a hyphen, the numbers in standard input replace the hyphen, in order."""
     monkeypatch.setattr("sys.stdin", io.StringIO("79031234568\n\n 79031234569 \n"))
     document = succeeded(cli("bulk", "Hello", TO, "-", "--json")).document
     sent = [(message.destination_address, list(message.segment_ids)) for message in gateway.account.messages]
@@ -96,7 +96,10 @@ def test_bulk_from_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytes
 
 
 def test_state(cli: Cli, gateway: Sandbox) -> None:
-    """States are shown in words, and given to programs with number, name, phase, price and dates in UTC."""
+    """`state` prints a description of each state.
+
+    With `--json`, the output also contains the number, name, phase, price and dates of the state.
+    """
     ids = succeeded(cli("bulk", "Hello", TO, "79031234946", "--json")).document["receipts"]
     first, second = (each["segment_ids"][0] for each in ids)
     gateway.advance(seconds=10)
@@ -112,7 +115,10 @@ def test_state(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_state_outside_the_table(cli: Cli, gateway: Sandbox) -> None:
-    """A state that the contract does not name is shown by its number, without a price or dates."""
+    """If a state is not in the contract, `state` prints the number of the state.
+
+    In JSON, the name of the state is null.
+    """
     for _ in range(2):
         gateway.answer_next("Sms/State", body=b'{"State": 77, "StateDescription": "?", "Price": null}')
     assert "state 77, not in the contract" in succeeded(cli("state", "1")).out
@@ -121,7 +127,7 @@ def test_state_outside_the_table(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_incoming(cli: Cli, gateway: Sandbox) -> None:
-    """Incoming messages are shown and given whole: they are what was asked for."""
+    """`incoming` prints the full number and the unchanged text of each message."""
     at = datetime(2026, 1, 28, 13, 0, 5, tzinfo=UTC)
     gateway.receive("79037654321", "Да [red]x[/red]", at=at)
     out = succeeded(cli("incoming", "--since", "2026-01-28T16:00:00+03:00")).out
@@ -134,7 +140,10 @@ def test_incoming(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_incoming_period(cli: Cli, gateway: Sandbox) -> None:
-    """Only the period asked for is shown, and an empty one says so."""
+    """`incoming` prints only the messages of the period.
+
+    If there are no messages, `incoming` says so, and the list in JSON is empty.
+    """
     gateway.receive("79037654321", "Yes", at=datetime(2026, 1, 28, tzinfo=UTC))
     assert succeeded(cli("incoming", "--until", "2026-01-27T00:00:00Z")).out == "no incoming messages\n"
     assert succeeded(cli("incoming", "--until", "2026-01-27T00:00:00Z", "--json")).document == {
@@ -143,13 +152,16 @@ def test_incoming_period(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_incoming_cannot_steer_the_terminal(cli: Cli, gateway: Sandbox) -> None:
-    """The control characters of somebody's message are shown as escapes."""
+    """`incoming` prints control characters in a text as escape sequences."""
     gateway.receive("79037654321", "a\x1b[2Jb\rc", at=datetime(2026, 1, 28, tzinfo=UTC))
     assert r"a\x1b[2Jb\rc" in succeeded(cli("incoming")).out
 
 
 def test_statistics(cli: Cli, gateway: Sandbox) -> None:
-    """Statistics of two years are one row of counts with their heads, within 80 columns."""
+    """`statistics` prints one row of counts, even for a period of two years.
+
+    No line has more than 80 characters.
+    """
     for number in (TO, "79031234946"):
         succeeded(cli("send", number, "Hello"))
     gateway.advance(seconds=10)
@@ -164,7 +176,7 @@ def test_statistics(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_statistics_with_counts_left_out(cli: Cli, gateway: Sandbox) -> None:
-    """Counts that the gateway leaves out have no column, and are null for programs."""
+    """A count that the gateway does not return has no column in the table and is null in JSON."""
     body = b'{"Sent":1,"Delivered":2,"Errors":3,"InProcess":4,"Expired":5,"Rejected":6}'
     gateway.answer_next("Sms/Statistics", body=body, times=2)
     period = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
@@ -176,7 +188,7 @@ def test_statistics_with_counts_left_out(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_account_by_options(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options win over the environment."""
+    """The options `--login` and `--base-url` have priority over the environment variables."""
     monkeypatch.setenv("SMSAPI_LOGIN", "nobody")
     monkeypatch.setenv("SMSAPI_BASE_URL", "http://127.0.0.1:1/rest")
     assert cli("balance", "--login", gateway.login, "--base-url", gateway.base_url).code == 0

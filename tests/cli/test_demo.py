@@ -1,13 +1,19 @@
-"""The demo: its tables, its JSON, its live display, on asyncio and trio."""
+"""The command `demo`: its tables, its JSON and its live display, on asyncio and trio."""
 
+import math
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import pytest
 
 from smsapi_async import AsyncSmsClient, SegmentState, State
 from smsapi_async.cli import demo as steps
+from smsapi_async.cli import demo_tracking
 from smsapi_async.cli.demo import Demo
 from smsapi_async.cli.demo_tracking import follow
 from smsapi_async.cli.demo_view import demo_document, demo_view
@@ -15,6 +21,7 @@ from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.cli.output import write_json, write_view
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.cli.conftest import Cli, Outcome
+from tests.client.tools import client_for, recorded_scopes, until
 
 FAST = ["demo", "--speed", "200"]
 NUMBER = re.compile(r"\d{11}")
@@ -22,19 +29,19 @@ NUMBER = re.compile(r"\d{11}")
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Each event loop."""
+    """Run each test once on asyncio and once on trio."""
     name: str = request.param
     return name
 
 
 def test_demo_for_people(cli: Cli, backend: str) -> None:
-    """The demo ends with its four tables within 80 columns, without a control code, and exit code 0."""
+    """The demo prints four tables without control codes, in lines of at most 80 characters, and returns 0."""
     outcome = cli(*FAST, "--backend", backend)
     assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
     assert "\x1b" not in outcome.out
     lines = outcome.out.splitlines()
     assert max(map(len, lines)) <= 80
-    titles = ["Messages", "Answers that came in", "Statistics", "Balance"]
+    titles = ["Messages", "Replies", "Statistics", "Balance"]
     assert [line.strip() for line in lines if line.strip() in titles] == titles
     states = [
         line.rstrip().removesuffix("1.50").rstrip() for line in lines if line.rstrip().endswith(" 1.50")
@@ -55,7 +62,7 @@ def test_demo_for_people(cli: Cli, backend: str) -> None:
 
 
 def test_demo_for_programs(cli: Cli, backend: str) -> None:
-    """The demo's JSON holds each segment's final state and amounts that add up to the cent."""
+    """With `--json`, the demo prints the final state of each segment, and all amounts are exact."""
     document = checked_document(cli(*FAST, "--json", "--backend", backend))
     states = [state["state"] for message in document["messages"] for state in message["states"]]
     assert states == [0, 0, 0, 0, 0, 46, 42, 0, 0]
@@ -71,15 +78,33 @@ def test_demo_for_programs(cli: Cli, backend: str) -> None:
 
 
 def checked_document(outcome: Outcome) -> Any:
-    """The JSON document of a command that is done."""
+    """Check that the command succeeded, and return its JSON document."""
     assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
     return outcome.document
 
 
 def test_demo_live(cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
-    """On a terminal the states are seen moving, and what was drawn is erased before the final tables."""
+    """On a terminal, the demo shows how the states change, and erases this display at the end."""
+
+    @asynccontextmanager
+    async def run_in_steps(**_: Any) -> AsyncIterator[Sandbox]:
+        sandbox = Sandbox(start=datetime.now(UTC))
+        admit = sandbox.admit
+
+        def step(method: str, target: str, *rest: Any) -> Any:
+            if "Sms/State" in target:
+                sandbox.advance(milliseconds=50)
+            return admit(method, target, *rest)
+
+        monkeypatch.setattr(sandbox, "admit", step)
+        async with run_sandbox(sandbox) as running:
+            yield running
+
+    # The clock of the sandbox moves only when a state request arrives. So the demo observes every state, even
+    # on a slow machine.
+    monkeypatch.setattr(steps, "run_sandbox", run_in_steps)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    outcome = cli("demo", "--speed", "20", "--backend", backend)
+    outcome = cli(*FAST, "--backend", backend)
     assert outcome.code == ExitCode.DONE
     drawn, final = outcome.out.rsplit("\x1b[2K", maxsplit=1)
     for words in ("logging in", "sending", "following the states", "queued", "sent", "Vladivostok"):
@@ -90,7 +115,7 @@ def test_demo_live(cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str) -> N
 
 
 def test_demo_without_trio(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that is not installed is bad input, with what to install."""
+    """If trio is not installed, `demo --backend trio` returns exit code 2 and says how to install trio."""
     monkeypatch.setattr("smsapi_async.cli.app.find_spec", lambda _: None)
     outcome = cli(*FAST, "--backend", "trio")
     assert outcome.code == ExitCode.BAD_INPUT
@@ -98,7 +123,7 @@ def test_demo_without_trio(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_interrupted(cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
-    """Ctrl-C in the demo is one line and exit code 130, on either event loop."""
+    """After Ctrl-C, the demo prints one line and returns exit code 130."""
 
     async def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
@@ -112,7 +137,7 @@ def test_demo_interrupted(cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: st
 def test_demo_of_a_gateway_that_leaves_the_states_open(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    """A demo whose segments do not become final in time still ends, and says where they are."""
+    """If the messages are not final at the time limit, the demo ends and prints the states."""
 
     async def impatient(*args: Any, **options: Any) -> None:
         await follow(*args, **{**options, "limit": 0})
@@ -123,7 +148,10 @@ def test_demo_of_a_gateway_that_leaves_the_states_open(
 
 
 def test_demo_before_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    """A demo that has found out nothing yet is shown without amounts and counts."""
+    """Before the first result, the tables of the demo contain no amounts and no counts.
+
+    The JSON document contains null in place of the amounts and counts.
+    """
     demo = Demo()
     write_view(demo_view(demo))
     assert "no incoming messages" in capsys.readouterr().out
@@ -135,7 +163,10 @@ def test_demo_before_its_end(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.anyio
 async def test_follow_asks_until_final() -> None:
-    """Segments are asked about again until each is final, and not once more after that."""
+    """`follow` reports the states of each segment until the segment is final.
+
+    It reports a final state once.
+    """
     async with (
         run_sandbox(speed=100) as sandbox,
         AsyncSmsClient(
@@ -149,24 +180,24 @@ async def test_follow_asks_until_final() -> None:
             seen.setdefault(state.segment_id, []).append(state)
 
         ids = [each for receipt in receipts for each in receipt.segment_ids]
-        await follow(sms, receipts, observe, interval=0.005, limit=10)
+        await follow(sms, receipts, observe, interval=0.005, limit=60)
         assert [seen[each][-1].state for each in ids] == [State.DELIVERED, State.EXPIRED]
         assert all(sum(state.is_final for state in states) == 1 for states in seen.values())
 
 
 @pytest.mark.anyio
-async def test_follow_gives_up() -> None:
-    """TrackTally ends at its limit where a segment never becomes final."""
-    async with run_sandbox() as sandbox:
-        seen = await _followed(sandbox, "79031234955")
-        arrivals = [arrival for arrival in sandbox.account.arrivals if arrival.resource == "Sms/State"]
-    assert (len(arrivals) > 1, seen) == (True, [])
+async def test_follow_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a segment never has a final state, `follow` returns at the time limit."""
+    scopes = recorded_scopes(monkeypatch, demo_tracking)
+    seen: list[SegmentState] = []
+    async with run_sandbox() as sandbox, client_for(sandbox) as sms:
 
+        async def follow_one() -> None:
+            await follow(sms, [receipt], seen.append, interval=0.01, limit=3600)
 
-async def _followed(sandbox: Sandbox, number: str) -> list[SegmentState]:
-    client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, source_address="ACME")
-    async with client as sms:
-        receipt = await sms.send(number, "Hello")
-        seen: list[SegmentState] = []
-        await follow(sms, [receipt], seen.append, interval=0.01, limit=0.2)
-    return seen
+        receipt = await sms.send("79031234955", "Hello")
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow_one)
+            await until(lambda: sandbox.account.count("Sms/State") > 1)
+            scopes[-1].deadline = -math.inf
+    assert seen == []

@@ -1,4 +1,4 @@
-"""``batch --dry-run``: counts, cost, bad rows, and what forces UCS-2; nothing is sent."""
+"""The command `batch --dry-run`: counts of messages, segments, duplicates, bad rows and UCS-2 characters."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from tests.cli.conftest import Cli
 
 
 def written(folder: Path, *lines: str) -> str:
-    """A CSV file with those lines below its header."""
+    """Write a CSV file with a header and `lines`, and return its path."""
     path = folder / "rows.csv"
     path.write_text("\n".join(["phone;name", *lines]), "utf-8")
     return str(path)
 
 
 def test_counts_for_programs(cli: Cli, tmp_path: Path) -> None:
-    """Without any account the cost in segments, the encodings, duplicates and bad rows are counted."""
+    """`--dry-run --json` needs no account and counts segments, encodings, duplicates and bad rows."""
     long = "x" * 200
     rows = ["79031230001;a", "+7 903 123 00 01;a", "79031230002;ж—", "79031230003;" + long, "12;a"]
     outcome = cli("batch", written(tmp_path, *rows), "--text", "Hi {name}", "--dry-run", "--json")
@@ -32,27 +32,30 @@ def test_counts_for_programs(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_counts_for_people(cli: Cli, tmp_path: Path) -> None:
-    """The tables fit 80 columns, and show characters that cannot be seen by their code points."""
+    """No line of the output has more than 80 characters.
+
+    An invisible character is shown as its code point.
+    """
     rows = [f"7903123{index:04d};{name}" for index, name in enumerate(["a", "a\u00a0b", "\u200bж", "ж"])]
     outcome = cli("batch", written(tmp_path, *rows, rows[0]), "--text", "Hi {name}", "--dry-run")
     assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "GSM 03.38: 2, UCS-2: 3 messages" in outcome.out
-    assert "rows that repeat an earlier one: 1" in outcome.out
+    assert "rows that repeat an earlier row: 1" in outcome.out
     assert "nothing was sent" in outcome.out
     forcing = outcome.out.split("What forces UCS-2")[1].split()
     assert forcing[-5:] == ["2", "ж", "1", "U+00A0", "U+200B"]
 
 
 def test_nothing_forces_ucs2(cli: Cli, tmp_path: Path) -> None:
-    """Where all messages are in the short alphabet, no table of characters is shown."""
+    """If no message needs UCS-2, the table of UCS-2 characters is not printed."""
     outcome = cli("batch", written(tmp_path, "79031230001;a"), "--text", "Hi", "--dry-run")
     assert "UCS-2: 0" in outcome.out
     assert "forces" not in outcome.out
 
 
 def test_duplicates_far_apart(cli: Cli, tmp_path: Path) -> None:
-    """A row that repeats one thousands of rows before is counted."""
+    """A row that repeats a row thousands of lines above is counted as a duplicate."""
     rows = [f"7903{index:07d};a" for index in range(5000)]
     path = written(tmp_path, *rows, *rows[:100], *rows[-3:])
     document = cli("batch", path, "--text", "Hi", "--dry-run", "--json").document
@@ -60,7 +63,10 @@ def test_duplicates_far_apart(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_very_many_characters(cli: Cli, tmp_path: Path) -> None:
-    """Of very many characters the most frequent are shown, and the others counted."""
+    """If very many characters need UCS-2, only the most frequent characters are listed.
+
+    For the other characters, the output contains their number.
+    """
     names = ["".join(chr(0x4E00 + step) for step in range(count)) for count in range(1, 15)]
     rows = [f"7903123{index:04d};{name}" for index, name in enumerate(names)]
     rows.append("79031239999;" + "".join(chr(0x5E00 + step) for step in range(100)))

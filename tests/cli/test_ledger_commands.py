@@ -1,4 +1,4 @@
-"""The commands ledger: counts, what is unknown, settling it by hand, and trying again."""
+"""The commands under `ledger`: counting, listing unknown messages, settling them, and retrying."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ KEYS = ("first", "second")
 
 @pytest.fixture
 def ledger(cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path) -> str:
-    """The ledger of a batch of four, two of them with an unknown outcome."""
+    """Return the path of a ledger with one accepted, one rejected and two unknown messages."""
     rows = tmp_path / "rows.csv"
     path = tmp_path / "run.db"
     gateway.answer_next("Sms/SendBulk", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
@@ -25,16 +25,19 @@ def ledger(cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Pa
 
 
 def test_summary(cli: Cli, ledger: str) -> None:
-    """The summary counts messages by state, for programs and for people."""
+    """`ledger summary` prints the number of messages in each state, as JSON and as a table."""
     counts = cli("ledger", "summary", ledger, "--json").document
     assert counts == {"pending": 0, "sending": 0, "accepted": 1, "rejected": 1, "unknown": 2, "segments": 1}
     out = cli("ledger", "summary", ledger).out
-    assert "unknown          2  sent or not" in out
+    assert "unknown          2  may have been sent" in out
     assert "segments: 1" in out
 
 
 def test_unknown(cli: Cli, ledger: str) -> None:
-    """What is unknown is listed by its key, with the number masked for people and in full for programs."""
+    """`ledger unknown` prints the key of each unknown message.
+
+    The full phone number is only in the JSON document.
+    """
     document = cli("ledger", "unknown", ledger, "--json").document
     assert [(each["key"], each["destination_address"], each["code"]) for each in document["unknown"]] == [
         ("first", "79031230001", 9),
@@ -46,7 +49,7 @@ def test_unknown(cli: Cli, ledger: str) -> None:
 
 
 def test_resolve(cli: Cli, ledger: str) -> None:
-    """A message that was sent is accepted with its ids, and one that was not is pending."""
+    """`ledger resolve --sent` makes an unknown message accepted, and `--not-sent` makes it pending."""
     options = ["--segment-id", "11", "--segment-id", "12", "--json"]
     sent = cli("ledger", "resolve", ledger, "first", "--sent", *options)
     assert sent.document == {"key": "first", "state": "accepted", "segment_ids": ["11", "12"]}
@@ -57,7 +60,7 @@ def test_resolve(cli: Cli, ledger: str) -> None:
 
 
 def test_retry(cli: Cli, ledger: str, gateway: Sandbox, tmp_path: Path) -> None:
-    """Once its reason is gone, a refused message is sent by the same command, and nothing else is."""
+    """After `ledger retry`, a second run of `batch` sends the rejected message and no other message."""
     assert cli("ledger", "retry", ledger).out == "1 rejected messages are pending: the next run sends them\n"
     gateway.answer_next("Sms/Send", body=b'["1"]')
     batch = ["batch", str(tmp_path / "rows.csv"), "--text", "Hi", "--ledger", ledger]
@@ -80,7 +83,7 @@ BAD = [
 
 @pytest.mark.parametrize(("command", "words"), BAD, ids=lambda value: " ".join(value)[:40])
 def test_bad_input(cli: Cli, ledger: str, command: list[str], words: str) -> None:
-    """What cannot be done is exit code 2 in one line, and the ledger stays as it was."""
+    """For bad input, a `ledger` command returns exit code 2 and does not change the ledger."""
     outcome = cli("ledger", *[ledger if each == "LEDGER" else each for each in command])
     assert (outcome.code, outcome.out) == (ExitCode.BAD_INPUT, "")
     assert words in outcome.err
@@ -88,7 +91,7 @@ def test_bad_input(cli: Cli, ledger: str, command: list[str], words: str) -> Non
 
 
 def test_redacted(cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path) -> None:
-    """A redacted ledger lists what is unknown by key and reason alone."""
+    """For a redacted ledger, `ledger unknown` prints the key and the reason, but no number."""
     rows, path = tmp_path / "rows.csv", str(tmp_path / "run.db")
     gateway.answer_next("Sms/Send", body=b"<html>", accept=True)
     rows.write_text("phone,key\n79031230001,first\n", "utf-8")

@@ -1,4 +1,4 @@
-"""The command line as a process of its own: streams, signals, a terminal."""
+"""The command line with real streams, signals and terminals. Most tests start a separate process."""
 
 import io
 import json
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 
 def started(*argv: str, **options: Any) -> subprocess.Popen[str]:
-    """The command as a process."""
+    """Start a command in a new process and return the process; `options` are those of `subprocess.Popen`."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*PROGRAM, *argv], text=True, **{**streams, **options})
 
 
 def test_send_in_a_process(gateway: Sandbox) -> None:
-    """As a process a send ends in its ids on standard output, in any encoding of the terminal."""
+    """`send` prints the segment ids, even if the encoding of standard output is ASCII."""
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     process = started("send", TO, "Привет", env=ascii_only)
     out, err = process.communicate()
@@ -42,7 +42,7 @@ def test_send_in_a_process(gateway: Sandbox) -> None:
 
 
 def test_no_password_and_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a password in the environment and without a terminal the process ends at once, in one line."""
+    """Without a password and without a terminal, a command prints one error line and returns exit code 2."""
     monkeypatch.delenv("SMSAPI_PASSWORD")
     process = started("balance")
     out, err = process.communicate()
@@ -52,10 +52,13 @@ def test_no_password_and_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("held", "words"),
-    [("User/SessionId", "nothing was sent"), ("Sms/Send", "OUTCOME UNKNOWN: it may have been sent")],
+    [("User/SessionId", "nothing was sent"), ("Sms/Send", "OUTCOME UNKNOWN: the message may have been sent")],
 )
 def test_send_interrupted(gateway: Sandbox, held: str, words: str) -> None:
-    """Ctrl-C while the gateway logs in has sent nothing; while it is sending, the outcome is unknown."""
+    """After Ctrl-C during the login, the error line says that nothing was sent.
+
+    After Ctrl-C during the send, the error line says that the outcome is unknown.
+    """
     gate = gateway.hold(held)
     process = started("send", TO, "Hello")
     anyio.run(gate.arrived)
@@ -67,7 +70,7 @@ def test_send_interrupted(gateway: Sandbox, held: str, words: str) -> None:
 
 
 def test_result_cannot_be_written(gateway: Sandbox) -> None:
-    """A reader that has gone away does not turn a send into a traceback, nor into a failed send."""
+    """If standard output is closed, the error line of `send` says that the send was carried out."""
     reader, writer = os.pipe()
     os.close(reader)
     process = started("send", TO, "Hello", stdout=writer)
@@ -80,7 +83,10 @@ def test_result_cannot_be_written(gateway: Sandbox) -> None:
 
 
 def test_prompt_on_a_terminal(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the password is typed without an echo, and the command goes on."""
+    """On a terminal, a command asks for the password and then prints its result.
+
+    The terminal does not show the typed password.
+    """
     pty = pytest.importorskip("pty")
     monkeypatch.delenv("SMSAPI_PASSWORD")
     ours, theirs = pty.openpty()
@@ -95,7 +101,7 @@ def test_prompt_on_a_terminal(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch)
 
 
 def read_until(terminal: int, words: str) -> str:
-    """What a terminal shows, up to some words."""
+    """Read the output of a terminal until it contains `words`, and return the output."""
     shown = ""
     while words not in shown:
         shown += os.read(terminal, 1024).decode()
@@ -104,7 +110,7 @@ def read_until(terminal: int, words: str) -> str:
 
 @contextmanager
 def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command `sandbox` on a free port, and what it has announced."""
+    """Run the command `sandbox` on a free port. Yield the process and its output."""
     process = started("sandbox", "--port", "0", *options)
     assert process.stdout is not None
     end = "}\n" if "--json" in options else "Hello'\n"
@@ -122,7 +128,10 @@ def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals) -> None:
-    """The sandbox says as JSON where it listens, answers other processes, and ends quietly on a signal."""
+    """`sandbox --json` prints its address and serves other processes.
+
+    After SIGINT or SIGTERM, it prints nothing more and returns exit code 0.
+    """
     with running_sandbox("--json", "--speed", "60") as (process, announced):
         document = json.loads(announced)
         assert document["speed"] == 60
@@ -135,7 +144,7 @@ def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending:
 
 
 def test_sandbox_for_people() -> None:
-    """The sandbox tells people which variables to set."""
+    """`sandbox` prints the commands that set the environment variables."""
     with running_sandbox() as (_, announced):
         assert "export SMSAPI_BASE_URL=http://127.0.0.1:" in announced
         assert "export SMSAPI_LOGIN=sandbox SMSAPI_PASSWORD=" in announced
@@ -143,7 +152,7 @@ def test_sandbox_for_people() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
 def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
-    """A port that is taken, or a host that is not this machine, is bad input in one line."""
+    """If the port is in use or the host is unknown, `sandbox` prints one line and returns exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         outcome = cli("sandbox", "--port", str(taken.getsockname()[1]), "--host", host)
     assert outcome.code == ExitCode.BAD_INPUT
@@ -153,7 +162,7 @@ def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
-    """A sandbox that is told to end has announced itself once, and its port is free again."""
+    """After SIGINT, `sandbox` returns exit code 0, and its port accepts no connection."""
     real = anyio.open_signal_receiver
 
     @contextmanager
@@ -171,7 +180,7 @@ def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, opti
 
 
 def test_sandbox_without_signals(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the event loop cannot receive signals, as on Windows, the sandbox ends as an interruption."""
+    """If the event loop cannot receive signals, as on Windows, Ctrl-C ends `sandbox` with exit code 130."""
 
     def receiver(*signals: signal.Signals) -> None:
         raise NotImplementedError
@@ -188,7 +197,7 @@ def test_sandbox_without_signals(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
 def test_result_cannot_be_written_here(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
-    """A full disk under standard output is told as such; the command itself was carried out."""
+    """If the disk of standard output is full, the error line says that the result could not be written."""
     with open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr("sys.stdout", full)
         assert main(["balance", *options]) == ExitCode.UNEXPECTED
@@ -196,7 +205,7 @@ def test_result_cannot_be_written_here(
 
 
 def test_json_for_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch, gateway: Sandbox) -> None:
-    """JSON stays JSON where standard output cannot hold its characters, also those beyond 16 bits."""
+    """The JSON is correct even if the encoding of standard output is ASCII and a text contains an emoji."""
     gateway.receive("79031234567", "Да 😀")
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))

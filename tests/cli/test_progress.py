@@ -1,19 +1,19 @@
-"""The progress bar: drawn on a terminal, silent elsewhere."""
+"""The progress bar of `batch`, which appears only on a terminal."""
 
 import io
 
 import anyio
 import pytest
 
-from smsapi_async.cli.batch.meter import Meter
+from smsapi_async.cli.batch.progress_bar import ProgressBar
 from tests.cli.test_failures import Terminal
 
 
 async def drawn(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, total: int | None) -> str:
-    """What a bar draws when three, then eight rows are done and the batch is told to stop."""
+    """Return the output of a progress bar that shows 3 rows, then 8 rows, and then the step "stopping"."""
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
-    meter = Meter(total)
+    meter = ProgressBar(total)
     with meter:
         for done in (3, 8):
             meter.done = done
@@ -27,7 +27,7 @@ async def drawn(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, total: int
 
 @pytest.mark.anyio
 async def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Count, total and rate are drawn, also where the total is unknown."""
+    """On a terminal, the progress bar shows the number of rows, the total (if it is known) and the rate."""
     known = await drawn(monkeypatch, Terminal(), 10)
     assert "3/10" in known
     assert "stopping" in known
@@ -37,5 +37,5 @@ async def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.anyio
 async def test_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where standard error is no terminal nothing is drawn."""
+    """If standard error is not a terminal, there is no progress bar."""
     assert await drawn(monkeypatch, io.StringIO(), 10) == ""

@@ -1,4 +1,4 @@
-"""A sandbox that misbehaves: ``run_sandbox(faults=...)`` and ``smsapi-async sandbox --faults``."""
+"""A sandbox with a fault plan: ``run_sandbox(faults=...)`` and ``smsapi-async sandbox --faults``."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ PLAN = FaultPlan.script([Fault.RESET_AFTER_PASS], resource="Sms/Send")
 @pytest.mark.anyio
 @pytest.mark.parametrize("as_file", [None, "plan.json", "plan.toml"])
 async def test_faults(tmp_path: Path, as_file: str | None) -> None:
-    """With a plan, or the file of one, sends through base_url go wrong by it, and the proxy tells which."""
+    """Requests to `base_url` get the faults of the plan, and the proxy records the fault of each request."""
     faults: FaultPlan | Path = PLAN
     if as_file:
         faults = tmp_path / as_file
@@ -40,14 +40,14 @@ async def test_faults(tmp_path: Path, as_file: str | None) -> None:
         url = sandbox.base_url
     assert own.proxy is None
     assert own.base_url != url
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(url)
 
 
 @pytest.mark.anyio
 async def test_no_faults(tmp_path: Path) -> None:
-    """Without a plan there is no proxy, and a sandbox of one's own may be served with one later."""
+    """A sandbox has a fault proxy only while it runs with a fault plan."""
     own = Sandbox()
     async with run_sandbox(own) as sandbox:
         assert sandbox.proxy is None
@@ -56,11 +56,14 @@ async def test_no_faults(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"faults": ["explode"]}', "utf-8")
     with pytest.raises(FaultPlanError):
         async with run_sandbox(faults=str(tmp_path / "plan.json")):
-            pytest.fail("it runs")
+            pytest.fail("the sandbox started")
 
 
 def test_the_command(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command announces the proxy's address, through which a send goes wrong by the plan."""
+    """`sandbox --faults` prints the address of the fault proxy.
+
+    A send to this address gets the fault of the plan.
+    """
     PLAN.dump(tmp_path / "plan.json")
     with running_sandbox("--json", "--faults", str(tmp_path / "plan.json")) as (_, announced):
         document = json.loads(announced)
@@ -72,15 +75,15 @@ def test_the_command(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_command_says_that_it_misbehaves(tmp_path: Path) -> None:
-    """People are told that the sandbox follows a fault plan."""
+    """`sandbox --faults` prints that the sandbox produces the faults of the plan."""
     PLAN.dump(tmp_path / "plan.toml")
     with running_sandbox("--faults", str(tmp_path / "plan.toml")) as (_, announced):
-        assert "It misbehaves by its fault plan." in announced
+        assert "It produces the faults of the fault plan." in announced
 
 
 @pytest.mark.parametrize("content", [None, '{"faults": ["explode"]}', "{"])
 def test_no_plan(cli: Cli, tmp_path: Path, content: str | None) -> None:
-    """A file that is not there or holds no plan is bad input in one line."""
+    """If the file contains no valid fault plan, `sandbox` prints one line and returns exit code 2."""
     path = tmp_path / "plan.json"
     if content is not None:
         path.write_text(content, "utf-8")

@@ -1,10 +1,10 @@
-"""The command track and batch --wait: counts, exit codes, Ctrl-C and going on, a live table."""
+"""The command `track` and `batch --wait`: counts, exit codes, Ctrl-C, a second run, and the live table."""
 
 import io
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,37 +14,53 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
-from smsapi_async.cli.batch.row_messages import Common
+from smsapi_async.cli.batch.row_converter import SharedFields
 from smsapi_async.cli.batch.template import Template
 from smsapi_async.cli.exit_codes import ExitCode
-from smsapi_async.cli.track_run import run_track
-from smsapi_async.cli.track_tally import TrackTally
+from smsapi_async.cli.track_run import open_and_track
+from smsapi_async.cli.tracking_counts import TrackingCounts
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.clock import SystemClock
 from smsapi_async.errors import LedgerError, LedgerUnwritable
 from smsapi_async.ledger import Ledger
+from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from smsapi_async.models import Message
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.states import Phase
-from smsapi_async.tracking import Schedule
+from smsapi_async.tracking import Delivery, Schedule
 from tests.cli.conftest import PASSWORD, Cli
 from tests.cli.test_failures import Terminal
 from tests.cli.test_process import read_until, started
 
+# A client requests a state every 20 milliseconds, so that the tests do not wait for the default intervals.
 DENSE = Schedule(first=0.02, factor=0, maximum=0.02)
 FAST: Any = {"login": "somebody", "password": PASSWORD, "speed": 100}
 
 
 class Earlier(SystemClock):
-    """A minute ago, so that what is accepted is to be asked about at once."""
+    """A clock that is one minute slow, so that the first state request for a new message is due at once."""
 
     def now(self) -> datetime:
         return super().now() - timedelta(minutes=1)
 
 
+class Jumping(SystemClock):
+    """A clock that jumps forward by one hour when `has_jumped` becomes true."""
+
+    has_jumped = False
+
+    def monotonic(self) -> float:
+        return super().monotonic() + 3600 * self.has_jumped
+
+    async def sleep(self, seconds: float) -> None:
+        end = self.monotonic() + seconds
+        while self.monotonic() < end:  # noqa: ASYNC110 - a jump ends the wait
+            await anyio.sleep(0.005)
+
+
 @pytest.fixture
 def gateway() -> Iterator[Sandbox]:
-    """A sandbox in which a message is final after 50 milliseconds."""
+    """Yield a sandbox with a fast clock, in which a message becomes final after 50 milliseconds."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(run_sandbox(**FAST)) as sandbox,
@@ -54,12 +70,19 @@ def gateway() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def dense(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands ask fifty times a second."""
+    """Make the commands request the state of a message every 20 milliseconds."""
     monkeypatch.setattr("smsapi_async.client.Schedule", lambda: DENSE)
 
 
 async def fill(sandbox: Sandbox, path: Path, *endings: str, text: str = "Hello") -> None:
-    """Send messages through a ledger, and let all that become final do so."""
+    """Send messages through a ledger, and advance the clock of the sandbox, so that states become final.
+
+    Args:
+        sandbox: the sandbox that accepts the messages.
+        path: the file of the ledger.
+        endings: the last three digits of each destination address. These digits determine the final state.
+        text: the text of all messages.
+    """
     client = AsyncSmsClient(
         sandbox.login, sandbox.password, base_url=sandbox.base_url, source_address="ACME", clock=Earlier()
     )
@@ -76,23 +99,23 @@ async def fill(sandbox: Sandbox, path: Path, *endings: str, text: str = "Hello")
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
-    """Where the ledger is."""
+    """Return the path for the ledger of the test."""
     return tmp_path / "run.db"
 
 
 def asked(gateway: Sandbox) -> int:
-    """How many states the gateway was asked for."""
+    """Return the number of state requests that the gateway has received."""
     return sum(arrival.resource == "Sms/State" for arrival in gateway.account.arrivals)
 
 
 def sandbox_client(sandbox: Sandbox) -> AsyncSmsClient:
-    """A client as the command line makes it."""
+    """Return a client for the sandbox, not yet entered."""
     return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
 
 
 @pytest.mark.usefixtures("environment")
 def test_all_delivered(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
-    """Where all are delivered the exit code is 0, and asking again costs no request."""
+    """If all messages were delivered, `track` returns exit code 0, and a second run makes no request."""
     anyio.run(fill, gateway, ledger, "001", "002", "003")
     first = cli("track", str(ledger), "--json")
     assert (first.code, first.err, first.document["delivered"]) == (0, "", 3)
@@ -104,11 +127,14 @@ def test_all_delivered(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_failures_for_people(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
-    """Failed messages are counted by reason, are exit code 3, and nothing is drawn without a terminal."""
+    """If messages failed, `track` prints their number for each reason and returns exit code 3.
+
+    Without a terminal, the output has no control codes.
+    """
     anyio.run(fill, gateway, ledger, "001", "946", "942", "846", "946")
     outcome = cli("track", str(ledger))
     assert outcome.code == ExitCode.REJECTED
-    assert outcome.err == "smsapi-async: done, but not all were delivered: 2 delivered, 2 failed\n"
+    assert outcome.err == "smsapi-async: done, but not all messages were delivered: 2 delivered, 2 failed\n"
     rows = [" ".join(line.split()) for line in outcome.out.splitlines()]
     for row in ("delivered 2", "failed 2", "expired: validity ran out 1", "rejected by the SMS centre 1"):
         assert row in rows
@@ -117,10 +143,21 @@ def test_failures_for_people(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
-    """A message that is pending at its deadline is exit code 5, and is not followed any more."""
+def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a message is not final at its deadline, `track` returns exit code 5.
+
+    A second run makes no request about this message.
+    """
+    clock, record = Jumping(), SqliteLedger.record
+
+    async def recorded(self: SqliteLedger, deliveries: Sequence[Delivery]) -> None:
+        await record(self, deliveries)
+        clock.has_jumped |= any(each.is_final for each in deliveries)
+
     anyio.run(fill, gateway, ledger, "001", "901")
-    outcome = cli("track", str(ledger), "--deadline", "1", "--json")
+    monkeypatch.setattr("smsapi_async.client.SystemClock", lambda: clock)
+    monkeypatch.setattr(SqliteLedger, "record", recorded)
+    outcome = cli("track", str(ledger), "--deadline", "60", "--json")
     assert outcome.code == ExitCode.OUTCOME_UNKNOWN
     assert (outcome.document["delivered"], outcome.document["enroute"]) == (1, 1)
     assert "1 delivered, 1 enroute" in outcome.err
@@ -129,16 +166,19 @@ def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_interrupted_and_taken_up(gateway: Sandbox, ledger: Path) -> None:
-    """Ctrl-C ends a live table in order with 130; the next run asks about what was not final alone."""
+    """After Ctrl-C, `track` returns exit code 130.
+
+    The next run requests only the states that are not final.
+    """
     pty = pytest.importorskip("pty")
     anyio.run(fill, gateway, ledger, "001", "002", "003", "901")
     ours, theirs = pty.openpty()
     process = started("track", str(ledger), "--json", stderr=theirs)
     os.close(theirs)
     shown = read_until(ours, "requests of this run: 4")
-    assert "final in a second" in shown + read_until(ours, "final in a second")
+    assert "final per second" in shown + read_until(ours, "final per second")
     process.send_signal(signal.SIGINT)
-    last = read_until(ours, "goes on")
+    last = read_until(ours, "to continue")
     document = json.loads(process.communicate()[0])
     os.close(ours)
     assert process.returncode == ExitCode.INTERRUPTED
@@ -157,19 +197,22 @@ def test_interrupted_and_taken_up(gateway: Sandbox, ledger: Path) -> None:
 def test_refused_credentials(
     cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused credentials end the following with exit code 3, and the counts are shown all the same."""
+    """If the gateway refuses the credentials, `track` returns exit code 3 and still prints the counts."""
     anyio.run(fill, gateway, ledger, "001")
     monkeypatch.setenv("SMSAPI_PASSWORD", "another")
     outcome = cli("track", str(ledger), "--json")
     assert (outcome.code, outcome.document["ending"]) == (ExitCode.REJECTED, "halted")
-    assert "0 delivered, 1 enroute; `track`" in outcome.err
+    assert "0 delivered, 1 enroute; run `track`" in outcome.err
 
 
 @pytest.mark.usefixtures("environment")
 def test_a_ledger_that_cannot_be_written(
     cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk never gets the exit code that says that it is safe to send again."""
+    """If the disk is full, `track` must not return exit code 4.
+
+    This exit code means that the messages were not sent and may be sent again.
+    """
     anyio.run(fill, gateway, ledger, "001")
 
     async def full(*_: object) -> None:
@@ -186,7 +229,7 @@ def test_a_ledger_that_cannot_be_written(
 
 @pytest.mark.usefixtures("environment")
 def test_what_cannot_be_followed(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) -> None:
-    """A message that was settled by hand without its ids cannot be followed: exit code 7."""
+    """If the ledger has no segment ids for a message, `track` returns exit code 7."""
     rows = tmp_path / "rows.csv"
     rows.write_text("phone,key\n79031230001,first\n", "utf-8")
     gateway.answer_next("Sms/Send", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
@@ -209,7 +252,7 @@ def test_what_cannot_be_followed(cli: Cli, gateway: Sandbox, ledger: Path, tmp_p
 )
 @pytest.mark.usefixtures("environment")
 def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, command: list[str], words: str) -> None:
-    """What cannot be followed is exit code 2 in one line, and nothing is asked of the gateway."""
+    """For bad input, `track` and `batch --wait` print one line, make no request, and return exit code 2."""
     text = tmp_path / "text.db"
     text.write_text("no ledger")
     outcome = cli(*[str(text) if each == "NOT_A_LEDGER" else each for each in command])
@@ -220,7 +263,10 @@ def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, command: list[str
 
 @pytest.mark.usefixtures("environment", "dense")
 def test_batch_wait(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) -> None:
-    """A batch that waits tells what was accepted and what became of it, and ends with the code of that."""
+    """`batch --wait` prints the outcomes and the final states.
+
+    A failed message makes it return exit code 3.
+    """
     rows = tmp_path / "rows.csv"
     rows.write_text("phone\n79031230001\n79031230946\n", "utf-8")
     command = ["batch", str(rows), "--text", "Hi", "--ledger", str(ledger), "--wait"]
@@ -236,13 +282,13 @@ def test_batch_wait(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) ->
 
 @pytest.mark.anyio
 async def test_on_either_loop(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All are followed to their ends on either event loop, and a terminal sees the table."""
+    """`track` follows each message until the message is final, and shows the live table on a terminal."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     async with run_sandbox(**FAST) as sandbox:
         await fill(sandbox, ledger, "001", "946", text="x" * 200)
-        following = await run_track(str(ledger), sandbox_client(sandbox), schedule=DENSE)
+        following = await open_and_track(str(ledger), sandbox_client(sandbox), schedule=DENSE)
     assert following.counts == {
         Phase.DELIVERED: 1,
         Phase.FAILED: 1,
@@ -255,14 +301,17 @@ async def test_on_either_loop(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.anyio
 async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while a batch waits ends it with 130; what was sent and recorded stays, and is gone on with."""
+    """After Ctrl-C, `batch --wait` returns exit code 130.
+
+    The command `track` can continue with the ledger of the batch.
+    """
     monkeypatch.setattr("sys.stderr", io.StringIO())
     rows = tmp_path / "rows.csv"
     rows.write_text("phone\n79031230001\n79031230002\n", "utf-8")
     plan = BatchPlan(
         recipients=str(rows),
         template=Template.parse("Hi"),
-        common=Common(source_address="ACME"),
+        common=SharedFields(source_address="ACME"),
         ledger=str(tmp_path / "run.db"),
         is_followed=True,
     )
@@ -282,12 +331,12 @@ async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.Mon
         assert failure is not None
         assert (failure.code, tallies[0].ending) == (ExitCode.INTERRUPTED, "done")
         assert "0 delivered, 2 enroute" in failure.line
-        following = await run_track(str(plan.ledger), sandbox_client(sandbox), schedule=DENSE)
+        following = await open_and_track(str(plan.ledger), sandbox_client(sandbox), schedule=DENSE)
     assert (following.counts[Phase.DELIVERED], following.failure()) == (2, None)
 
 
 def test_the_code_of_a_ledger_that_broke() -> None:
-    """A broken ledger is exit code 1, whatever was delivered."""
-    failure = TrackTally(halted=LedgerError("broken")).failure()
+    """If the ledger fails during the run, `track` returns exit code 1."""
+    failure = TrackingCounts(halted=LedgerError("broken")).failure()
     assert failure is not None
     assert failure.code == ExitCode.UNEXPECTED

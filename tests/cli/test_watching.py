@@ -1,4 +1,4 @@
-"""The command incoming --follow: each message once, Ctrl-C and going on."""
+"""The command `incoming --follow` prints each message once, even after Ctrl-C and a second run."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from smsapi_async.cli import main
 from smsapi_async.cli.exit_codes import ExitCode
-from smsapi_async.cli.watching import Watch, watch_messages
+from smsapi_async.cli.watching import WatchOptions, watch_messages
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import LedgerUnwritable
 from smsapi_async.ledger import Ledger
@@ -23,7 +23,10 @@ FOLLOW = ["incoming", "--follow", "--every", "0.05"]
 
 @pytest.mark.usefixtures("environment")
 def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
-    """Each message is a line of JSON as it comes; Ctrl-C ends with 0, and the next run repeats none."""
+    """After Ctrl-C, `incoming --follow` returns exit code 0.
+
+    A second run with the ledger does not repeat a message.
+    """
     since = gateway.now().isoformat()
     command = [*FOLLOW, "--json", "--since", since, "--ledger", str(tmp_path / "in.db")]
     for texts in (["Да", "two\nlines"], ["three"]):
@@ -40,7 +43,10 @@ def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """People see a line a message, in order, without what would steer a terminal."""
+    """`incoming --follow` prints one line for each message, in order.
+
+    Control characters are printed as escape sequences.
+    """
     async with run_sandbox() as sandbox:
         since = sandbox.now()
         for text in ("one\ntwo", "\x1b[2Jthree"):
@@ -48,7 +54,7 @@ async def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
         async with anyio.create_task_group() as group:
             first = sandbox.hold("Sms/In")
-            group.start_soon(watch_messages, Watch(since=since, every=0.01), client)
+            group.start_soon(watch_messages, WatchOptions(since=since, every=0.01), client)
             await first.arrived()
             with sandbox.hold("Sms/In") as second:
                 first.release()
@@ -63,7 +69,7 @@ async def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_refused_credentials(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused credentials end the stream in one line, with exit code 3."""
+    """If the gateway refuses the credentials, `incoming --follow` prints one line and returns exit code 3."""
     monkeypatch.setenv("SMSAPI_PASSWORD", "another")
     outcome = cli(*FOLLOW)
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (ExitCode.REJECTED, "", 1)
@@ -73,7 +79,7 @@ def test_refused_credentials(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_has_gone_away(
     gateway: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What could not be written ends the stream, and is given again by the next run."""
+    """If a message cannot be printed, `incoming --follow` ends, and the next run prints the message."""
     since = gateway.now().isoformat()
     gateway.receive("79031234567", "one")
     command = [*FOLLOW, "--json", "--since", since, "--ledger", str(tmp_path / "in.db")]
@@ -99,7 +105,7 @@ def test_a_reader_that_has_gone_away(
 )
 @pytest.mark.usefixtures("environment")
 def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, options: list[str], words: str) -> None:
-    """Options that do not go together are exit code 2, and nothing is asked of the gateway."""
+    """For wrong options, `incoming` returns exit code 2 and makes no request."""
     text = tmp_path / "text.db"
     text.write_text("no ledger")
     outcome = cli("incoming", *[str(text) if each == "NOT_A_LEDGER" else each for each in options])
@@ -110,7 +116,7 @@ def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, options: list[str
 
 @pytest.mark.usefixtures("environment")
 def test_a_ledger_that_cannot_be_written(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger that cannot be written is bad input; nothing is said about sending."""
+    """If the ledger cannot be written, `incoming --follow` names `--ledger` and returns exit code 2."""
 
     async def full(_: Ledger) -> None:
         raise LedgerUnwritable("the disk is full")

@@ -1,14 +1,30 @@
-"""A sandbox over a real socket, and clients that talk to it."""
+"""Fixtures with a sandbox and a fault proxy.
+
+Each test that uses the fixture `sandbox` runs once over each transport.
+"""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import FaultPlan, FaultProxy, run_fault_proxy
+from tests.client.tools import port_of
 
 
 @pytest.fixture
-async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
-    """A gateway of the test's own."""
+async def sandbox(transport: str) -> AsyncIterator[Sandbox]:
+    """Serve a sandbox on a socket during the test, and yield the sandbox."""
     async with run_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+async def proxy(sandbox: Sandbox) -> AsyncIterator[FaultProxy]:
+    """Run a fault proxy in front of the sandbox, and yield the proxy.
+
+    The proxy passes all requests and responses on until the test sets `FaultProxy.plan`.
+    """
+    plan = FaultPlan.script([])
+    async with run_fault_proxy("127.0.0.1", port_of(sandbox), plan, byte_interval=0.0001) as running:
         yield running

@@ -1,18 +1,16 @@
-"""How a client begins and ends."""
-
-import gc
+"""Tests of the creation and the close of a client."""
 
 import anyio
 import httpx
 import pytest
 
-from smsapi_async import ClientClosed, RetryPolicy, Timeouts, WrongEventLoop
+from smsapi_async import ClientClosed, ReadFailed, RetryPolicy, WrongEventLoop
 from smsapi_async.sandbox import Sandbox
 from tests.client.tools import NUMBER, TEXT, client_for
 
 
 def test_constructed_before_any_loop_and_used_in_one(anyio_backend: str) -> None:
-    """A client made at import time works once the loop runs."""
+    """A client that was created before an event loop started can be used in this event loop."""
     sandbox = Sandbox()
     sms = client_for(sandbox, transport=httpx.ASGITransport(sandbox.app))
 
@@ -25,7 +23,7 @@ def test_constructed_before_any_loop_and_used_in_one(anyio_backend: str) -> None
 
 
 def test_a_second_loop_is_told_so(anyio_backend: str) -> None:
-    """A client used from another event loop says what is wrong, before any request."""
+    """If a client is used in a second event loop, the call raises `WrongEventLoop` and makes no request."""
     sandbox = Sandbox()
     sms = client_for(sandbox, transport=httpx.ASGITransport(sandbox.app))
 
@@ -40,7 +38,10 @@ def test_a_second_loop_is_told_so(anyio_backend: str) -> None:
 
 @pytest.mark.anyio
 async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
-    """After `aclose`, which may be called twice, every call says that the client is closed."""
+    """After `aclose`, every call of the client raises `ClientClosed`.
+
+    A second call of `aclose` does nothing.
+    """
     sms = client_for(sandbox)
     await sms.balance()
     await sms.aclose()
@@ -56,7 +57,7 @@ async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
 
 @pytest.mark.anyio
 async def test_a_callers_client_that_was_closed_is_named(sandbox: Sandbox) -> None:
-    """A call through an httpx client that its owner has closed raises ClientClosed, not httpx's error."""
+    """If the caller's own httpx client is closed, a call raises `ClientClosed` and not an error of httpx."""
     client = httpx.AsyncClient()
     sms = client_for(sandbox, client=client)
     await client.aclose()
@@ -65,17 +66,19 @@ async def test_a_callers_client_that_was_closed_is_named(sandbox: Sandbox) -> No
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("leaves_no_socket")
 async def test_leaving_the_block_leaves_no_connection_open(sandbox: Sandbox) -> None:
-    """A closed client leaves no socket behind for the garbage collector to complain of."""
+    """At the end of the ``async with`` block, every socket of the client is closed."""
     async with client_for(sandbox) as sms:
         await sms.balance()
-    del sms
-    gc.collect()
 
 
 @pytest.mark.anyio
 async def test_a_callers_headers_and_hooks_are_used(sandbox: Sandbox) -> None:
-    """An httpx client of one's own brings its headers and its hooks, which see no query."""
+    """The client uses the headers and the event hooks of the caller's httpx client.
+
+    The event hooks receive URLs without the query.
+    """
     seen: list[str] = []
 
     async def hook(request: httpx.Request) -> None:
@@ -91,7 +94,7 @@ async def test_a_callers_headers_and_hooks_are_used(sandbox: Sandbox) -> None:
 
 @pytest.mark.anyio
 async def test_the_gateways_cookies_are_not_sent_back(sandbox: Sandbox) -> None:
-    """A cookie that the gateway sets does not travel with later requests."""
+    """The client does not send cookies of the gateway back in later requests."""
     sandbox.answer_next("User/Balance", body=b"1", headers={"Set-Cookie": "ASP.NET_SessionId=abc; path=/"})
     async with client_for(sandbox) as sms:
         await sms.balance()
@@ -101,7 +104,7 @@ async def test_the_gateways_cookies_are_not_sent_back(sandbox: Sandbox) -> None:
 
 @pytest.mark.anyio
 async def test_only_as_many_requests_in_flight_as_allowed(sandbox: Sandbox) -> None:
-    """With a concurrency of 3, a fourth request is not made until one of the three is answered."""
+    """With ``concurrency=3``, at most three requests are in flight at the same time."""
     async with client_for(sandbox, concurrency=3) as sms:
         await sms.balance()
         with sandbox.hold("Sms/State") as gate:
@@ -116,9 +119,9 @@ async def test_only_as_many_requests_in_flight_as_allowed(sandbox: Sandbox) -> N
 
 @pytest.mark.anyio
 async def test_a_call_that_waits_when_the_client_closes_is_told_so(sandbox: Sandbox) -> None:
-    """A call still in the queue when the client closes was not sent and says that the client is closed."""
+    """If the client is closed while a send waits for other requests, the send raises `ClientClosed`."""
     errors: list[Exception] = []
-    sms = client_for(sandbox, concurrency=1, timeouts=Timeouts(read=5), retry=RetryPolicy(attempts=1))
+    sms = client_for(sandbox, concurrency=1, retry=RetryPolicy(attempts=1))
     await sms.balance()
 
     async def call() -> None:
@@ -137,8 +140,6 @@ async def test_a_call_that_waits_when_the_client_closes_is_told_so(sandbox: Sand
                 await sms.aclose()
 
     async def quiet() -> None:
-        from smsapi_async import ReadFailed  # noqa: PLC0415
-
         with pytest.raises((ReadFailed, ClientClosed)):
             await sms.balance()
 

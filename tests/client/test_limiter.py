@@ -1,4 +1,4 @@
-"""The pace of requests, on a clock of the test's own."""
+"""Tests of the limit for the rate of requests, with a clock that the test controls."""
 
 import anyio
 import pytest
@@ -11,7 +11,11 @@ pytestmark = pytest.mark.anyio
 
 
 class _Clock(ManualClock):
-    """A wait that is cancelled takes no time."""
+    """A clock that a cancelled wait does not move forward.
+
+    Attributes:
+        gives_up: the cancel scope that `sleep` cancels before the clock moves.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +28,7 @@ class _Clock(ManualClock):
 
 
 async def test_requests_begin_evenly() -> None:
-    """With two requests a second, five begin within two seconds, however many wait."""
+    """With two requests per second, one request starts every half second."""
     clock = _Clock()
     limiter = Limiter(10, 2, clock)
     begun: list[float] = []
@@ -41,7 +45,7 @@ async def test_requests_begin_evenly() -> None:
 
 
 async def test_who_gives_up_takes_nobodys_place() -> None:
-    """Callers that are cancelled while they wait cost the others no time."""
+    """Calls that are cancelled while they wait do not delay later calls."""
     clock = _Clock()
     limiter = Limiter(10, 2, clock)
     async with limiter:
@@ -49,7 +53,7 @@ async def test_who_gives_up_takes_nobodys_place() -> None:
     for _ in range(100):
         with anyio.CancelScope() as clock.gives_up:
             async with limiter:
-                raise AssertionError("it did not wait")
+                raise AssertionError("the call did not wait")
     clock.gives_up = anyio.CancelScope()
     async with limiter:
         assert clock.waits == [0.5]

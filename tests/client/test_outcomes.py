@@ -1,4 +1,4 @@
-"""What a send came to, for every answer the gateway can give."""
+"""Tests of the result of a call for the different responses of the gateway."""
 
 from decimal import Decimal
 
@@ -37,7 +37,10 @@ CODES = [
 async def test_each_refusal_has_a_class_of_its_own(
     sandbox: Sandbox, code: int, status: int, name: str
 ) -> None:
-    """Codes 1 to 7 are refusals, of sends and of reads, and nothing is sent."""
+    """For each error code from 1 to 7, a send and a read raise the exception class of this code.
+
+    The gateway accepts no message in a request that it refuses.
+    """
     for resource in ("Sms/Send", "User/Balance"):
         sandbox.refuse_next(resource, code, desc="so it is", times=2)
     async with client_for(sandbox) as sms:
@@ -52,7 +55,10 @@ async def test_each_refusal_has_a_class_of_its_own(
 
 @pytest.mark.parametrize(("code", "kind"), [(8, GatewayFault), (9, InternalServerError)])
 async def test_the_gateways_own_failures(sandbox: Sandbox, code: int, kind: type[Exception]) -> None:
-    """Codes 8 and 9 leave a send unknown, and are a fault of the gateway for a read."""
+    """After error code 8 or 9, the outcome of a send is unknown.
+
+    After the same codes, a read raises the exception class of the code.
+    """
     sandbox.refuse_next("Sms/Send", code)
     sandbox.refuse_next("User/Balance", code, times=4)
     async with client_for(sandbox) as sms:
@@ -66,7 +72,7 @@ async def test_the_gateways_own_failures(sandbox: Sandbox, code: int, kind: type
 
 @pytest.mark.parametrize("quoted", [True, False])
 async def test_errors_with_and_without_quoted_keys(anyio_backend: str, quoted: bool) -> None:
-    """The error as the document prints it and as JSON are the same error."""
+    """The client decodes an error body with quoted keys, as in JSON, and an error body with unquoted keys."""
     body = (
         b'{"Code": 6, "Desc": "Invalid source address"}'
         if quoted
@@ -106,7 +112,10 @@ async def test_errors_with_and_without_quoted_keys(anyio_backend: str, quoted: b
 async def test_everything_that_is_no_definite_answer_is_unknown(
     sandbox: Sandbox, status: int, body: bytes
 ) -> None:
-    """A send whose answer proves nothing is unknown and is not repeated, even though it was accepted."""
+    """If the response does not show whether the message was sent, a send raises `OutcomeUnknown`.
+
+    The client does not repeat a send with an unknown outcome.
+    """
     sandbox.answer_next(
         "Sms/Send", status=status, body=body, accept=True, headers={"Location": "/rest/Sms/Send"}
     )
@@ -118,7 +127,10 @@ async def test_everything_that_is_no_definite_answer_is_unknown(
 
 
 async def test_429_is_a_refusal_that_says_how_long_to_wait(sandbox: Sandbox) -> None:
-    """A send that met 429 was not sent, is not repeated, and tells the time to wait."""
+    """After HTTP status 429, a send raises `RateLimited` with the wait in seconds.
+
+    The client does not repeat a send after HTTP status 429.
+    """
     sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "7"})
     async with client_for(sandbox) as sms:
         with pytest.raises(RateLimited) as caught:
@@ -128,7 +140,7 @@ async def test_429_is_a_refusal_that_says_how_long_to_wait(sandbox: Sandbox) -> 
 
 
 async def test_ids_that_do_not_divide_are_all_there(sandbox: Sandbox) -> None:
-    """A bulk whose ids cannot be divided was accepted, and no id is lost or guessed at."""
+    """If the segment ids of a bulk cannot be divided among its messages, the error contains all these ids."""
     sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3"]', accept=True)
     async with client_for(sandbox) as sms:
         with pytest.raises(SegmentIdsUnattributed, match="were accepted") as caught:
@@ -138,7 +150,7 @@ async def test_ids_that_do_not_divide_are_all_there(sandbox: Sandbox) -> None:
 
 
 async def test_an_empty_account_is_told_before_anything_is_sent(sandbox: Sandbox) -> None:
-    """Without money the gateway refuses with code 5."""
+    """If the balance is too low, a send raises `NotEnoughCredits`, and the gateway sends no message."""
     sandbox.balance = Decimal(0)
     async with client_for(sandbox) as sms:
         with pytest.raises(NotEnoughCredits):
@@ -148,7 +160,7 @@ async def test_an_empty_account_is_told_before_anything_is_sent(sandbox: Sandbox
 
 @pytest.mark.parametrize("status", [500, 502, 503, 408])
 async def test_reads_are_repeated_after_a_failure_of_the_gateway(sandbox: Sandbox, status: int) -> None:
-    """A read that met a 5xx is made again until it succeeds."""
+    """After HTTP status 408 or 5xx, the client repeats a read until the read succeeds."""
     sandbox.answer_next("User/Balance", status=status, times=3)
     async with client_for(sandbox) as sms:
         assert await sms.balance() == sandbox.balance
@@ -156,7 +168,10 @@ async def test_reads_are_repeated_after_a_failure_of_the_gateway(sandbox: Sandbo
 
 
 async def test_reads_wait_as_long_as_the_gateway_asks(sandbox: Sandbox) -> None:
-    """Retry-After is honoured, as seconds and as a date."""
+    """Before the client repeats a read, the client waits for the time in ``Retry-After``.
+
+    The header ``Retry-After`` contains a number of seconds or a date.
+    """
     clock = ManualClock()
     date = "Sun, 01 Mar 2026 12:00:12 GMT"
     sandbox.answer_next("User/Balance", status=429, headers={"Retry-After": "2"})
@@ -167,7 +182,7 @@ async def test_reads_wait_as_long_as_the_gateway_asks(sandbox: Sandbox) -> None:
 
 
 async def test_reads_give_up_after_the_attempts_allowed(sandbox: Sandbox) -> None:
-    """A read that keeps failing raises its last failure after the last attempt."""
+    """If every attempt of a read fails, the read raises the error of the last attempt."""
     sandbox.answer_next("User/Balance", status=503, times=100)
     async with client_for(sandbox, clock=ManualClock(), retry=RetryPolicy(attempts=3)) as sms:
         with pytest.raises(InternalServerError):
@@ -176,7 +191,7 @@ async def test_reads_give_up_after_the_attempts_allowed(sandbox: Sandbox) -> Non
 
 
 async def test_reads_give_up_when_their_time_is_over(sandbox: Sandbox) -> None:
-    """A wait beyond the total time is not begun."""
+    """If the next wait would exceed `RetryPolicy.total`, a read raises the error without a wait."""
     clock = ManualClock()
     sandbox.answer_next("User/Balance", status=429, headers={"Retry-After": "3600"})
     async with client_for(sandbox, clock=clock, retry=RetryPolicy(total=60)) as sms:
@@ -187,7 +202,10 @@ async def test_reads_give_up_when_their_time_is_over(sandbox: Sandbox) -> None:
 
 
 async def test_backoff_is_jittered_and_grows_to_its_limit(sandbox: Sandbox) -> None:
-    """Each wait is a random part of a limit that doubles up to the maximum."""
+    """Each wait between two attempts of a read is random.
+
+    The upper limit of the wait doubles after each attempt, up to `RetryPolicy.maximum`.
+    """
     clock = ManualClock()
     sandbox.answer_next("User/Balance", status=503, times=9)
     policy = RetryPolicy(attempts=10, initial=1.0, maximum=4.0, total=1000)
@@ -199,7 +217,7 @@ async def test_backoff_is_jittered_and_grows_to_its_limit(sandbox: Sandbox) -> N
 
 
 async def test_a_read_that_cannot_be_decoded_fails_at_once(sandbox: Sandbox) -> None:
-    """An answer outside the contract is an error that names what is wrong, and is not asked for again."""
+    """If a response does not follow the contract, a read raises `InvalidAnswer` and is not repeated."""
     sandbox.answer_next("User/Balance", body=b"<html>")
     async with client_for(sandbox) as sms:
         with pytest.raises(InvalidAnswer, match="not JSON"):

@@ -1,4 +1,4 @@
-"""The eight resources, from call to model, over a real socket."""
+"""Tests of the eight resources of the gateway. The client calls the resources over a socket."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,14 +14,14 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 async def test_balance_is_exact_money(sandbox: Sandbox) -> None:
-    """The balance comes as a Decimal with the gateway's own digits."""
+    """The balance is a `Decimal` with exactly the digits in the response of the gateway."""
     sandbox.balance = Decimal("0.30")
     async with client_for(sandbox) as sms:
         assert await sms.balance() == Decimal("0.30")
 
 
 async def test_send_returns_an_id_per_segment(sandbox: Sandbox) -> None:
-    """A long Cyrillic text is accepted once and comes back with one id per segment."""
+    """The receipt of a long text contains one segment id for each segment."""
     text = "Привет! " * 20
     async with client_for(sandbox) as sms:
         receipt = await sms.send("+" + NUMBER, text, validity=timedelta(minutes=10))
@@ -35,7 +35,7 @@ async def test_send_returns_an_id_per_segment(sandbox: Sandbox) -> None:
 
 
 async def test_send_date_is_the_moment_that_was_meant(sandbox: Sandbox) -> None:
-    """An aware send_date in any time zone arrives as that very moment."""
+    """If `send_date` is aware, the gateway receives the same point in time."""
     moment = datetime(2030, 1, 28, 23, 30, tzinfo=UTC)
     async with client_for(sandbox) as sms:
         await sms.send(NUMBER, "later", send_date=moment)
@@ -44,7 +44,7 @@ async def test_send_date_is_the_moment_that_was_meant(sandbox: Sandbox) -> None:
 
 
 async def test_send_by_time_zone_means_the_recipients_clock(sandbox: Sandbox) -> None:
-    """A naive send_date is the wall clock where the recipient is."""
+    """`send_by_time_zone` takes a naive `send_date` as the local time of the recipient."""
     async with client_for(sandbox) as sms:
         await sms.send_by_time_zone("79131234567", "morning", send_date=datetime(2030, 1, 28, 9, 0))  # noqa: DTZ001
     [message] = sandbox.account.messages
@@ -52,7 +52,7 @@ async def test_send_by_time_zone_means_the_recipients_clock(sandbox: Sandbox) ->
 
 
 async def test_bulk_keeps_the_order_of_its_receipts(sandbox: Sandbox) -> None:
-    """One request carries all recipients, repeated ones too, and each receipt has its own segments."""
+    """`send_bulk` makes one request, and returns the receipts in the order of the recipients."""
     numbers = [NUMBER, "+79161234567", NUMBER]
     async with client_for(sandbox) as sms:
         receipts = await sms.send_bulk(numbers, "я" * 71)
@@ -64,7 +64,7 @@ async def test_bulk_keeps_the_order_of_its_receipts(sandbox: Sandbox) -> None:
 
 
 async def test_ids_with_a_plus_survive_the_way_back(anyio_backend: str) -> None:
-    """A segment id such as SAR-W+84333 is asked about as it is."""
+    """The client can request the state of a segment even if the segment id contains a plus sign."""
     async with run_sandbox(id_style="alphanumeric", start=START) as sandbox, client_for(sandbox) as sms:
         receipts = [await sms.send(NUMBER, "x" * 161) for _ in range(20)]
         ids = [segment_id for receipt in receipts for segment_id in receipt.segment_ids]
@@ -74,7 +74,10 @@ async def test_ids_with_a_plus_survive_the_way_back(anyio_backend: str) -> None:
 
 
 async def test_state_moves_from_unknown_to_delivered(anyio_backend: str) -> None:
-    """A segment is 255 at first and delivered in the end, with its price and dates."""
+    """A new segment has the state 255.
+
+    The state of a delivered segment contains a price and a creation date.
+    """
     async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
         [segment_id] = (await sms.send(NUMBER, "hello")).segment_ids
         first = await sms.state(segment_id)
@@ -91,7 +94,10 @@ async def test_state_moves_from_unknown_to_delivered(anyio_backend: str) -> None
 
 
 async def test_incoming_messages_between_two_moments(anyio_backend: str) -> None:
-    """Incoming messages come with their text, numbers and an aware date."""
+    """`incoming` returns only the messages of the given period.
+
+    Each message contains the text, the number and an aware creation date.
+    """
     async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
         sandbox.receive(NUMBER, "yes", destination_address="79160000000", at=START - timedelta(hours=1))
         sandbox.receive(NUMBER, "no", destination_address="79160000000", at=START + timedelta(days=1))
@@ -101,7 +107,7 @@ async def test_incoming_messages_between_two_moments(anyio_backend: str) -> None
 
 
 async def test_statistics_over_a_year_count_each_message_once(anyio_backend: str) -> None:
-    """A long period is asked in windows of 90 days, and a message on a seam counts once."""
+    """For a long period, `statistics` makes several requests and counts each message once."""
     begin = datetime(2025, 1, 1, tzinfo=UTC)
     end = begin + timedelta(days=365)
     async with run_sandbox(start=datetime(2026, 3, 1, tzinfo=UTC)) as sandbox, client_for(sandbox) as sms:
@@ -109,20 +115,20 @@ async def test_statistics_over_a_year_count_each_message_once(anyio_backend: str
             for seconds in (-1, 0, 1):
                 sandbox.record_history(at=begin + timedelta(days=days, seconds=seconds), states=[0])
         statistics = await sms.statistics(begin, end)
-    assert statistics.total == 14  # the first of the fifteen lies before the period
+    assert statistics.total == 14  # the period does not contain the first of the 15 messages
     assert statistics.delivered == 14
     assert sandbox.account.count("Sms/Statistics", status=200) == 5
 
 
 async def test_statistics_of_ninety_days_is_one_request(sandbox: Sandbox) -> None:
-    """Exactly 90 days need no second window."""
+    """For a period of 90 days, `statistics` makes only one request."""
     async with client_for(sandbox) as sms:
         await sms.statistics(START, START + timedelta(days=90))
     assert sandbox.account.count("Sms/Statistics", status=200) == 1
 
 
 async def test_a_failing_window_is_one_plain_error(sandbox: Sandbox) -> None:
-    """When one of several windows is refused, its own error is raised, not a group."""
+    """If one of several requests fails, `statistics` raises the error itself, not an exception group."""
     from smsapi_async import InvalidArgument  # noqa: PLC0415
 
     sandbox.refuse_next("Sms/Statistics", 2)
@@ -132,7 +138,7 @@ async def test_a_failing_window_is_one_plain_error(sandbox: Sandbox) -> None:
 
 
 async def test_from_env_needs_only_the_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Login, password, address and sender may all come from the environment."""
+    """`from_env` reads login, password, base URL and source address from environment variables."""
     monkeypatch.setenv("SMSAPI_LOGIN", sandbox.login)
     monkeypatch.setenv("SMSAPI_PASSWORD", sandbox.password)
     monkeypatch.setenv("SMSAPI_BASE_URL", sandbox.base_url)
@@ -163,7 +169,7 @@ FINAL_STATES = [
 
 @pytest.mark.parametrize(("ending", "code", "phase"), FINAL_STATES)
 async def test_each_state_of_the_table(anyio_backend: str, ending: str, code: int, phase: Phase) -> None:
-    """Every state of the contract comes back as itself, with what it means to the sender."""
+    """For each state in the contract, `state` returns the number and the phase of the state."""
     async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
         [segment_id] = (await sms.send("79031234" + ending, "hello")).segment_ids
         sandbox.advance(minutes=1)

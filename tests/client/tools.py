@@ -1,16 +1,20 @@
-"""What several tests of the client need."""
+"""Helpers for several tests: a clock, a client for the sandbox, and a server that runs test code."""
 
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
+from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any, Self
 
+import anyio
 import anyio.lowlevel
+import pytest
+import trustme
 
-from smsapi_async import AsyncSmsClient, RetryPolicy
+from smsapi_async import AsyncSmsClient, MemorySessionStore, RetryPolicy
 from smsapi_async.sandbox import Sandbox
 
 NUMBER = "79031234567"
@@ -18,7 +22,15 @@ TEXT = "A text that nobody else may read"
 
 
 class ManualClock:
-    """Time that moves only when told to, or when somebody waits for it."""
+    """A clock that does not follow real time.
+
+    `advance` moves the clock forward. `sleep` moves the clock forward by the length of the wait and returns
+    at once.
+
+    Attributes:
+        moment: the current time of the clock.
+        waits: the length of each wait in seconds.
+    """
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -40,7 +52,14 @@ class ManualClock:
 
 
 def client_for(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
-    """A client of the sandbox that does not wait between its attempts."""
+    """Return a client for the sandbox.
+
+    By default, a wait between two attempts is at most one millisecond long.
+
+    Args:
+        sandbox: the sandbox.
+        options: more parameters of `AsyncSmsClient`. These parameters replace the default values.
+    """
     options.setdefault("base_url", sandbox.base_url)
     options.setdefault("source_address", "ACME")
     options.setdefault("retry", RetryPolicy(initial=0.001, maximum=0.001))
@@ -49,18 +68,80 @@ def client_for(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
     return AsyncSmsClient(**options)
 
 
+async def logged_in_store(sandbox: Sandbox) -> MemorySessionStore:
+    """Return a session store with a valid session. A client with this store does not log in before a send."""
+    store = MemorySessionStore()
+    async with client_for(sandbox, session_store=store) as sms:
+        await sms.balance()
+    return store
+
+
+def port_of(sandbox: Sandbox) -> int:
+    """Return the port on which the sandbox listens."""
+    return int(sandbox.base_url.rsplit(":", 1)[1].split("/")[0])
+
+
+def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return a pair of TLS contexts.
+
+    The first context is for a server on 127.0.0.1. The second context is for a client that trusts this
+    server.
+    """
+    authority = trustme.CA()
+    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    authority.configure_trust(trusting)
+    return serving, trusting
+
+
+def recorded_scopes(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[anyio.CancelScope]:
+    """Return a list of the cancel scopes that a module creates with `anyio.move_on_after`.
+
+    Each new scope is added to the list. To end a timeout at once, a test sets the `deadline` of its scope to
+    ``-math.inf``.
+
+    Args:
+        monkeypatch: the fixture `monkeypatch` of pytest.
+        module: a module that uses only `move_on_after` of `anyio`.
+    """
+    scopes: list[anyio.CancelScope] = []
+
+    def move_on_after(seconds: float) -> anyio.CancelScope:
+        scopes.append(anyio.move_on_after(seconds))
+        return scopes[-1]
+
+    monkeypatch.setattr(module, "anyio", SimpleNamespace(move_on_after=move_on_after))
+    return scopes
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` returns a true value. Only the timeout of the test limits this wait."""
+    while not condition():  # noqa: ASYNC110 - another thread makes the condition true
+        await anyio.sleep(0.001)
+
+
 class RawServer:
-    """A listening socket whose every connection is given to a function, in a thread of its own."""
+    """A server on 127.0.0.1 that calls the function `serve` for each connection.
+
+    Each call of `serve` runs in a separate thread.
+
+    Args:
+        serve: the function. Its argument is the socket of the connection.
+
+    Attributes:
+        port: the port on which the server listens.
+    """
 
     def __init__(self, serve: Any) -> None:
         self._serve = serve
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._threads: list[threading.Thread] = []
         self._connections: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        self._start(self._accept)
+        self._accepting.start()
         return self
 
     def __exit__(
@@ -69,42 +150,43 @@ class RawServer:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # shutdown() wakes a thread that is blocked in accept() or recv(); close() alone does not.
-        for opened in (self._listener, *self._connections):
+        self.refuse()
+        # shutdown() ends a call of recv() in another thread, but close() does not. Each thread closes its own
+        # socket, because select() raises ValueError for a socket that another thread has closed.
+        for connection in self._connections:
             with suppress_os_error():
-                opened.shutdown(socket.SHUT_RDWR)
-            opened.close()
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=10)
 
     def refuse(self) -> None:
-        """Take no further connection; those that are there stay."""
+        """Stop accepting connections. The existing connections stay open."""
+        # shutdown() ends the call of accept() in the other thread.
         with suppress_os_error():
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._listener.close()
 
     def _accept(self) -> None:
         with suppress_os_error():
             while True:
                 connection, _ = self._listener.accept()
-                # Nagle would hold a second answer back until the client writes again.
+                # TCP_NODELAY turns Nagle's algorithm off. This algorithm would delay a second response until
+                # the client acknowledges the first response.
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                thread = threading.Thread(target=self._handle, args=(connection,), daemon=True)
                 self._connections.append(connection)
-                self._start(self._handle, connection)
+                self._threads.append(thread)
+                thread.start()
 
     def _handle(self, connection: socket.socket) -> None:
         with suppress_os_error(), connection:
             self._serve(connection)
 
-    def _start(self, target: Any, *arguments: Any) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
 
 @contextmanager
 def suppress_os_error() -> Iterator[None]:
-    """Sockets that the other side, or the end of the test, has closed."""
+    """Ignore an OSError in the block. The client or the end of the test may close a socket at any time."""
     try:
         yield
     except OSError:
@@ -112,7 +194,10 @@ def suppress_os_error() -> Iterator[None]:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """One whole request, its body by Content-Length."""
+    """Return the bytes of one request, including the body.
+
+    If the client closes the connection before the end of the header, return only the bytes that have arrived.
+    """
     received = b""
     while b"\r\n\r\n" not in received:
         part = connection.recv(65536)
@@ -134,6 +219,6 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def json_answer(body: bytes) -> bytes:
-    """A whole HTTP answer."""
+    """Return the bytes of a whole HTTP response with the status 200 and the JSON body `body`."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body

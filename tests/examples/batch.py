@@ -1,5 +1,3 @@
-"""A batch that may be killed at any moment: run it again, and it goes on where it was."""
-
 import anyio
 
 from smsapi_async import Accepted, AsyncSmsClient, Message
@@ -7,7 +5,7 @@ from smsapi_async.ledger import Ledger
 
 
 async def main() -> None:
-    """Any iterable of messages will do, of any length; it is read as it is sent."""
+    # `send_many` accepts an iterable or async iterable of any length, and reads it while messages are sent.
     messages = (Message(f"79031{index:04}12", "Завтра с 9 до 12 не будет воды.") for index in range(1000))
     async with (
         AsyncSmsClient.from_env() as sms,
@@ -16,7 +14,7 @@ async def main() -> None:
     ):
         async for outcome in outcomes:
             if not isinstance(outcome, Accepted):
-                print(outcome)  # Rejected, or Unknown: never sent again on its own
+                print(outcome)  # Rejected or Unknown
         print(await ledger.summary())
 
 

@@ -1,4 +1,4 @@
-"""A bot that answers each message once, also when it is killed in the middle of an answer."""
+"""A bot that replies to each incoming message once, even if it is killed while it sends a reply."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,18 +9,18 @@ from smsapi_async.ledger import Ledger
 
 
 async def main() -> None:
-    """Runs on asyncio and on trio alike: `anyio.run(main, backend="trio")`."""
-    yesterday = datetime.now(UTC) - timedelta(days=1)  # the first start; later ones go on where they were
+    """Run the bot on asyncio; `anyio.run(main, backend="trio")` runs it on trio."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)  # used only at the first start
     async with (
         AsyncSmsClient.from_env() as sms,
         Ledger.sqlite("bot.db") as ledger,
         sms.watch_incoming(since=yesterday, checkpoint=ledger.checkpoint()) as incoming,
     ):
         async for message in incoming:
-            answer = Message(message.source_address, "We will call you back.", key=f"answer to {message.id}")
-            async with sms.send_many([answer], ledger=ledger) as outcomes:
+            reply = Message(message.source_address, "We will call you back.", key=f"reply to {message.id}")
+            async with sms.send_many([reply], ledger=ledger) as outcomes:
                 async for outcome in outcomes:
-                    print(outcome)  # Accepted, Rejected or Unknown: in the ledger, and not sent again
+                    print(outcome)  # Accepted, Rejected or Unknown; the ledger stores the outcome
 
 
 anyio.run(main)

@@ -1,12 +1,9 @@
-"""Send, and wait until the message has arrived, failed, or taken too long."""
-
 import anyio
 
 from smsapi_async import AsyncSmsClient, Phase
 
 
 async def main() -> None:
-    """A message is delivered when all of its segments are."""
     async with AsyncSmsClient.from_env() as sms:
         receipt = await sms.send("79031234567", "Your table is booked for 19:00.")
         delivery = await sms.wait_delivered(receipt, timeout=60)

@@ -1,4 +1,4 @@
-"""A login code from a web backend: tell the user what is true, and never send a code twice."""
+"""Send a login code from a web backend. No code is sent twice, and the user sees the result."""
 
 import logging
 
@@ -10,12 +10,12 @@ logger = logging.getLogger(__name__)
 
 
 async def send_code(sms: AsyncSmsClient, number: str, code: str) -> str:
-    """What to tell the user, within ten seconds."""
+    """Send the code and return a sentence for the user, within ten seconds."""
     try:
         await sms.send(number, f"Your code is {code}", validity=10, timeout=10)
-    except ValidationError as error:  # before any request
+    except ValidationError as error:  # the client made no request
         return f"This number cannot be used; {error.hint}."
-    except RequestRejected as refusal:  # for the number, the sender or the account: its class says which
+    except RequestRejected as refusal:  # the class of the error shows the reason
         logger.warning("no code was sent: %s", refusal)
         return "We cannot send you a code."
     except NotSent as error:
@@ -28,7 +28,7 @@ async def send_code(sms: AsyncSmsClient, number: str, code: str) -> str:
 
 
 async def main() -> None:
-    """One client for the whole application: open it where the application starts (its lifespan)."""
+    """Open one client for the whole application, in the lifespan of the application."""
     async with AsyncSmsClient.from_env() as sms:
         print(await send_code(sms, "79031234567", "4711"))
 

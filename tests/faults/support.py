@@ -1,4 +1,4 @@
-"""A server to stand behind the proxy and a client that sees every byte and how a connection ends."""
+"""A server behind the fault proxy, and a client that returns every byte and the end of the connection."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,28 +15,29 @@ BODY = b"SessionID=0123456789&Data=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82"
 
 
 def request(target: str = "/rest/Sms/Send", *, body: bytes = BODY, fields: str = "") -> bytes:
-    """A POST as a client writes it."""
+    """Return the bytes of a POST request; `fields` contains further header lines."""
     head = f"POST {target} HTTP/1.1\r\nHost: gateway\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
     return head.encode() + body
 
 
 def answer(body: bytes = IDS, *, fields: str = "") -> bytes:
-    """An answer as the gateway writes it."""
+    """Return the bytes of a response with HTTP status 200; `fields` contains further header lines."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
     return head.encode() + body
 
 
 @attrs.define
 class Upstream:
-    """What the server behind the proxy got, and what it answers before it closes the connection."""
+    """A server behind the proxy. It records each request, sends `answer` and closes the connection."""
 
     port: int
     answer: bytes = attrs.field(factory=answer)
     requests: list[bytes] = attrs.field(factory=list)
 
     async def serve(self, stream: SocketStream) -> None:
-        """Read one request to its end, keep it, answer it; the proxy may leave at any moment."""
+        """Read one complete request, record the request and send the response."""
         raw = b""
+        # The proxy may close the connection at any time, because some faults do.
         with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
             async with stream:
                 while not _is_whole(raw):
@@ -47,6 +48,7 @@ class Upstream:
 
 
 def _is_whole(raw: bytes) -> bool:
+    """Return whether the bytes contain a complete request."""
     head, _, body = raw.partition(b"\r\n\r\n")
     if b"chunked" in head:
         return body.endswith(b"0\r\n\r\n")
@@ -56,12 +58,12 @@ def _is_whole(raw: bytes) -> bool:
 
 @asynccontextmanager
 async def run_upstream() -> AsyncIterator[Upstream]:
-    """A server on a free port of the loopback."""
+    """Run an `Upstream` on a free port of the local host, and stop the server at the end of the block."""
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as group,
     ):
-        upstream = Upstream(listener.extra(SocketAttribute.local_port))  # noqa: S610 - no Django here
+        upstream = Upstream(listener.extra(SocketAttribute.local_port))  # noqa: S610 - not Django's `extra`
         group.start_soon(listener.serve, upstream.serve)
         yield upstream
         group.cancel_scope.cancel()
@@ -69,21 +71,23 @@ async def run_upstream() -> AsyncIterator[Upstream]:
 
 @attrs.define
 class RawClient:
-    """One connection; nothing is interpreted."""
+    """One connection to the proxy; the client does not interpret the bytes."""
 
     stream: ByteStream
+    _unread: bytes = b""
 
     @classmethod
     async def connect(cls, proxy: FaultProxy) -> Self:
-        """Connect to the proxy."""
+        """Open a connection to the proxy."""
         return cls(await anyio.connect_tcp("127.0.0.1", proxy.port))
 
     @classmethod
     async def ending_of_new(cls, proxy: FaultProxy) -> tuple[bytes, str]:
-        """`ending` of a connection on which nothing is sent; a reset may be as quick as the connecting."""
+        """Open a connection, send nothing and return the result of `ending`."""
         try:
             client = await cls.connect(proxy)
         except OSError:
+            # The reset of the proxy may arrive before the client has finished connecting.
             return b"", "reset"
         async with client:
             return await client.ending()
@@ -95,25 +99,27 @@ class RawClient:
         await anyio.aclose_forcefully(self.stream)
 
     async def send(self, data: bytes) -> None:
-        """Write `data`."""
+        """Write `data` to the connection."""
         await self.stream.send(data)
 
     async def receive_until(self, end: bytes) -> bytes:
-        """Everything up to the first bytes that end with `end`."""
-        received = b""
-        with anyio.fail_after(5):
-            while not received.endswith(end):
-                received += await self.stream.receive()
-        return received
+        """Return the received bytes up to and including the next `end`.
+
+        A later call returns the bytes after `end`.
+        """
+        received, self._unread = self._unread, b""
+        while end not in received:
+            received += await self.stream.receive()
+        head, end, self._unread = received.partition(end)
+        return head + end
 
     async def ending(self) -> tuple[bytes, str]:
-        """Everything that still comes, and how the connection ends: "closed" or "reset"."""
-        received = b""
-        with anyio.fail_after(5):
-            while True:
-                try:
-                    received += await self.stream.receive()
-                except anyio.EndOfStream:
-                    return received, "closed"
-                except anyio.BrokenResourceError:
-                    return received, "reset"
+        """Return the remaining bytes and the end of the connection, which is "closed" or "reset"."""
+        received, self._unread = self._unread, b""
+        while True:
+            try:
+                received += await self.stream.receive()
+            except anyio.EndOfStream:
+                return received, "closed"
+            except anyio.BrokenResourceError:
+                return received, "reset"

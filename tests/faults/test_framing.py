@@ -1,4 +1,4 @@
-"""Where requests and answers end, over real sockets."""
+"""The fault proxy finds the end of each request and of each response on real sockets."""
 
 import pytest
 
@@ -26,7 +26,7 @@ CHUNKED = (
     ],
 )
 async def test_request_is_passed_on_as_it_came(raw: bytes, resource: str) -> None:
-    """Byte for byte, and with its resource recognised."""
+    """The proxy passes a request to the gateway byte for byte, and records the resource of the request."""
     async with (
         run_upstream() as upstream,
         run_fault_proxy("127.0.0.1", upstream.port) as proxy,
@@ -47,7 +47,7 @@ async def test_request_is_passed_on_as_it_came(raw: bytes, resource: str) -> Non
     ],
 )
 async def test_answer_is_passed_back_as_it_came(answered: bytes) -> None:
-    """Byte for byte, and the connection goes on."""
+    """The proxy passes a response to the client byte for byte, and keeps the connection open."""
     async with run_upstream() as upstream:
         upstream.answer = answered
         async with (
@@ -56,7 +56,7 @@ async def test_answer_is_passed_back_as_it_came(answered: bytes) -> None:
         ):
             for _ in range(2):
                 await client.send(request())
-                assert await client.receive_until(answered[-4:]) == answered
+                assert await client.receive_until(answered) == answered
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ async def test_answer_is_passed_back_as_it_came(answered: bytes) -> None:
     [b"HTTP/1.1 200 OK\r\n\r\n100.5", answer(fields="Connection: close\r\n"), b"HTTP/1.0 200 OK\r\n\r\n1"],
 )
 async def test_answer_that_ends_the_connection_ends_it_here_too(answered: bytes) -> None:
-    """The client sees the gateway's close."""
+    """If a response ends the connection to the gateway, the proxy closes the connection to the client."""
     async with run_upstream() as upstream:
         upstream.answer = answered
         async with (
@@ -76,7 +76,7 @@ async def test_answer_that_ends_the_connection_ends_it_here_too(answered: bytes)
 
 
 async def test_interim_answers_are_skipped() -> None:
-    """A 103 of the gateway's is not taken for the answer."""
+    """The proxy skips an interim response of the gateway, for example HTTP status 103."""
     async with run_upstream() as upstream:
         upstream.answer = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + answer()
         async with (
@@ -88,7 +88,7 @@ async def test_interim_answers_are_skipped() -> None:
 
 
 async def test_answer_to_head_has_no_body() -> None:
-    """The length in an answer to HEAD is not waited for."""
+    """The proxy does not wait for a body in the response to a HEAD request."""
     async with run_upstream() as upstream:
         upstream.answer = answer()[: -len(IDS)]
         async with (
@@ -100,13 +100,14 @@ async def test_answer_to_head_has_no_body() -> None:
 
 
 async def test_requests_sent_ahead_are_answered_in_order() -> None:
-    """Two requests in one write are two requests, the empty line between them none."""
+    """Two requests in one write get two responses in order, even with an empty line between the requests."""
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.PASS, Fault.EXPIRED_SESSION])
         async with (
             run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
             await RawClient.connect(proxy) as client,
         ):
+            # A server should ignore an empty line before a request line (RFC 9112, 2.2).
             await client.send(request("/rest/Sms/Send") + b"\r\n" + request("/rest/Sms/SendBulk"))
             received = await client.receive_until(b'expired"}')
             assert received.startswith(answer())
@@ -126,7 +127,10 @@ async def test_requests_sent_ahead_are_answered_in_order() -> None:
     ],
 )
 async def test_request_without_an_end_is_refused(raw: bytes) -> None:
-    """What is no HTTP/1.1 request is answered 400, counted nowhere and passed on to nobody."""
+    """If the client sends no valid HTTP/1.1 request, the proxy responds with HTTP status 400.
+
+    The proxy neither records the bytes nor passes them to the gateway.
+    """
     async with (
         run_upstream() as upstream,
         run_fault_proxy("127.0.0.1", upstream.port) as proxy,
@@ -140,7 +144,10 @@ async def test_request_without_an_end_is_refused(raw: bytes) -> None:
 
 @pytest.mark.parametrize("answered", [b"", b"no HTTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1"])
 async def test_gateway_that_fails_by_itself_gives_502(answered: bytes) -> None:
-    """A broken answer from behind is not the plan's doing and shows as 502 of a request passed on."""
+    """If the response of the gateway is broken, the client gets HTTP status 502.
+
+    The history of the proxy records that the request was passed on.
+    """
     async with run_upstream() as upstream:
         upstream.answer = answered
         async with (
@@ -153,7 +160,10 @@ async def test_gateway_that_fails_by_itself_gives_502(answered: bytes) -> None:
 
 
 async def test_gateway_that_is_not_there_gives_502() -> None:
-    """A request that nobody took is answered 502 and not marked as passed on."""
+    """If the gateway is not reachable, the client gets HTTP status 502.
+
+    The history of the proxy records that the request was not passed on.
+    """
     async with run_upstream() as upstream:
         port = upstream.port
     async with run_fault_proxy("127.0.0.1", port) as proxy, await RawClient.connect(proxy) as client:

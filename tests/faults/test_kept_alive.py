@@ -1,4 +1,4 @@
-"""Faults that strike a connection after a good answer."""
+"""Faults that affect a connection after a complete and correct response."""
 
 import httpx
 import pytest
@@ -12,7 +12,10 @@ STALE = b'["STALE-1"]'
 
 
 async def test_stale_connection_is_closed_under_the_next_request() -> None:
-    """The second request on the connection is met by its end and does not reach the gateway."""
+    """With `STALE_KEEP_ALIVE`, the proxy closes the connection when the second request arrives.
+
+    The second request does not reach the gateway.
+    """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.STALE_KEEP_ALIVE])
         async with run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy:
@@ -25,12 +28,12 @@ async def test_stale_connection_is_closed_under_the_next_request() -> None:
 
 
 async def test_httpx_meets_the_stale_connection() -> None:
-    """An HTTP client with a pool runs into the closed connection."""
+    """If an HTTP client sends a second request on a stale connection, the client raises an error."""
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.STALE_KEEP_ALIVE])
         async with (
             run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
-            httpx.AsyncClient(base_url=proxy.base_url) as client,
+            httpx.AsyncClient(base_url=proxy.base_url, timeout=60) as client,
         ):
             assert (await client.post("Sms/Send")).status_code == 200
             with pytest.raises(httpx.RemoteProtocolError):
@@ -39,19 +42,19 @@ async def test_httpx_meets_the_stale_connection() -> None:
 
 
 async def test_second_answer_is_taken_for_the_next_requests() -> None:
-    """A client that trusts its connection hands the stale ids to the next caller."""
+    """A client that reuses the connection reads a surplus response as the response to the next request."""
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.TWO_ANSWERS, Fault.PASS])
         async with (
             run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
-            httpx.AsyncClient(base_url=proxy.base_url) as client,
+            httpx.AsyncClient(base_url=proxy.base_url, timeout=60) as client,
         ):
             first, second = await client.post("Sms/Send"), await client.post("Sms/Send")
             assert (first.content, second.content) == (IDS, STALE)
 
 
 async def test_second_answer_comes_in_the_same_write() -> None:
-    """One read of the client's holds both answers."""
+    """The proxy sends the correct response and the surplus response in one write."""
     plan = FaultPlan.script([Fault.TWO_ANSWERS])
     async with (
         run_upstream() as upstream,
@@ -65,7 +68,10 @@ async def test_second_answer_comes_in_the_same_write() -> None:
 
 
 async def test_late_answer_comes_on_the_idle_connection() -> None:
-    """An answer nobody asked for follows the right one; the connection goes on after it."""
+    """With `LATE_ANSWER`, the proxy sends a surplus response on the idle connection.
+
+    The connection stays usable.
+    """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.LATE_ANSWER])
         async with (
@@ -81,7 +87,7 @@ async def test_late_answer_comes_on_the_idle_connection() -> None:
 
 
 async def test_late_answer_never_cuts_into_a_request() -> None:
-    """A connection that is used again at once gets its right answer and no other."""
+    """If the client sends the next request before `idle_delay` ends, the proxy sends no late response."""
     plan = FaultPlan.script([Fault.LATE_ANSWER])
     async with (
         run_upstream() as upstream,
@@ -95,7 +101,10 @@ async def test_late_answer_never_cuts_into_a_request() -> None:
 
 
 async def test_unsolicited_408_on_the_idle_connection() -> None:
-    """The idle connection says 408 and is closed."""
+    """With `UNSOLICITED_408`, the proxy sends a 408 response on the idle connection.
+
+    Then the proxy closes the connection.
+    """
     plan = FaultPlan.script([Fault.UNSOLICITED_408])
     async with (
         run_upstream() as upstream,
@@ -110,12 +119,15 @@ async def test_unsolicited_408_on_the_idle_connection() -> None:
 
 
 async def test_unsolicited_408_meets_the_next_request() -> None:
-    """A request that crosses the 408 takes it for its answer and does not reach the gateway."""
+    """The client reads the unsolicited 408 response as the response to the next request.
+
+    This request does not reach the gateway.
+    """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.UNSOLICITED_408])
         async with (
             run_fault_proxy("127.0.0.1", upstream.port, plan, idle_delay=60) as proxy,
-            httpx.AsyncClient(base_url=proxy.base_url) as client,
+            httpx.AsyncClient(base_url=proxy.base_url, timeout=60) as client,
         ):
             assert (await client.post("Sms/Send")).status_code == 200
             assert (await client.post("Sms/Send")).status_code == 408
@@ -125,7 +137,7 @@ async def test_unsolicited_408_meets_the_next_request() -> None:
 
 @pytest.mark.parametrize("fault", [Fault.STALE_KEEP_ALIVE, Fault.LATE_ANSWER, Fault.UNSOLICITED_408])
 async def test_client_that_leaves_after_its_answer_is_let_go(fault: Fault) -> None:
-    """A client that closes instead of asking again sees nothing more."""
+    """If the client closes the connection after the response, the proxy sends no further byte."""
     plan = FaultPlan.script([fault])
     async with (
         run_upstream() as upstream,
@@ -142,7 +154,10 @@ async def test_client_that_leaves_after_its_answer_is_let_go(fault: Fault) -> No
     "fault", [Fault.STALE_KEEP_ALIVE, Fault.LATE_ANSWER, Fault.UNSOLICITED_408, Fault.PASS, Fault.SLOW_BYTES]
 )
 async def test_connection_asked_to_close_is_closed(fault: Fault) -> None:
-    """A request with `Connection: close` is the last, whatever the fault has in mind for the next."""
+    """After the response to a request with `Connection: close`, the proxy closes the connection.
+
+    These faults do not change this rule.
+    """
     plan = FaultPlan.script([fault])
     async with (
         run_upstream() as upstream,

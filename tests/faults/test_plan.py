@@ -1,4 +1,4 @@
-"""Plans: what they decide, and that a file holds all of it."""
+"""A fault plan determines the fault of each request, and a file can store the complete plan."""
 
 import re
 import string
@@ -43,13 +43,16 @@ plans = st.builds(
 
 
 def decide(plan: FaultPlan, *wanted: str) -> list[Fault]:
-    """The decisions for these requests, one after the other."""
+    """Return the faults that the plan chooses for requests to the resources `wanted`, in this order."""
     decider = Decider(plan)
     return [decider.take(resource).fault for resource in wanted]
 
 
 def test_script_gives_one_fault_a_request_and_then_passes() -> None:
-    """A script is followed in order across resources and ends in good service."""
+    """Each request gets the next fault of a script, for any resource.
+
+    After the last fault of the script, all requests pass.
+    """
     plan = FaultPlan.script([Fault.GARBAGE, Fault.PASS, Fault.ERROR_500])
     assert decide(plan, "Sms/Send", "Sms/State", "Sms/Send", "Sms/Send") == [
         Fault.GARBAGE,
@@ -60,7 +63,10 @@ def test_script_gives_one_fault_a_request_and_then_passes() -> None:
 
 
 def test_script_of_a_resource_leaves_the_others_alone() -> None:
-    """A script for `Sms/Send` is used up by sends alone, however they spell the resource."""
+    """A script for `Sms/Send` affects only requests to `Sms/Send`.
+
+    The plan ignores the case of the resource name.
+    """
     plan = FaultPlan.script([Fault.GARBAGE, Fault.ERROR_500], resource="/Sms/Send/")
     assert decide(plan, "Sms/State", "sms/send", "User/Balance", "SMS/SEND") == [
         Fault.PASS,
@@ -71,7 +77,7 @@ def test_script_of_a_resource_leaves_the_others_alone() -> None:
 
 
 def test_rule_skips_then_strikes_a_number_of_times() -> None:
-    """`after` lets requests by and `times` limits the strikes."""
+    """A rule skips the first `after` requests to its resource, and affects the next `times` requests."""
     plan = FaultPlan(rules=(Rule(resource="Sms/Send", fault=Fault.GARBAGE, after=1, times=2),))
     assert decide(plan, "Sms/Send", "Sms/State", *["Sms/Send"] * 3) == [
         Fault.PASS,
@@ -83,7 +89,7 @@ def test_rule_skips_then_strikes_a_number_of_times() -> None:
 
 
 def test_first_rule_that_strikes_wins() -> None:
-    """A rule that does not strike hands the request to the next one."""
+    """If several rules apply to a request, the first of these rules determines the fault."""
     plan = FaultPlan(
         rules=(
             Rule(fault=Fault.GARBAGE, probability=0.0),
@@ -99,14 +105,14 @@ def test_first_rule_that_strikes_wins() -> None:
 
 
 def test_probability_is_met_in_the_long_run() -> None:
-    """A rule with probability 0.25 strikes about a quarter of many requests."""
+    """A rule with probability 0.25 applies to about a quarter of many requests."""
     plan = FaultPlan(rules=(Rule(fault=Fault.GARBAGE, probability=0.25),), seed=7)
     struck = decide(plan, *["Sms/Send"] * 2000).count(Fault.GARBAGE)
     assert 400 < struck < 600
 
 
 def test_weights_are_met_in_the_long_run() -> None:
-    """Kinds are drawn in proportion to their weights, and one without weight never."""
+    """Random faults occur in proportion to the weights, and a fault with weight 0 never occurs."""
     plan = FaultPlan.random(seed=7, weights={Fault.PASS: 3, Fault.GARBAGE: 1, Fault.ERROR_500: 0})
     drawn = decide(plan, *["Sms/Send"] * 2000)
     assert 400 < drawn.count(Fault.GARBAGE) < 600
@@ -115,7 +121,10 @@ def test_weights_are_met_in_the_long_run() -> None:
 
 @given(plans, st.lists(st.sampled_from(RESOURCES), max_size=30))
 def test_peeking_foretells_and_changes_nothing(plan: FaultPlan, wanted: list[str]) -> None:
-    """What is announced for a request is what it gets."""
+    """`peek` returns the fault that the next `take` chooses.
+
+    A call of `peek` or `peek_connection` does not change this fault.
+    """
     decider = Decider(plan)
     for resource in wanted:
         foretold = decider.peek(resource)
@@ -125,7 +134,10 @@ def test_peeking_foretells_and_changes_nothing(plan: FaultPlan, wanted: list[str
 
 @given(st.integers(), st.lists(st.sampled_from(RESOURCES), max_size=40), st.randoms())
 def test_seeded_draw_does_not_depend_on_timing(seed: int, wanted: list[str], random: Random) -> None:
-    """The n-th request of a resource gets the same fault whatever else was asked for in between."""
+    """A seed determines the fault of the n-th request to a resource.
+
+    The requests to other resources do not change this fault.
+    """
     plan = FaultPlan.random(seed=seed)
     shuffled = random.sample(wanted, len(wanted))
     for resource in RESOURCES:
@@ -140,7 +152,7 @@ def test_seeded_draw_does_not_depend_on_timing(seed: int, wanted: list[str], ran
 def test_plan_comes_back_from_its_file(
     tmp_path: Path, plan: FaultPlan, wanted: list[str], suffix: str
 ) -> None:
-    """A dumped plan loads as an equal plan that decides alike."""
+    """A plan that is saved and loaded is equal to the original plan. Both plans choose the same faults."""
     path = tmp_path / f"plan{suffix}"
     plan.dump(path)
     again = FaultPlan.load(path)
@@ -149,7 +161,7 @@ def test_plan_comes_back_from_its_file(
 
 
 def test_drawn_seed_is_kept_for_the_replay(tmp_path: Path) -> None:
-    """A random plan without a seed gets one, which its file holds."""
+    """If a random plan gets no seed, the plan draws a seed. The file of the plan contains the drawn seed."""
     plan = FaultPlan.random()
     plan.dump(tmp_path / "plan.toml")
     assert f"seed = {plan.seed}" in (tmp_path / "plan.toml").read_text("utf-8")
@@ -157,14 +169,14 @@ def test_drawn_seed_is_kept_for_the_replay(tmp_path: Path) -> None:
 
 
 def test_seed_decides_the_same_for_ever() -> None:
-    """A seed from an old report still replays the same faults."""
+    """A seed produces the same faults in this version of the sandbox as in older versions."""
     plan = FaultPlan.random(seed=1, weights={Fault.PASS: 1, Fault.GARBAGE: 1})
     marks = "".join("x" if fault is Fault.GARBAGE else "." for fault in decide(plan, *["Sms/Send"] * 16))
     assert marks == "xx..x...x.x.x..x"
 
 
 def test_plan_written_by_hand_is_read(tmp_path: Path) -> None:
-    """The wire names and the fields of the documentation make a plan."""
+    """A plan file can be written by hand with the documented names of fields and faults."""
     path = tmp_path / "plan.toml"
     path.write_text(
         'faults = ["pass"]\n[[rules]]\nfault = "reset-after-pass"\nresource = "Sms/Send"\n', "utf-8"
@@ -180,14 +192,14 @@ def test_plan_written_by_hand_is_read(tmp_path: Path) -> None:
         ("plan.json", '{"faults": ["reset-sometimes"]}', "faults"),
         ("plan.json", '{"fautls": []}', "fautls"),
         ("plan.json", '{"rules": [{"fault": "pass", "probability": 2}]}', "rules"),
-        ("plan.json", "[]", "plan.json holds no fault plan"),
+        ("plan.json", "[]", "plan.json contains no fault plan"),
         ("plan.json", "{", "Expecting"),
-        ("plan.toml", "faults = [", "plan.toml holds no fault plan"),
+        ("plan.toml", "faults = [", "plan.toml contains no fault plan"),
         ("plan.yaml", "", "plan.yaml"),
     ],
 )
 def test_bad_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str, told: str) -> None:
-    """A mistake in a plan's file is named."""
+    """The error for an invalid plan file contains the invalid field, the syntax error or the file name."""
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(FaultPlanError, match=re.escape(told)):
         FaultPlan.load(tmp_path / name)
@@ -206,27 +218,33 @@ def test_bad_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str
     ],
 )
 def test_rule_out_of_range_is_refused(fields: dict[str, object]) -> None:
-    """A rule that could never be meant is an error at once."""
+    """A rule with an invalid value raises `ValueError`."""
     with pytest.raises(ValueError, match=r"."):
         Rule(fault=Fault.PASS, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
 def test_weights_out_of_range_are_refused(weight: float) -> None:
-    """Weights that nothing can be drawn by are an error at once."""
+    """A plan raises `ValueError` if a weight is negative or not finite, or if all weights are zero."""
     with pytest.raises(ValueError, match="weights"):
         FaultPlan.random(seed=1, weights={Fault.PASS: weight})
 
 
 def test_documented_table_is_the_truth() -> None:
-    """The table says of every kind, once, whether the gateway gets the request."""
+    """The table in the documentation lists all faults in the order of `Fault`.
+
+    The table states correctly whether the gateway receives the request.
+    """
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| .+ \| (yes|no)", faults.__doc__ or "", re.MULTILINE)
     assert rows == [(fault.value, "yes" if fault.reaches_gateway else "no") for fault in Fault]
 
 
 @given(plans)
 def test_connection_is_judged_only_by_what_is_certain(plan: FaultPlan) -> None:
-    """What a connection is told before it asks is what any request would get."""
+    """If `peek_connection` does not return PASS, the next request gets the returned fault.
+
+    The resource of the request does not change the fault.
+    """
     fault = Decider(plan).peek_connection()
     if fault is not Fault.PASS:
         assert {Decider(plan).peek(resource) for resource in RESOURCES} == {fault}

@@ -1,4 +1,4 @@
-"""The client's side under TLS."""
+"""The fault proxy works with TLS between the client and the proxy."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -16,15 +16,18 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """A certificate authority of these tests' own."""
+    """Return a certificate authority for these tests."""
     return trustme.CA()
 
 
 @asynccontextmanager
 async def run_tls(
-    authority: trustme.CA, plan: FaultPlan, *, seconds: float = 5
+    authority: trustme.CA, plan: FaultPlan, *, seconds: float = 60
 ) -> AsyncIterator[tuple[httpx.AsyncClient, FaultProxy, Upstream]]:
-    """A client that trusts the proxy, the proxy and the server behind it."""
+    """Yield a client that trusts the proxy, the proxy, and the server behind the proxy.
+
+    `seconds` is the timeout of the client.
+    """
     server, trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(trusted)
@@ -37,7 +40,7 @@ async def run_tls(
 
 
 async def test_answer_comes_over_tls(authority: trustme.CA) -> None:
-    """The base URL is HTTPS and serves several requests on one connection."""
+    """With TLS, the base URL of the proxy begins with `https`, and the gateway receives every request."""
     async with run_tls(authority, FaultPlan()) as (client, proxy, upstream):
         for _ in range(2):
             assert (await client.post("Sms/Send")).content == IDS
@@ -62,13 +65,14 @@ async def test_answer_comes_over_tls(authority: trustme.CA) -> None:
 async def test_broken_exchange(
     authority: trustme.CA, fault: Fault, error: type[Exception] | tuple[type[Exception], ...]
 ) -> None:
-    """The client sees the exchange break as it would without TLS, or its TLS layer fail."""
+    """With TLS, each fault that breaks an exchange raises the expected exception of httpx or of `ssl`."""
     async with run_tls(authority, FaultPlan(rules=(Rule(resource="Sms/Send", fault=fault),))) as (
         client,
         proxy,
         upstream,
     ):
-        # No body: httpx leaves its generator behind when writing a body fails, which trio warns of.
+        # The request has no body: if httpx fails to write a body, httpx does not close the generator of the
+        # body, and trio warns about the open generator.
         with pytest.raises(error):
             await client.post("Sms/Send")
         assert len(upstream.requests) == fault.reaches_gateway
@@ -76,7 +80,7 @@ async def test_broken_exchange(
 
 
 async def test_refusal_breaks_the_handshake(authority: trustme.CA) -> None:
-    """Under TLS a scripted refusal comes before any request could be sent."""
+    """With TLS, the fault `REFUSE` makes the handshake fail before the client can send a request."""
     async with run_tls(authority, FaultPlan.script([Fault.REFUSE])) as (client, proxy, _):
         with pytest.raises(httpx.ConnectError):
             await client.post("Sms/Send")
@@ -84,8 +88,8 @@ async def test_refusal_breaks_the_handshake(authority: trustme.CA) -> None:
 
 
 async def test_silence_stalls_the_handshake(authority: trustme.CA) -> None:
-    """Under TLS silence shows as a connection that is never made."""
-    async with run_tls(authority, FaultPlan.script([Fault.ACCEPT_THEN_SILENCE]), seconds=0.15) as (
+    """With TLS, the fault `ACCEPT_THEN_SILENCE` causes a connect timeout."""
+    async with run_tls(authority, FaultPlan.script([Fault.ACCEPT_THEN_SILENCE]), seconds=0.05) as (
         client,
         _,
         _,
@@ -95,9 +99,12 @@ async def test_silence_stalls_the_handshake(authority: trustme.CA) -> None:
 
 
 async def test_client_that_trusts_nobody_is_let_go(authority: trustme.CA) -> None:
-    """A failed handshake is the client's affair; the next client is served."""
+    """If a client does not trust the proxy, the TLS handshake fails.
+
+    The proxy still serves the next client.
+    """
     async with run_tls(authority, FaultPlan()) as (client, proxy, _):
-        async with httpx.AsyncClient(base_url=proxy.base_url) as stranger:
+        async with httpx.AsyncClient(base_url=proxy.base_url, timeout=60) as stranger:
             with pytest.raises(httpx.ConnectError):
                 await stranger.post("Sms/Send")
         assert (await client.post("Sms/Send")).status_code == 200

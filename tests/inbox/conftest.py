@@ -1,4 +1,4 @@
-"""A gateway in the same process, whose time stands still unless somebody waits."""
+"""Fixtures with a sandbox in the process of the test, and with a clock for the client."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from tests.inbox.tools import START, SharedClock
 
 @pytest.fixture
 def sandbox() -> Sandbox:
-    """A gateway whose clock is moved by hand."""
+    """Return a sandbox. Its time starts at `START` and moves only when `Sandbox.advance` is called."""
     return Sandbox(start=START)
 
 
 @pytest.fixture
 def clock(sandbox: Sandbox) -> SharedClock:
-    """The gateway's clock, for the client."""
+    """Return a clock for the client. The clock shows the time of the sandbox."""
     return SharedClock(sandbox)

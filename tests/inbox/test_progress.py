@@ -1,4 +1,7 @@
-"""The order of asking, without I/O: any schedule of filings, any restarts, each message once."""
+"""Tests of the class `Progress`, which does no I/O.
+
+The inbox must return each message once, despite late messages, failed requests and restarts.
+"""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -10,35 +13,46 @@ from hypothesis import strategies as st
 
 from smsapi_async import IncomingMessage
 from smsapi_async.inbox import InboxSettings, Position, Progress, Window
-from smsapi_async.protocol.dates import ceiling, floor
+from smsapi_async.protocol.dates import ceil_to_second, floor_to_second
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
 def message(id_: str, date: datetime | None) -> IncomingMessage:
+    """Return an incoming message with the id `id_` and the creation date `date`."""
     return IncomingMessage(id_, "text", "79031234567", "79160000000", date)
 
 
 def after(seconds: float) -> datetime:
+    """Return the time `seconds` after `START`."""
     return START + timedelta(seconds=seconds)
 
 
 def settings(overlap: float = 60, window: float = 3600) -> InboxSettings:
+    """Return inbox settings. `overlap` and `window` are numbers of seconds."""
     return InboxSettings(overlap=timedelta(seconds=overlap), window=timedelta(seconds=window))
 
 
 def take_all(progress: Progress) -> list[str]:
+    """Mark all received messages as handled, and return the ids of these messages."""
     taken = []
     while progress.upcoming is not None:
         taken.append(progress.upcoming.id)
-        progress.settle()
+        progress.mark_handled()
     return taken
 
 
 @attrs.frozen
 class Filing:
-    """A message, when it was created, when it was filed, and whether answers show its date."""
+    """A message that the gateway files at a given time.
+
+    Attributes:
+        id: the id of the message.
+        created: the creation date of the message.
+        filed: the time from which the gateway returns the message.
+        dated: whether responses contain the creation date of the message.
+    """
 
     id: str
     created: datetime
@@ -46,12 +60,20 @@ class Filing:
     dated: bool
 
     def shown(self) -> IncomingMessage:
+        """Return the message that a response contains: without a creation date if `dated` is False."""
         return message(self.id, self.created if self.dated else None)
 
 
 @attrs.frozen
 class Step:
-    """One round: how long after the last, whether it fails, how many messages are taken before a restart."""
+    """One step of an example: a pause, then a request, then perhaps a restart.
+
+    Attributes:
+        pause: the length of the pause before the request, in seconds.
+        fails: whether the request fails.
+        taken_before_restart: the number of messages that are handled between the response and the restart.
+            None means that all messages are handled and no restart follows.
+    """
 
     pause: float
     fails: bool
@@ -60,7 +82,15 @@ class Step:
 
 @attrs.frozen
 class Schedule:
-    """What happens in one example."""
+    """The generated input of one Hypothesis example.
+
+    Attributes:
+        overlaps: the overlaps in seconds. After each restart, the inbox uses the next overlap in this list.
+        window: the window in seconds.
+        skew: the seconds by which the clock of the client is ahead of the clock of the gateway.
+        filings: the messages that the gateway files.
+        steps: the steps in order.
+    """
 
     overlaps: list[int]
     window: int
@@ -73,8 +103,10 @@ class Schedule:
 def schedules(draw: st.DrawFn) -> Schedule:
     overlaps = draw(st.lists(st.integers(2, 90), min_size=1, max_size=3))
     skew = draw(st.floats(-1, 1))
+    # The overlap must be as long as the delay of a filing plus the difference between the two clocks.
     latest = min(overlaps) - abs(skew)
-    # Few different dates, so that many messages share one.
+    # The integers have only 421 possible values. So several messages of one example can have the same
+    # creation date.
     created = st.one_of(st.integers(-20, 400).map(float), st.floats(-20, 400))
     filings = [
         Filing(str(number), after(date), after(date + late), dated)
@@ -94,7 +126,12 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 
 class Run:
-    """Rounds against a gateway that files messages late and repeats itself."""
+    """Runs one example with a gateway that files messages late.
+
+    Args:
+        schedule: the input of the example.
+        repeats: the number of times that a response contains each message.
+    """
 
     def __init__(self, schedule: Schedule, repeats: int) -> None:
         self.schedule = schedule
@@ -110,28 +147,43 @@ class Run:
         return settings(overlaps[self.restarts % len(overlaps)], self.schedule.window)
 
     def answer(self, window: Window) -> list[IncomingMessage]:
-        """The gateway's: both ends included and widened to whole seconds."""
+        """Return the messages in the response of the gateway to a request for the period `window`.
+
+        The gateway rounds the start of the period down and the end of the period up to a whole second.
+        """
         found = [
             filing.shown()
             for filing in self.schedule.filings
-            if filing.filed <= self.now and floor(window.since) <= filing.created <= ceiling(window.until)
+            if filing.filed <= self.now
+            and floor_to_second(window.since) <= filing.created <= ceil_to_second(window.until)
         ]
         return (found * self.repeats)[::-1]
 
     def ask(self) -> Window:
+        """Make the next request, process its response, and return the requested period."""
         window = self.progress.next_window(self.now + timedelta(seconds=self.schedule.skew))
         self.progress.receive(window, self.answer(window))
         return window
 
     def take(self, most: int | None) -> bool:
-        """Take messages of a round, and tell whether all were taken."""
+        """Handle the received messages in order, and save the position after each message.
+
+        Args:
+            most: the number of messages that this run may handle in total, including the messages of earlier
+                calls. None means that there is no limit.
+
+        Returns:
+            Whether all received messages are handled.
+        """
         last = datetime.min.replace(tzinfo=UTC)
         while (upcoming := self.progress.upcoming) is not None:
-            assert (upcoming.creation_date or last) >= last, "out of order within a round"
+            assert (upcoming.creation_date or last) >= last, (
+                "the messages of one response are not in the order of their creation dates"
+            )
             last = upcoming.creation_date or last
             if most is not None and sum(self.seen.values()) >= most:
                 return False
-            self.progress.settle()
+            self.progress.mark_handled()
             self.seen[upcoming.id] += 1
             self.save()
         self.save()
@@ -141,10 +193,12 @@ class Run:
         self.saved = self.progress.position.to_json()
 
     def restart(self) -> None:
+        """Continue from the saved position. The new settings contain the next overlap of the example."""
         self.restarts += 1
         self.progress = Progress.resume(Position.from_json(self.saved), self.settings())
 
     def step(self, step: Step) -> None:
+        """Run one step: make a request, handle the messages, and restart if `taken_before_restart` is set."""
         self.now += timedelta(seconds=step.pause)
         if not step.fails:
             self.ask()
@@ -156,7 +210,7 @@ class Run:
             self.restart()
 
     def finish(self) -> None:
-        """Go on until everything has been filed and asked for."""
+        """Move the time forward, and make requests until a period reaches the current time."""
         self.now += timedelta(seconds=1000)
         local = self.now + timedelta(seconds=self.schedule.skew)
         while self.ask().until < local:
@@ -166,7 +220,10 @@ class Run:
 
 @given(schedules(), st.integers(1, 2))
 def test_each_message_is_seen_once_whatever_happens(schedule: Schedule, repeats: int) -> None:
-    """Late filings, equal and missing dates, repetitions, failures, restarts: each message comes once."""
+    """The inbox returns each message exactly once, even if the gateway files messages late.
+
+    Missing dates, failed requests and restarts also cause no loss and no repetition of a message.
+    """
     run = Run(schedule, repeats)
     for step in schedule.steps:
         run.step(step)
@@ -176,7 +233,10 @@ def test_each_message_is_seen_once_whatever_happens(schedule: Schedule, repeats:
 
 @given(schedules())
 def test_only_the_overlap_is_remembered(schedule: Schedule) -> None:
-    """Ids of messages older than the overlap are forgotten, those without a date a window later."""
+    """A position contains only the ids of messages that were created within the last overlap.
+
+    The id of a message without a creation date may stay in the position for a longer time.
+    """
     run = Run(schedule, 1)
     created = {filing.id: filing for filing in schedule.filings}
     for step in schedule.steps:
@@ -191,7 +251,10 @@ def test_only_the_overlap_is_remembered(schedule: Schedule) -> None:
 
 @given(schedules())
 def test_windows_leave_no_gap_and_are_no_longer_than_they_may(schedule: Schedule) -> None:
-    """Each period begins before the last one ended and adds at most a window."""
+    """There is no gap between two successive periods.
+
+    The end of each period is at most one window later than the end of the period before.
+    """
     run = Run(schedule, 1)
     reached = START
     for step in schedule.steps:
@@ -204,7 +267,10 @@ def test_windows_leave_no_gap_and_are_no_longer_than_they_may(schedule: Schedule
 
 
 def test_a_long_gap_is_read_in_windows() -> None:
-    """A start three hours back asks for three windows of an hour, each reaching back by the overlap."""
+    """If the inbox begins three hours in the past, three periods of one hour reach the current time.
+
+    Each period overlaps the period before.
+    """
     progress = Progress.begin(after(-3 * 3600), settings())
     windows = []
     for _ in range(4):
@@ -219,14 +285,17 @@ def test_a_long_gap_is_read_in_windows() -> None:
 
 
 def test_a_window_is_asked_for_again_until_it_is_answered() -> None:
-    """Without an answer the next period begins at the same moment and reaches to now."""
+    """After a failed request, the next request has the same start and ends at the current time."""
     progress = Progress.begin(START, settings())
     assert progress.next_window(after(5)) == Window(START, after(5))
     assert progress.next_window(after(9.5)) == Window(START, after(9.5))
 
 
 def test_a_clock_that_is_set_back_takes_nothing_back() -> None:
-    """The period never ends before one that was answered, and what was seen stays seen."""
+    """If the clock is set back, the next period does not end earlier than the period before.
+
+    After the change of the clock, no message is returned a second time.
+    """
     progress = Progress.begin(START, settings())
     progress.receive(progress.next_window(after(30)), [message("1", after(29))])
     assert take_all(progress) == ["1"]
@@ -237,7 +306,10 @@ def test_a_clock_that_is_set_back_takes_nothing_back() -> None:
 
 
 def test_the_ids_of_a_second_that_is_asked_for_again_are_kept() -> None:
-    """Periods begin with a whole second, and a message of its first half is not given twice."""
+    """The start of a period is rounded down to a whole second.
+
+    A message that was handled earlier and belongs to this second is not returned a second time.
+    """
     progress = Progress.begin(after(-100), settings(overlap=60))
     early = message("early", after(0.2))
     progress.receive(progress.next_window(after(60.5)), [early])
@@ -249,20 +321,20 @@ def test_the_ids_of_a_second_that_is_asked_for_again_are_kept() -> None:
 
 
 def test_a_catch_up_remembers_the_overlap_and_not_the_window() -> None:
-    """In the middle of a long window the position holds the ids of the last minute alone."""
+    """While the messages of a long period are handled, the position contains only the ids of one overlap."""
     progress = Progress.begin(after(-3600), settings(overlap=60))
     progress.receive(
         progress.next_window(START), [message(str(number), after(number - 3600)) for number in range(3000)]
     )
     for _ in range(2000):
-        progress.settle()
+        progress.mark_handled()
     position = progress.position
     assert position.until == after(1999 - 3600)
     assert [id_ for id_, _ in position.ids] == [str(number) for number in range(1939, 2000)]
 
 
 def test_a_longer_overlap_after_a_restart_repeats_nothing() -> None:
-    """A run with a longer overlap does not reach back behind the ids that the one before kept."""
+    """If the second run has a longer overlap than the first run, no message of the first run is repeated."""
     first = Progress.begin(after(-1000), settings(overlap=10))
     old = message("old", after(-500))
     first.receive(first.next_window(START), [old])
@@ -272,7 +344,10 @@ def test_a_longer_overlap_after_a_restart_repeats_nothing() -> None:
 
 
 def test_a_position_without_a_beginning_reaches_back_by_the_overlap() -> None:
-    """A position that a store kept as its end and its ids alone is enough to go on."""
+    """A run can continue from a position without `since`.
+
+    Its first period begins at `until` minus the overlap.
+    """
     progress = Progress.resume(Position(START, (("1", after(-5)),)), settings())
     window = progress.next_window(after(5))
     assert window == Window(after(-60), after(5))
@@ -282,7 +357,10 @@ def test_a_position_without_a_beginning_reaches_back_by_the_overlap() -> None:
 
 @pytest.mark.parametrize("date", [None, after(-9000), after(9000)], ids=["none", "past", "future"])
 def test_an_id_is_kept_as_long_as_answers_name_it(date: datetime | None) -> None:
-    """A message without a usable date, answered in every round, comes once and is then forgotten."""
+    """A message without a valid creation date is returned once, even if every response contains this message.
+
+    When the responses no longer contain the message, the position no longer contains its id.
+    """
     progress = Progress.begin(START, settings())
     taken = []
     for number in range(100):
@@ -295,7 +373,10 @@ def test_an_id_is_kept_as_long_as_answers_name_it(date: datetime | None) -> None
 
 
 def test_messages_without_a_date_come_first_and_those_of_one_date_as_answered() -> None:
-    """Within a round the order is: no date, then by date, equal dates as the gateway has them."""
+    """Messages without a creation date are returned first.
+
+    Messages with equal creation dates are returned in the order of the response.
+    """
     progress = Progress.begin(START, settings())
     dates = {"b": after(2), "a": after(2), "none": None, "first": after(1)}
     progress.receive(progress.next_window(after(5)), [message(id_, date) for id_, date in dates.items()])
@@ -303,7 +384,7 @@ def test_messages_without_a_date_come_first_and_those_of_one_date_as_answered() 
 
 
 def test_the_beginning_of_time_is_no_obstacle() -> None:
-    """An overlap that reaches behind the first year is cut there."""
+    """If `until` minus the overlap is earlier than `datetime.min`, the period begins at `datetime.min`."""
     earliest = datetime.min.replace(tzinfo=UTC)
     progress = Progress.resume(Position(earliest + SECOND), settings(overlap=3600))
     assert progress.next_window(earliest + 2 * SECOND).since == earliest

@@ -1,4 +1,7 @@
-"""Ends and restarts: what the position holds, when it is saved, and that nothing is missed or repeated."""
+"""Tests of the end and the restart of an inbox.
+
+The tests check the saved positions, and which message an inbox returns twice.
+"""
 
 from collections import Counter
 from datetime import timedelta
@@ -16,21 +19,24 @@ from tests.inbox.tools import SENDER, START, Killed, SharedClock, after, in_proc
 
 pytestmark = pytest.mark.anyio
 
+# The text of each message -> the seconds from `START` to the creation of the message, and the seconds from
+# the creation to the filing of the message.
 LATE = {f"{created}+{late}": (created, late) for created in range(0, 600, 25) for late in (0, 30, 55)}
 
 
 class Crash(Exception):
-    """The process ends while it handles a message."""
+    """The exception that simulates the end of the process while the consumer handles a message."""
 
 
 def file_late_messages(clock: SharedClock) -> None:
+    """Plan all messages of `LATE` with `clock`."""
     for text, (created, late) in LATE.items():
         clock.file(text, created=created, filed=created + late)
 
 
 @pytest.mark.parametrize("life", [15, 40, 70, 200])
 async def test_kill_and_restart_around_late_messages(sandbox: Sandbox, clock: SharedClock, life: int) -> None:
-    """Killed while it waits, again and again, and down as long: each message is seen once in all."""
+    """If the process is killed repeatedly while the inbox waits, each message is still returned once."""
     file_late_messages(clock)
     checkpoint = MemoryCheckpoint()
     texts: list[str] = []
@@ -45,7 +51,14 @@ async def test_kill_and_restart_around_late_messages(sandbox: Sandbox, clock: Sh
 
 
 async def handle(messages: Inbox, most: int, handled: list[str], in_hand: list[str]) -> None:
-    """Handle so many messages, and crash with the one after them in hand."""
+    """Handle `most` messages of the inbox, take one more message, and raise `Crash`.
+
+    Args:
+        messages: the inbox.
+        most: the number of messages to handle.
+        handled: a list; the function appends the texts of the handled messages.
+        in_hand: a list; the function appends the text of the message that is not handled.
+    """
     for _ in range(most):
         handled.append((await anext(messages)).text)
     in_hand.append((await anext(messages)).text)
@@ -56,7 +69,7 @@ async def handle(messages: Inbox, most: int, handled: list[str], in_hand: list[s
 async def test_a_crash_repeats_the_message_it_was_handling_and_no_other(
     sandbox: Sandbox, clock: SharedClock, most: int
 ) -> None:
-    """Of messages handled in runs that crash, only the one in hand at a crash comes a second time."""
+    """After a crash, only the message that the consumer was handling is returned a second time."""
     file_late_messages(clock)
     clock.end = after(800)
     checkpoint = MemoryCheckpoint()
@@ -80,7 +93,10 @@ async def test_a_crash_repeats_the_message_it_was_handling_and_no_other(
 async def test_the_position_is_saved_before_the_next_message_is_given(
     sandbox: Sandbox, clock: SharedClock
 ) -> None:
-    """The function is called at the start, when the next message is asked for, and at a round's end."""
+    """The inbox saves its position at the start, and before it returns the next message.
+
+    The inbox also saves its position after a response without new messages.
+    """
     events: list[object] = []
 
     async def save(position: Position) -> None:
@@ -92,14 +108,15 @@ async def test_the_position_is_saved_before_the_next_message_is_given(
         with pytest.raises(Killed):
             async for message in messages:
                 events.append(message.text)
-    # After the second message the round is over too, and one more round found nothing.
+    # The last two positions are equal. The inbox saves one position when "b" is handled, and one position
+    # after the next response, which contains no new message.
     assert events == [[], "a", ids[:1], "b", ids, ids]
 
 
 async def test_a_message_in_hand_when_the_block_is_left_comes_again(
     sandbox: Sandbox, clock: SharedClock
 ) -> None:
-    """A break leaves the last message unseen: the next run begins with it."""
+    """If the consumer leaves the loop with `break`, the next run begins with the last returned message."""
     checkpoint = MemoryCheckpoint()
     given = []
     for text in ("a", "b", "c"):
@@ -117,7 +134,7 @@ async def test_a_message_in_hand_when_the_block_is_left_comes_again(
 async def test_the_first_run_that_finds_no_answer_keeps_its_beginning(
     sandbox: Sandbox, clock: SharedClock
 ) -> None:
-    """A message that came between a first run, in an outage, and the second one is not missed."""
+    """If every request of the first run fails, the second run begins at the start time of the first run."""
     checkpoint = MemoryCheckpoint()
     sandbox.answer_next("Sms/In", status=503)
     clock.file("between", created=30, filed=30)
@@ -130,7 +147,7 @@ async def test_the_first_run_that_finds_no_answer_keeps_its_beginning(
 
 
 async def test_a_saved_position_wins_over_since(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A program that always passes the same since does not get everything again."""
+    """If the checkpoint contains a position, the inbox continues at this position and ignores `since`."""
     checkpoint = MemoryCheckpoint()
     sandbox.receive(SENDER, "old", at=after(-3600))
     async with in_process(sandbox, clock) as sms:
@@ -140,7 +157,10 @@ async def test_a_saved_position_wins_over_since(sandbox: Sandbox, clock: SharedC
 
 
 async def test_a_file_is_enough_of_a_checkpoint(sandbox: Sandbox, clock: SharedClock, tmp_path: Path) -> None:
-    """A function that writes to_json to a file, and from_json at the next start, resume a stream."""
+    """The checkpoint can be a function that writes each position to a file.
+
+    After a restart, the inbox continues at the position from this file.
+    """
     file = anyio.Path(tmp_path / "position.json")
 
     async def save(position: Position) -> None:
@@ -158,7 +178,10 @@ async def test_a_file_is_enough_of_a_checkpoint(sandbox: Sandbox, clock: SharedC
 
 
 async def test_a_failing_checkpoint_is_told_and_loses_nothing(sandbox: Sandbox, clock: SharedClock) -> None:
-    """The error of a save is raised as it is; whoever iterates on gets the next message, saved before."""
+    """If `save` raises an error, the inbox raises this error unchanged.
+
+    When the consumer asks for a message again, the inbox saves the position and returns the next message.
+    """
     saved: list[Position] = []
     full = [False]
 
@@ -179,7 +202,7 @@ async def test_a_failing_checkpoint_is_told_and_loses_nothing(sandbox: Sandbox, 
 
 
 async def test_a_cancelled_save_is_made_up_for(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A cancellation in the middle of a save leaves the position to be saved with the next call."""
+    """If a call of `save` is cancelled, the inbox calls `save` again before it returns the next message."""
     saved: list[list[str]] = []
     slow = [False]
 
@@ -204,7 +227,11 @@ async def test_a_cancelled_save_is_made_up_for(sandbox: Sandbox, clock: SharedCl
 async def test_a_checkpoint_that_cannot_work_is_refused_before_any_request(
     sandbox: Sandbox, clock: SharedClock
 ) -> None:
-    """A function that is not async, and a store that loads something else, are named at once."""
+    """An invalid checkpoint raises a `ValidationError` before the first request.
+
+    A function that is not async is invalid. An object that loads a text instead of a `Position` is also
+    invalid.
+    """
 
     class Broken(MemoryCheckpoint):
         async def load(self) -> Position | None:
@@ -220,7 +247,10 @@ async def test_a_checkpoint_that_cannot_work_is_refused_before_any_request(
 
 
 async def test_over_a_socket_two_runs_see_each_message_once(anyio_backend: str) -> None:
-    """With real time and a real connection, a second run goes on where the first was cancelled."""
+    """Over a socket, two runs together return each message once.
+
+    The second run begins with the message that the consumer was handling when the first run was cancelled.
+    """
     checkpoint = MemoryCheckpoint()
     handled: list[IncomingMessage] = []
     async with run_sandbox() as sandbox:

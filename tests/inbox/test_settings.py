@@ -1,4 +1,4 @@
-"""What may be set, and how positions and checkpoints are kept."""
+"""Tests of the settings, the positions and the checkpoints of an inbox."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ moments = st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: object) -> None:
-    """A setting that cannot work is refused by its name."""
+    """An invalid value of a setting raises a `ValidationError` that names the setting."""
     options: dict[str, Any] = {name: value}
     with pytest.raises(ValidationError) as caught:
         InboxSettings(**options)
@@ -41,13 +41,13 @@ def test_a_wrong_setting_is_named(name: str, value: object) -> None:
 
 
 def test_every_is_a_duration_or_seconds() -> None:
-    """Half a minute may be written as a timedelta or as a number."""
+    """The value of the setting `every` is a `timedelta` or a number of seconds."""
     assert InboxSettings(every=timedelta(minutes=0.5)) == InboxSettings(every=30)
 
 
 @given(moments, st.lists(st.tuples(st.text(max_size=5), moments), max_size=5), st.none() | moments)
 def test_a_position_survives_as_text(until: datetime, ids: list[Any], since: datetime | None) -> None:
-    """What to_json wrote, from_json reads, to the microsecond."""
+    """`to_json` converts a position to a text, and `from_json` converts this text to an equal position."""
     position = Position(until, tuple(ids), since)
     assert Position.from_json(position.to_json()) == position
 
@@ -66,13 +66,13 @@ def test_a_position_survives_as_text(until: datetime, ids: list[Any], since: dat
     ],
 )
 def test_text_that_is_no_position_is_refused(text: str) -> None:
-    """A file that holds something else is a ValidationError, not a crash later."""
+    """If a text does not describe a valid position, `Position.from_json` raises a `ValidationError`."""
     with pytest.raises(ValidationError):
         Position.from_json(text)
 
 
 def test_a_naive_position_is_refused() -> None:
-    """Dates that lost their time zone in a store are refused by name."""
+    """A naive datetime in a position raises a `ValidationError` that names the field of the datetime."""
     naive = NOW.replace(tzinfo=None)
     with pytest.raises(ValidationError, match=r"Position\.until"):
         Position(naive)
@@ -84,27 +84,33 @@ def test_a_naive_position_is_refused() -> None:
 
 @pytest.mark.parametrize("ids", ["12", None, (1, 2), ("12",), ((1, NOW),)])
 def test_ids_that_are_no_pairs_are_refused(ids: Any) -> None:
-    """A store that gives the ids in another shape is told so."""
+    """`Position.ids` must consist of pairs of an id and a datetime.
+
+    Other values of `Position.ids` raise a `ValidationError`.
+    """
     with pytest.raises(ValidationError, match=r"Position\.ids"):
         Progress.resume(Position(NOW, ids), InboxSettings())
 
 
 def test_a_position_shows_the_number_of_its_ids() -> None:
-    """The repr of a position with thousands of ids stays one line."""
+    """The repr of a position shows the number of ids in the position, but not the ids."""
     assert "<1 ids>" in repr(Position(NOW, (("539187174", NOW),)))
     assert "539187174" not in repr(Position(NOW, (("539187174", NOW),)))
 
 
 @pytest.mark.parametrize("checkpoint", [1, "run.db", MemoryCheckpoint, object()])
 def test_what_cannot_keep_a_position_is_refused(checkpoint: object) -> None:
-    """Anything but a checkpoint or a function is refused by name."""
+    """The argument `checkpoint` must be a checkpoint object or a function.
+
+    Other values of `checkpoint` raise a `ValidationError`.
+    """
     with pytest.raises(ValidationError) as caught:
         checked_checkpoint(checkpoint)
     assert caught.value.parameter == "checkpoint"
 
 
 def test_checkpoints_are_taken_as_they_are_and_functions_wrapped() -> None:
-    """None stays None, a checkpoint itself, and a function becomes a checkpoint."""
+    """A checkpoint object is used unchanged. A function is wrapped in a `CallbackCheckpoint`."""
     memory = MemoryCheckpoint()
     assert checked_checkpoint(None) is None
     assert checked_checkpoint(memory) is memory

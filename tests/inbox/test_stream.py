@@ -1,4 +1,7 @@
-"""Incoming messages as they come: when it is asked, what is given, what ends it."""
+"""Tests of the stream of incoming messages.
+
+The tests check the requests, the order of the messages, the failures and the end of the stream.
+"""
 
 import logging
 from datetime import timedelta
@@ -36,7 +39,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_messages_come_once_and_in_order_of_creation(sandbox: Sandbox, clock: SharedClock) -> None:
-    """Messages of several rounds come once each, those of one second too, the oldest first."""
+    """The inbox returns each message once, in the order of the creation dates."""
     for second in (3, 3, 14, 2, 27, 14):
         clock.file(f"at {second}", created=second, filed=second)
     async with in_process(sandbox, clock) as sms, watch(sms, every=10) as messages:
@@ -46,7 +49,7 @@ async def test_messages_come_once_and_in_order_of_creation(sandbox: Sandbox, clo
 
 
 async def test_a_message_filed_late_is_given_when_it_is_found(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A message that is filed 50 seconds after its creation comes after younger ones of earlier rounds."""
+    """If the gateway files a message late, the inbox may return a newer message before this message."""
     clock.file("young", created=20, filed=20)
     clock.file("late", created=5, filed=55)
     async with (
@@ -57,7 +60,10 @@ async def test_a_message_filed_late_is_given_when_it_is_found(sandbox: Sandbox, 
 
 
 async def test_without_since_it_begins_with_the_block(sandbox: Sandbox, clock: SharedClock) -> None:
-    """What was created before the block is entered is not given, however long the overlap."""
+    """Without `since`, the first period begins with the second in which the block was entered.
+
+    Messages that were created before this second are not returned.
+    """
     sandbox.receive(SENDER, "before", at=after(-2))
     sandbox.receive(SENDER, "in the same second", at=START)
     async with in_process(sandbox, clock) as sms, watch(sms) as messages:
@@ -65,7 +71,11 @@ async def test_without_since_it_begins_with_the_block(sandbox: Sandbox, clock: S
 
 
 async def test_an_old_since_is_read_in_windows_without_a_pause(sandbox: Sandbox, clock: SharedClock) -> None:
-    """Three and a half days back are four requests in a row, and none of the messages is skipped."""
+    """If `since` is 84 hours ago, the inbox makes four requests without a pause between the requests.
+
+    Each request moves the end of the period forward by at most one day. The inbox returns all messages of the
+    84 hours.
+    """
     hours = [-84, -83, -60, -36, -35, -12, 0]
     for hour in hours:
         sandbox.receive(SENDER, str(hour), at=after(hour * 3600))
@@ -83,7 +93,7 @@ async def test_an_old_since_is_read_in_windows_without_a_pause(sandbox: Sandbox,
 
 
 async def test_messages_without_a_date_come_once(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A message whose date the gateway leaves out is given once, though every answer names it."""
+    """A message without a creation date is returned once, even if every response contains this message."""
     row = '{"Data":"undated","SourceAddress":"1","DestinationAddress":"2","ID":7,"CreateDateUtc":null}'
     sandbox.answer_next("Sms/In", body=f"[{row},{row}]", times=30)
     async with (
@@ -95,7 +105,7 @@ async def test_messages_without_a_date_come_once(sandbox: Sandbox, clock: Shared
 
 
 async def test_a_slow_consumer_delays_rounds_and_loses_nothing(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A consumer that takes an hour a message gets all, in windows, with no request while it is busy."""
+    """A slow consumer delays the next request, but the inbox still returns all messages."""
     for minute in range(0, 300, 30):
         clock.file(str(minute), created=60 * minute, filed=60 * minute + 45)
     texts = []
@@ -111,14 +121,19 @@ async def test_a_slow_consumer_delays_rounds_and_loses_nothing(sandbox: Sandbox,
             if len(texts) == 10:
                 break
     assert texts == [str(minute) for minute in range(0, 300, 30)]
-    # Only while nothing had come yet was there anything to wait for.
+    # The gateway files the first message after 45 seconds, so the inbox first waits five times for 10
+    # seconds. The consumer then needs an hour for each message. So each further request is already due, and
+    # no further wait is needed.
     assert clock.waits == [10.0] * 5
 
 
 async def test_a_failed_round_is_made_again_and_ends_nothing(
     sandbox: Sandbox, clock: SharedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Outages, refusals and nonsense delay a message and lose none; the reason can be read and is logged."""
+    """After a failed request, the inbox logs a warning and makes the request again.
+
+    The failed request causes no loss of a message.
+    """
     clock.file("in the outage", created=5, filed=5)
     sandbox.answer_next("Sms/In", status=503, times=2)
     sandbox.refuse_next("Sms/In", 7)
@@ -128,7 +143,7 @@ async def test_a_failed_round_is_made_again_and_ends_nothing(
         with caplog.at_level(logging.WARNING), pytest.raises(Killed):
             await anext(messages)
         assert isinstance(messages.last_error, InternalServerError)
-        assert "Sms/In failed and will be asked again" in caplog.text
+        assert "Sms/In failed and will be repeated" in caplog.text
         assert await texts_until(messages, clock, 60) == ["in the outage"]
         assert repr(messages.last_error) == "None"
     assert periods(sandbox) == [(START, after(second)) for second in (0, 10, 20, 30, 40, 50, 60)]
@@ -136,7 +151,10 @@ async def test_a_failed_round_is_made_again_and_ends_nothing(
 
 
 async def test_the_gateways_own_wait_is_honoured(sandbox: Sandbox, clock: SharedClock) -> None:
-    """After a 429 the next round waits as long as the gateway asked, and never less than a round."""
+    """After HTTP status 429, the inbox waits for the time in ``Retry-After`` before the next request.
+
+    The wait after HTTP status 429 is at least `every` seconds long.
+    """
     for wait in ("90", "2"):
         sandbox.answer_next("Sms/In", status=429, headers={"Retry-After": wait})
     async with in_process(sandbox, clock) as sms, watch(sms, every=10) as messages:
@@ -147,7 +165,10 @@ async def test_the_gateways_own_wait_is_honoured(sandbox: Sandbox, clock: Shared
 
 
 async def test_a_failure_in_a_long_gap_skips_no_window(sandbox: Sandbox, clock: SharedClock) -> None:
-    """When the second of three windows fails, the second is asked for again after a pause."""
+    """If the inbox needs several requests for a long period and one request fails, this request is repeated.
+
+    The inbox requests the next part of the period only after the repeated request has succeeded.
+    """
     sandbox.receive(SENDER, "second day", at=after(-36 * 3600))
     sandbox.receive(SENDER, "first day", at=after(-71 * 3600))
     async with in_process(sandbox, clock) as sms, watch(sms, since=after(-72 * 3600), every=10) as messages:
@@ -159,7 +180,7 @@ async def test_a_failure_in_a_long_gap_skips_no_window(sandbox: Sandbox, clock: 
 
 
 async def test_refused_credentials_end_the_stream(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A wrong password is raised as it is, and nothing is asked after it."""
+    """If the password is wrong, the inbox raises `InvalidCredentials` and makes no more requests."""
     async with in_process(sandbox, clock, password="wrong") as sms, watch(sms) as messages:
         with pytest.raises(InvalidCredentials):
             await anext(messages)
@@ -168,7 +189,7 @@ async def test_refused_credentials_end_the_stream(sandbox: Sandbox, clock: Share
 
 
 async def test_a_closed_client_ends_the_stream(sandbox: Sandbox, clock: SharedClock) -> None:
-    """Closing the client under the stream is told, not retried for ever."""
+    """If the client is closed, entering the inbox or asking for a message raises `ClientClosed`."""
     sms = in_process(sandbox, clock)
     async with watch(sms) as messages:
         await sms.aclose()
@@ -179,7 +200,7 @@ async def test_a_closed_client_ends_the_stream(sandbox: Sandbox, clock: SharedCl
 
 
 async def test_it_is_used_once_and_inside_its_block(sandbox: Sandbox, clock: SharedClock) -> None:
-    """Iterating before or after the block, or entering it twice, is refused with what to write."""
+    """Iterating outside the ``async with`` block, or entering an inbox twice, raises `StreamNotEntered`."""
     async with in_process(sandbox, clock) as sms:
         messages = watch(sms)
         with pytest.raises(StreamNotEntered, match="async with"):
@@ -193,7 +214,7 @@ async def test_it_is_used_once_and_inside_its_block(sandbox: Sandbox, clock: Sha
 
 
 async def test_two_tasks_do_not_iterate_together(sandbox: Sandbox, clock: SharedClock) -> None:
-    """A second task that asks while the first waits is refused, and the first goes on."""
+    """If two tasks iterate at the same time, the second task gets `InboxInUse`. The first task continues."""
     gate = sandbox.hold("Sms/In")
     sandbox.receive(SENDER, "hello")
     texts: list[str] = []
@@ -211,7 +232,10 @@ async def test_two_tasks_do_not_iterate_together(sandbox: Sandbox, clock: Shared
 
 
 async def test_a_cancelled_wait_leaves_nothing_behind(anyio_backend: str) -> None:
-    """Giving up while an answer is held frees the only slot, and the next try gives the message."""
+    """If the wait for a message is cancelled, the client can make other calls.
+
+    After the cancellation, the next call of `anext` returns the message.
+    """
     async with (
         run_sandbox() as sandbox,
         client_for(sandbox, concurrency=1) as sms,
@@ -229,7 +253,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(anyio_backend: str) -> Non
 
 
 async def test_leaving_the_loop_ends_the_requests(anyio_backend: str) -> None:
-    """After a break no request is made any more, and the client serves other calls."""
+    """After a `break`, the inbox makes no more requests, and the client can make other calls."""
     async with run_sandbox() as sandbox, client_for(sandbox) as sms:
         sandbox.receive(SENDER, "hello", at=sandbox.now())
         async with watch(sms, since=sandbox.now() - timedelta(minutes=1), every=0.001) as messages:
@@ -244,7 +268,10 @@ async def test_leaving_the_loop_ends_the_requests(anyio_backend: str) -> None:
 async def test_a_cancelled_consumer_keeps_the_message_it_was_not_given(
     sandbox: Sandbox, clock: SharedClock
 ) -> None:
-    """A cancellation between two messages of one answer drops neither."""
+    """If a consumer is cancelled while it asks for a message, the inbox keeps this message.
+
+    After the cancellation, the next call of `anext` returns the message.
+    """
     for text in ("a", "b"):
         sandbox.receive(SENDER, text)
     async with in_process(sandbox, clock) as sms, watch(sms) as messages:
@@ -260,7 +287,7 @@ async def test_a_cancelled_consumer_keeps_the_message_it_was_not_given(
 async def test_a_consumer_that_never_waits_leaves_others_their_turn(
     sandbox: Sandbox, clock: SharedClock
 ) -> None:
-    """Between messages of one answer other tasks of the loop run."""
+    """Even if a consumer never waits, other tasks run between two messages of one response."""
     for number in range(5):
         sandbox.receive(SENDER, str(number))
     turns = 0
@@ -283,7 +310,7 @@ async def test_a_consumer_that_never_waits_leaves_others_their_turn(
 
 @pytest.mark.parametrize("since", [START.replace(tzinfo=None), "2026-03-01", START.timestamp()])
 async def test_since_must_be_aware(sandbox: Sandbox, clock: SharedClock, since: object) -> None:
-    """A naive date is refused by name before any request."""
+    """If `since` is not an aware datetime, a `ValidationError` is raised before any request."""
     async with in_process(sandbox, clock) as sms:
         with pytest.raises(ValidationError) as caught:
             watch(sms, since=since)  # type: ignore[arg-type]
@@ -293,7 +320,7 @@ async def test_since_must_be_aware(sandbox: Sandbox, clock: SharedClock, since: 
 
 @pytest.mark.parametrize("skew", [-30, 30])
 async def test_clocks_that_differ_are_covered_by_the_overlap(sandbox: Sandbox, skew: int) -> None:
-    """With a clock half a minute off the gateway's, messages filed 25 seconds late come once each."""
+    """Each message is returned once, even if the client's clock is 30 seconds ahead or 30 seconds behind."""
     clock = SharedClock(sandbox, timedelta(seconds=skew))
     seconds = range(0, 300, 7)
     for second in seconds:

@@ -1,4 +1,4 @@
-"""A gateway whose clock is the client's too, and which files messages when their time comes."""
+"""A clock that the client and the sandbox share, and helper functions for the tests of the inbox."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,23 +17,25 @@ ONE_ATTEMPT = RetryPolicy(attempts=1)
 
 
 def after(seconds: float) -> datetime:
+    """Return the time that is `seconds` seconds after `START`."""
     return START + timedelta(seconds=seconds)
 
 
 class Killed(Exception):
-    """The process is ended while it waits."""
+    """The exception that simulates the end of the process during a wait."""
 
 
 class SharedClock:
-    """The sandbox's clock as the client's; it moves when somebody waits, and never in between.
+    """A clock for the client that shows the time of the sandbox. A wait moves this time forward.
 
     Args:
-        sandbox: whose time it is.
-        skew: how far the client's clock is ahead of the gateway's.
+        sandbox: the sandbox.
+        skew: the time by which the clock of the client is ahead of the clock of the sandbox. A negative value
+            means that the clock of the client is behind.
 
     Attributes:
-        end: a wait beyond this moment ends in `Killed`.
-        waits: seconds of each wait.
+        end: the time at which the process is killed. A wait that would last beyond this time raises `Killed`.
+        waits: the length of each wait in seconds.
     """
 
     def __init__(self, sandbox: Sandbox, skew: timedelta = timedelta(0)) -> None:
@@ -58,12 +60,21 @@ class SharedClock:
         self.move_to(target)
 
     def file(self, text: str, *, created: float, filed: float) -> None:
-        """A message that is created and filed so many seconds after START."""
+        """Plan an incoming message.
+
+        Args:
+            text: the text of the message.
+            created: the creation date of the message, in seconds after `START`.
+            filed: the time from which the gateway returns the message, in seconds after `START`.
+        """
         self._filings.append((after(filed), after(created), text))
         self._filings.sort()
 
     def move_to(self, target: datetime) -> None:
-        """Let the time pass, and file what is to be filed in it."""
+        """Move the time of the sandbox to `target`.
+
+        Each planned message is filed when the time of its filing is reached.
+        """
         while self._filings and self._filings[0][0] <= target:
             filed, created, text = self._filings.pop(0)
             self.sandbox.advance(max(filed - self.sandbox.now(), timedelta(0)))
@@ -72,7 +83,14 @@ class SharedClock:
 
 
 def in_process(sandbox: Sandbox, clock: SharedClock, **options: Any) -> AsyncSmsClient:
-    """A client without a socket that makes one attempt a request."""
+    """Return a client that calls the sandbox without a socket.
+
+    Args:
+        sandbox: the sandbox.
+        clock: the clock of the client.
+        options: more parameters of `AsyncSmsClient`. Without `retry`, the client makes one attempt per
+            request.
+    """
     options.setdefault("retry", ONE_ATTEMPT)
     return client_for(sandbox, transport=httpx.ASGITransport(sandbox.app), clock=clock, **options)
 
@@ -80,12 +98,15 @@ def in_process(sandbox: Sandbox, clock: SharedClock, **options: Any) -> AsyncSms
 def watch(
     sms: AsyncSmsClient, *, since: datetime | None = None, checkpoint: object = None, **options: Any
 ) -> Inbox:
-    """What `AsyncSmsClient.watch_incoming` does."""
+    """Call `AsyncSmsClient.watch_incoming`, and return the inbox.
+
+    The type of `checkpoint` is `object`, so that a test can also pass an invalid checkpoint.
+    """
     return sms.watch_incoming(since=since, checkpoint=checkpoint, **options)  # type: ignore[arg-type]
 
 
 async def texts_until(inbox: Inbox, clock: SharedClock, seconds: float) -> list[str]:
-    """The texts that come until so many seconds after START."""
+    """Iterate over the inbox until `seconds` seconds after `START`, and return the texts of the messages."""
     clock.end = after(seconds)
     texts = []
     try:
@@ -97,7 +118,7 @@ async def texts_until(inbox: Inbox, clock: SharedClock, seconds: float) -> list[
 
 
 def periods(sandbox: Sandbox) -> list[tuple[datetime, datetime]]:
-    """What each request asked for."""
+    """Return the start and the end of the period of each request for incoming messages."""
     asked = []
     for arrival in sandbox.account.arrivals:
         if arrival.resource == "Sms/In":

@@ -1,4 +1,4 @@
-"""A file for each test."""
+"""A fixture with the path of a new ledger file for each test."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a ledger of the test's own goes."""
+    """Return the path of a ledger file in a new directory. The file does not exist yet."""
     return tmp_path / "run.db"

@@ -1,4 +1,4 @@
-"""The position of a stream of incoming messages, kept in a ledger."""
+"""Tests of the checkpoints that store the position of an inbox in a ledger."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +29,12 @@ _positions = st.builds(
 
 
 def position(year: int) -> Position:
-    """A position at the beginning of a year."""
+    """Return a position with one id. `Position.until` is the start of the year `year` in UTC."""
     return Position(datetime(year, 1, 1, tzinfo=UTC), (("id", START),))
 
 
 async def _kept(given: list[Position], path: Path) -> Position | None:
+    """Save the positions `given` in a ledger, and return the position that the reopened ledger loads."""
     async with Ledger.sqlite(path) as ledger:
         for each in given:
             await ledger.checkpoint().save(each)
@@ -44,14 +45,17 @@ async def _kept(given: list[Position], path: Path) -> Position | None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(given=st.lists(_positions, max_size=3))
 def test_the_last_position_comes_back(backend: Literal["asyncio", "trio"], given: list[Position]) -> None:
-    """After a restart the position saved last is loaded exactly; none where none was saved."""
+    """After a restart, `load` returns the position that was saved last, or None if no position was saved."""
     with TemporaryDirectory() as directory:
         kept = anyio.run(_kept, given, Path(directory) / "run.db", backend=backend)
     assert kept == (given[-1] if given else None)
 
 
 async def test_each_name_has_a_position(path: Path) -> None:
-    """Streams of different names do not disturb one another, nor the messages of the ledger."""
+    """Each checkpoint name has a separate position.
+
+    Saving a position does not change the messages in the ledger.
+    """
     async with Ledger.sqlite(path) as ledger:
         await claim_many(ledger, 2)
         await ledger.checkpoint().save(position(2001))
@@ -63,7 +67,10 @@ async def test_each_name_has_a_position(path: Path) -> None:
 
 
 async def test_a_reader_loads_and_does_not_save(path: Path) -> None:
-    """A ledger opened for reading tells the position and refuses to change it; a closed one does neither."""
+    """In a ledger with ``read_only=True``, a checkpoint can load a position, and `save` raises `LedgerError`.
+
+    The checkpoint of a closed ledger raises `LedgerError`.
+    """
     async with Ledger.sqlite(path) as ledger:
         checkpoint = ledger.checkpoint()
         await checkpoint.save(position(2001))
@@ -77,7 +84,7 @@ async def test_a_reader_loads_and_does_not_save(path: Path) -> None:
 
 
 async def test_a_cancelled_save_is_saved(path: Path) -> None:
-    """A position whose saving is cancelled in the middle is kept."""
+    """`save` stores the position even if the task that calls `save` is cancelled."""
     async with Ledger.sqlite(path) as ledger:
         async with anyio.create_task_group() as group:
             with held_by_another_program(path):
@@ -88,7 +95,7 @@ async def test_a_cancelled_save_is_saved(path: Path) -> None:
 
 
 async def test_a_stream_goes_on_from_the_ledger(path: Path) -> None:
-    """Incoming messages that a ledger remembers are not repeated after a restart, and none is missed."""
+    """Over two runs with one ledger, the inbox returns each incoming message exactly once."""
     sandbox = Sandbox(start=START)
     clock = SharedClock(sandbox)
     sandbox.receive(SENDER, "first")

@@ -1,4 +1,4 @@
-"""Processes that are killed, that meet, and that run out of disk."""
+"""Tests of a ledger after a killed process, with a second process, and with a file that cannot be written."""
 
 import pickle
 from pathlib import Path
@@ -13,6 +13,8 @@ from tests.ledger.tools import accepted, claim_many, execute, keyed, recorded, s
 
 pytestmark = pytest.mark.anyio
 
+# This program claims 30 messages, settles 10 messages and releases 5 messages. The other 15 messages stay in
+# flight until the standard input of the program is closed.
 SENDER = """
 import sys, anyio
 from smsapi_async.ledger import Ledger
@@ -29,6 +31,8 @@ async def main():
 anyio.run(main, backend=sys.argv[2])
 """
 
+# RLIMIT_FSIZE limits the size of the files to 200,000 bytes. A write beyond this size fails in the same way
+# as a write to a full disk.
 SHORT_OF_DISK = """
 import resource, sys, anyio
 from smsapi_async.ledger import Ledger, LedgerUnwritable
@@ -50,6 +54,8 @@ anyio.run(main, backend=sys.argv[2])
 """
 
 
+# The superuser can write even a read-only file. So the program changes to the user 65534 (nobody). The
+# program imports all modules before this change, because the user nobody may not be able to read the modules.
 WITHOUT_PERMISSION = """
 import os, sys, anyio
 import smsapi_async.ledger.sqlite.message_records
@@ -70,7 +76,13 @@ anyio.run(main, backend=sys.argv[2])
 
 
 def restrict(directory: str, what: str) -> None:
-    """Let everybody read a directory and its files, or the directory without them, and nobody write them."""
+    """Make a directory and the files in the directory read-only for all users.
+
+    Args:
+        directory: the path of the directory.
+        what: ``"file"`` keeps the files. ``"directory"`` deletes the files, so that only the directory is
+            read-only.
+    """
     for each in Path(directory).iterdir():
         each.chmod(0o444)
         if what == "directory":
@@ -79,7 +91,10 @@ def restrict(directory: str, what: str) -> None:
 
 
 async def test_a_killed_process_leaves_unknowns(path: Path, anyio_backend: str) -> None:
-    """After a SIGKILL while sending, the next process finds no lock, and each message in its true state."""
+    """If a process is killed with SIGKILL, another process can open the ledger of the killed process.
+
+    The messages that were in flight when the process was killed have the state unknown.
+    """
     with start_child(SENDER, path, anyio_backend) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "sending\n"
@@ -96,11 +111,14 @@ async def test_a_killed_process_leaves_unknowns(path: Path, anyio_backend: str) 
 
 
 async def test_another_process_is_kept_out(path: Path, anyio_backend: str) -> None:
-    """While one process writes, another is refused as a writer and welcome as a reader."""
+    """While one process has a ledger open for writing, other processes can open this ledger only for reading.
+
+    A second writer gets `LedgerInUse`.
+    """
     with start_child(SENDER, path, anyio_backend) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "sending\n"
-        with pytest.raises(LedgerInUse, match="is in use; one ledger has one writer"):
+        with pytest.raises(LedgerInUse, match="is in use; a ledger can have only one writer"):
             await Ledger.sqlite(path).__aenter__()
         async with Ledger.sqlite(path, read_only=True) as reader:
             assert (await reader.summary()).sending == 15
@@ -110,18 +128,24 @@ async def test_another_process_is_kept_out(path: Path, anyio_backend: str) -> No
 
 
 async def test_a_file_that_cannot_grow(path: Path, anyio_backend: str) -> None:
-    """Where the system refuses a write, the claim fails whole, and what was claimed before is settled."""
+    """If the ledger file cannot grow, `claim` raises `LedgerUnwritable` and claims no message.
+
+    When the file can grow again, the outcomes of earlier claims can be recorded.
+    """
     with start_child(SHORT_OF_DISK, path, anyio_backend) as child:
         words, _ = child.communicate()
     assert child.returncode == 0
     assert "cannot be written" in words
-    assert "nothing is sent whose intent could not be written" in words
+    assert "a message that cannot be recorded in the ledger is not sent" in words
     async with Ledger.sqlite(path) as ledger:
         assert await ledger.summary() == Summary(accepted=10, segments=10)
 
 
 async def test_a_full_disk_claims_nothing(path: Path) -> None:
-    """When the disk is full a claim is refused whole, and after room was made it succeeds."""
+    """If the disk is full, `claim` claims none of its messages.
+
+    When the disk has free space again, a second call of `claim` with these messages succeeds.
+    """
     async with Ledger.sqlite(path) as ledger:
         await claim_many(ledger, 10)
         await execute(ledger, "PRAGMA max_page_count = 12")
@@ -133,11 +157,12 @@ async def test_a_full_disk_claims_nothing(path: Path) -> None:
 
 
 async def test_a_read_only_file_claims_nothing(path: Path) -> None:
-    """When the file can only be read, nothing is claimed and no outcome is said to be recorded."""
+    """If the file of an open ledger becomes read-only, `claim` and `settle` raise `LedgerUnwritable`."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
+        # With this setting, SQLite refuses each write with the same error as for a read-only file.
         await execute(ledger, "PRAGMA query_only = ON")
-        with pytest.raises(LedgerUnwritable, match="it can only be read"):
+        with pytest.raises(LedgerUnwritable, match="the file is read-only"):
             await ledger.claim(keyed(ledger, 1, first=1))
         with pytest.raises(LedgerUnwritable):
             await ledger.settle([accepted(keys[0])])
@@ -146,7 +171,7 @@ async def test_a_read_only_file_claims_nothing(path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["file", "directory"])
 async def test_a_missing_permission_is_told(what: str, anyio_backend: str) -> None:
-    """A file, or a directory, that this user may not write is unwritable, at once."""
+    """Opening a ledger raises `LedgerUnwritable` if the user may not write to the ledger's directory."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "run.db"
         async with Ledger.sqlite(path):
@@ -159,7 +184,7 @@ async def test_a_missing_permission_is_told(what: str, anyio_backend: str) -> No
 
 @pytest.mark.parametrize("length", [100, 5000])
 async def test_a_damaged_file_is_told(path: Path, length: int) -> None:
-    """A file that was cut short is an error, not a fresh ledger."""
+    """If the end of a ledger file is missing, opening the ledger raises `LedgerError`."""
     async with Ledger.sqlite(path) as ledger:
         await claim_many(ledger, 500)
     with path.open("r+b") as file:
@@ -170,7 +195,7 @@ async def test_a_damaged_file_is_told(path: Path, length: int) -> None:
 
 @pytest.mark.parametrize("kind", [LedgerError, LedgerInUse, LedgerUnwritable])
 def test_errors_cross_processes(kind: type[LedgerError]) -> None:
-    """An error of a ledger is the same after it was pickled."""
+    """A pickled and unpickled ledger error has the same class and the same text as the original error."""
     error = kind("run.db: why")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert type(copy) is kind

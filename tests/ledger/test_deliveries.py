@@ -1,4 +1,4 @@
-"""What is known of accepted messages, kept and told."""
+"""Tests of a ledger that records, returns and counts the deliveries of accepted messages."""
 
 import traceback
 from datetime import UTC, datetime
@@ -56,7 +56,14 @@ _segments = st.none() | st.builds(
 def delivery(
     receipt: Receipt, *codes: int | None, final: bool = False, phase: Phase = Phase.ENROUTE
 ) -> Delivery:
-    """A delivery whose segments have these states."""
+    """Return a delivery of the message that belongs to a receipt.
+
+    Args:
+        receipt: the receipt.
+        codes: the state of each segment, as a number. None means that the state is not known yet.
+        final: the value of `Delivery.is_final`.
+        phase: the phase of the message.
+    """
     states = tuple(
         None if code is None else SegmentState(id_, known_state(code), price=Decimal("1.50"))
         for id_, code in zip(receipt.segment_ids, codes, strict=True)
@@ -65,6 +72,7 @@ def delivery(
 
 
 async def _told(expected: Delivery, path: Path) -> list[Receipt | Delivery]:
+    """Record the delivery `expected` in a new ledger, and return the items of `Ledger.to_track`."""
     key = expected.receipt.message.key
     assert key is not None
     async with Ledger.sqlite(path) as ledger:
@@ -92,7 +100,10 @@ def test_what_is_told_is_what_was_recorded(
     phase: Phase,
     updated_at: datetime,
 ) -> None:
-    """Whatever the gateway says of the segments comes back exactly: codes, dates, words and prices."""
+    """The ledger returns a delivery that is equal to the recorded delivery.
+
+    The dates, descriptions and prices in a recorded delivery do not change.
+    """
     ids = tuple(f"id {number}" for number in range(len(states)))
     receipt = Receipt(Message(NUMBER, TEXT, key="a"), ids, ACCEPTED_AT)
     named = tuple(
@@ -108,7 +119,12 @@ def test_what_is_told_is_what_was_recorded(
 
 
 async def test_a_restart_goes_on_where_it_was(path: Path) -> None:
-    """After a restart, messages come with their known states or as receipts, in order, final ones not."""
+    """After a restart, `to_track` returns only the messages that are not final.
+
+    For a message with a recorded delivery, `to_track` returns the last delivery. For a message without a
+    recorded delivery, `to_track` returns the receipt. The messages are in the order in which they were
+    claimed.
+    """
     async with Ledger.sqlite(path) as ledger:
         receipts = await accepted_receipts(ledger, 1203, segments=2)
         finals = [delivery(each, 0, 0, final=True, phase=Phase.DELIVERED) for each in receipts[::3]]
@@ -120,7 +136,7 @@ async def test_a_restart_goes_on_where_it_was(path: Path) -> None:
 
 
 async def test_the_last_word_counts(path: Path) -> None:
-    """Of several deliveries of a message, in one call or in many, the one recorded last is told."""
+    """If a message has several deliveries, the ledger keeps only the delivery that was recorded last."""
     async with Ledger.sqlite(path) as ledger:
         (receipt,) = await accepted_receipts(ledger, 1)
         for code in (-2, -1, 255):
@@ -134,7 +150,7 @@ async def test_the_last_word_counts(path: Path) -> None:
 
 
 async def test_a_message_without_a_key_is_found_by_its_content(path: Path) -> None:
-    """A delivery of a receipt that was never given the ledger's key is recorded all the same."""
+    """If the message in a delivery has no key, the ledger derives the key from the content of the message."""
     async with Ledger.sqlite(path) as ledger:
         (receipt,) = await accepted_receipts(ledger, 1)
         bare = attrs.evolve(receipt, message=attrs.evolve(receipt.message, key=None))
@@ -143,7 +159,10 @@ async def test_a_message_without_a_key_is_found_by_its_content(path: Path) -> No
 
 
 async def test_messages_of_others_are_told_and_the_rest_recorded(path: Path) -> None:
-    """Deliveries of messages that were not accepted here, or with other ids, are refused, others kept."""
+    """A delivery is refused if the ledger has no accepted message with the same key and segment ids.
+
+    The other deliveries in the same call of `record` are recorded.
+    """
     async with Ledger.sqlite(path) as ledger:
         receipts = await accepted_receipts(ledger, 2)
         (pending,) = keyed(ledger, 1, first=7)
@@ -161,7 +180,7 @@ async def test_messages_of_others_are_told_and_the_rest_recorded(path: Path) -> 
 
 @pytest.mark.parametrize("defect", ["key", "states"])
 async def test_what_is_no_delivery_is_refused(path: Path, defect: str) -> None:
-    """A delivery with an empty key, or with fewer states than ids, is refused with its whole call."""
+    """If one of several deliveries is invalid, `record` raises `ValidationError` and records no delivery."""
     async with Ledger.sqlite(path) as ledger:
         first, second = await accepted_receipts(ledger, 2)
         wrong = delivery(second, -1)
@@ -175,7 +194,10 @@ async def test_what_is_no_delivery_is_refused(path: Path, defect: str) -> None:
 
 
 async def test_what_cannot_be_followed_is_left_out(path: Path) -> None:
-    """Neither ids that nobody can divide, nor messages settled by hand without ids, are told as receipts."""
+    """`to_track` skips messages without segment ids of their own.
+
+    `deliveries_summary` counts the skipped messages in `without_ids`.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 5)
         shared = [accepted(key, "a", "b", "c", unattributed=True) for key in keys[:2]]
@@ -189,7 +211,10 @@ async def test_what_cannot_be_followed_is_left_out(path: Path) -> None:
 
 
 async def test_a_summary_counts_messages(path: Path) -> None:
-    """Each accepted message is counted once, by its phase, and the failed ones by their states."""
+    """`deliveries_summary` counts the accepted messages in each phase.
+
+    The summary also counts each failed message by the state of the first failed segment of the message.
+    """
     async with Ledger.sqlite(path) as ledger:
         assert await ledger.deliveries_summary() == DeliverySummary()
         receipts = await accepted_receipts(ledger, 9, segments=2)
@@ -214,7 +239,10 @@ async def test_a_summary_counts_messages(path: Path) -> None:
 
 
 async def test_a_redacted_ledger_knows_its_messages_by_key(path: Path) -> None:
-    """Receipts of a redacted ledger have no number and no text, and their deliveries are recorded by key."""
+    """A redacted ledger returns receipts without the number and the text of the message.
+
+    When a delivery with one of these receipts is recorded, the ledger finds the message by the key.
+    """
     async with Ledger.sqlite(path, redact=True) as ledger:
         before = await accepted_receipts(ledger, 2)
     async with Ledger.sqlite(path) as ledger:
@@ -230,7 +258,10 @@ async def test_a_redacted_ledger_knows_its_messages_by_key(path: Path) -> None:
 
 
 async def test_following_does_not_touch_outcomes(path: Path) -> None:
-    """A message that failed to be delivered was accepted still, and is not sent again."""
+    """If the delivery of an accepted message fails, the message stays accepted.
+
+    A second claim of this message returns the `Accepted` outcome, so the message is not sent again.
+    """
     async with Ledger.sqlite(path) as ledger:
         (receipt,) = await accepted_receipts(ledger, 1)
         before = await recorded(ledger)
@@ -242,7 +273,7 @@ async def test_following_does_not_touch_outcomes(path: Path) -> None:
 
 
 async def test_a_cancelled_record_is_written(path: Path) -> None:
-    """Deliveries whose recording is cancelled, before it began or in the middle, are recorded."""
+    """`record` stores the deliveries even if the task that calls `record` is cancelled."""
     async with Ledger.sqlite(path) as ledger:
         first, second = await accepted_receipts(ledger, 2)
         with anyio.CancelScope() as scope:
@@ -257,7 +288,10 @@ async def test_a_cancelled_record_is_written(path: Path) -> None:
 
 
 async def test_reading_on_while_recording(path: Path) -> None:
-    """Messages that become final while receipts are read are not told again, and none is left out."""
+    """If messages become final during the iteration over `to_track`, the iteration misses no other message.
+
+    `to_track` reads page by page, and skips a message that became final before its page was read.
+    """
     async with Ledger.sqlite(path) as ledger:
         receipts = await accepted_receipts(ledger, 1200)
         told = []

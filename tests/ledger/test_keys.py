@@ -1,4 +1,4 @@
-"""The names of messages in a ledger."""
+"""Tests of the keys that identify messages in a ledger."""
 
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -20,7 +20,7 @@ DATE = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
 def test_the_callers_key_comes_first() -> None:
-    """A key that the caller gave is used as it is."""
+    """If the user sets `Message.key`, the ledger uses this key unchanged."""
     assert key_of(message(key="заказ 7")) == "заказ 7"
 
 
@@ -33,7 +33,7 @@ def test_the_callers_key_comes_first() -> None:
     ],
 )
 def test_the_same_message_has_the_same_key(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Two ways to write one message give one key."""
+    """Two notations of one number, of one send date or of one validity result in equal keys."""
     assert key_of(attrs.evolve(BASE, **one)) == key_of(attrs.evolve(BASE, **other))
     assert key_of(attrs.evolve(BASE, **one)).startswith("sha256:")
 
@@ -52,7 +52,7 @@ _messages = st.builds(
 
 @given(_messages, _messages)
 def test_different_messages_have_different_keys(one: Message, other: Message) -> None:
-    """No two messages that differ in anything that is sent share a key."""
+    """Equal messages have equal derived keys, and different messages have different derived keys."""
     assert (key_of(one) == key_of(other)) == (one == other)
 
 
@@ -72,7 +72,10 @@ def test_different_messages_have_different_keys(one: Message, other: Message) ->
     ],
 )
 def test_a_message_that_cannot_be_named_is_refused(change: dict[str, Any]) -> None:
-    """A key, number, text, date or validity that is no such thing is a ValidationError."""
+    """For an invalid key, number, text, send date or validity, `key_of` raises a `ValidationError`.
+
+    The error names the invalid field.
+    """
     with pytest.raises(ValidationError) as caught:
         key_of(attrs.evolve(BASE, **change))
     assert caught.value.parameter == next(iter(change))
@@ -81,7 +84,7 @@ def test_a_message_that_cannot_be_named_is_refused(change: dict[str, Any]) -> No
 
 
 def test_a_text_that_cannot_be_sent_still_has_a_key() -> None:
-    """Half a surrogate pair in a text is left for the check of the message to refuse."""
+    """A text with a lone surrogate cannot be sent, but `key_of` returns a key for this text."""
     assert key_of(message(text="\ud800")) != key_of(message(text="\ud801"))
 
 
@@ -101,12 +104,15 @@ RECORDED = {
 
 @pytest.mark.parametrize("key", RECORDED)
 def test_keys_of_earlier_versions(key: str) -> None:
-    """Derived keys are those of 0.1, so that a ledger of 0.1 still knows its messages."""
+    """Derived keys are equal to the keys of version 0.1.
+
+    So `claim` recognises the messages in a ledger that version 0.1 wrote.
+    """
     assert key_of(RECORDED[key]) == key
 
 
 def test_keys_are_quick() -> None:
-    """A key takes microseconds, since it is made on the event loop for each message."""
+    """Deriving a key takes less than 100 microseconds of CPU time, so `key_of` may run in the event loop."""
     many = [message(number, "x" * 500) for number in range(2000)]
     started = time.process_time()
     for each in many:

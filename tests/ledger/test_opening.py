@@ -1,4 +1,4 @@
-"""Opening a ledger: what is created, what is checked, and who is kept out."""
+"""Tests of opening a ledger: the files, their permissions, the checks, and the lock of the writer."""
 
 import os
 import sqlite3
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.anyio
 
 
 def modes(directory: Path) -> dict[str, int]:
-    """The permissions of the files of a directory."""
+    """Return a dictionary with the name and the permissions of each file in a directory."""
     return {each.name: each.stat().st_mode & 0o777 for each in directory.iterdir()}
 
 
 async def test_the_files_are_private(path: Path) -> None:
-    """Every file that a ledger creates can be read by its owner alone, whatever the umask."""
+    """Only the owner can read the files of a new ledger, even if the umask of the process is 0."""
     before = os.umask(0)
     try:
         async with Ledger.sqlite(path) as ledger:
@@ -44,7 +44,10 @@ async def test_the_files_are_private(path: Path) -> None:
 
 
 async def test_the_permissions_of_a_file_that_is_there_are_left(path: Path) -> None:
-    """A file that its owner opened to a group stays so, and no wider."""
+    """A ledger file that already exists keeps its permissions.
+
+    The file ``-wal`` gets the permissions of the ledger file.
+    """
     put(path, mode=0o640)
     async with Ledger.sqlite(path) as ledger:
         await claim_many(ledger, 1)
@@ -53,7 +56,10 @@ async def test_the_permissions_of_a_file_that_is_there_are_left(path: Path) -> N
 
 
 async def test_nothing_is_there_before_it_is_opened(path: Path) -> None:
-    """Making a ledger touches no file, and its calls are refused while it is not open."""
+    """Creating a `Ledger` object creates no file. A call to a ledger that is not open raises `LedgerError`.
+
+    Opening a ledger that is already open also raises `LedgerError`.
+    """
     ledger = Ledger.sqlite(path)
     assert not list(path.parent.iterdir())
     assert "closed" in repr(ledger)
@@ -70,7 +76,7 @@ async def test_nothing_is_there_before_it_is_opened(path: Path) -> None:
 
 
 async def test_a_closed_ledger_can_be_opened_again(path: Path) -> None:
-    """One object may be opened, closed and opened."""
+    """After a `Ledger` object was closed, the same object can be opened again."""
     ledger = Ledger.sqlite(path)
     async with ledger:
         await ledger.record_pending(keyed(ledger, 1))
@@ -80,7 +86,7 @@ async def test_a_closed_ledger_can_be_opened_again(path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["same name", "symbolic link", "relative"])
 async def test_one_ledger_has_one_writer(path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second writer of the same file, by whatever name, is refused until the first has gone."""
+    """If a ledger file is open for writing, a second writer gets `LedgerInUse`, even under another path."""
     other = path
     if way == "symbolic link":
         other = path.with_name("link.db")
@@ -90,7 +96,7 @@ async def test_one_ledger_has_one_writer(path: Path, way: str, monkeypatch: pyte
         other = Path("run.db")
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
-        with pytest.raises(LedgerInUse, match="one writer at a time"):
+        with pytest.raises(LedgerInUse, match="only one writer at a time"):
             await Ledger.sqlite(other).__aenter__()
         await ledger.settle([accepted(keys[0])])
     async with Ledger.sqlite(other) as ledger:
@@ -98,7 +104,11 @@ async def test_one_ledger_has_one_writer(path: Path, way: str, monkeypatch: pyte
 
 
 async def test_readers_may_look_on(path: Path) -> None:
-    """A reader sees what the writer has committed, changes nothing, and does not get in its way."""
+    """A ledger with ``read_only=True`` returns all changes that the writer has committed.
+
+    The reader does not block the writer. A call of the reader that would change the ledger raises
+    `LedgerError`.
+    """
     async with Ledger.sqlite(path) as writer:
         keys = await claim_many(writer, 2)
         async with Ledger.sqlite(path, read_only=True) as reader:
@@ -115,8 +125,8 @@ async def test_readers_may_look_on(path: Path) -> None:
 
 
 async def test_a_reader_creates_nothing(path: Path) -> None:
-    """Reading a ledger that is not there, or was never filled, is an error that leaves no file behind."""
-    with pytest.raises(LedgerError, match="no such ledger"):
+    """With ``read_only=True``, opening a missing or empty file raises `LedgerError` and creates no file."""
+    with pytest.raises(LedgerError, match="this ledger does not exist"):
         await Ledger.sqlite(path, read_only=True).__aenter__()
     assert not list(path.parent.iterdir())
     put(path)
@@ -126,7 +136,7 @@ async def test_a_reader_creates_nothing(path: Path) -> None:
 
 
 async def test_a_newer_ledger_is_left_alone(path: Path) -> None:
-    """A file of a newer version is refused, not changed, and not kept locked."""
+    """Opening a ledger with a newer format raises `LedgerVersion`. The file is not changed and not locked."""
     async with Ledger.sqlite(path):
         pass
     with sqlite3.connect(path) as connection:
@@ -134,14 +144,17 @@ async def test_a_newer_ledger_is_left_alone(path: Path) -> None:
     connection.close()
     before = content_of(path)
     for _ in range(2):
-        with pytest.raises(LedgerVersion, match="version 2; this is version 1; use that version"):
+        with pytest.raises(LedgerVersion, match="format 2; this package supports format 1; use the version"):
             await Ledger.sqlite(path).__aenter__()
     assert content_of(path) == before
 
 
 @pytest.mark.parametrize("content", ["text", "another application's tables", "another version number"])
 async def test_another_file_is_left_alone(path: Path, content: str) -> None:
-    """A file that is not a ledger is refused and not changed."""
+    """If a file is not a ledger, opening the file as a ledger raises `LedgerError`.
+
+    The content of the file does not change.
+    """
     if content == "text":
         put(path, b"number;text\n" * 200)
     else:
@@ -157,16 +170,22 @@ async def test_another_file_is_left_alone(path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("place", ["missing/run.db", ".", "file/run.db"])
 async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, place: str) -> None:
-    """A directory that is not there, or a path that is no file, is unwritable, at once."""
+    """Opening a ledger raises `LedgerUnwritable` if no file can exist at the path.
+
+    A file cannot exist at the path of a directory, or in a directory that does not exist or is a file.
+    """
     (tmp_path / "file").touch()
-    with pytest.raises(LedgerUnwritable, match="nothing is sent whose intent could not be written"):
+    with pytest.raises(LedgerUnwritable, match="a message that cannot be recorded in the ledger is not sent"):
         await Ledger.sqlite(tmp_path / place).__aenter__()
 
 
 async def test_another_program_that_holds_the_file_is_told(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A foreign program that does not let go of the file is an error after a while, and costs nothing."""
+    """While another program locks the ledger file, `claim` raises `LedgerInUse`.
+
+    When the other program has released the file, `claim` succeeds.
+    """
     async with Ledger.sqlite(path):
         pass
     monkeypatch.setattr("smsapi_async.ledger.sqlite.database._PATIENCE", 0.01)
@@ -179,17 +198,18 @@ async def test_another_program_that_holds_the_file_is_told(
 async def test_a_file_system_without_shared_memory_is_told(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the write-ahead log cannot be used, the ledger is refused rather than slow and unsafe."""
-    # This is what SQLite answers there, whatever mode it is asked for.
+    """If the file system does not support SQLite's write-ahead log, opening a ledger raises `LedgerError`."""
+    # On a file system without shared memory, SQLite cannot use the journal mode WAL, and the statement
+    # returns the mode DELETE. This replacement of the statement also returns the mode DELETE.
     monkeypatch.setattr("smsapi_async.ledger.sqlite.database._WRITE_AHEAD", "PRAGMA journal_mode = DELETE")
     with pytest.raises(LedgerError, match="use a local disk"):
         await Ledger.sqlite(path).__aenter__()
 
 
 async def test_every_commit_is_synced(path: Path) -> None:
-    """The writer's connection waits for the disk at each commit."""
+    """Each commit of a ledger waits until SQLite has written the data to the disk."""
     async with Ledger.sqlite(path) as ledger:
-        assert await execute(ledger, "PRAGMA synchronous") == 2
+        assert await execute(ledger, "PRAGMA synchronous") == 2  # the number 2 is the level FULL
         assert await execute(ledger, "PRAGMA journal_mode") == "wal"
 
 
@@ -222,17 +242,20 @@ anyio.run(main, backend=sys.argv[2])
 
 
 async def test_a_forked_child_is_refused(path: Path, anyio_backend: str) -> None:
-    """A child that uses its parent's open ledger gets an error, writes nothing, and harms no lock."""
+    """If a forked child process calls the ledger of its parent process, each call raises `LedgerError`.
+
+    The child process writes nothing to the ledger.
+    """
     with start_child(FORKING, path, anyio_backend) as child:
         words, _ = child.communicate()
     assert child.returncode == 0
-    assert words.count("was opened by another process; open it anew") == 3
+    assert words.count("was opened by another process; open it again in this process") == 3
     async with Ledger.sqlite(path) as ledger:
         assert await ledger.summary() == Summary(unknown=1, accepted=1, segments=1)
 
 
 def test_importing_does_not_import_sqlalchemy() -> None:
-    """A program without a ledger, or with one that is not open yet, does not load SQLAlchemy."""
+    """The import of the package and the creation of a `Ledger` object do not import SQLAlchemy."""
     program = (
         "import sys, smsapi_async, smsapi_async.ledger as l; l.Ledger.sqlite('x.db');"
         "sys.exit('sqlalchemy' in sys.modules)"
@@ -241,7 +264,7 @@ def test_importing_does_not_import_sqlalchemy() -> None:
 
 
 def test_a_missing_extra_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without SQLAlchemy the error names the extra to install."""
+    """If SQLAlchemy is not installed, `Ledger.sqlite` raises an error that names the extra to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SmsApiError, match=r"smsapi-async\[ledger\]"):
         Ledger.sqlite(path)

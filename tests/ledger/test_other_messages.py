@@ -1,4 +1,4 @@
-"""A key that comes back with another message."""
+"""Tests of `claim` with a key that the ledger has already recorded for another message."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -41,7 +41,10 @@ async def _content(ledger: Ledger) -> object:
 @pytest.mark.parametrize("redact", [False, True])
 @pytest.mark.parametrize("state", STATES)
 async def test_another_message_under_a_known_key_is_refused(path: Path, state: str, redact: bool) -> None:
-    """Another message under a known key gets no outcome of the first, is not sent, and changes nothing."""
+    """If the ledger has another message with the same key, `claim` returns `Rejected` for the new message.
+
+    The ledger does not change the recorded message.
+    """
     async with Ledger.sqlite(path, redact=redact) as ledger:
         await ledger.claim([("order 1", FIRST)])
         await STATES[state](ledger)
@@ -50,7 +53,9 @@ async def test_another_message_under_a_known_key_is_refused(path: Path, state: s
             other = attrs.evolve(FIRST, **change)
             assert await ledger.claim([("order 1", other)]) == {
                 "order 1": Rejected(
-                    message=other, reason="the key names another message in this ledger", key="order 1"
+                    message=other,
+                    reason="this ledger already has a different message with the same key",
+                    key="order 1",
                 )
             }
         assert await _content(ledger) == before
@@ -58,7 +63,7 @@ async def test_another_message_under_a_known_key_is_refused(path: Path, state: s
 
 @pytest.mark.parametrize("redact", [False, True])
 async def test_the_same_message_written_otherwise_is_claimed(path: Path, redact: bool) -> None:
-    """A pending message is claimed also with a ``+``, a `timedelta` or another zone of the same moment."""
+    """A pending message can be claimed with another notation of its number, send date or validity."""
     async with Ledger.sqlite(path, redact=redact) as ledger:
         await ledger.record_pending([("order 1", FIRST)])
         again = attrs.evolve(
@@ -72,7 +77,7 @@ async def test_the_same_message_written_otherwise_is_claimed(path: Path, redact:
 
 
 async def test_others_of_that_call_are_claimed(path: Path) -> None:
-    """A refused key does not keep the others of its call from being claimed."""
+    """If `claim` rejects one message, `claim` still claims the other messages in the same call."""
     async with Ledger.sqlite(path) as ledger:
         await ledger.record_pending([("order 1", FIRST), ("order 2", FIRST)])
         other = attrs.evolve(FIRST, text="two")

@@ -1,4 +1,8 @@
-"""Numbers and texts stay in the file, and with `redact` do not get there."""
+"""Tests that numbers and texts stay private.
+
+The errors, reprs and log records of a ledger contain no number and no text. A redacted ledger does not store
+numbers and texts.
+"""
 
 import logging
 import traceback
@@ -27,12 +31,12 @@ pytestmark = pytest.mark.anyio
 
 
 def bytes_of(directory: Path) -> bytes:
-    """All that is in the files of a directory."""
+    """Return the joined contents of all files in a directory."""
     return b"".join(each.read_bytes() for each in directory.iterdir())
 
 
 async def test_a_redacted_ledger_holds_no_number_and_no_text(path: Path) -> None:
-    """No file of a redacted ledger, open or closed, holds a number or a text."""
+    """The files of a redacted ledger contain no number and no text."""
     async with Ledger.sqlite(path, redact=True) as ledger:
         await claim_many(ledger, 3)
         await ledger.record_pending(keyed(ledger, 5))
@@ -44,7 +48,10 @@ async def test_a_redacted_ledger_holds_no_number_and_no_text(path: Path) -> None
 
 
 async def test_a_redacted_ledger_still_tells_outcomes(path: Path) -> None:
-    """The outcomes come with empty numbers and texts, and the same messages are recognised."""
+    """A redacted ledger returns outcomes with an empty number and an empty text.
+
+    `claim` still recognises the messages that a redacted ledger has recorded.
+    """
     async with Ledger.sqlite(path, redact=True) as ledger:
         keys = await claim_many(ledger, 3)
         await ledger.settle([accepted(keys[0])])
@@ -61,7 +68,7 @@ async def test_a_redacted_ledger_still_tells_outcomes(path: Path) -> None:
 
 
 async def test_a_full_ledger_cannot_be_redacted_afterwards(path: Path) -> None:
-    """Asking for hashes in a file that holds numbers and texts is an error rather than half a promise."""
+    """If a ledger was created without `redact`, opening it with ``redact=True`` raises `LedgerError`."""
     async with Ledger.sqlite(path):
         pass
     with pytest.raises(LedgerError, match="created without `redact`"):
@@ -69,7 +76,7 @@ async def test_a_full_ledger_cannot_be_redacted_afterwards(path: Path) -> None:
 
 
 async def test_errors_and_reprs_hold_nothing_private(path: Path) -> None:
-    """No error of a ledger, nor anything in its chain, holds a number, a text or a key."""
+    """The errors and the reprs of a ledger show no number and no text, even if a number is used as a key."""
     private = message(text="\ud800 secret")
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
@@ -96,7 +103,7 @@ async def test_errors_and_reprs_hold_nothing_private(path: Path) -> None:
 
 
 async def test_a_full_disk_does_not_tell_what_was_written(path: Path) -> None:
-    """The error of a full disk holds nothing of the messages."""
+    """If the disk is full, the error and its traceback contain no number."""
     async with Ledger.sqlite(path) as ledger:
         await execute(ledger, "PRAGMA max_page_count = 12")
         with pytest.raises(LedgerUnwritable) as caught:
@@ -106,7 +113,7 @@ async def test_a_full_disk_does_not_tell_what_was_written(path: Path) -> None:
 
 
 async def test_no_log_record_holds_what_is_read(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With everything logged at DEBUG, no record of any call on a ledger holds a number or a text."""
+    """Even at the log level DEBUG, no log record contains a number or a text from the ledger."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
     async with Ledger.sqlite(path) as ledger:
@@ -126,7 +133,7 @@ async def test_no_log_record_holds_what_is_read(path: Path, caplog: pytest.LogCa
 
 
 async def test_the_logs_of_other_engines_are_left(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A program that logs the rows of a database of its own still does, with a ledger open."""
+    """While a ledger is open, SQLAlchemy still logs the rows of other databases in the same program."""
     caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
     async with Ledger.sqlite(path):
         engine = sqlalchemy.create_engine("sqlite://")

@@ -1,4 +1,7 @@
-"""The rule: what was claimed, and neither settled nor released, is never to be sent again."""
+"""A property test of the states of the messages in a ledger.
+
+The rule: a claimed message can be claimed again only after `release`, `resolve` or `retry_rejected`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,18 +26,26 @@ OUTCOMES: dict[str, Callable[[str], Outcome]] = {
     "rejected": rejected,
     "unknown": unknown,
 }
+# "claim" occurs twice, so that Hypothesis chooses this action more often than any other action.
 ACTIONS = ["claim", "claim", "release", "record", "reopen", "retry", "sent", "not sent", *OUTCOMES]
 _steps = st.lists(st.tuples(st.sampled_from(ACTIONS), st.frozensets(st.sampled_from(KEYS), min_size=1)))
 
 
 @attrs.define
 class Model:
-    """What the states should be, said as simply as it can be."""
+    """A simple model of a ledger. The model computes the expected state of each key.
+
+    Attributes:
+        states: a dictionary from each key to its expected state.
+    """
 
     states: dict[str, str] = attrs.field(factory=dict)
 
     def claim(self, keys: frozenset[str]) -> set[str] | None:
-        """The keys to be sent now; None for an error."""
+        """Set the new keys and the pending keys to the state ``sending``, and return these keys.
+
+        If one of the keys is already in flight, change no key and return None.
+        """
         if any(self.states.get(key) == "sending" for key in keys):
             return None
         free = {key for key in keys if self.states.get(key, "pending") == "pending"}
@@ -42,17 +53,26 @@ class Model:
         return free
 
     def move(self, keys: frozenset[str], before: set[str], after: str) -> bool:
-        """Move those keys that are in one of the states; whether all of them were."""
+        """Change the state of each key that has one of the states in `before` to the state `after`.
+
+        Return whether the state of every key has changed.
+        """
         fitting = {key for key in keys if self.states.get(key) in before}
         self.states.update(dict.fromkeys(fitting, after))
         return fitting == keys
 
     def record(self, keys: frozenset[str]) -> None:
-        """Make the keys that are new pending."""
+        """Set the new keys to the state ``pending``.
+
+        Keys that the model already contains keep their states.
+        """
         self.states = dict.fromkeys(keys, "pending") | self.states
 
     def reopen(self) -> None:
-        """Make what is in flight unknown."""
+        """Set the keys in flight to the state ``unknown``.
+
+        A ledger makes the same change when the ledger is opened.
+        """
         self.move(frozenset(self.states), {"sending"}, "unknown")
 
 
@@ -123,6 +143,9 @@ async def _run(steps: list[Step], path: Path) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(steps=_steps)
 def test_the_rule_holds(backend: Literal["asyncio", "trio"], steps: list[Step]) -> None:
-    """Whatever is called in whatever order, the ledger says what a simple model says, also when reopened."""
+    """After any sequence of calls and restarts, the ledger and the model have the same states.
+
+    The test compares the number of messages in each state, and the result of each call.
+    """
     with TemporaryDirectory() as directory:
         anyio.run(_run, steps, Path(directory) / "run.db", backend=backend)

@@ -1,4 +1,4 @@
-"""What becomes of a message in the ledger, from its claim to its outcome."""
+"""Tests of the states of a message in a ledger, from the claim of the message to its outcome."""
 
 import sqlite3
 from collections.abc import Callable
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_new_message_is_to_be_sent(path: Path) -> None:
-    """Claiming messages that the ledger does not know says that each is to be sent now."""
+    """For a new message, `claim` returns None. None means that the caller must send the message."""
     async with Ledger.sqlite(path) as ledger:
         given = keyed(ledger, 3)
         assert await ledger.claim(given) == dict.fromkeys(key for key, _ in given)
@@ -35,7 +35,10 @@ async def test_a_new_message_is_to_be_sent(path: Path) -> None:
 
 
 async def test_a_settled_message_is_told_and_not_sent(path: Path) -> None:
-    """Claiming messages that have outcomes returns these, of the messages given now, as recorded."""
+    """If a message already has an outcome, `claim` returns the recorded outcome with `recorded` set.
+
+    This outcome contains the message object that was passed to `claim`.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 3)
         outcomes: list[Outcome] = [accepted(keys[0], "a", "b"), rejected(keys[1]), unknown(keys[2])]
@@ -51,16 +54,16 @@ async def test_a_settled_message_is_told_and_not_sent(path: Path) -> None:
 
 
 async def test_a_message_in_flight_cannot_be_claimed(path: Path) -> None:
-    """Claiming a message that is being sent is an error, and the others of that call are not claimed."""
+    """If one of several messages is already in flight, `claim` raises `LedgerError` and claims no message."""
     async with Ledger.sqlite(path) as ledger:
         await claim_many(ledger, 1)
-        with pytest.raises(LedgerError, match="being sent already"):
+        with pytest.raises(LedgerError, match="already in flight"):
             await ledger.claim(keyed(ledger, 5))
         assert await ledger.summary() == Summary(sending=1)
 
 
 async def test_a_released_message_is_sent_by_the_next_claim(path: Path) -> None:
-    """A message that was proved not sent is pending, and is claimed again."""
+    """After `release`, a message is pending and can be claimed again."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
         await ledger.release(keys[:1])
@@ -70,7 +73,10 @@ async def test_a_released_message_is_sent_by_the_next_claim(path: Path) -> None:
 
 
 async def test_messages_that_were_only_read_are_pending(path: Path) -> None:
-    """Messages that were read and not begun are recorded, and those already known are left alone."""
+    """`record_pending` adds new messages as pending.
+
+    Messages that are already in the ledger do not change.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
         await ledger.settle([rejected(keys[0])])
@@ -82,7 +88,7 @@ async def test_messages_that_were_only_read_are_pending(path: Path) -> None:
 
 
 async def test_ending_in_flight_means_unknown(path: Path) -> None:
-    """What was in flight when the ledger was closed is unknown when it is opened again."""
+    """If a message is in flight when the ledger is closed, the next opening makes the message unknown."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
         await ledger.settle([accepted(keys[0])])
@@ -90,7 +96,7 @@ async def test_ending_in_flight_means_unknown(path: Path) -> None:
         (left,) = [outcome async for outcome in ledger.outcomes(state="unknown")]
         assert isinstance(left, Unknown)
         assert left.key == keys[1]
-        assert left.reason == "the process ended before the answer was recorded"
+        assert left.reason == "the process ended before the outcome was recorded"
         assert isinstance((await ledger.claim([(keys[1], message(1))]))[keys[1]], Unknown)
 
 
@@ -98,7 +104,7 @@ async def test_ending_in_flight_means_unknown(path: Path) -> None:
 async def test_a_late_answer_settles_an_unknown(
     path: Path, late: Callable[[str], Outcome], state: type[Outcome]
 ) -> None:
-    """An answer that comes after a message became unknown is recorded in its place."""
+    """If a message is unknown, `settle` can replace the unknown outcome with another outcome."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
         await ledger.settle([unknown(keys[0])])
@@ -107,7 +113,10 @@ async def test_a_late_answer_settles_an_unknown(
 
 
 async def test_a_known_outcome_is_not_written_over(path: Path) -> None:
-    """Outcomes of messages that are not in flight are refused, and the others of that call recorded."""
+    """If a message is already accepted, `settle` raises `LedgerError` and keeps the accepted outcome.
+
+    `settle` records the outcomes of the other messages in the same call.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
         await ledger.settle([accepted(keys[0])])
@@ -119,7 +128,7 @@ async def test_a_known_outcome_is_not_written_over(path: Path) -> None:
 
 
 async def test_only_messages_in_flight_can_be_released(path: Path) -> None:
-    """Releasing a message that has an outcome is an error and changes nothing."""
+    """If a message already has an outcome, `release` raises `LedgerError` and does not change the message."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
         await ledger.settle([unknown(keys[0])])
@@ -129,7 +138,7 @@ async def test_only_messages_in_flight_can_be_released(path: Path) -> None:
 
 
 async def test_nothing_to_do_is_allowed(path: Path) -> None:
-    """Calls without messages do nothing."""
+    """A call with an empty list does not change the ledger."""
     async with Ledger.sqlite(path) as ledger:
         assert await ledger.claim([]) == {}
         await ledger.settle([])
@@ -140,7 +149,7 @@ async def test_nothing_to_do_is_allowed(path: Path) -> None:
 
 
 async def test_a_person_says_that_it_was_sent(path: Path) -> None:
-    """An unknown message that was found to have been sent is accepted, with the ids given."""
+    """After `resolve` with ``sent=True``, an unknown message is accepted and has the given segment ids."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
         await ledger.settle([unknown(key) for key in keys])
@@ -156,7 +165,7 @@ async def test_a_person_says_that_it_was_sent(path: Path) -> None:
 
 
 async def test_a_person_says_that_it_was_not_sent(path: Path) -> None:
-    """An unknown message that was found not to have been sent is sent by the next run."""
+    """After `resolve` with ``sent=False``, an unknown message is pending and can be claimed again."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
         await ledger.settle([unknown(keys[0])])
@@ -166,7 +175,10 @@ async def test_a_person_says_that_it_was_not_sent(path: Path) -> None:
 
 
 async def test_only_an_unknown_can_be_resolved(path: Path) -> None:
-    """Resolving a message that is not unknown, or not there, or unsent with ids, is an error."""
+    """`resolve` raises `LedgerError` if the message is not unknown.
+
+    `resolve` also raises `LedgerError` for segment ids together with ``sent=False``.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
         await ledger.settle([accepted(keys[0]), unknown(keys[1])])
@@ -180,7 +192,10 @@ async def test_only_an_unknown_can_be_resolved(path: Path) -> None:
 
 
 async def test_rejected_messages_are_tried_again_when_asked_for(path: Path) -> None:
-    """What was refused is sent by the next run; what was accepted, is unknown or in flight is left alone."""
+    """After `retry_rejected`, the rejected messages can be claimed again.
+
+    Accepted and unknown messages still cannot be claimed.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 5)
         await ledger.settle([accepted(keys[0], "a"), unknown(keys[1]), rejected(keys[2]), rejected(keys[3])])
@@ -192,7 +207,10 @@ async def test_rejected_messages_are_tried_again_when_asked_for(path: Path) -> N
 
 
 async def test_ids_that_nobody_can_divide_are_kept_once(path: Path) -> None:
-    """The ids of a whole request are told for each of its messages and take the room of one."""
+    """If the segment ids of a request cannot be divided among its messages, each outcome contains all ids.
+
+    The ledger stores the segment ids of such a request only once.
+    """
     ids = tuple(f"{number:036d}" for number in range(1500))
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1000)
@@ -205,7 +223,10 @@ async def test_ids_that_nobody_can_divide_are_kept_once(path: Path) -> None:
 
 
 async def test_outcomes_come_in_order_and_by_state(path: Path) -> None:
-    """All outcomes of several pages come once, in the order of the messages, or those of one state."""
+    """`outcomes` returns each outcome once, in the order in which the messages were claimed.
+
+    With the parameter `state`, `outcomes` returns only the outcomes with this state.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1203)
         kinds: list[Callable[[str], Outcome]] = [accepted, rejected, unknown]
@@ -216,7 +237,10 @@ async def test_outcomes_come_in_order_and_by_state(path: Path) -> None:
 
 
 async def test_what_is_told_is_what_was_given(path: Path) -> None:
-    """Number, text, source, date, validity and time zone come back as they were, the key with them."""
+    """The ledger returns each message with the recorded content and with the key of the message.
+
+    An aware `send_date` is returned in UTC, and `validity` is returned as a number of minutes.
+    """
     moscow = timezone(timedelta(hours=3))
     given = [
         Message("+79031234567", "Здравствуйте\0", key="a"),
@@ -237,7 +261,10 @@ async def test_what_is_told_is_what_was_given(path: Path) -> None:
 
 
 async def test_words_of_the_gateway_that_are_not_unicode_are_kept(path: Path) -> None:
-    """Half a surrogate pair in a reason or an id does not cost the outcomes of a request."""
+    """A reason or a segment id with a lone surrogate can be recorded.
+
+    In a recorded reason, an escape sequence replaces the lone surrogate.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
         refusal = rejected(keys[0])
@@ -251,7 +278,7 @@ async def test_words_of_the_gateway_that_are_not_unicode_are_kept(path: Path) ->
 
 
 async def test_many_texts_are_told_apart(path: Path) -> None:
-    """More texts than are remembered, in several calls, all come back with their own messages."""
+    """If hundreds of messages have different texts, the ledger returns each message with its own text."""
     given = [(f"key {number}", message(number, f"text {number}")) for number in range(700)]
     async with Ledger.sqlite(path) as ledger:
         for part in (given[:100], given[100:300], given[300:]):
@@ -261,7 +288,7 @@ async def test_many_texts_are_told_apart(path: Path) -> None:
 
 
 async def test_a_text_sent_to_many_is_kept_once(path: Path) -> None:
-    """A shared text takes the room of one, over several claims."""
+    """If many messages have the same text, the ledger stores this text only once, even for several claims."""
     async with Ledger.sqlite(path) as ledger:
         for first in (0, 300, 600):
             await ledger.claim([(f"{first + n}", message(first + n, "x" * 2000)) for n in range(300)])
@@ -271,8 +298,8 @@ async def test_a_text_sent_to_many_is_kept_once(path: Path) -> None:
 
 
 async def test_a_claim_may_be_larger_than_a_statement(path: Path) -> None:
-    """Thousands of messages are claimed in one call."""
+    """One call of `claim` can claim 2,999 messages."""
     async with Ledger.sqlite(path) as ledger:
         assert len(await claim_many(ledger, 2999)) == 2999
-        with pytest.raises(LedgerError, match="being sent already"):
+        with pytest.raises(LedgerError, match="already in flight"):
             await ledger.claim(keyed(ledger, 1, first=2998))

@@ -1,4 +1,4 @@
-"""The event loop is never blocked, and a cancelled write is a written write."""
+"""Tests that a ledger never blocks the event loop, and that a cancelled write is still committed."""
 
 import asyncio
 import os
@@ -36,21 +36,21 @@ Work = Callable[[Ledger, list[str]], Awaitable[object]]
 
 
 def at_work(ledger: Ledger) -> bool:
-    """Whether a thread is busy with the ledger's file."""
+    """Return whether a worker thread is using the file of the ledger."""
     assert isinstance(ledger, SqliteLedger)
     assert ledger._store is not None
     return ledger._store._one_at_a_time.locked()
 
 
 async def until_at_work(ledger: Ledger) -> None:
-    """Let the other tasks run until a thread has begun."""
+    """Wait until a worker thread uses the file of the ledger. Other tasks run during this wait."""
     while not at_work(ledger):
         await checkpoint()
 
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The threads in which SQLite or the file system has been called."""
+    """Return a set that collects the ids of the threads that call SQLite or open a file."""
     seen: set[int] = set()
     connect, os_open = sqlite3.connect, os.open
 
@@ -79,7 +79,10 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int]) -> None:
-    """Opening, every call and closing do their work in another thread."""
+    """A ledger opens, uses and closes its file only in worker threads.
+
+    The event loop runs in another thread.
+    """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 3)
         await ledger.settle([accepted(keys[0]), unknown(keys[1])])
@@ -102,7 +105,10 @@ async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int
 
 
 async def test_the_loop_goes_on_while_the_file_is_busy(path: Path) -> None:
-    """While a claim waits for a foreign program, other tasks run, and the claim then succeeds."""
+    """While `claim` waits for a file that another program has locked, other tasks run.
+
+    When the other program has released the file, the claim succeeds.
+    """
     async with Ledger.sqlite(path) as ledger, anyio.create_task_group() as group:
         with held_by_another_program(path):
             group.start_soon(ledger.claim, keyed(ledger, 1))
@@ -133,7 +139,7 @@ WRITES: dict[str, tuple[Work, Summary]] = {
 @pytest.mark.parametrize("moment", ["before", "in the middle", "while another is at work"])
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_cancelled_write_is_written(path: Path, name: str, moment: str) -> None:
-    """A write whose caller is cancelled is committed, and the caller gets its result."""
+    """If the caller of a write is cancelled, the write is still committed, and the call still returns."""
     work, expected = WRITES[name]
     finished: list[object] = []
 
@@ -163,7 +169,10 @@ async def test_a_cancelled_write_is_written(path: Path, name: str, moment: str) 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("name", [name for name in WRITES if name != "claim"])
 async def test_a_write_outlives_its_task(path: Path, name: str) -> None:
-    """A write whose asyncio task is cancelled, past anyio's shield, is committed."""
+    """A write is committed even if `asyncio.Task.cancel` cancels the calling task.
+
+    `asyncio.Task.cancel` also cancels a task inside a shielded cancel scope of AnyIO.
+    """
     work, expected = WRITES[name]
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 2)
@@ -180,7 +189,7 @@ async def test_a_write_outlives_its_task(path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_claim_whose_task_is_gone_is_given_back(path: Path) -> None:
-    """A claim whose asyncio task is cancelled holds nothing: nobody would ever send it."""
+    """If `asyncio.Task.cancel` cancels a call of `claim`, the claimed messages become pending again."""
     async with Ledger.sqlite(path) as ledger:
         with held_by_another_program(path):
             task = asyncio.ensure_future(ledger.claim(keyed(ledger, 2)))
@@ -194,7 +203,10 @@ async def test_a_claim_whose_task_is_gone_is_given_back(path: Path) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_an_opening_whose_task_is_gone_leaves_no_lock(path: Path) -> None:
-    """A ledger whose opening is cancelled by asyncio is closed, and can be opened by another."""
+    """If `asyncio.Task.cancel` cancels the task that opens a ledger, the lock of the file is released.
+
+    After this cancellation, the file can be opened again.
+    """
     async with Ledger.sqlite(path):
         pass
     ledger = Ledger.sqlite(path)
@@ -211,7 +223,7 @@ async def test_an_opening_whose_task_is_gone_leaves_no_lock(path: Path) -> None:
 
 
 async def test_many_tasks_share_a_ledger(path: Path) -> None:
-    """Calls made at the same time are carried out one after the other, each whole."""
+    """Several tasks can call one ledger at the same time, and every call succeeds."""
     async with Ledger.sqlite(path) as ledger:
 
         async def run(first: int) -> None:

@@ -1,4 +1,7 @@
-"""Calls that wait for the file at the same time share a transaction, and nothing else."""
+"""Tests of calls that wait for the ledger file at the same time.
+
+These calls share one transaction, but each call has its own result.
+"""
 
 import asyncio
 import logging
@@ -23,19 +26,28 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def while_busy(ledger: Ledger, path: Path) -> AsyncIterator[anyio.abc.TaskGroup]:
-    """What is started in this task group waits for the file, behind a first call, until the block ends."""
+    """Lock the ledger file during the block, and yield a task group for calls to the ledger.
+
+    The function first starts one call, which waits for the file. The calls in the task group wait for this
+    first call.
+
+    Args:
+        ledger: the ledger.
+        path: the path of the ledger file.
+    """
     async with anyio.create_task_group() as group:
         with held_by_another_program(path):
             group.start_soon(ledger.release, [])
             await until_at_work(ledger)
             yield group
             assert isinstance(ledger, SqliteLedger)
+            # Let every call in the task group join the queue before the file is released.
             for _ in range(20):
                 await checkpoint()
 
 
 async def ending_of(work: Awaitable[object], endings: list[object]) -> None:
-    """Keep what a call returned or raised."""
+    """Await a call to a ledger. Append the result or the `LedgerError` of the call to `endings`."""
     try:
         endings.append(await work)
     except LedgerError as error:
@@ -43,7 +55,10 @@ async def ending_of(work: Awaitable[object], endings: list[object]) -> None:
 
 
 async def test_one_failure_undoes_no_other(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Waiting calls are written in one transaction, and those that fail are undone and told alone."""
+    """Calls that wait at the same time share one transaction.
+
+    If one call fails, the other calls still succeed.
+    """
     caplog.set_level(logging.INFO, "sqlalchemy.engine")
     bad: list[object] = []
     twice: list[object] = []
@@ -63,14 +78,14 @@ async def test_one_failure_undoes_no_other(path: Path, caplog: pytest.LogCapture
         assert len(good) == 2
         assert None in good
         assert dict.fromkeys(key for key, _ in keyed(ledger, 2, first=10)) in good
-        assert "being sent already" in str(bad[0])
+        assert "already in flight" in str(bad[0])
         assert isinstance(twice[0], LedgerError)
         assert "1 of 2 outcomes" in str(half[0])
         assert await ledger.summary() == Summary(pending=1, sending=3, accepted=1, segments=1)
 
 
 async def test_a_full_disk_costs_one_call(path: Path) -> None:
-    """Where one of the waiting calls does not fit on the disk, the others are written."""
+    """If the disk has too little space for one of several waiting calls, the other calls still succeed."""
     large: list[object] = []
     small: list[object] = []
     async with Ledger.sqlite(path) as ledger:
@@ -86,7 +101,7 @@ async def test_a_full_disk_costs_one_call(path: Path) -> None:
 
 
 async def test_a_transaction_that_fails_is_done_in_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the shared commit fails, each call is tried alone, and what it recorded is whole."""
+    """If the shared transaction of several calls fails, each call runs again in a separate transaction."""
     together = Database.together
 
     @contextmanager
@@ -110,7 +125,7 @@ async def test_a_transaction_that_fails_is_done_in_parts(path: Path, monkeypatch
 
 
 async def test_nobody_returns_before_the_commit(path: Path) -> None:
-    """When a waiting call returns, another program can read what it wrote."""
+    """A call returns only after its commit, so other programs can then read the changes of this call."""
     seen: list[object] = []
 
     async def claim(first: int) -> None:
@@ -128,7 +143,10 @@ async def test_nobody_returns_before_the_commit(path: Path) -> None:
 
 
 async def test_a_file_that_stays_busy_is_told_to_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every waiting call gets an error of its own when another program does not let go of the file."""
+    """If another program keeps the ledger file locked, each waiting call raises `LedgerInUse`.
+
+    Each of the waiting calls raises a separate exception object.
+    """
     monkeypatch.setattr("smsapi_async.ledger.sqlite.database._PATIENCE", 0.01)
     endings: list[object] = []
     async with Ledger.sqlite(path) as ledger:
@@ -142,7 +160,7 @@ async def test_a_file_that_stays_busy_is_told_to_all(path: Path, monkeypatch: py
 
 
 async def test_closing_comes_after_the_calls_that_wait(path: Path) -> None:
-    """A ledger that is closed while calls wait finishes these first."""
+    """If other calls wait for the ledger file, `aclose` closes the ledger only after these calls."""
     endings: list[object] = []
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 5)
@@ -159,7 +177,10 @@ async def test_closing_comes_after_the_calls_that_wait(path: Path) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_claim_that_waited_and_is_gone_claims_nothing(path: Path) -> None:
-    """A waiting claim whose asyncio task is cancelled leaves nothing in flight, and its neighbours go on."""
+    """If `asyncio.Task.cancel` cancels a claim that waits in the queue, this claim claims no message.
+
+    The other calls in the queue still succeed.
+    """
     endings: list[object] = []
     async with Ledger.sqlite(path) as ledger:
         async with while_busy(ledger, path) as group:

@@ -1,4 +1,7 @@
-"""Messages and outcomes for the tests of the ledger, and a child process that uses one."""
+"""Helper functions for the tests of the ledger.
+
+The functions create messages and outcomes, lock the ledger file, and start child processes.
+"""
 
 import sqlite3
 import subprocess
@@ -23,18 +26,36 @@ TEXT = "The code is 4711"
 
 
 def message(number: int = 0, text: str = TEXT, *, key: str | None = None) -> Message:
-    """The message to the given one of many recipients."""
+    """Return a message.
+
+    Args:
+        number: the index of the recipient. The destination address is `NUMBER` plus this index.
+        text: the text of the message.
+        key: the key of the message. None means that the message has no key.
+    """
     return Message(str(int(NUMBER) + number), text, source_address="Shop", key=key)
 
 
 def keyed(ledger: Ledger, count: int, first: int = 0) -> list[tuple[str, Message]]:
-    """Messages to as many recipients, with their keys."""
+    """Return pairs of a key and a message.
+
+    Args:
+        ledger: the ledger that derives the keys.
+        count: the number of pairs.
+        first: the index of the first recipient (see `message`). The recipients have successive indexes.
+    """
     many = [message(number) for number in range(first, first + count)]
     return [(ledger.key_of(each), each) for each in many]
 
 
 def accepted(key: str, *segment_ids: str, unattributed: bool = False) -> Outcome:
-    """An acceptance."""
+    """Return an `Accepted` outcome.
+
+    Args:
+        key: the key of the message.
+        segment_ids: the segment ids of the message. Without this argument, the message has one segment id.
+        unattributed: the value of `Accepted.unattributed`.
+    """
     return Accepted(
         message=message(),
         segment_ids=segment_ids or (f"id of {key}",),
@@ -45,22 +66,22 @@ def accepted(key: str, *segment_ids: str, unattributed: bool = False) -> Outcome
 
 
 def rejected(key: str) -> Outcome:
-    """A refusal."""
+    """Return a `Rejected` outcome of the message with the key `key`."""
     return Rejected(message=message(), reason="Invalid argument", code=2, key=key)
 
 
 def unknown(key: str) -> Outcome:
-    """An outcome that nobody knows."""
+    """Return an `Unknown` outcome of the message with the key `key`."""
     return Unknown(message=message(), reason="the connection was lost", code=9, key=key)
 
 
 async def recorded(ledger: Ledger) -> dict[str | None, Outcome]:
-    """All outcomes of a ledger by key."""
+    """Return a dictionary with the key and the outcome of each message that has an outcome."""
     return {outcome.key: outcome async for outcome in ledger.outcomes()}
 
 
 async def claim_many(ledger: Ledger, count: int) -> list[str]:
-    """Claim so many new messages; their keys."""
+    """Claim `count` new messages, and return the keys of these messages."""
     given = keyed(ledger, count)
     claimed = await ledger.claim(given)
     assert list(claimed.values()) == [None] * count
@@ -70,7 +91,14 @@ async def claim_many(ledger: Ledger, count: int) -> list[str]:
 async def accepted_receipts(
     ledger: Ledger, count: int, segments: int = 1, accepted_at: datetime = ACCEPTED_AT
 ) -> list[Receipt]:
-    """Claim and settle so many new messages; their receipts, as the ledger has them."""
+    """Claim new messages, settle these messages as accepted, and return the receipts of these messages.
+
+    Args:
+        ledger: the ledger.
+        count: the number of messages.
+        segments: the number of segment ids of each message.
+        accepted_at: the time at which the gateway accepted the messages.
+    """
     given = keyed(ledger, count)
     assert set((await ledger.claim(given)).values()) == {None}
     receipts = [
@@ -82,7 +110,7 @@ async def accepted_receipts(
 
 
 def outcome_of(receipt: Receipt) -> Outcome:
-    """The acceptance that a receipt tells of."""
+    """Return the `Accepted` outcome that belongs to a receipt."""
     return Accepted(
         message=receipt.message,
         segment_ids=receipt.segment_ids,
@@ -92,13 +120,13 @@ def outcome_of(receipt: Receipt) -> Outcome:
 
 
 async def open_messages(ledger: Ledger) -> list[Receipt | Delivery]:
-    """What is still to be followed."""
+    """Return a list of all items that `Ledger.to_track` returns."""
     return [each async for each in ledger.to_track()]
 
 
 @contextmanager
 def held_by_another_program(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file is locked for writing, as by a program that knows nothing of ledgers."""
+    """Lock the ledger file during the block, as another program with its own SQLite connection would."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -108,7 +136,12 @@ def held_by_another_program(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def start_child(program: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """A Python process that runs the program; wait for a line of its output to know how far it is."""
+    """Start a Python process with open pipes `stdin` and `stdout`, and return the process.
+
+    Args:
+        program: the source code of the program.
+        arguments: the command-line arguments of the program.
+    """
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -118,18 +151,22 @@ def start_child(program: str, *arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def content_of(path: Path) -> bytes:
-    """All that is in a file."""
+    """Return the bytes in a file."""
     return path.read_bytes()
 
 
 def put(path: Path, content: bytes = b"", mode: int = 0o600) -> None:
-    """Make a file that is no ledger."""
+    """Create a file with the given content and the given permissions."""
     path.write_bytes(content)
     path.chmod(mode)
 
 
 async def execute(ledger: Ledger, statement: str) -> object:
-    """Run a statement on the ledger's own connection: settings of SQLite; the first value."""
+    """Run an SQL statement on the connection of the ledger, and return the first value of the first row.
+
+    A PRAGMA statement of SQLite changes only the connection that runs the statement. So the tests cannot use
+    a second connection.
+    """
 
     def work(account: MessageRecords) -> object:
         connection = account._database._connection
@@ -144,5 +181,5 @@ async def execute(ledger: Ledger, statement: str) -> object:
 
 
 def states(outcomes: Sequence[Outcome]) -> list[str]:
-    """The kinds of outcomes."""
+    """Return the name of the class of each outcome."""
     return [type(outcome).__name__ for outcome in outcomes]

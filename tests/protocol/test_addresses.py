@@ -1,4 +1,4 @@
-"""Addresses: what is accepted, and what it becomes on the wire."""
+"""The checks of destination addresses and source addresses (contract, "Addresses")."""
 
 import re
 
@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapi_async import ValidationError
-from smsapi_async.protocol.addresses import checked_destination, checked_source
+from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
 
 digits = st.text("0123456789", min_size=1, max_size=17)
+# Strings that are similar to numbers, and arbitrary strings.
 candidates = (
     digits
     | digits.map(lambda number: "+" + number)
@@ -21,9 +22,9 @@ candidates = (
 
 @given(address=candidates)
 def test_any_accepted_destination_is_digits_on_the_wire(address: str) -> None:
-    """What goes out is 7 to 15 ASCII digits that do not begin with 0, or nothing goes out."""
+    """An accepted destination address is sent as 7 to 15 ASCII digits that do not begin with 0."""
     try:
-        number = checked_destination(address)
+        number = checked_destination_address(address)
     except ValidationError:
         return
     assert re.fullmatch("[1-9][0-9]{6,14}", number)
@@ -32,11 +33,11 @@ def test_any_accepted_destination_is_digits_on_the_wire(address: str) -> None:
 
 @given(number=digits)
 def test_a_plus_makes_no_difference(number: str) -> None:
-    """With `+` and without, the same numbers are accepted, and become the same."""
+    """A `+` before a number changes neither the result of the check nor the digits that are sent."""
 
     def outcome(address: str) -> str:
         try:
-            return checked_destination(address)
+            return checked_destination_address(address)
         except ValidationError:
             return "refused"
 
@@ -47,8 +48,8 @@ def test_a_plus_makes_no_difference(number: str) -> None:
     "address", ["79031234567", "+79031234567", "4915112345678", "1234567", "123456789012345"]
 )
 def test_destinations(address: str) -> None:
-    """Numbers in international format are accepted, the contract's own examples among them."""
-    assert checked_destination(address) == address.lstrip("+")
+    """A destination address in international format is accepted, with and without a leading `+`."""
+    assert checked_destination_address(address) == address.lstrip("+")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ def test_destinations(address: str) -> None:
         "79161002030\n",
         " 79161002030",
         "79161002030,79161002038",
+        # `str.isdigit` is true for digits of other scripts: a check with `isdigit` alone would accept these
+        # digits.
         "٧٩٠٣١٢٣٤٥٦٧",
         "７９０３１２３４５６７",
         "7916100203²",
@@ -79,9 +82,9 @@ def test_destinations(address: str) -> None:
     ],
 )
 def test_what_is_no_destination(address: object) -> None:
-    """Anything else is refused, digits of other scripts included, and the error does not show the number."""
+    """An invalid destination address raises `ValidationError`, and the error does not show the number."""
     with pytest.raises(ValidationError) as caught:
-        checked_destination(address, "destination_addresses[2]")
+        checked_destination_address(address, "destination_addresses[2]")
     assert caught.value.parameter == "destination_addresses[2]"
     if isinstance(address, str) and len(address) > 4:
         assert address not in str(caught.value)
@@ -92,8 +95,8 @@ def test_what_is_no_destination(address: object) -> None:
     "address", ["DEVIN0", "TESTSMS", "My Shop", "a", "A-1.b_c", "12345678901", "1", "123456789012345"]
 )
 def test_sources(address: str) -> None:
-    """Up to 11 Latin characters, or up to 15 digits, go out as they are."""
-    assert checked_source(address) == address
+    """A source address of up to 11 Latin characters or up to 15 digits is sent unchanged."""
+    assert checked_source_address(address) == address
 
 
 @pytest.mark.parametrize(
@@ -115,17 +118,17 @@ def test_sources(address: str) -> None:
     ],
 )
 def test_what_is_no_source(address: object) -> None:
-    """Twelve letters, sixteen digits or a letter outside Latin are refused."""
+    """A source address that is empty, too long, not Latin or not a string raises `ValidationError`."""
     with pytest.raises(ValidationError) as caught:
-        checked_source(address)
+        checked_source_address(address)
     assert caught.value.parameter == "source_address"
 
 
 @given(address=st.text(max_size=17))
 def test_any_accepted_source_is_within_the_contract(address: str) -> None:
-    """Whatever is accepted is at most 11 printable Latin characters or at most 15 digits."""
+    """Every accepted source address has at most 11 printable Latin characters or at most 15 digits."""
     try:
-        accepted = checked_source(address)
+        accepted = checked_source_address(address)
     except ValidationError:
         return
     assert accepted == address

@@ -1,4 +1,4 @@
-"""Whatever arrives, a decoder gives a value of the documented shape or `Undecodable`."""
+"""For any response body, every decoder returns a value of the documented type or raises `Undecodable`."""
 
 import json
 from collections.abc import Callable
@@ -22,6 +22,8 @@ def _is_moment(value: object) -> bool:
 
 
 def _is_amount(value: object) -> bool:
+    # The amount `1E+999999` is finite, but it has a million digits when a program prints it. So the test also
+    # limits the number of digits.
     return value is None or (isinstance(value, Decimal) and value.is_finite() and len(f"{value:f}") < 5000)
 
 
@@ -75,6 +77,7 @@ def _are_statistics(value: object) -> bool:
     )
 
 
+# Each value contains the decoder, and a function that checks whether the decoded value is as documented.
 DECODERS: dict[str, tuple[Callable[[bytes], object], Callable[[object], bool]]] = {
     "login": (decoding.decode_login, _is_login),
     "balance": (decoding.decode_balance, lambda value: value is not None and _is_amount(value)),
@@ -116,7 +119,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A recorded answer with a piece of it replaced."""
+    """Return the body of a recorded response in which a few bytes are replaced."""
     body = draw(st.sampled_from(RECORDED))
     start = draw(st.integers(0, len(body)))
     end = draw(st.integers(start, min(len(body), start + 12)))
@@ -128,7 +131,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def objects_of_the_contract(draw: st.DrawFn) -> bytes:
-    """Objects with the contract's names and any values, alone or in a list."""
+    """Return a JSON object with field names of the contract and arbitrary values, or a list of one object."""
     fields = draw(st.dictionaries(st.sampled_from(NAMES), LEAVES | VALUES, min_size=3))
     return json.dumps([fields] if draw(st.booleans()) else fields).encode()
 
@@ -141,7 +144,7 @@ BODIES = (
 @pytest.mark.parametrize("name", DECODERS)
 @given(body=BODIES)
 def test_any_bytes(name: str, body: bytes) -> None:
-    """Any body is a value of the documented types, or is called undecodable; nothing else is raised."""
+    """For any response body, a decoder returns a value of the documented type or raises `Undecodable`."""
     decode, is_documented = DECODERS[name]
     try:
         value = decode(body)
@@ -156,6 +159,7 @@ def test_any_bytes(name: str, body: bytes) -> None:
     [
         b"[" * 100_000,
         b'{"State":' * 50_000,
+        # Python refuses to convert more than 4300 digits to an int (`sys.get_int_max_str_digits`).
         b"9" * 5000,
         b"[" + b"9" * 5000 + b"]",
         b"1e999999999999999999999",
@@ -171,7 +175,7 @@ def test_any_bytes(name: str, body: bytes) -> None:
     ids=lambda body: repr(body[:24]),
 )
 def test_hostile_bytes(name: str, body: bytes) -> None:
-    """Depth, length and exponents made to exhaust a parser end in the same documented error."""
+    """Deep nesting, long numbers and huge exponents in a response raise no exception except `Undecodable`."""
     decode, is_documented = DECODERS[name]
     try:
         value = decode(body)
@@ -183,7 +187,10 @@ def test_hostile_bytes(name: str, body: bytes) -> None:
 @pytest.mark.parametrize("name", sorted(set(DECODERS) - {"error"}))
 @given(body=mutated(), where=st.integers(0, 400))
 def test_the_error_holds_nothing_of_the_answer(name: str, body: bytes, where: int) -> None:
-    """The text of the error does not quote the answer, in which a number or a text may stand."""
+    """The text of `Undecodable` never quotes the response.
+
+    The response may contain a phone number or a message text.
+    """
     body = body[:where] + b"79031234567" + body[where:]
     try:
         DECODERS[name][0](body)

@@ -1,4 +1,4 @@
-"""Dividing the flat list of a bulk's segment ids among its messages."""
+"""The client assigns the segment ids in the response to a bulk to the messages of the bulk."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -17,14 +17,17 @@ TEMPLATE = Message("79031234500", "test", source_address="DEVIN0")
 
 @given(messages=st.integers(1, 40), share=st.integers(1, 8))
 def test_each_message_gets_its_ids(messages: int, share: int) -> None:
-    """All segments of the first message come first, then all of the second."""
+    """`attribute` returns the segment ids of each message.
+
+    The response first lists all ids of the first message, then all ids of the second message, and so on.
+    """
     shares = [tuple(f"{message}/{segment}" for segment in range(share)) for message in range(messages)]
     assert attribute(messages, tuple(one for ids in shares for one in ids)) == shares
 
 
 @given(messages=st.integers(1, 40), ids=st.lists(st.text(min_size=1), max_size=90))
 def test_ids_are_never_guessed_at_and_never_dropped(messages: int, ids: list[str]) -> None:
-    """Ids are handed out in order, all of them, in shares of one size, or not at all."""
+    """`attribute` assigns all segment ids in order, an equal number to each message, or returns None."""
     shares = attribute(messages, tuple(ids))
     if shares is None:
         assert not ids or len(ids) % messages
@@ -35,7 +38,7 @@ def test_ids_are_never_guessed_at_and_never_dropped(messages: int, ids: list[str
 
 
 class _Accepting:
-    """Stands where the calls are made, and answers every send with the same ids."""
+    """A replacement for `Caller` that returns the same segment ids for every send."""
 
     def __init__(self, ids: tuple[str, ...]) -> None:
         self.ids = ids
@@ -46,18 +49,19 @@ class _Accepting:
 
 class _At(SystemClock):
     def now(self) -> datetime:
-        """The same moment always."""
+        """Return `NOW` for every call."""
         return NOW
 
 
 def _sender(*ids: str) -> Sender:
+    """Return a sender that gets the segment ids `ids` as the response to every send."""
     return Sender(cast("Caller", _Accepting(ids)), _At(), None)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("messages", "ids"), [(2, 3), (3, 2), (2, 1), (3, 10), (4, 90)])
 async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
-    """A bulk whose ids belong to nobody in particular raises, with all the messages and all the ids."""
+    """If not all messages can get an equal number of ids, the error contains all messages and all ids."""
     numbers = [str(79031234500 + index) for index in range(messages)]
     expected = tuple(f"WF{index}" for index in range(ids))
     with pytest.raises(SegmentIdsUnattributed, match=f"{messages} messages.*{ids} segment ids") as caught:
@@ -69,7 +73,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
 
 @pytest.mark.anyio
 async def test_the_same_number_twice() -> None:
-    """Each occurrence of a number is a message of its own, with ids of its own, in the order given."""
+    """If a bulk lists a recipient twice, the client returns two receipts with different segment ids."""
     numbers = ["79031234567", "79161002030", "79031234567"]
     receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(numbers, TEMPLATE, None)
     assert [receipt.message.destination_address for receipt in receipts] == numbers

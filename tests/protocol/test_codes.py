@@ -1,4 +1,4 @@
-"""Each row of the contract's table of codes."""
+"""For each error code of the gateway, the client raises the documented exception (contract, "Codes")."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from smsapi_async.protocol.decoding import decode_balance
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
 
-# Code, HTTP status, the error of a read, the error of a send.
+# The columns are: code, HTTP status, exception of a read, exception of a send.
 TABLE = [
     (1, 400, smsapi_async.ArgumentNullOrEmpty, smsapi_async.ArgumentNullOrEmpty),
     (2, 400, smsapi_async.InvalidArgument, smsapi_async.InvalidArgument),
@@ -28,6 +28,7 @@ TABLE = [
 
 
 def _answer(code: int, status: int, description: str = "words of the gateway") -> HttpResponse:
+    """Return a response with an error body."""
     return HttpResponse(status, f'{{"Code":{code},"Desc":"{description}"}}'.encode())
 
 
@@ -39,7 +40,10 @@ def _circumstances(resource: resources.Resource) -> Circumstances:
 def test_a_code_on_a_read(
     code: int, status: int, read_error: type[Exception], _send_error: type[Exception]
 ) -> None:
-    """A read raises the code's own class, with code, status and the gateway's words."""
+    """A response with an error code makes a read raise the exception of the code.
+
+    The exception contains the code, the HTTP status and the description.
+    """
     verdict = judge_read(_answer(code, status), decode_balance, _circumstances(resources.BALANCE))
     assert isinstance(verdict, Again | Failed | SessionRefused)
     error = verdict.error
@@ -58,7 +62,7 @@ def test_a_code_on_a_send(
     _read_error: type[Exception],
     send_error: type[Exception],
 ) -> None:
-    """Codes 1 to 7 refuse a send, each with its class; 8 and 9 leave it unknown."""
+    """For a send, codes 1 to 7 raise the exception of the code, and codes 8 and 9 raise `OutcomeUnknown`."""
     verdict = judge_send(_answer(code, status), _circumstances(resource))
     assert isinstance(verdict, Failed | SessionRefused)
     error = verdict.error
@@ -79,7 +83,10 @@ def test_a_code_on_a_send(
 def test_only_a_refused_session_is_cured_by_a_login(
     code: int, status: int, description: str, is_repeated: object
 ) -> None:
-    """A new login is tried for code 3 and for code 4 that names the session, and for nothing else."""
+    """The client logs in again only after two kinds of error.
+
+    These are code 3, and code 4 with a description that contains `SessionID`.
+    """
     answer = _answer(code, status, description)
     sent = judge_send(answer, _circumstances(resources.SEND))
     read = judge_read(answer, decode_balance, _circumstances(resources.BALANCE))
@@ -89,7 +96,10 @@ def test_only_a_refused_session_is_cured_by_a_login(
 
 @pytest.mark.parametrize("description", ["Invalid user login or password", "SessionID expired", ""])
 def test_code_4_on_login_means_the_credentials(description: str) -> None:
-    """A login refused with code 4 says that login or password is wrong, and is not attempted again."""
+    """If the gateway refuses a login with code 4, the client raises `InvalidCredentials`.
+
+    The client does not repeat the login.
+    """
     verdict = judge_read(_answer(4, 401, description), decode_balance, _circumstances(resources.LOGIN))
     assert isinstance(verdict, Failed)
     assert type(verdict.error) is smsapi_async.InvalidCredentials
@@ -99,7 +109,7 @@ def test_code_4_on_login_means_the_credentials(description: str) -> None:
     ("code", "is_repeated"), [(8, True), (9, True), (1, False), (2, False), (5, False), (7, False)]
 )
 def test_which_codes_let_a_read_be_repeated(code: int, is_repeated: object) -> None:
-    """The gateway's own failures are worth another attempt of a read; its refusals are not."""
+    """A read is repeated after codes 8 and 9 (failures of the gateway), but not after codes 1, 2, 5 and 7."""
     status = next(row[1] for row in TABLE if row[0] == code)
     verdict = judge_read(_answer(code, status), decode_balance, _circumstances(resources.BALANCE))
     assert isinstance(verdict, Again) is is_repeated

@@ -1,4 +1,4 @@
-"""Dates on the wire, in all their oddities."""
+"""The dates in requests and responses (contract, "Dates sent" and "Dates received")."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -29,6 +29,8 @@ LIMIT = timedelta(days=90)
         ("/Date(0)/", datetime(1970, 1, 1, tzinfo=UTC)),
         ("/Date(1)/", datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)),
         ("/Date(253402300799999)/", datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
+        # `DateTime.MinValue` of .NET means "no date". The lines contain this value without a suffix, with a
+        # suffix, shifted by 3 hours, and as the vendor's document misprints it (contract, "Misprints").
         ("/Date(-62135596800000)/", None),
         ("/Date(-62135596800000+0300)/", None),
         ("/Date(-62135607600000)/", None),
@@ -37,13 +39,13 @@ LIMIT = timedelta(days=90)
     ],
 )
 def test_dates_received(wire: str | None, moment: datetime | None) -> None:
-    """Milliseconds since the epoch are UTC, whatever suffix follows; the smallest date of .NET is none."""
+    """A received date becomes an aware datetime in UTC; `DateTime.MinValue` of .NET becomes None."""
     assert dates.parse_date(wire) == moment
 
 
 @given(milliseconds=st.integers(0, 253402300799999))
 def test_milliseconds_are_exact(milliseconds: int) -> None:
-    """No millisecond is lost to a float."""
+    """A received date is exact to the millisecond, because the conversion uses no float."""
     moment = dates.parse_date(f"/Date({milliseconds})/")
     assert moment is not None
     assert (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == milliseconds
@@ -68,7 +70,7 @@ def test_milliseconds_are_exact(milliseconds: int) -> None:
     ],
 )
 def test_what_is_no_date(wire: object) -> None:
-    """A date in any other form is an error, never a wrong date."""
+    """A received value that is not a date of the contract raises `ValueError`."""
     with pytest.raises(ValueError, match="date"):
         dates.parse_date(wire)
 
@@ -84,12 +86,18 @@ def test_what_is_no_date(wire: object) -> None:
     ],
 )
 def test_the_send_date_is_in_the_gateways_zone(moment: datetime, wire: str) -> None:
-    """An aware date goes out as GMT+03:00, without an offset and without fractions."""
+    """An aware `send_date` is converted to GMT+03:00.
+
+    The request contains the date without an offset and without a fraction of a second.
+    """
     assert dates.gateway_time("send_date", moment) == wire
 
 
 def test_the_wall_clock_is_not_converted() -> None:
-    """The recipient's own time goes out as it was given."""
+    """A naive `send_date` is the local time of the recipient.
+
+    It is sent without a change of the time zone.
+    """
     assert dates.wall_clock("send_date", datetime(2011, 1, 28, 16, 0, 0, 5)) == "2011-01-28T16:00:00"  # noqa: DTZ001
 
 
@@ -101,13 +109,14 @@ def test_the_wall_clock_is_not_converted() -> None:
         "2011-01-28T16:00:00",
         1294045911,
         None,
+        # The conversion of these dates to UTC or to GMT+03:00 overflows.
         datetime.max.replace(tzinfo=UTC),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=3))),
         datetime.max.replace(tzinfo=timezone(-timedelta(hours=12))),
     ],
 )
 def test_what_is_no_moment(moment: object) -> None:
-    """A date that is naive, or not a datetime, or beyond the calendar, is refused by its parameter's name."""
+    """A naive datetime, a value of another type, and a datetime that overflows raise `ValidationError`."""
     with pytest.raises(ValidationError) as caught:
         dates.aware("until", moment)
     assert caught.value.parameter == "until"
@@ -117,7 +126,7 @@ def test_what_is_no_moment(moment: object) -> None:
     "moment", [datetime(2011, 1, 28, 16, 0, tzinfo=UTC), date(2011, 1, 28), None, "16:00"]
 )
 def test_what_is_no_wall_clock(moment: object) -> None:
-    """An aware date is refused where the recipient's own zone decides, and the error says what to pass."""
+    """For `send_by_time_zone`, a `send_date` that is not a naive datetime raises `ValidationError`."""
     with pytest.raises(ValidationError, match="naive datetime") as caught:
         dates.wall_clock("send_date", moment)
     assert caught.value.parameter == "send_date"
@@ -128,9 +137,9 @@ moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.
 
 @given(start=moments, length=st.timedeltas(timedelta(0), timedelta(days=4000)))
 def test_windows_of_the_statistics(start: datetime, length: timedelta) -> None:
-    """The windows cover the period, each whole second once, and none is longer than 90 days."""
-    start = dates.floor(start)
-    end = dates.floor(start + length)
+    """Each second of a statistics period is in exactly one window, and each window has at most 90 days."""
+    start = dates.floor_to_second(start)
+    end = dates.floor_to_second(start + length)
     windows = dates.statistics_windows(start, end)
     assert windows[0][0] == start
     assert windows[-1][1] == end
@@ -144,14 +153,17 @@ def test_windows_of_the_statistics(start: datetime, length: timedelta) -> None:
     ("length", "count"), [(timedelta(0), 1), (LIMIT, 1), (LIMIT + SECOND, 2), (2 * LIMIT, 2)]
 )
 def test_how_many_windows(length: timedelta, count: int) -> None:
-    """A period of exactly 90 days is asked for in one request; one more second takes another."""
+    """A period of exactly 90 days needs one request.
+
+    A period that is one second longer needs two requests.
+    """
     start = datetime(2026, 1, 1, tzinfo=UTC)
     assert len(dates.statistics_windows(start, start + length)) == count
 
 
 @given(start=moments, length=st.timedeltas(timedelta(0), timedelta(days=400)))
 def test_statistics_requests_cover_the_period(start: datetime, length: timedelta) -> None:
-    """Read back as GMT+03:00, the requests ask for every second of the period once."""
+    """Each second of the period is in exactly one request for statistics, and the dates are in GMT+03:00."""
     end = start + length
     zone = timezone(timedelta(hours=3))
     asked = []
@@ -168,7 +180,10 @@ def test_statistics_requests_cover_the_period(start: datetime, length: timedelta
 
 @given(since=moments, until=moments)
 def test_the_period_of_incoming_messages_is_widened(since: datetime, until: datetime) -> None:
-    """What the gateway is asked for contains what was asked for, and at most a second more on each side."""
+    """A request for incoming messages has whole seconds and contains the whole given period.
+
+    The request begins and ends less than one second outside the given period.
+    """
     assume(since <= until)
     form = dict(parse_qsl(incoming_request(since, until).form, strict_parsing=True))
     start = datetime.fromisoformat(form["minDateUTC"]).replace(tzinfo=UTC)
@@ -179,7 +194,7 @@ def test_the_period_of_incoming_messages_is_widened(since: datetime, until: date
 
 @given(until=moments, gap=st.timedeltas(timedelta(microseconds=1), timedelta(days=4000)))
 def test_a_period_that_ends_before_it_begins(until: datetime, gap: timedelta) -> None:
-    """A reversed period is refused, by however little, and not sent for the gateway to puzzle over."""
+    """A period is refused if its end is before its beginning, even by one microsecond."""
     with pytest.raises(ValidationError) as caught:
         incoming_request(until + gap, until)
     assert caught.value.parameter == "since"

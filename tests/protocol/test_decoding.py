@@ -1,4 +1,4 @@
-"""Recorded answers of the contract, byte for byte, and what they become."""
+"""The example responses of the contract are decoded into the documented values."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,6 +9,7 @@ from smsapi_async.models import IncomingMessage, SegmentState, Statistics
 from smsapi_async.protocol import decoding
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable
 
+# These constants are the examples of the contract, byte for byte.
 LOGIN = b'"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"'
 STATE = (
     r'{"State":255,"CreationDateUtc":null,"SubmittedDateUtc":null,"ReportedDateUtc":null,'
@@ -36,12 +37,12 @@ STATISTICS = b"""{"Sent":9,
 
 
 def test_the_session_id_of_the_contract() -> None:
-    """The login's answer, a JSON string, becomes the session id."""
+    """The JSON string in the login response is decoded into the session id."""
     assert decoding.decode_login(LOGIN).reveal() == "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
 
 
 def test_the_session_id_does_not_show_itself() -> None:
-    """A decoded session id is in neither its `repr` nor its `str`."""
+    """Neither `repr` nor `str` of a decoded session id shows the session id."""
     session_id = decoding.decode_login(LOGIN)
     assert "Z5CY" not in f"{session_id!r} {session_id}"
 
@@ -50,7 +51,7 @@ def test_the_session_id_does_not_show_itself() -> None:
     "body", [b'""', b"null", b"36", b"Z5CYSZEK", b'"two words"', b'"a\\nb"', b'["Z5CY"]', b""]
 )
 def test_what_is_no_session_id(body: bytes) -> None:
-    """A login is not taken for successful where no session id came."""
+    """A login response without a valid session id raises `Undecodable`."""
     with pytest.raises(Undecodable):
         decoding.decode_login(body)
 
@@ -70,7 +71,7 @@ def test_what_is_no_session_id(body: bytes) -> None:
     ],
 )
 def test_money_never_passes_through_a_float(body: bytes, balance: str) -> None:
-    """The balance has every digit that the gateway wrote, and no more."""
+    """The decoded balance has every digit of the response, because the decoder uses no float."""
     assert str(decoding.decode_balance(body)) == balance
 
 
@@ -78,7 +79,7 @@ def test_money_never_passes_through_a_float(body: bytes, balance: str) -> None:
     "body", [b"NaN", b"Infinity", b'"NaN"', b"true", b"null", b"1e999999", b"[]", b"{}", b""]
 )
 def test_what_is_no_balance(body: bytes) -> None:
-    """Neither "not a number" nor an absurd exponent is taken for money."""
+    """A response that is not a finite amount of money raises `Undecodable`."""
     with pytest.raises(Undecodable):
         decoding.decode_balance(body)
 
@@ -97,7 +98,7 @@ def test_what_is_no_balance(body: bytes) -> None:
     ],
 )
 def test_segment_ids_of_the_contract(body: bytes, segment_ids: tuple[str, ...]) -> None:
-    """Ids are strings, in the gateway's order, whatever they came as."""
+    """Segment ids are decoded into strings in the order of the response, even if the ids are JSON numbers."""
     assert decoding.decode_segment_ids(body) == segment_ids
 
 
@@ -117,13 +118,13 @@ def test_segment_ids_of_the_contract(body: bytes, segment_ids: tuple[str, ...]) 
     ],
 )
 def test_what_is_no_list_of_segment_ids(body: bytes) -> None:
-    """A send is not taken for accepted where not every id can be read."""
+    """A response to a send without a segment id, or with an invalid segment id, raises `Undecodable`."""
     with pytest.raises(Undecodable):
         decoding.decode_segment_ids(body)
 
 
 def test_the_state_of_the_contract() -> None:
-    """The contract's example: state 255, the misprinted year 1 as no date, no price."""
+    """The contract's example is decoded into state 255, without a date and without a price."""
     state = decoding.decode_state(STATE, "579700854169272358")
     assert state == SegmentState("579700854169272358", 255, state_description="Неизвестный")
     assert state.time_stamp is None
@@ -131,7 +132,7 @@ def test_the_state_of_the_contract() -> None:
 
 
 def test_a_delivered_state() -> None:
-    """Every field of a state is read: dates in UTC, the price without float."""
+    """Every field of a state is decoded, with dates in UTC and an exact price."""
     body = (
         r'{"State":0,"CreationDateUtc":"\/Date(1294045911213)\/","SubmittedDateUtc":"\/Date(1294045912000)\/",'
         r'"ReportedDateUtc":"\/Date(1294045913999)\/","TimeStampUtc":"\/Date(1294045914001)\/",'
@@ -150,7 +151,10 @@ def test_a_delivered_state() -> None:
 
 
 def test_the_gateway_cannot_rename_the_segment() -> None:
-    """The state is of the segment asked about, whatever the answer holds beside the contract's fields."""
+    """A decoded state has the segment id of the request.
+
+    A field `segment_id` in the response has no effect.
+    """
     assert decoding.decode_state(b'{"State":0,"segment_id":"another","New":[1]}', "mine").segment_id == "mine"
 
 
@@ -158,13 +162,13 @@ def test_the_gateway_cannot_rename_the_segment() -> None:
     "body", [b"{}", b"[]", b"null", b'{"State":null}', b'{"State":0.5}', b'{"State":0,"Price":[]}']
 )
 def test_what_is_no_state(body: bytes) -> None:
-    """A state is never made up."""
+    """If the response has no integer `State`, or if its price is malformed, `Undecodable` is raised."""
     with pytest.raises(Undecodable):
         decoding.decode_state(body, "1")
 
 
 def test_the_incoming_messages_of_the_contract() -> None:
-    """Both messages of the example, ids as strings, dates in UTC."""
+    """Both incoming messages of the contract's example are decoded, with ids as strings and dates in UTC."""
     assert decoding.decode_incoming(INCOMING) == [
         IncomingMessage(
             id="539187174",
@@ -184,6 +188,7 @@ def test_the_incoming_messages_of_the_contract() -> None:
 
 
 def _incoming(fields: str) -> bytes:
+    """Return a list with one incoming message that also contains the JSON members `fields`."""
     return (
         '[{"Data":"test1","SourceAddress":"7926000000","DestinationAddress":"7916000000",' + fields + "}]"
     ).encode()
@@ -191,7 +196,7 @@ def _incoming(fields: str) -> bytes:
 
 @pytest.mark.parametrize("spelling", ["CreateDateUtc", "CreatedDateUtc", "CreationDateUtc"])
 def test_three_spellings_of_the_creation_date(spelling: str) -> None:
-    """The creation date is found under each of the names it has had."""
+    """The field with the creation date of an incoming message may have any of three names."""
     body = _incoming(rf'"ID":1,"{spelling}":"\/Date(1294045911213)\/"')
     assert decoding.decode_incoming(body)[0].creation_date == datetime(
         2011, 1, 3, 9, 11, 51, 213000, tzinfo=UTC
@@ -199,7 +204,10 @@ def test_three_spellings_of_the_creation_date(spelling: str) -> None:
 
 
 def test_a_spelling_that_is_null_does_not_hide_another() -> None:
-    """Of two spellings the one that holds a date counts."""
+    """The creation date is read from the field that contains a date.
+
+    A null in another of the three fields has no effect.
+    """
     body = _incoming(r'"ID":1,"CreateDateUtc":null,"CreationDateUtc":"\/Date(1000)\/"')
     assert decoding.decode_incoming(body)[0].creation_date == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 
@@ -208,13 +216,13 @@ def test_a_spelling_that_is_null_does_not_hide_another() -> None:
     "date", ['"ID":"WF3F22A2E"', r'"ID":"WF3F22A2E","CreateDateUtc":"\/Date(-62135596800000)\/"']
 )
 def test_an_incoming_message_without_a_date(date: str) -> None:
-    """A message whose date is missing, or is .NET's smallest, is kept."""
+    """An incoming message without a date is decoded, and its `creation_date` is None."""
     message = decoding.decode_incoming(_incoming(date))[0]
     assert (message.id, message.creation_date) == ("WF3F22A2E", None)
 
 
 def test_no_incoming_messages() -> None:
-    """An empty list is no error."""
+    """An empty list of incoming messages is a valid response."""
     assert decoding.decode_incoming(b"[]") == []
 
 
@@ -222,13 +230,16 @@ def test_no_incoming_messages() -> None:
     "body", [b"{}", b"[[]]", b"[null]", b"[{}]", b'["Data"]', _incoming('"ID":null'), _incoming('"ID":{}')]
 )
 def test_what_is_no_incoming_message(body: bytes) -> None:
-    """A list with a row that cannot be read is not returned without that row."""
+    """If a list contains an invalid message, `Undecodable` is raised.
+
+    The decoder does not skip this message.
+    """
     with pytest.raises(Undecodable):
         decoding.decode_incoming(body)
 
 
 def test_the_statistics_of_the_contract() -> None:
-    """Every count of the example is under its own name."""
+    """Each count of the contract's example is decoded into the field of the same name."""
     assert decoding.decode_statistics(STATISTICS) == Statistics(
         sent=9,
         delivered=0,
@@ -243,14 +254,14 @@ def test_the_statistics_of_the_contract() -> None:
 
 
 def test_statistics_without_the_last_three() -> None:
-    """Totals that the gateway leaves out are None, not zero."""
+    """If the response has no totals and no ratio, the decoded totals and the ratio are None and not zero."""
     body = b'{"Sent":1,"Delivered":2,"Errors":3,"InProcess":4,"Expired":5,"Rejected":6}'
     assert decoding.decode_statistics(body) == Statistics(1, 2, 3, 4, 5, 6, None, None, None)
 
 
 @pytest.mark.parametrize("missing", ["Sent", "Delivered", "Errors", "InProcess", "Expired", "Rejected"])
 def test_statistics_without_a_count(missing: str) -> None:
-    """A count that the contract promises is not made up."""
+    """A statistics response without a required count raises `Undecodable`."""
     with pytest.raises(Undecodable):
         decoding.decode_statistics(STATISTICS.replace(f'"{missing}"'.encode(), b'"Other"'))
 
@@ -284,7 +295,10 @@ def test_statistics_without_a_count(missing: str) -> None:
     ],
 )
 def test_error_bodies(body: str, code: int, description: str) -> None:
-    """An error is read with quoted keys, as the wire has them, and without, as the document prints them."""
+    """An error body is decoded with quoted keys and with unquoted keys.
+
+    The vendor's document shows unquoted keys.
+    """
     error = decoding.decode_error(body.encode())
     assert error is not None
     assert (error.code, error.description) == (code, description)
@@ -306,12 +320,12 @@ def test_error_bodies(body: str, code: int, description: str) -> None:
     ],
 )
 def test_what_is_no_error_body(body: bytes) -> None:
-    """No code is made up where none came."""
+    """For a body without an integer error code, `decode_error` returns None."""
     assert decoding.decode_error(body) is None
 
 
 @pytest.mark.parametrize(
-    ("code", "description", "names_session"),
+    ("code", "description", "refuses_session"),
     [
         (3, "", True),
         (4, "SessionID expired", True),
@@ -322,6 +336,9 @@ def test_what_is_no_error_body(body: bytes) -> None:
         (9, "SessionID", False),
     ],
 )
-def test_which_errors_name_the_session(code: int, description: str, names_session: object) -> None:
-    """Code 3, and code 4 that speaks of the session id, are cured by a new login; nothing else is."""
-    assert ErrorBody(code, description).names_session is names_session
+def test_which_errors_name_the_session(code: int, description: str, refuses_session: object) -> None:
+    """An error means 'session refused' only in two cases.
+
+    These are code 3, and code 4 with a description that contains 'SessionID'.
+    """
+    assert ErrorBody(code, description).refuses_session is refuses_session

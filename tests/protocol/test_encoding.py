@@ -1,4 +1,8 @@
-"""What goes on the wire, read back by a parser that is not this package's."""
+"""The requests that the client encodes.
+
+The tests decode the requests with `urllib.parse`. A decoder of this package could repeat a mistake of the
+encoder, so that no test would fail.
+"""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote_plus
@@ -16,11 +20,13 @@ unicode_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, ma
 
 
 def _pairs(request: encoding.Request) -> list[tuple[str, str]]:
+    """Return the decoded parameters of a request, with the session id."""
     wire = request.with_session(Secret(SESSION_ID)).decode("ascii")
     return parse_qsl(wire, keep_blank_values=True, strict_parsing=True)
 
 
 def _checked(message: Message) -> Message:
+    """Check a message with the default source address DEVIN0, and return the checked message."""
     return encoding.prepared(message, "DEVIN0")
 
 
@@ -110,13 +116,13 @@ def _checked(message: Message) -> Message:
 def test_requests_of_the_contract(
     request_: encoding.Request, method: str, name: str, form: dict[str, str]
 ) -> None:
-    """Each resource is asked by its method, with its session and its own parameters, each once."""
+    """Each request uses the method of its resource and sends each parameter exactly once."""
     assert (request_.resource.method, request_.resource.name) == (method, name)
     assert sorted(_pairs(request_)) == sorted({"SessionID": SESSION_ID, **form}.items())
 
 
 def test_the_login_of_the_contract() -> None:
-    """The contract's example of a password full of signs arrives as it was typed."""
+    """The password of the contract's example, which has special characters, reaches the gateway unchanged."""
     request = encoding.login_request("Jonathan", Secret("a+b==13!"))
     assert (request.resource.method, request.resource.name) == ("GET", "user/sessionid")
     assert request.form.startswith("Login=Jonathan&Password=a%2Bb%3D%3D13")
@@ -124,7 +130,10 @@ def test_the_login_of_the_contract() -> None:
 
 
 def test_a_bulk_repeats_its_key() -> None:
-    """A bulk names its recipients in order, the same number twice where it was given twice."""
+    """A bulk contains the recipients in the given order.
+
+    A recipient that is given twice occurs twice in the request.
+    """
     numbers = ["79001234567", "+79160000000", "79001234567"]
     template, digits = encoding.prepared_bulk(numbers, Message("", "test & data", validity=10), "TESTSMS")
     pairs = _pairs(encoding.bulk_request(template, digits))
@@ -143,7 +152,7 @@ def test_a_bulk_repeats_its_key() -> None:
 
 @given(text=unicode_texts)
 def test_any_text_survives_the_wire(text: str) -> None:
-    """Every text arrives as it was, whatever signs it is made of, alone and in a bulk."""
+    """Every text reaches the gateway unchanged, in a single send and in a bulk."""
     message = _checked(Message("79031234567", text))
     assert dict(_pairs(encoding.send_request(message)))["Data"] == text
     assert dict(_pairs(encoding.bulk_request(message, ["79031234567", "79031234568"])))["Data"] == text
@@ -151,7 +160,7 @@ def test_any_text_survives_the_wire(text: str) -> None:
 
 @given(login=unicode_texts, password=unicode_texts)
 def test_any_credentials_survive_the_wire(login: str, password: str) -> None:
-    """Every login and password arrives as it was."""
+    """Every login and every password reach the gateway unchanged."""
     form = encoding.login_request(login, Secret(password)).form
     assert form.isascii()
     assert parse_qsl(form, keep_blank_values=True, strict_parsing=True) == [
@@ -164,21 +173,21 @@ def test_any_credentials_survive_the_wire(login: str, password: str) -> None:
     segment_id=unicode_texts.filter(str.strip), session_id=st.text(st.characters(codec="ascii"), min_size=1)
 )
 def test_any_ids_survive_the_wire(segment_id: str, session_id: str) -> None:
-    """Segment ids and session ids are opaque: every sign in them arrives."""
+    """Segment ids and session ids with any characters reach the gateway unchanged."""
     wire = encoding.state_request(segment_id).with_session(Secret(session_id)).decode("ascii")
     assert [unquote_plus(pair.partition("=")[2]) for pair in wire.split("&")] == [session_id, segment_id]
 
 
 @given(text=unicode_texts)
 def test_nothing_private_in_the_repr_of_a_request(text: str) -> None:
-    """A request says which resource it asks, and not what for."""
+    """The `repr` of a request does not show the text of the message."""
     one, another = (_checked(Message("79031234567", each)) for each in (text, "other"))
     assert repr(encoding.send_request(one)) == repr(encoding.send_request(another))
 
 
 @pytest.mark.parametrize(("text", "fits"), [("a" * 2000, True), ("a" * 2001, False), ("😀" * 1000, True)])
 def test_the_limit_of_2000_units(text: str, fits: object) -> None:
-    """2000 UTF-16 units are accepted, 2001 are not."""
+    """A text of 2000 UTF-16 units is accepted, and a text of 2001 UTF-16 units is refused."""
     if fits:
         assert _checked(Message("79031234567", text)).text == text
         return
@@ -188,7 +197,7 @@ def test_the_limit_of_2000_units(text: str, fits: object) -> None:
 
 
 def test_an_emoji_counts_as_two_units() -> None:
-    """A text of 1001 emoji is longer than the gateway takes, and the error says how long it is."""
+    """A text of 1001 emoji is refused, and the error states the length of 2002 UTF-16 units."""
     with pytest.raises(ValidationError, match="2002 UTF-16 units"):
         _checked(Message("79031234567", "😀" * 1001))
 
@@ -206,12 +215,12 @@ def test_an_emoji_counts_as_two_units() -> None:
     ],
 )
 def test_validity_in_minutes(validity: int | timedelta | None, minutes: int | None) -> None:
-    """Validity goes out in whole minutes; none at all leaves it to the gateway."""
+    """A `timedelta` is converted to whole minutes; an int and None stay unchanged."""
     assert _checked(Message("79031234567", "test", validity=validity)).validity == minutes
 
 
 def test_checked_is_settled() -> None:
-    """A message that was checked once is the same after a second check."""
+    """A message that passed the checks is not changed by a second check."""
     message = _checked(Message("+79031234567", "test", validity=timedelta(minutes=3)))
     assert message.destination_address == "79031234567"
     assert message.source_address == "DEVIN0"
@@ -219,7 +228,7 @@ def test_checked_is_settled() -> None:
 
 
 def test_the_sources_of_a_message_and_of_the_client() -> None:
-    """A message's own source address wins over the client's default."""
+    """The source address of a message has priority over the default source address of the client."""
     assert (
         encoding.prepared(Message("79031234567", "test", source_address="MINE"), "DEFAULT").source_address
         == "MINE"
@@ -228,7 +237,9 @@ def test_the_sources_of_a_message_and_of_the_client() -> None:
 
 
 def test_checked_keeps_what_it_does_not_settle() -> None:
-    """Every field of a message that needs a change in one is still there afterwards."""
+    """The checks remove the `+` of the destination address and keep all other fields of this message."""
+    # No optional field has its default value. If a field had its default value, the test would not notice
+    # that the checks lose this field.
     message = Message(
         "+79031234567",
         "text",

@@ -1,4 +1,4 @@
-"""Where an answer ends: told alike however its bytes are split, and of any bytes at all."""
+"""`AnswerEnd` finds the end of a response, no matter how the network splits the response into pieces."""
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +17,8 @@ ANSWERS = [
     CHUNKED + b"1\r\n[\r\n2;a=b\r\n1]\r\n0\r\n\r\n",
     CHUNKED + b"A\r\n0123456789\r\n00\r\nX: 1\r\n\r\n",
 ]
+# Each response has an invalid status line, or a length that is missing, invalid or ambiguous. A bare line
+# feed makes the length ambiguous, because some parsers accept a bare line feed as the end of a line.
 ENDLESS = [
     HEAD + b"\r\n[1]",
     HEAD + b"Content-Length: -1\r\n\r\n",
@@ -32,6 +34,12 @@ ENDLESS = [
 
 
 def _length(received: bytes, pieces: list[int]) -> int | None:
+    """Return the length that `AnswerEnd` finds if the response arrives in several parts.
+
+    Args:
+        received: the bytes of the response.
+        pieces: the positions in `received` at which a part ends.
+    """
     end, length = AnswerEnd(), None
     for stop in [*sorted(min(piece, len(received)) for piece in pieces), len(received)]:
         length = end.find(received[:stop])
@@ -41,19 +49,19 @@ def _length(received: bytes, pieces: list[int]) -> int | None:
 @pytest.mark.parametrize("received", ANSWERS)
 @pytest.mark.parametrize("surplus", [b"", b"\r\n", ANSWERS[0]])
 def test_the_end_is_found(received: bytes, surplus: bytes) -> None:
-    """What follows an answer is not counted as a part of it."""
+    """Bytes that follow a response do not count as a part of the response."""
     assert AnswerEnd().find(received + surplus) == len(received)
 
 
 @pytest.mark.parametrize("received", ENDLESS)
 def test_an_end_that_cannot_be_told(received: bytes) -> None:
-    """Where an answer does not say clearly how long it is, nobody guesses, and nobody hangs."""
+    """If the length of a response is missing, invalid or ambiguous, `find` returns None."""
     assert AnswerEnd().find(received) is None
 
 
 @given(st.sampled_from(ANSWERS), st.lists(st.integers(0, 100)))
 def test_pieces_make_no_difference(received: bytes, pieces: list[int]) -> None:
-    """An answer that comes in pieces ends where it ends when it comes at once."""
+    """A response that arrives in pieces ends at the same byte as a response that arrives at once."""
     assert _length(received, pieces) == len(received)
     for stop in range(len(received)):
         assert AnswerEnd().find(received[:stop]) in {None, len(received)}
@@ -62,7 +70,7 @@ def test_pieces_make_no_difference(received: bytes, pieces: list[int]) -> None:
 @given(st.binary(), st.lists(st.integers(0, 100)))
 @example(b"-6\r\n", [])
 def test_any_bytes(body: bytes, pieces: list[int]) -> None:
-    """Of any chunked bytes the end is found, or it is said that it cannot be; never beyond what has come."""
+    """For any chunked response, `find` returns None or a length that does not exceed the received bytes."""
     received = CHUNKED + body
     found = _length(received, pieces)
     assert found == AnswerEnd().find(received)

@@ -1,4 +1,4 @@
-"""Segmentation against a second implementation that works on septets and UTF-16 bytes."""
+"""`segment` agrees with a second implementation in this file, which uses septets and UTF-16 bytes."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from smsapi_async import Encoding, ValidationError, segment
 from smsapi_async.protocol.segments import utf16_units
 
-# 3GPP TS 23.038, by position; 0x1B is the escape.
+# The default alphabet of 3GPP TS 23.038 in the order of the septets. Septet 0x1B is the escape septet.
 _ROWS_0_1 = (
     "0040 00A3 0024 00A5 00E8 00E9 00F9 00EC 00F2 00C7 000A 00D8 00F8 000D 00C5 00E5 "
     "0394 005F 03A6 0393 039B 03A9 03A0 03A8 03A3 0398 039E 001B 00C6 00E6 00DF 00C9"
@@ -18,6 +18,7 @@ for _position, _code in {
     0x60: 0xBF, 0x7B: 0xE4, 0x7C: 0xF6, 0x7D: 0xF1, 0x7E: 0xFC, 0x7F: 0xE0,
 }.items():  # fmt: skip
     DEFAULT[_position] = chr(_code)
+# The extension table of 3GPP TS 23.038: on the wire, an escape septet precedes each of these septets.
 EXTENSION = {
     0x0A: 0x0C,
     0x14: 0x5E,
@@ -37,6 +38,7 @@ SEPTETS = {
 }
 CHARACTERS = {tuple(septets): character for character, septets in SEPTETS.items()}
 
+# The sample has characters of one septet, of two septets, of one UTF-16 unit and of a surrogate pair.
 characters = st.sampled_from(
     ["a", "Z", "é", "€", "[", "\\", "\f", "я", "ё", "ъ", "😀", "\uffff", "ç", "`", "\x1b", "\x00"]
 )
@@ -44,6 +46,7 @@ gsm_characters = st.sampled_from(sorted(SEPTETS))
 
 
 def _texts(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Return a strategy for texts with long runs of one character, so that texts have several segments."""
     runs = st.tuples(alphabet, st.integers(1, 170)).map(lambda run: run[0] * run[1])
     return st.lists(runs | alphabet, max_size=14).map("".join)
 
@@ -56,9 +59,11 @@ texts = (
 
 
 def _cut_septets(text: str) -> list[str]:
+    """Split a GSM 03.38 text into segments."""
     septets = [septet for character in text for septet in SEPTETS[character]]
     if len(septets) <= 160:
         return [text] if text else []
+    # If a text has several segments, each segment needs 6 bytes (7 septets) for a header (3GPP TS 23.040).
     parts = []
     while septets:
         length = min(153, len(septets))
@@ -77,14 +82,16 @@ def _read_septets(septets: list[int]) -> str:
             continue
         text += CHARACTERS[ESCAPE, septet] if escaped else CHARACTERS[septet,]
         escaped = False
-    assert not escaped, "an escape was cut from what it escapes"
+    assert not escaped, "a segment ends with an escape septet"
     return text
 
 
 def _cut_utf_16(text: str) -> list[str]:
+    """Split a UCS-2 text into segments."""
     units = text.encode("utf-16-be")
     if len(units) <= 140:
         return [text]
+    # If a text has several segments, each segment needs 6 of its 140 bytes for a header (3GPP TS 23.040).
     parts = []
     while units:
         length = min(134, len(units))
@@ -97,7 +104,7 @@ def _cut_utf_16(text: str) -> list[str]:
 
 @given(text=texts)
 def test_against_septets_and_utf_16(text: str) -> None:
-    """A text is cut where a septet counter, or UTF-16, cuts it: no pair and no escape in halves."""
+    """A text is split at the documented limits, and never inside an escape sequence or a surrogate pair."""
     result = segment(text)
     is_gsm = all(character in SEPTETS for character in text)
     assert result.encoding is (Encoding.GSM_03_38 if is_gsm else Encoding.UCS_2)
@@ -108,7 +115,7 @@ def test_against_septets_and_utf_16(text: str) -> None:
 
 
 def test_the_whole_alphabet() -> None:
-    """Of all characters exactly those of the two tables of GSM 03.38 fit in it, at one septet or two."""
+    """A character uses GSM 03.38 exactly if one of the two GSM 03.38 tables contains the character."""
     everything = [chr(code) for code in range(0x11000) if not 0xD800 <= code <= 0xDFFF]
     units = {one: segment(one).units for one in everything if segment(one).encoding is Encoding.GSM_03_38}
     assert units == {character: len(septets) for character, septets in SEPTETS.items()}
@@ -116,7 +123,7 @@ def test_the_whole_alphabet() -> None:
 
 @given(text=texts)
 def test_nothing_is_lost(text: str) -> None:
-    """The parts put together are the text, and the count is the number of parts."""
+    """The joined segments are the complete text, and `count` is the number of segments."""
     result = segment(text)
     assert "".join(result.parts) == text
     assert result.count == len(result.parts)
@@ -125,7 +132,10 @@ def test_nothing_is_lost(text: str) -> None:
 
 @given(text=texts)
 def test_every_part_fits(text: str) -> None:
-    """No part is longer than the air allows: 160/153 septets, 70/67 units."""
+    """A single segment has at most 160 septets or 70 UTF-16 units.
+
+    If a text has several segments, each segment has at most 153 septets or 67 UTF-16 units.
+    """
     result = segment(text)
     alone = result.count == 1
     for part in result.parts:
@@ -137,7 +147,10 @@ def test_every_part_fits(text: str) -> None:
 
 @given(text=texts)
 def test_the_characters_that_force_ucs_2(text: str) -> None:
-    """Each character outside GSM 03.38 is named once, in order; without any the text goes as GSM 03.38."""
+    """`forcing_ucs2` contains each character outside GSM 03.38 once.
+
+    `forcing_ucs2` is empty if the encoding is GSM 03.38.
+    """
     result = segment(text)
     outside = [character for character in text if character not in SEPTETS]
     assert list(result.forcing_ucs2) == sorted(set(outside), key=outside.index)
@@ -166,7 +179,7 @@ def test_the_characters_that_force_ucs_2(text: str) -> None:
     ],
 )
 def test_at_the_limits(text: str, encoding: str, units: int, lengths: list[int]) -> None:
-    """160 and 70 still fit in one segment; one more unit makes two, of 153 and of 67."""
+    """One segment contains up to 160 septets or 70 UTF-16 units. A longer text has a second segment."""
     result = segment(text)
     assert (result.encoding.value, result.units) == (encoding, units)
     assert [len(part) for part in result.parts] == lengths
@@ -174,7 +187,7 @@ def test_at_the_limits(text: str, encoding: str, units: int, lengths: list[int])
 
 @pytest.mark.parametrize("text", ["\ud83d", "a\ude00", "\ude00\ud83d", None, b"test", 5])
 def test_what_cannot_be_segmented(text: str) -> None:
-    """Half a surrogate pair, or what is no text, is refused by the parameter's name."""
+    """`segment` refuses a value that is not a string and a string with a lone surrogate."""
     with pytest.raises(ValidationError) as caught:
         segment(text)
     assert caught.value.parameter == "text"
@@ -182,5 +195,5 @@ def test_what_cannot_be_segmented(text: str) -> None:
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_units_are_those_of_utf_16(text: str) -> None:
-    """The length that the 2000-unit limit applies to is what .NET counts."""
+    """`utf16_units` returns the number of UTF-16 units, which is the length of a string in .NET."""
     assert utf16_units(text) == len(text.encode("utf-16-le")) // 2

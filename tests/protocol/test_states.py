@@ -1,4 +1,4 @@
-"""Each row of the contract's table of states, as a user of a decoded state sees it."""
+"""The states of a segment have the documented names and phases (contract, "States")."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from smsapi_async import Phase, State
 from smsapi_async.protocol.decoding import decode_state
 from smsapi_async.states import describe
 
-# State, phase, final, the English words' beginning.
+# The columns are: state, phase, whether the state is final, beginning of the English description.
 TABLE = [
     (-1, "enroute", False, "sent"),
     (-2, "enroute", False, "queued"),
@@ -31,33 +31,33 @@ CODES = {row[0] for row in TABLE}
 
 @pytest.mark.parametrize(("code", "phase", "is_final", "words"), TABLE)
 def test_a_state_of_the_table(code: int, phase: str, is_final: object, words: str) -> None:
-    """A state of the contract has a name, a phase, and says whether it is final."""
+    """Each state of the contract is a member of `State` and has the documented phase and description."""
     state = decode_state(f'{{"State":{code}}}'.encode(), "1")
     assert isinstance(state.state, State)
     assert state.state == code
     assert state.phase is Phase(phase)
     assert state.is_final is is_final
-    assert describe(code).words.startswith(words)
+    assert describe(code).meaning.startswith(words)
 
 
 def test_no_name_outside_the_table() -> None:
-    """The states with a name are those of the contract's table."""
+    """`State` has one member for each state of the contract and no other member."""
     assert {int(state) for state in State} == CODES
 
 
 @given(code=st.integers())
 def test_a_state_outside_the_table(code: int) -> None:
-    """A number that the contract does not know is kept as it came, and is not final."""
+    """A state that is not in the contract is decoded as its number, and is not final."""
     state = decode_state(f'{{"State":{code}}}'.encode(), "1")
     assert state.state == code
     if code not in CODES:
         assert type(state.state) is int
         assert not state.is_final
         assert state.phase is Phase.ENROUTE
-        assert str(code) in describe(code).words
+        assert str(code) in describe(code).meaning
 
 
 @pytest.mark.parametrize(("code", "_phase", "is_final", "_words"), TABLE)
 def test_final_is_delivered_or_failed(code: int, _phase: str, is_final: object, _words: str) -> None:
-    """A final state is one in which the sender knows what became of the segment."""
+    """A state is final exactly if its phase is delivered or failed."""
     assert (describe(code).phase in {Phase.DELIVERED, Phase.FAILED}) is is_final

@@ -1,4 +1,4 @@
-"""What an exchange is taken to mean, over every status and any body."""
+"""For every HTTP status and every response body, the verdict on the response is as documented."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,8 @@ REFUSALS = {
     7: "Forbidden",
 }
 
+# A random number is rarely a status with a special meaning. So the second strategy draws only statuses with
+# a special meaning.
 statuses = st.integers(100, 599) | st.sampled_from(
     [200, 201, 204, 302, 307, 400, 401, 403, 408, 429, 500, 503]
 )
@@ -49,7 +51,7 @@ garbage = st.sampled_from(
 
 @given(status=statuses, ids=segment_ids)
 def test_segment_ids_count_only_with_success(status: int, ids: list[str]) -> None:
-    """A send is done where ids came with a 2xx; under any other status they prove nothing."""
+    """Segment ids prove that a send is accepted only if the response has a 2xx status."""
     verdict = judge_send(HttpResponse(status, json.dumps(ids).encode()), SEND)
     if 200 <= status < 300:
         assert verdict == Done(tuple(ids))
@@ -65,21 +67,28 @@ def test_segment_ids_count_only_with_success(status: int, ids: list[str]) -> Non
     status=statuses, code=st.integers(-2, 12), description=st.sampled_from(["", "SessionID expired", "words"])
 )
 def test_an_error_body_on_a_send(status: int, code: int, description: str) -> None:
-    """A send is refused by a code of 1 to 7 under a 4xx, or by a 429; any other error leaves it unknown."""
+    """Only two kinds of response refuse a send.
+
+    These are a response with HTTP status 429, and a response with a code from 1 to 7 and a 4xx status other
+    than 408.
+    """
     verdict = judge_send(HttpResponse(status, json.dumps({"Code": code, "Desc": description}).encode()), SEND)
     assert isinstance(verdict, Failed | SessionRefused)
     is_refusal = 400 <= status < 500 and status not in {408, 429} and code in REFUSALS
-    names_session = code == 3 or (code == 4 and description == "SessionID expired")
+    refuses_session = code == 3 or (code == 4 and description == "SessionID expired")
     expected = REFUSALS[code] if is_refusal else "RateLimited" if status == 429 else "OutcomeUnknown"
     assert type(verdict.error).__name__ == expected
-    assert isinstance(verdict, SessionRefused) is (is_refusal and names_session)
+    assert isinstance(verdict, SessionRefused) is (is_refusal and refuses_session)
     assert getattr(verdict.error, "http_status", None) == status
     assert getattr(verdict.error, "code", None) == code
 
 
 @given(status=statuses, body=garbage)
 def test_garbage_on_a_send(status: int, body: bytes) -> None:
-    """What cannot be decoded never proves that a send was refused or accepted."""
+    """Without segment ids and without an error code in the response, the outcome of a send is unknown.
+
+    The only exception is HTTP status 429, which refuses the send.
+    """
     verdict = judge_send(HttpResponse(status, body), SEND)
     assert isinstance(verdict, Failed)
     assert type(verdict.error).__name__ == ("RateLimited" if status == 429 else "OutcomeUnknown")
@@ -87,7 +96,7 @@ def test_garbage_on_a_send(status: int, body: bytes) -> None:
 
 @given(status=statuses, body=BODIES)
 def test_any_answer_to_a_send(status: int, body: bytes) -> None:
-    """An answer, of any status and any bytes, never lets a send be made again without a new session."""
+    """The client repeats a send because of a response only if the response refuses the session."""
     verdict = judge_send(HttpResponse(status, body), SEND)
     assert not isinstance(verdict, Again)
     if isinstance(verdict, Done):
@@ -107,7 +116,10 @@ def test_any_answer_to_a_send(status: int, body: bytes) -> None:
     proved=st.booleans(),
 )
 def test_a_failed_send(kind: str, words: str, proved: bool) -> None:
-    """Only a failure that is proved to have come before the first byte is worth another attempt."""
+    """A send is repeated after a failed exchange only if no byte of the request was written.
+
+    If there is no proof of this, the outcome is unknown.
+    """
     verdict = judge_send(ExchangeFailure(kind, words, not_sent=proved), SEND)
     if proved:
         assert isinstance(verdict, Again)
@@ -119,7 +131,10 @@ def test_a_failed_send(kind: str, words: str, proved: bool) -> None:
 
 
 def test_words_from_the_wire_are_not_shown() -> None:
-    """After the request was written an exception may quote the server, and so only its name is told."""
+    """If the request may have been written, the error contains only the class name of the exception.
+
+    The text of the exception may quote the response, for example the text of a message.
+    """
     verdict = judge_send(
         ExchangeFailure("httpx.RemoteProtocolError", "illegal line: Код 4821", not_sent=False), SEND
     )
@@ -129,7 +144,10 @@ def test_words_from_the_wire_are_not_shown() -> None:
 
 @given(status=statuses, body=BODIES, words=st.text(), proved=st.booleans())
 def test_any_outcome_of_a_read(status: int, body: bytes, words: str, proved: bool) -> None:
-    """A read is done only with a 200; a failure, 5xx, 408 or 429 lets it be repeated, and nothing else."""
+    """A read succeeds only with HTTP status 200.
+
+    A read is repeated only after a failed exchange, or after HTTP status 408, 429 or 5xx.
+    """
     failure = judge_read(ExchangeFailure("httpx.ReadError", words, not_sent=proved), decode_balance, READ)
     assert isinstance(failure, Again)
     assert type(failure.error) is smsapi_async.TransportFailed
@@ -157,7 +175,7 @@ def test_any_outcome_of_a_read(status: int, body: bytes, words: str, proved: boo
     ],
 )
 def test_the_error_of_a_read(status: int, body: bytes, error: str) -> None:
-    """A read that got an answer without a use says which kind of answer it was."""
+    """The class of the exception of a failed read depends on the HTTP status and on the error code."""
     verdict = judge_read(HttpResponse(status, body), decode_balance, READ)
     assert isinstance(verdict, Again | Failed)
     assert type(verdict.error).__name__ == error
@@ -182,7 +200,7 @@ def test_the_error_of_a_read(status: int, body: bytes, error: str) -> None:
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(status: int, retry_after: str | None, seconds: float | None) -> None:
-    """`Retry-After` is understood as seconds or as a date, and nonsense in it is no instruction."""
+    """`Retry-After` is a number of seconds or a date. An invalid value has the same effect as no header."""
     verdict = judge_read(HttpResponse(status, b"", retry_after), decode_balance, READ)
     assert isinstance(verdict, Again)
     assert verdict.retry_after == seconds
@@ -193,7 +211,7 @@ def test_retry_after(status: int, retry_after: str | None, seconds: float | None
 
 @given(retry_after=st.text() | st.text("0123456789.:, GMTWedJan+-"))
 def test_any_retry_after(retry_after: str) -> None:
-    """No header makes the wait negative or endless, or fails the call in another way."""
+    """For any value of `Retry-After`, `retry_after` is None or a finite number that is at least 0."""
     for judged in (
         judge_send(HttpResponse(429, b"", retry_after), SEND),
         judge_read(HttpResponse(503, b"", retry_after), decode_balance, READ),
@@ -205,7 +223,10 @@ def test_any_retry_after(retry_after: str) -> None:
 
 @pytest.mark.parametrize("code", [2, 8])
 def test_the_gateway_cannot_make_an_error_show_what_was_sent(code: int) -> None:
-    """Text, number and session id are masked where the gateway repeats them in its words."""
+    """The description of the gateway may repeat the text of the message or a phone number.
+
+    The error masks the text and the number.
+    """
     body = json.dumps({"Code": code, "Desc": "bad 79031234567 'the text of it' 4951234567"}).encode()
     verdict = judge_send(HttpResponse(400 if code == 2 else 500, body), SEND)
     assert isinstance(verdict, Failed)
@@ -220,6 +241,6 @@ def test_the_gateway_cannot_make_an_error_show_what_was_sent(code: int) -> None:
     order=st.booleans(),
 )
 def test_masking_a_short_text_does_not_uncover_a_secret(secret: str, text: str, order: bool) -> None:
-    """A session id repeated by the gateway is masked whole, also where the message is a letter of it."""
+    """`scrub` masks a secret completely, even if the text of the message is a part of the secret."""
     private = (text, secret) if order else (secret, text)
     assert not set("abcdef") & set(scrub(f"SESSION {secret} ENDED", private))

@@ -1,4 +1,4 @@
-"""Bad calls: each is refused by the parameter's name, before any request, without showing what was passed."""
+"""An invalid call sends no request, and its error contains the name of the parameter but no private value."""
 
 import ssl
 import traceback
@@ -36,25 +36,26 @@ END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 @attrs.define
 class Gateway:
-    """Counts the requests that reach it, and answers the first two a client makes."""
+    """A fake gateway that records every request."""
 
     requests: list[httpx.Request] = attrs.Factory(list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """A session id, or a balance."""
+        """Record the request, and return a response with a session id (for a login) or with a balance."""
         self.requests.append(request)
         body = '"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"' if "session" in request.url.path else "47.30"
         return httpx.Response(200, text=body)
 
 
 def _client(gateway: Gateway, **options: Any) -> AsyncSmsClient:
+    """Return a client for the fake gateway; `options` override the parameters of the constructor."""
     settings: dict[str, Any] = {"login": "acme", "password": PASSWORD, "source_address": "DEVIN0"}
     settings["transport"] = httpx.MockTransport(gateway)
     return AsyncSmsClient(**{**settings, **options})
 
 
 def _assert_silent(error: BaseException, private: tuple[str, ...]) -> None:
-    """Nothing private in the error, in what it carries, or in what a log would print of its causes."""
+    """Assert that the error, its attributes and the messages of its causes contain no value of `private`."""
     shown = f"{error} {error!r} {vars(error)}"
     printed = traceback.TracebackException.from_exception(error)
     while printed is not None:
@@ -72,7 +73,13 @@ Call = Callable[[AsyncSmsClient], Awaitable[object]]
 
 @attrs.frozen
 class Bad:
-    """A bad call, the parameter that its error names, and what beside `PRIVATE` the error must not show."""
+    """An invalid call.
+
+    Attributes:
+        call: the function that calls the client.
+        parameter: the parameter that the error must contain.
+        private: values that the error must not contain, besides the values in `PRIVATE`.
+    """
 
     call: Call
     parameter: str
@@ -193,7 +200,7 @@ CALLS: dict[str, Bad] = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_bad_call(name: str) -> None:
-    """A bad call raises `ValidationError`, names its parameter, reaches nobody, and shows nothing private."""
+    """An invalid call raises `ValidationError`, sends no request and shows no private value."""
     bad = CALLS[name]
     gateway = Gateway()
     async with _client(gateway) as client:
@@ -209,18 +216,22 @@ async def test_a_bad_call(name: str) -> None:
 
 @pytest.mark.anyio
 async def test_no_source_address_anywhere() -> None:
-    """A send without any source address says the three places where one can be given."""
+    """If there is no source address, the error says how to set a source address.
+
+    The error contains the name of the parameter and of the environment variable.
+    """
     gateway = Gateway()
     async with _client(gateway, source_address=None) as client:
         with pytest.raises(ValidationError, match="SMSAPI_SOURCE_ADDRESS") as caught:
             await client.send(NUMBER, TEXT)
         assert caught.value.parameter == "source_address"
-        with pytest.raises(ValidationError, match="source_address="):
+        with pytest.raises(ValidationError, match="pass a source address"):
             await client.send_bulk([NUMBER], TEXT)
     assert gateway.requests == []
 
 
-# Setting, bad value, the parameter that the error names where it is another.
+# Each key is the name of a test case. Each value contains the options of the client, and the parameter that
+# the error must contain.
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "an empty login": ({"login": ""}, "login"),
     "no login": ({"login": None}, "login"),
@@ -296,7 +307,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_bad_setting(name: str) -> None:
-    """A wrong setting is refused when the client is made, and the error shows no secret that it held."""
+    """The constructor refuses an invalid setting.
+
+    The error does not show the password, even if the setting contains the password.
+    """
     options, parameter = SETTINGS[name]
     gateway = Gateway()
     with pytest.raises(ValidationError) as caught:
@@ -309,8 +323,8 @@ def test_a_bad_setting(name: str) -> None:
 
 @pytest.mark.parametrize("given", ["client", "transport"])
 def test_a_file_of_certificates_beside_ones_own_client(given: str, tmp_path: Path) -> None:
-    """Certificates that would never be used are refused under the name they were given by."""
-    import trustme  # noqa: PLC0415 - for this test alone
+    """`ca_file` is refused together with `client` or `transport`, because the file would have no effect."""
+    import trustme  # noqa: PLC0415 - only this test needs trustme
 
     ca_file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(ca_file))
@@ -325,12 +339,12 @@ def test_a_file_of_certificates_beside_ones_own_client(given: str, tmp_path: Pat
     ["http://127.0.0.1:8099/rest", "http://localhost:8099", "http://[::1]:8099", "https://gateway.example/"],
 )
 def test_addresses_that_are_fine(address: str) -> None:
-    """Loopback needs no TLS, so that the local gateway can be used as it is."""
+    """The constructor accepts HTTPS for any host, and plain HTTP only for a loopback host."""
     assert "AsyncSmsClient" in repr(_client(Gateway(), base_url=address))
 
 
 def test_plain_http_when_it_is_asked_for() -> None:
-    """Whoever says so in so many words may speak plain HTTP to a network."""
+    """With `allow_plain_http=True`, the constructor accepts plain HTTP for any host."""
     assert "AsyncSmsClient" in repr(_client(Gateway(), base_url="http://10.0.0.1", allow_plain_http=True))
 
 
@@ -343,14 +357,17 @@ def test_plain_http_when_it_is_asked_for() -> None:
     ],
 )
 def test_bad_timeouts_and_retries(kind: type[Any], name: str, value: object) -> None:
-    """A time or a number of attempts that is not a positive number is refused by its full name."""
+    """A timeout or retry setting must be positive and finite.
+
+    The error contains the full name of the parameter, for example `Timeouts.read`.
+    """
     with pytest.raises(ValidationError) as caught:
         kind(**{name: value})
     assert caught.value.parameter == f"{kind.__name__}.{name}"
 
 
 def test_half_an_attempt() -> None:
-    """The number of attempts is a whole one."""
+    """`RetryPolicy` refuses a number of attempts that is not a whole number."""
     with pytest.raises(ValidationError) as caught:
         RetryPolicy(attempts=2.5)  # type: ignore[arg-type]
     assert caught.value.parameter == "RetryPolicy.attempts"
@@ -361,7 +378,10 @@ def test_half_an_attempt() -> None:
 def test_an_environment_without_credentials(
     monkeypatch: pytest.MonkeyPatch, missing: str, value: str | None
 ) -> None:
-    """`from_env` names the variable that is missing, and shows none of the others."""
+    """If an environment variable is missing, the error of `from_env` contains the name of this variable.
+
+    The error does not show the values of the other variables.
+    """
     monkeypatch.setenv("SMSAPI_LOGIN", "acme")
     monkeypatch.setenv("SMSAPI_PASSWORD", PASSWORD)
     if value is None:
@@ -384,7 +404,7 @@ def test_an_environment_without_credentials(
 def test_a_bad_value_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, parameter: str
 ) -> None:
-    """What comes from the environment is checked as what comes from the code."""
+    """`from_env` checks the values in the environment as the constructor checks its arguments."""
     monkeypatch.setenv("SMSAPI_LOGIN", "acme")
     monkeypatch.setenv("SMSAPI_PASSWORD", PASSWORD)
     monkeypatch.setenv(variable, value)
@@ -395,7 +415,10 @@ def test_a_bad_value_in_the_environment(
 
 @pytest.mark.parametrize("text", [None, 5, TEXT.encode(), TEXT + "\ud83d"])
 def test_a_text_that_cannot_be_segmented(text: Any) -> None:
-    """`segment` refuses what is no text as a send does."""
+    """`segment` refuses a value that is not a string, and a string with a lone surrogate.
+
+    The error does not show the text.
+    """
     with pytest.raises(ValidationError) as caught:
         segment(text)
     assert caught.value.parameter == "text"
@@ -417,7 +440,7 @@ GOOD_CALLS: dict[str, Call] = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", GOOD_CALLS)
 async def test_a_closed_client(name: str) -> None:
-    """Every method of a closed client says that it is closed, and asks nobody."""
+    """Every method of a closed client raises `ClientClosed` and sends no request."""
     gateway = Gateway()
     client = _client(gateway)
     await client.aclose()
@@ -432,7 +455,7 @@ async def test_a_closed_client(name: str) -> None:
 @pytest.mark.parametrize("name", GOOD_CALLS)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_second_event_loop(backend: str, name: str) -> None:
-    """A client used from a second event loop says so, in place of failing in some odd way or hanging."""
+    """If a client is used in a second event loop, its methods raise `WrongEventLoop` and send no request."""
     gateway = Gateway()
     client = _client(gateway)
     anyio.run(client.balance, backend=backend)
@@ -447,7 +470,7 @@ def test_a_second_event_loop(backend: str, name: str) -> None:
 
 
 def test_validation_errors_are_value_errors() -> None:
-    """Whoever catches `ValueError` catches bad input, and whoever catches `RuntimeError` catches misuse."""
+    """`except ValueError` catches `ValidationError`, and `except RuntimeError` catches `UsageError`."""
     assert issubclass(ValidationError, ValueError | SmsApiError)
     assert issubclass(ValidationError, ValueError)
     assert issubclass(UsageError, RuntimeError)

@@ -1,7 +1,13 @@
-"""Every field of a message counts: in groups, in keys, in a ledger, and on the wire."""
+"""Two messages that differ in any field have different requests, derived keys and ledger entries.
+
+Messages with different content never share a bulk.
+"""
 
 import inspect
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import parse_qsl
@@ -9,10 +15,10 @@ from urllib.parse import parse_qsl
 import attrs
 import pytest
 
-from smsapi_async import Accepted, AsyncSmsClient, Message, Rejected
+from smsapi_async import Accepted, AsyncSmsClient, Message, Rejected, ValidationError
 from smsapi_async.batch.chunks import BatchSettings, Grouper
 from smsapi_async.ledger import Ledger
-from smsapi_async.ledger.keys import key_of
+from smsapi_async.ledger.keys import _spelled_content, key_of
 from smsapi_async.models import CONTENT_FIELDS
 from smsapi_async.protocol.encoding import prepared
 from smsapi_async.sandbox import Sandbox, run_sandbox
@@ -20,14 +26,14 @@ from tests.client.tools import client_for
 
 DATE = datetime(2030, 5, 1, 12, tzinfo=UTC)
 BASE = Message("79031230012", "hello", source_address="SHOP")
-# Only a date without a time zone can be the recipient's own.
+# A message with `by_time_zone=True` needs a naive date, which is the local time of the recipient.
 BASES = {"by_time_zone": attrs.evolve(BASE, send_date=DATE.replace(tzinfo=None))}
 VALUES: dict[type, Any] = {bool: True, str: "79031230013", datetime: DATE, int: 61}
 SENT = [field.name for field in attrs.fields(Message) if field.name != "key"]
 
 
 def _pair(name: str) -> tuple[Message, Message]:
-    """Two messages that differ in one field alone."""
+    """Return two messages that differ only in the field `name`."""
     base = BASES.get(name, BASE)
     kinds = get_args(attrs.fields_dict(Message)[name].type) or (attrs.fields_dict(Message)[name].type,)
     value = next(VALUES[kind] for kind in VALUES if kind in kinds)
@@ -37,15 +43,17 @@ def _pair(name: str) -> tuple[Message, Message]:
 
 
 def test_what_is_sent_is_the_content_and_the_number() -> None:
-    """The content has every field but the destination address and the caller's key."""
+    """The content of a message consists of all fields except the destination address and the key."""
     assert {field.name for field in CONTENT_FIELDS} == {*SENT} - {"destination_address"}
 
 
 @pytest.mark.parametrize("name", [field.name for field in CONTENT_FIELDS])
 def test_messages_that_differ_are_not_grouped(name: str) -> None:
-    """Two messages that differ in one field never share a request."""
+    """Two messages with different content never share a request."""
     grouper = Grouper(BatchSettings(), None)
-    # A message by time zone is a full chunk at once, and one without its date cannot be sent.
+    # A message with `by_time_zone=True` is alone in its chunk. For the field `by_time_zone`, the first
+    # message of the pair has a naive date and `by_time_zone=False`. This message is invalid, so the test
+    # skips it.
     chunks = []
     for message in _pair(name):
         if name != "by_time_zone" or message.by_time_zone:
@@ -56,14 +64,14 @@ def test_messages_that_differ_are_not_grouped(name: str) -> None:
 
 @pytest.mark.parametrize("name", SENT)
 def test_messages_that_differ_have_two_keys(name: str) -> None:
-    """Two messages that differ in one field have two derived keys."""
+    """Two messages that differ in one field have different derived keys."""
     one, other = _pair(name)
     assert key_of(one) != key_of(other)
 
 
 @pytest.mark.parametrize("name", SENT)
 def test_defaults_change_nothing_else(name: str) -> None:
-    """Filling in the default source address leaves each field as it was given."""
+    """The default source address of the client changes no other field of a message."""
     _, other = _pair(name)
     filled = prepared(
         attrs.evolve(other, source_address=None), "SHOP" if name != "source_address" else "MINE"
@@ -76,7 +84,7 @@ def test_defaults_change_nothing_else(name: str) -> None:
 @pytest.mark.parametrize("redact", [False, True])
 @pytest.mark.parametrize("name", SENT)
 async def test_a_key_names_one_message(name: str, redact: bool, tmp_path: Path, anyio_backend: str) -> None:
-    """A key that names a message in a ledger is refused with a message that differs in one field."""
+    """A ledger refuses a message if its key already belongs to a different message."""
     one, other = (attrs.evolve(message, key="order 1") for message in _pair(name))
     async with Ledger.sqlite(tmp_path / "run.db", redact=redact) as ledger:
         assert await ledger.claim([("order 1", one)]) == {"order 1": None}
@@ -88,7 +96,10 @@ async def test_a_key_names_one_message(name: str, redact: bool, tmp_path: Path, 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", SENT)
 async def test_a_key_names_one_message_of_a_batch(name: str, tmp_path: Path, anyio_backend: str) -> None:
-    """In one batch, a key is refused with a message that differs in one field; the first one is sent."""
+    """If two different messages of a batch have the same key, only the first message is sent.
+
+    The second message is rejected.
+    """
     other, one = (attrs.evolve(message, key="order 1") for message in _pair(name))
     async with (
         run_sandbox() as sandbox,
@@ -104,7 +115,7 @@ async def test_a_key_names_one_message_of_a_batch(name: str, tmp_path: Path, any
 
 
 def _sent(sandbox: Sandbox) -> list[tuple[object, ...]]:
-    """What each request to send asked for, without its session."""
+    """Return the resource and the parameters of each send request, without the session id."""
     return [
         (
             arrival.resource,
@@ -118,7 +129,7 @@ def _sent(sandbox: Sandbox) -> list[tuple[object, ...]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", SENT)
 async def test_each_reaches_the_wire_as_it_is(name: str, anyio_backend: str) -> None:
-    """Two messages that differ in one field are two different requests, whether sent alone or in a batch."""
+    """Two different messages become two different requests, in single sends and in a batch."""
     pair = [message for message in _pair(name) if name != "by_time_zone" or message.by_time_zone]
     async with run_sandbox() as sandbox, client_for(sandbox) as sms:
         for message in pair:
@@ -131,7 +142,10 @@ async def test_each_reaches_the_wire_as_it_is(name: str, anyio_backend: str) -> 
 
 
 def test_send_takes_every_field() -> None:
-    """Each field of a message is a parameter of `send`; the time zone of the recipient has its own method."""
+    """`send` has a parameter for each content field except `by_time_zone`.
+
+    The method `send_by_time_zone` sets this field.
+    """
     parameters = {*inspect.signature(AsyncSmsClient.send).parameters}
     assert {field.name for field in CONTENT_FIELDS} - {"by_time_zone"} <= parameters
     assert {"text", "source_address", "send_date", "validity"} <= parameters
@@ -141,6 +155,7 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"validity": 60}, {"validity": timedelta(hours=1)}),
     ({"send_date": DATE}, {"send_date": DATE.astimezone()}),
 ]
+# In Python, `1`, `True` and `1.0` are equal, but only `1` is a valid value of `validity`.
 UNLIKE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"validity": 1}, {"validity": True}),
     ({"validity": 1}, {"validity": 1.0}),
@@ -150,11 +165,103 @@ UNLIKE: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_two_ways_to_write_a_value_are_the_same_content(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """An hour is 60 minutes, and a moment is the same in every time zone."""
+    """Equal values in different forms are the same content.
+
+    A validity of 60 is equal to one hour, and a date is equal to the same moment in another time zone.
+    """
     assert attrs.evolve(BASE, **one).content() == attrs.evolve(BASE, **other).content()
 
 
 @pytest.mark.parametrize(("one", "other"), UNLIKE)
 def test_what_cannot_be_sent_is_not_grouped_with_what_can(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """A value of a wrong type does not pass as the valid value that Python calls equal to it."""
+    """A message with an invalid validity never shares a request with a valid message."""
     assert attrs.evolve(BASE, **one).content() != attrs.evolve(BASE, **other).content()
+
+
+class Brand(StrEnum):
+    """An enum of source addresses, which an application may define."""
+
+    INFO = "INFO"
+
+
+class Minutes(IntEnum):
+    """An enum of validities, which an application may define."""
+
+    HOUR = 60
+
+
+class NoOffset(tzinfo):
+    """A time zone without an offset. A datetime with this time zone is not aware."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+    def dst(self, _: datetime | None) -> None:
+        return None
+
+    def tzname(self, _: datetime | None) -> None:
+        return None
+
+
+def test_a_key_does_not_depend_on_earlier_keys() -> None:
+    """The derived key of a message does not depend on the keys that were derived before."""
+    message = attrs.evolve(BASE, source_address=Brand.INFO)
+    first = key_of(message)
+    _spelled_content.cache_clear()
+    key_of(attrs.evolve(BASE, source_address="INFO"))
+    assert key_of(message) == first
+
+
+def test_a_true_text_is_spelled_as_in_earlier_versions() -> None:
+    """A wrong type of `by_time_zone` leaves the key as in version 0.1.0, so that no message is sent again."""
+    odd: Any = "1"
+    assert key_of(attrs.evolve(BASE, by_time_zone=odd)) == key_of(attrs.evolve(BASE, by_time_zone=True))
+
+
+def test_a_date_without_an_offset_is_not_a_valid_date() -> None:
+    """A datetime whose time zone returns no offset is never equal to a valid date, and is refused."""
+    odd = attrs.evolve(BASE, send_date=DATE.replace(tzinfo=NoOffset()))
+    for zone in (None, UTC, DATE.astimezone().tzinfo):
+        assert odd.content() != attrs.evolve(BASE, send_date=DATE.replace(tzinfo=zone)).content()
+    with pytest.raises(ValidationError, match="send_date"):
+        key_of(odd)
+
+
+@pytest.mark.anyio
+async def test_enums_are_sent_by_their_values(anyio_backend: str) -> None:
+    """If a field of a message is a member of an enum, the request contains the value of the member."""
+    message = attrs.evolve(BASE, source_address=Brand.INFO, validity=Minutes.HOUR)
+    async with run_sandbox() as sandbox, client_for(sandbox) as sms:
+        async with sms.send_many([message]) as outcomes:
+            assert [type(outcome) async for outcome in outcomes] == [Accepted]
+        assert ("SourceAddress", "INFO") in _sent(sandbox)[0]
+        assert ("Validity", "60") in _sent(sandbox)[0]
+
+
+ODD: list[dict[str, Any]] = [
+    {"by_time_zone": []},
+    {"by_time_zone": "yes"},
+    {"destination_address": 79031230012, "key": "order 0"},
+    {"validity": [1]},
+    {"source_address": ["SHOP"]},
+    {"send_date": DATE.replace(tzinfo=NoOffset())},
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("with_ledger", [False, True])
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: next(iter(odd)))
+async def test_an_odd_message_costs_only_itself(
+    odd: dict[str, Any], with_ledger: bool, tmp_path: Path, anyio_backend: str
+) -> None:
+    """A message with a value of a wrong type is rejected, and all other messages of the batch are sent."""
+    good = [attrs.evolve(BASE, text=f"text {index}", key=f"order {index}") for index in range(3)]
+    messages = [good[0], attrs.evolve(BASE, **odd), *good[1:]]
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(run_sandbox())
+        sms = await stack.enter_async_context(client_for(sandbox))
+        ledger = await stack.enter_async_context(Ledger.sqlite(tmp_path / "run.db")) if with_ledger else None
+        outcomes = await stack.enter_async_context(sms.send_many(messages, ledger=ledger))
+        found = Counter([type(outcome) async for outcome in outcomes])
+        assert found == {Accepted: 3, Rejected: 1}
+        assert len(sandbox.account.messages) == 3

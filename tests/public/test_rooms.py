@@ -1,4 +1,7 @@
-"""The rooms of the package: which module may import which, and how large each may be."""
+"""The modules of the package obey limits on imports, names and length.
+
+A room is a top-level module or subpackage of `smsapi_async`.
+"""
 
 import ast
 from collections import Counter
@@ -11,8 +14,9 @@ import smsapi_async
 PACKAGE = Path(smsapi_async.__file__).parent
 ROOT = PACKAGE.parent
 
-# Lowest first; rooms on one floor do not import one another.
-FLOORS = [
+# Each set is a layer, and the lowest layer is first. A module imports from its own room and from rooms in
+# lower layers, but not from another room in its own layer.
+LAYERS = [
     {"version", "privacy", "clock", "states"},
     {"models"},
     {"errors"},
@@ -26,13 +30,24 @@ FLOORS = [
     {"client"},
     {"__init__"},
 ]
-HEIGHTS = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-# They stand beside the rooms: the gateway that plays the other side, and the command line over the package.
+HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+# These rooms are in no layer: the sandbox imitates the gateway, and the command line uses the public names.
 OUTSIDE = {"sandbox", "cli", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
-# A room that needs an extra imports its library; nothing else does.
+# Each key is a room, and each value contains the libraries of optional extras that only this room may import.
 OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"aiohttp", "socksio"}}
-EXTRAS = {"aiohttp", "socksio", "starlette", "uvicorn", "cyclopts", "rich", "sqlalchemy", "trio", "jinja2"}
+EXTRAS = {
+    "aiohttp",
+    "cyclopts",
+    "jinja2",
+    "rich",
+    "socksio",
+    "sqlalchemy",
+    "starlette",
+    "tomli_w",
+    "trio",
+    "uvicorn",
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -42,19 +57,19 @@ def _module(file: Path) -> str:
 
 
 def _room(module: str) -> str:
-    """The room of a dotted name: the part after the package's name; the package itself is its root."""
+    """Return the room of a module: the name after `smsapi_async.`, or `__init__` for `smsapi_async`."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
 
 
 def _imports(file: Path) -> set[str]:
-    """The modules a file imports, also within functions and for type checkers only."""
+    """Return the modules that a file imports, including imports in functions and under `TYPE_CHECKING`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: a relative import"
+            assert node.level == 0, f"{file}: relative imports are not allowed"
             assert node.module is not None
             names.update(
                 f"{node.module}.{alias.name}" if _is_module(f"{node.module}.{alias.name}") else node.module
@@ -69,36 +84,40 @@ def _is_module(name: str) -> bool:
 
 
 def _own(names: set[str]) -> set[str]:
+    """Return the modules that belong to `smsapi_async`."""
     return {name for name in names if name.split(".")[0] == PACKAGE.name}
 
 
 def _files(*, outside: bool) -> list[Path]:
+    """Return the files of the rooms in `OUTSIDE`, or the files of all other rooms."""
     return [file for file in FILES if (_room(_module(file)) in OUTSIDE) is outside]
 
 
 def test_every_module_has_a_room() -> None:
-    """A module that nobody has given a place is noticed, and so is a place without a module."""
+    """Every top-level module or subpackage is in `LAYERS` or in `OUTSIDE`.
+
+    Each name in `LAYERS` exists.
+    """
     assert {_room(_module(file)) for file in _files(outside=False)} == set(HEIGHTS)
 
 
 @pytest.mark.parametrize("file", _files(outside=False), ids=_module)
 def test_arrows_go_down(file: Path) -> None:
-    """A module imports only from its own room and from lower floors."""
+    """A module imports only modules of its own room and of rooms in lower layers."""
     room = _room(_module(file))
     wrong = {
         name
         for name in _own(_imports(file))
-        if _room(name) != room and HEIGHTS.get(_room(name), len(FLOORS)) >= HEIGHTS.get(room, 0)
+        if _room(name) != room and HEIGHTS.get(_room(name), len(LAYERS)) >= HEIGHTS.get(room, 0)
     }
     assert not wrong
 
 
 def test_no_circles() -> None:
-    """All modules can be put in an order in which each imports only those before it.
-
-    Imports within functions and for type checkers count. The package's `__init__` names all that is public
-    for type checkers, so it comes last, and no module imports from it.
-    """
+    """The imports between the modules contain no cycle."""
+    # Imports in functions and under `TYPE_CHECKING` count as imports. `smsapi_async/__init__.py` imports
+    # every public name under `TYPE_CHECKING`. If a module with a public name imported `smsapi_async`, the
+    # imports would contain a cycle.
     waiting = {
         _module(file).removesuffix(".__init__"): _own(_imports(file))
         - {_module(file).removesuffix(".__init__")}
@@ -106,13 +125,13 @@ def test_no_circles() -> None:
     }
     while waiting:
         ready = [module for module, needed in waiting.items() if not needed & waiting.keys()]
-        assert ready, f"they import each other: {sorted(waiting)}"
+        assert ready, f"these modules import each other in a cycle: {sorted(waiting)}"
         for module in ready:
             del waiting[module]
 
 
 def test_a_name_means_one_thing() -> None:
-    """No two classes have one name, nor two modules, but for the stream of each room that has one."""
+    """No two classes and no two modules have the same name, except the modules `stream` and `__init__`."""
     classes = Counter(
         node.name
         for file in FILES
@@ -125,7 +144,7 @@ def test_a_name_means_one_thing() -> None:
 
 @pytest.mark.parametrize("file", _files(outside=False), ids=_module)
 def test_who_may_import_httpx(file: Path) -> None:
-    """Only `http/` uses httpx and httpcore; the client's constructor names httpx in its annotations."""
+    """Only the room `http` uses httpx and httpcore. The room `client` uses httpx only in annotations."""
     libraries = {name.split(".")[0] for name in _imports(file)} & {"httpx", "httpcore"}
     room = _room(_module(file))
     if room == "client":
@@ -136,7 +155,7 @@ def test_who_may_import_httpx(file: Path) -> None:
 
 
 def _uses_outside_annotations(file: Path, name: str) -> list[int]:
-    """The lines on which a name is used at run time."""
+    """Return the numbers of the lines that use a name outside annotations."""
     tree = ast.parse(file.read_text())
     annotations = {
         id(part)
@@ -154,13 +173,19 @@ def _uses_outside_annotations(file: Path, name: str) -> list[int]:
 
 @pytest.mark.parametrize("file", sorted((PACKAGE / "sandbox").rglob("*.py")), ids=_module)
 def test_the_sandbox_shares_nothing_with_the_client(file: Path) -> None:
-    """The sandbox imports nothing of the rest of the package: a mistake cannot pass both sides."""
+    """The sandbox imports no other room.
+
+    With shared code, the sandbox could repeat a mistake of the client, so that no test would fail.
+    """
     assert {_room(name) for name in _own(_imports(file))} <= {"sandbox"}
 
 
 @pytest.mark.parametrize("file", _files(outside=False), ids=_module)
 def test_the_client_knows_nothing_of_what_stands_beside_it(file: Path) -> None:
-    """Neither the sandbox, nor the command line, nor a library of the extras is imported by the core."""
+    """A room in `LAYERS` imports no room in `OUTSIDE`.
+
+    The room imports only the optional libraries that `OWN_EXTRAS` allows.
+    """
     names = _imports(file)
     assert not {_room(name) for name in _own(names)} & OUTSIDE
     allowed = OWN_EXTRAS.get(_room(_module(file)), set())
@@ -169,23 +194,25 @@ def test_the_client_knows_nothing_of_what_stands_beside_it(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=_module)
 def test_modules_are_short(file: Path) -> None:
-    """No module is longer than 600 lines: it is cut by subject and not by length."""
+    """A module has at most 600 lines."""
     assert len(file.read_text().splitlines()) <= 600
 
 
 @pytest.mark.parametrize("file", FILES, ids=_module)
 def test_functions_are_short(file: Path) -> None:
-    """No function has more than 40 lines beside its docstring, or more than 60 with it."""
+    """A function has at most 40 lines without its docstring, and at most 60 lines with its docstring."""
     functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, Function)]
     too_long = {node.name: _lines(node) for node in functions if _lines(node) > 40 or _whole(node) > 60}
     assert not too_long
 
 
 def _whole(function: Function) -> int:
+    """Return the number of lines in the body of a function, including the docstring."""
     return (function.end_lineno or 0) - function.body[0].lineno + 1
 
 
 def _lines(function: Function) -> int:
+    """Return the number of lines in the body of a function, without the docstring."""
     first = function.body[0]
     if ast.get_docstring(function) is None:
         return _whole(function)

@@ -1,4 +1,4 @@
-"""The account of arrivals."""
+"""The account of the sandbox records every request and every accepted message."""
 
 import ast
 from decimal import Decimal
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_arrivals_as_they_came() -> None:
-    """Every request is entered with its method, raw target, headers, body, time, status and code."""
+    """The account records the raw request, the time, the HTTP status and the error code of each request."""
     caller = await logged_in()
     caller.sandbox.advance(minutes=1)
     await caller.request(
@@ -33,7 +33,7 @@ async def test_arrivals_as_they_came() -> None:
 
 
 async def test_messages_as_accepted() -> None:
-    """Every accepted message is entered in order, with what it cost and the request that brought it."""
+    """The account records each accepted message with its price and the index of its request."""
     caller = await logged_in()
     ids = await caller.send("+79031234567", "ы" * 71, Validity=15)
     await caller.send("79161234567")
@@ -47,7 +47,7 @@ async def test_messages_as_accepted() -> None:
 
 
 async def test_counts() -> None:
-    """Requests are counted by resource in any case and by the status of their answers."""
+    """`count` filters requests by HTTP status and by resource name; it ignores the case of the name."""
     caller = await logged_in()
     await caller.send()
     await caller.post("Sms/Send", message("123"))
@@ -58,7 +58,7 @@ async def test_counts() -> None:
 
 
 async def test_reprs_keep_secrets() -> None:
-    """No repr shows the password, a session, a text or a whole number."""
+    """No `repr` of a sandbox object shows the password, a session id, a text or a complete phone number."""
     caller = await logged_in()
     await caller.send("79031234567", "a secret text")
     sandbox = caller.sandbox
@@ -73,7 +73,7 @@ async def test_reprs_keep_secrets() -> None:
 
 
 async def test_lists_are_copies() -> None:
-    """A list taken from the account does not change under the test's hands."""
+    """`account.arrivals` returns a new list, which does not change when more requests arrive."""
     caller = await logged_in(Sandbox())
     before = caller.sandbox.account.arrivals
     await caller.send()
@@ -82,14 +82,17 @@ async def test_lists_are_copies() -> None:
 
 
 def test_price_can_be_set() -> None:
-    """The price of a segment may change during a test."""
+    """A test can set `Sandbox.price` to a str, and the sandbox converts the str to a Decimal."""
     sandbox = Sandbox()
     sandbox.price = "2.5"
     assert sandbox.price == Decimal("2.5")
 
 
 def test_shares_no_code_with_the_client() -> None:
-    """The gateway imports nothing of the client, so that one mistake cannot pass both."""
+    """The sandbox imports no code of the client.
+
+    With shared code, the sandbox could repeat a mistake of the client.
+    """
     folder = Path(smsapi_async.sandbox.__file__).parent
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

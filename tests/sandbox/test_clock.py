@@ -1,4 +1,4 @@
-"""The clock, and the sessions that live by it."""
+"""The clock of the sandbox, and the sessions, which expire by this clock."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 def test_frozen_clock_moves_by_hand_alone() -> None:
-    """With a start the clock stands until it is advanced, and tells UTC."""
+    """With `start`, the clock of the sandbox shows UTC and moves only if the test calls `advance`."""
     moscow = START.astimezone(timezone(timedelta(hours=3)))
     sandbox = Sandbox(start=moscow)
     assert sandbox.now() == sandbox.now() == START
@@ -23,7 +23,7 @@ def test_frozen_clock_moves_by_hand_alone() -> None:
 
 
 def test_running_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a start the clock begins at the present and runs `speed` times as fast as the machine's."""
+    """Without `start`, the clock begins at the current time and runs `speed` times as fast as real time."""
     ticks = iter([100.0, 100.0, 102.0])
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     before = datetime.now(UTC)
@@ -37,23 +37,26 @@ def test_running_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_refusals_of_the_clock() -> None:
-    """A naive start, a step backwards and a naive moment are refused with a ValueError."""
+    """A naive `start`, a negative `advance` and a naive date of an incoming message raise `ValueError`."""
     with pytest.raises(ValueError, match="naive"):
-        Sandbox(start=datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+        Sandbox(start=datetime(2026, 1, 1))  # noqa: DTZ001 - a naive date
     with pytest.raises(ValueError, match="forward"):
         Sandbox().advance(seconds=-1)
     with pytest.raises(ValueError, match="naive"):
-        Sandbox().receive("79031234567", "Hi", at=datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+        Sandbox().receive("79031234567", "Hi", at=datetime(2026, 1, 1))  # noqa: DTZ001 - a naive date
 
 
 def test_time_has_ends() -> None:
-    """Adding more time than the calendar has stops at its ends."""
+    """If the result of `later` is outside the calendar, `later` returns `EARLIEST` or `LATEST`."""
     assert later(START, timedelta.max) == later(LATEST, timedelta(days=9)) == LATEST
     assert later(START, timedelta.min) == later(EARLIEST, timedelta(days=-9)) == EARLIEST
 
 
 async def test_session_lives_120_minutes() -> None:
-    """A session is good until 120 minutes after its login, and then refused."""
+    """A session is valid for 120 minutes after the login.
+
+    After 120 minutes, the sandbox refuses the session id.
+    """
     caller = await logged_in()
     caller.sandbox.advance(minutes=119, seconds=59)
     assert (await caller.get("User/Balance")).status_code == 200
@@ -64,7 +67,7 @@ async def test_session_lives_120_minutes() -> None:
 
 
 async def test_expired_by_hand() -> None:
-    """Expiring the sessions ends every one given out so far and none given later."""
+    """`expire_sessions` ends all current sessions. A login after `expire_sessions` starts a valid session."""
     caller = await logged_in()
     first = caller.session
     caller.sandbox.expire_sessions()
@@ -75,7 +78,7 @@ async def test_expired_by_hand() -> None:
 
 
 async def test_session_expired_long_ago_stays_expired() -> None:
-    """Expiring again does not lengthen the life of a session that had ended."""
+    """`expire_sessions` does not make an expired session valid again."""
     caller = await logged_in()
     caller.sandbox.advance(hours=3)
     caller.sandbox.expire_sessions()

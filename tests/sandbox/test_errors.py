@@ -1,4 +1,4 @@
-"""Each row of the contract's table of codes, and the order of the checks before a send."""
+"""The sandbox refuses invalid requests with the codes of the contract (contract, "Codes")."""
 
 from decimal import Decimal
 
@@ -9,6 +9,7 @@ from tests.sandbox.support import START, Caller, logged_in, message, refused
 
 pytestmark = pytest.mark.anyio
 
+# This is the description of code 9 in the vendor's document.
 NULL_ENTRY = (
     "The parameters dictionary contains a null entry for parameter 'maxDateUtc' of non-nullable type "
     "'DateTime' for method 'System.Web.Mvc.ActionResult In(System.String, DateTime, DateTime)' in "
@@ -18,7 +19,7 @@ NULL_ENTRY = (
 
 
 async def test_code_1_missing_or_empty() -> None:
-    """A state asked without an id, or with an empty one, is refused in the document's words."""
+    """`Sms/State` without a segment id is refused with code 1 and with the vendor's description."""
     caller = await logged_in()
     expected = (400, 1, "MessageID can not be null or empty Parameter name: messageId")
     assert refused(await caller.get("Sms/State")) == expected
@@ -28,7 +29,7 @@ async def test_code_1_missing_or_empty() -> None:
 @pytest.mark.parametrize("missing", ["SessionID", "DestinationAddress", "Data", "SourceAddress"])
 @pytest.mark.parametrize("empty", [True, False])
 async def test_code_1_for_each_parameter_of_a_send(missing: str, *, empty: bool) -> None:
-    """A send that lacks one required parameter is refused with code 1 naming it, and nothing is sent."""
+    """A send without a required parameter is refused with code 1, and the description names the parameter."""
     caller = await logged_in()
     fields = {**message(), "SessionID": caller.session, missing: ""}
     if not empty:
@@ -41,14 +42,14 @@ async def test_code_1_for_each_parameter_of_a_send(missing: str, *, empty: bool)
 
 @pytest.mark.parametrize("numbers", [[], [""], ["", ""]])
 async def test_code_1_for_a_bulk_without_recipients(numbers: list[str]) -> None:
-    """A bulk without a single recipient is refused with code 1."""
+    """A bulk without a recipient is refused with code 1."""
     caller = await logged_in()
     fields = {"DestinationAddresses": numbers, "Data": "Hi", "SourceAddress": "ACME"}
     assert refused(await caller.post("Sms/SendBulk", fields))[:2] == (400, 1)
 
 
 async def test_code_2_range_of_dates() -> None:
-    """Statistics over more than 90 days are refused in the document's words; 90 days are answered."""
+    """The sandbox returns statistics for 90 days, and refuses a longer period with code 2."""
     caller = await logged_in()
     good = await caller.get("Sms/Statistics", startDateTime="2026-01-01", endDateTime="2026-04-01 00:00:00")
     bad = await caller.get("Sms/Statistics", startDateTime="2026-01-01", endDateTime="2026-04-01 00:00:01")
@@ -57,7 +58,7 @@ async def test_code_2_range_of_dates() -> None:
 
 
 async def test_code_2_backwards() -> None:
-    """A range whose start is after its end is refused, for statistics and for incoming messages."""
+    """`Sms/Statistics` and `Sms/In` refuse a period with code 2 if its end is before its beginning."""
     caller = await logged_in()
     statistics = await caller.get("Sms/Statistics", startDateTime="2026-01-02", endDateTime="2026-01-01")
     incoming = await caller.get("Sms/In", minDateUTC="2026-01-02", maxDateUTC="2026-01-01")
@@ -65,7 +66,7 @@ async def test_code_2_backwards() -> None:
 
 
 async def test_code_2_length_and_validity() -> None:
-    """A text of 2001 UTF-16 units, and a negative validity, are refused; 2000 units are sent."""
+    """A text of more than 2000 UTF-16 units and a negative validity are refused with code 2."""
     caller = await logged_in()
     await caller.send(text="🙂" * 1000)
     assert refused(await caller.post("Sms/Send", message(text="🙂" * 1000 + "a")))[:2] == (400, 2)
@@ -86,7 +87,10 @@ SESSION_RESOURCES = [
 
 @pytest.mark.parametrize(("method", "path", "fields"), SESSION_RESOURCES)
 async def test_codes_3_and_4_for_a_session(method: str, path: str, fields: dict[str, str | int]) -> None:
-    """Every resource refuses an unknown session with code 3 and an expired one with code 4."""
+    """Every resource except the login refuses an unknown session id with code 3.
+
+    An expired session id is refused with code 4.
+    """
     caller = await logged_in()
     stranger = Caller(caller.sandbox, "0" * 36)
     answers = []
@@ -100,7 +104,7 @@ async def test_codes_3_and_4_for_a_session(method: str, path: str, fields: dict[
 
 
 async def test_code_3_for_an_expired_session() -> None:
-    """The other way of refusing an expired session is code 3."""
+    """With `expired_session_code=3`, the sandbox refuses an expired session with code 3."""
     caller = await logged_in(Sandbox(expired_session_code=3))
     caller.sandbox.expire_sessions()
     assert refused(await caller.get("User/Balance")) == (400, 3, "Invalid session id")
@@ -111,7 +115,7 @@ async def test_code_3_for_an_expired_session() -> None:
     [("sandbox", "wrong"), ("wrong", "sandbox-password"), ("sandbox", "Sandbox-Password")],
 )
 async def test_code_4_login(login: str, password: str) -> None:
-    """Wrong credentials are refused with code 4 in the document's words, and no session is given."""
+    """A login with wrong credentials is refused with code 4 and creates no session."""
     caller = Caller(Sandbox())
     answer = await caller.request("GET", "user/sessionid", params={"login": login, "password": password})
     assert refused(answer) == (401, 4, "Invalid user login or password")
@@ -119,7 +123,7 @@ async def test_code_4_login(login: str, password: str) -> None:
 
 
 async def test_code_5_balance() -> None:
-    """A message that costs more than the balance is refused with code 5; one that costs all of it is sent."""
+    """A message is refused with code 5 only if the price of the message is higher than the balance."""
     caller = await logged_in(Sandbox(balance=3, price="1.50"))
     assert refused(await caller.post("Sms/Send", message(text="ы" * 140)))[:2] == (403, 5)
     await caller.send(text="ы" * 134)
@@ -133,7 +137,7 @@ GOOD_SOURCES = ["A", "ABCDEFGHIJK", "123456789012345", "My Shop.ru"]
 
 @pytest.mark.parametrize("source", BAD_SOURCES[1:])
 async def test_code_6_source(source: str) -> None:
-    """A sender that is neither 11 Latin characters nor 15 digits is refused in the document's words."""
+    """An invalid source address is refused with code 6."""
     caller = await logged_in()
     answer = await caller.post("Sms/Send", {**message(), "SourceAddress": source})
     assert refused(answer) == (400, 6, "Invalid source address")
@@ -142,7 +146,7 @@ async def test_code_6_source(source: str) -> None:
 
 @pytest.mark.parametrize("source", GOOD_SOURCES)
 async def test_good_sources(source: str) -> None:
-    """A sender of up to 11 Latin characters or 15 digits is accepted as it was written."""
+    """A source address of up to 11 Latin characters or up to 15 digits is accepted unchanged."""
     caller = await logged_in()
     await caller.post("Sms/Send", {**message(), "SourceAddress": source})
     assert [each.source_address for each in caller.sandbox.account.messages] == [source]
@@ -162,7 +166,10 @@ async def test_good_sources(source: str) -> None:
     ],
 )
 async def test_code_6_destination(number: str) -> None:
-    """A recipient that is no international number is refused with code 6, and refuses a bulk as a whole."""
+    """An invalid destination address is refused with code 6.
+
+    In a bulk, one invalid address refuses all messages.
+    """
     caller = await logged_in()
     one = await caller.post("Sms/Send", message(number))
     fields = {"DestinationAddresses": ["79031234567", number], "Data": "Hi", "SourceAddress": "ACME"}
@@ -176,7 +183,10 @@ async def test_code_6_destination(number: str) -> None:
     ("ending", "status", "code"), [("806", 400, 6), ("807", 403, 7), ("808", 500, 8), ("809", 500, 9)]
 )
 async def test_refusals_by_the_number(ending: str, status: int, code: int) -> None:
-    """Some endings of a number make the request fail, alone and in a bulk, with nothing billed."""
+    """If one number of a request ends in 806 to 809, the sandbox refuses the whole request.
+
+    The last digit of the number is the error code.
+    """
     caller = await logged_in()
     one = await caller.post("Sms/Send", message(f"79031234{ending}"))
     numbers = ["79031234567", f"79031234{ending}"]
@@ -190,7 +200,10 @@ async def test_refusals_by_the_number(ending: str, status: int, code: int) -> No
 
 @pytest.mark.parametrize("date", ["", "yesterday", "2010-0601T19:14:00", "2026-02-30", "2026-03-10T25:00:00"])
 async def test_code_9_required_date(date: str) -> None:
-    """A required date that is missing or cannot be read is refused in the document's words."""
+    """If a required date is empty or invalid, the request is refused with code 9.
+
+    The description has the words of the vendor's document.
+    """
     caller = await logged_in()
     assert refused(await caller.get("Sms/In", maxDateUTC=date)) == (500, 9, NULL_ENTRY)
     by_zone = await caller.post("Sms/SendByTimeZone", message(SendDate=date))
@@ -216,21 +229,21 @@ async def test_code_9_required_date(date: str) -> None:
     ids=str,
 )
 async def test_code_9_unreadable_option(fields: dict[str, str]) -> None:
-    """A number or a date that cannot be read is refused with code 9, never taken for "not given"."""
+    """If an optional number or date is invalid, the request is refused with code 9."""
     caller = await logged_in()
     assert refused(await caller.post("Sms/Send", {**message(), **fields}))[:2] == (500, 9)
     assert caller.sandbox.account.messages == []
 
 
 async def test_unreadable_minimum_of_incoming() -> None:
-    """An optional date of Sms/In that cannot be read is refused with code 9."""
+    """An invalid `minDateUTC` of `Sms/In` is refused with code 9."""
     caller = await logged_in()
     answer = await caller.get("Sms/In", minDateUTC="x", maxDateUTC="2026-03-10")
     assert refused(answer)[:2] == (500, 9)
 
 
 async def test_order_of_the_checks() -> None:
-    """With everything wrong, the refusals come in the contract's order as each fault is mended."""
+    """The sandbox checks a send in the order of the contract (contract, "Checks before a send")."""
     sandbox = Sandbox(balance=0)
     caller = Caller(sandbox, "0" * 36)
     fields: dict[str, str | int] = {"DestinationAddress": "123", "SourceAddress": "Ромашка", "Validity": 1}
@@ -258,7 +271,10 @@ async def test_order_of_the_checks() -> None:
 
 
 async def test_unquoted_errors() -> None:
-    """On request an error is printed with unquoted keys, as in the vendor's document."""
+    """With `unquoted_errors=True`, an error body has unquoted keys.
+
+    The examples in the vendor's document also have unquoted keys.
+    """
     caller = Caller(Sandbox(start=START, unquoted_errors=True))
     answer = await caller.request("GET", "user/sessionid?login=a&password=b")
     assert answer.text == '{Code: 4, Desc: "Invalid user login or password"}'

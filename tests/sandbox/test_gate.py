@@ -1,4 +1,4 @@
-"""Gates: answers held back."""
+"""A gate of the sandbox holds responses until the gate is released."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_held_request_is_processed_and_unanswered() -> None:
-    """A held send is accepted and billed at once, and answered when the gate is released."""
+    """A gate holds only the response to a send. The sandbox accepts and bills the message at once."""
     caller = await logged_in()
     gate = caller.sandbox.hold("sms/send")
     async with anyio.create_task_group() as tasks:
@@ -31,7 +31,7 @@ async def test_held_request_is_processed_and_unanswered() -> None:
 
 
 async def test_context_manager_releases() -> None:
-    """A gate used as a block is released at its end, also by an exception."""
+    """The end of a `with` block releases the gate, even after an exception."""
     caller = await logged_in()
     gate = caller.sandbox.hold()
     assert repr(gate) == "<Gate every resource: holding, 0 arrived>"
@@ -43,7 +43,7 @@ async def test_context_manager_releases() -> None:
 
 
 async def test_released_gate_makes_room_for_the_next() -> None:
-    """A second gate on a resource holds what comes after the first was released."""
+    """After the first gate for `Sms/Send` is released, a second gate for `Sms/Send` holds responses."""
     caller = await logged_in()
     caller.sandbox.hold("Sms/Send").release()
     with caller.sandbox.hold("Sms/Send") as gate:
@@ -55,8 +55,8 @@ async def test_released_gate_makes_room_for_the_next() -> None:
 
 
 async def test_arrived_counts_over_a_socket() -> None:
-    """Over a socket, in whatever loop the waiter runs, `arrived(n)` returns when n requests are held."""
-    async with run_sandbox(start=START) as sandbox, httpx.AsyncClient() as client:
+    """`arrived(n)` returns when n requests have reached the gate, also if the sandbox runs on a socket."""
+    async with run_sandbox(start=START) as sandbox, httpx.AsyncClient(timeout=60) as client:
         url = f"{sandbox.base_url}/user/sessionid?login=sandbox&password=sandbox-password"
         gate = sandbox.hold("User/SessionId")
         async with anyio.create_task_group() as tasks:
@@ -70,7 +70,10 @@ async def test_arrived_counts_over_a_socket() -> None:
 
 
 async def test_arrived_waits_for_enough() -> None:
-    """A waiter for two is not woken by one; a cancelled waiter leaves nothing behind."""
+    """After one request, `arrived(2)` still waits.
+
+    A cancellation of this wait does not affect the next wait.
+    """
     gate = Gate("Sms/Send")
     with anyio.move_on_after(0) as scope:
         gate.catch()
@@ -81,7 +84,7 @@ async def test_arrived_waits_for_enough() -> None:
 
 
 async def test_signal_from_another_thread() -> None:
-    """A signal set by a thread wakes a task that waits for it."""
+    """A task that waits for a signal continues when another thread sets the signal."""
     signal = Signal()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(signal.wait)
@@ -93,7 +96,7 @@ async def test_signal_from_another_thread() -> None:
 
 
 def test_signal_outlives_a_loop(anyio_backend: str) -> None:
-    """Setting a signal whose waiter's loop has ended is no error."""
+    """A signal can be set without an error after the event loop of a waiting task has ended."""
     signal = Signal()
     kept: list[Callable[[], object]] = []
 
@@ -106,13 +109,15 @@ def test_signal_outlives_a_loop(anyio_backend: str) -> None:
 
     anyio.run(wait, backend=anyio_backend)
     assert signal._wakers == []
+    # The cancelled task has removed its waker from the signal. The next line adds the waker again, as if the
+    # event loop had ended before the task could remove the waker.
     signal._wakers.extend(kept)
     signal.set()
     assert signal.is_set
 
 
 async def test_latency_delays_an_answer_but_not_the_acceptance() -> None:
-    """With latency a message is accepted before its answer goes out."""
+    """With `latency`, the sandbox accepts a message before it sends the response."""
     sandbox = Sandbox(start=START)
     caller = await logged_in(sandbox)
     sandbox.latency = 3600
@@ -128,7 +133,7 @@ async def test_latency_delays_an_answer_but_not_the_acceptance() -> None:
 
 @pytest.mark.parametrize("resource", ["Sms/Sent", "rest"])
 async def test_unknown_resource_is_refused(resource: str) -> None:
-    """A handle for a resource that does not exist is refused, so that a typing error cannot hide."""
+    """The sandbox refuses an unknown resource name, so that a test with a misspelt name fails."""
     sandbox = Sandbox()
     uses: list[Callable[[], object]] = [
         lambda: sandbox.hold(resource),
@@ -142,7 +147,7 @@ async def test_unknown_resource_is_refused(resource: str) -> None:
 
 
 async def test_scripted_answer_can_be_held() -> None:
-    """A gate holds a scripted answer as well."""
+    """A gate holds a scripted response until the gate is released."""
     caller = Caller(Sandbox())
     caller.sandbox.answer_next("Sms/Send", 503)
     gate = caller.sandbox.hold("Sms/Send")

@@ -1,7 +1,8 @@
-"""The vendor's published clients, each played as it writes its requests, over a real socket.
+"""The sandbox understands the requests of all clients that the vendor published.
 
-Every style keeps its own spelling of names, its own place for parameters and its own form of dates. They are
-written down as raw requests, so that no HTTP library of ours tidies them up.
+The clients differ in the spelling of names, in the place of the parameters (query or body) and in the date
+format. The tests write raw requests to a socket, because an HTTP library would remove some of these
+differences.
 """
 
 import json
@@ -31,7 +32,7 @@ Pairs = list[tuple[str, str | int]]
 
 @attrs.frozen
 class Raw:
-    """One request as a client writes it; `target` is below the base URL."""
+    """One request of a client; `target` is relative to the base URL."""
 
     method: str
     target: str
@@ -41,7 +42,7 @@ class Raw:
 
 @attrs.frozen
 class Style:
-    """How one client writes its requests."""
+    """The paths, parameter names, date formats and encoding that one client uses in its requests."""
 
     build: Callable[[str, str, Fields], Raw]
     paths: Mapping[str, str]
@@ -50,13 +51,13 @@ class Style:
     statistics_date: str = "%Y-%m-%dT%H:%M:%S"
 
     def request(self, method: str, resource: str, fields: Fields) -> Raw:
-        """A call of a resource, spelled by this client."""
+        """Return the request for a resource with the paths, names and encoding of this client."""
         spelled = {self.names.get(name, name[0].lower() + name[1:]): value for name, value in fields.items()}
         return self.build(method, self.paths.get(resource, resource), spelled)
 
 
 def pairs_of(fields: Fields) -> Pairs:
-    """The fields one by one, a list as a repeated name."""
+    """Return the fields as pairs of name and value. A list of values becomes one pair for each value."""
     pairs: Pairs = []
     for name, value in fields.items():
         pairs += [(name, each) for each in value] if isinstance(value, list) else [(name, value)]  # type: ignore[list-item]
@@ -64,7 +65,10 @@ def pairs_of(fields: Fields) -> Pairs:
 
 
 def python_urllib(method: str, path: str, fields: Fields) -> Raw:
-    """rest_service.py: urlencode with doseq; a GET in the query, a POST in the body; options always given."""
+    """Build a request of rest_service.py.
+
+    A GET has a query, and a POST has a form with all optional parameters.
+    """
     if method == "GET":
         return Raw("GET", f"{path}?{urlencode(pairs_of(fields))}")
     options: Fields = {"validity": 0, "sendDate": ""}
@@ -72,7 +76,7 @@ def python_urllib(method: str, path: str, fields: Fields) -> Raw:
 
 
 def python_requests(method: str, path: str, fields: Fields) -> Raw:
-    """sw-python-sms-devino: requests' `params` for a GET and `data` for a POST."""
+    """Build a request of sw-python-sms-devino, which uses `params` and `data` of the library requests."""
     headers = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
     encoded = urlencode(pairs_of(fields))
     if method == "GET":
@@ -81,7 +85,7 @@ def python_requests(method: str, path: str, fields: Fields) -> Raw:
 
 
 def php(method: str, path: str, fields: Fields) -> Raw:
-    """PHP: a GET glued together with dates unescaped, a POST by http_build_query, which numbers a list."""
+    """Build a request of the PHP client. A query has unescaped values, and a form has numbered list items."""
     if method == "GET":
         glued = "&".join(f"{name}={str(value).replace(' ', '%20')}" for name, value in fields.items())
         return Raw("GET", f"{path}?{glued}")
@@ -95,26 +99,31 @@ def php(method: str, path: str, fields: Fields) -> Raw:
 
 
 def ruby(method: str, path: str, fields: Fields) -> Raw:
-    """Ruby: RestClient, a POST's fields in the body except the recipients of a bulk, bare in the query."""
+    """Build a request of the Ruby client. A POST has a form, but a bulk has its recipients in the query."""
     rest = {name: value for name, value in fields.items() if name != "destinationAddresses"}
     encoded = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in rest.items())
     if method == "GET":
         return Raw("GET", f"{path}?{encoded}")
     recipients = fields.get("destinationAddresses", [])
     query = "&".join(f"destinationAddresses={each}" for each in recipients) if recipients else ""  # type: ignore[union-attr]
+    # The Ruby client does not escape the recipients, and the gateway would read a plus sign as a space. So
+    # the test removes the plus signs.
     query = query.replace("+", "")
     return Raw("POST", f"{path}?{query}" if query else path, encoded, FORM)
 
 
 def csharp_encode(value: object) -> str:
-    """HttpUtility's UrlEncodeUnicode: characters beyond ASCII as %uXXXX, one escape a UTF-16 unit."""
+    """Encode a value as `HttpUtility.UrlEncodeUnicode` of .NET does.
+
+    Each UTF-16 unit beyond ASCII becomes `%uXXXX`.
+    """
     units = str(value).encode("utf-16-be")
     codes = [int.from_bytes(units[place : place + 2], "big") for place in range(0, len(units), 2)]
     return "".join(quote_plus(chr(code)) if code < 128 else f"%u{code:04x}" for code in codes)
 
 
 def csharp(method: str, path: str, fields: Fields) -> Raw:
-    """C#: HttpValueCollection.ToString(); a GET carries a form's content type and no body."""
+    """Build a request of the C# client. Even a GET has the content type of a form."""
     encoded = "&".join(f"{name}={csharp_encode(value)}" for name, value in pairs_of(fields))
     return (
         Raw("GET", f"{path}?{encoded}", headers=FORM) if method == "GET" else Raw("POST", path, encoded, FORM)
@@ -122,27 +131,27 @@ def csharp(method: str, path: str, fields: Fields) -> Raw:
 
 
 def csharp_twice(method: str, path: str, fields: Fields) -> Raw:
-    """A C# client that gives the parameters of a POST both in the query and in the body."""
+    """Build a request of a C# client that puts the parameters of a POST into the query and the body."""
     request = csharp(method, path, fields)
     return request if method == "GET" else attrs.evolve(request, target=f"{path}?{request.body}")
 
 
 def perl(method: str, path: str, fields: Fields) -> Raw:
-    """Perl: URI's query_form for every method, a form's content type, an empty body; empty options too."""
+    """Build a request of the Perl client. All parameters are in the query, and a POST has an empty body."""
     options = {"sendDate": "", "validity": ""} if method == "POST" else {}
     encoded = urlencode(pairs_of({**options, **fields}), quote_via=quote)
     return Raw(method, f"{path}?{encoded}", "", FORM)
 
 
 def java(method: str, path: str, fields: Fields) -> Raw:
-    """Java: URLEncoder in the query or in the body, statistics by dates with a space."""
+    """Build a request of the Java client. A GET has a query, and a POST has a form in UTF-8."""
     encoded = "&".join(f"{name}={quote_plus(str(value), safe='*-._')}" for name, value in pairs_of(fields))
     form = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
     return Raw("GET", f"{path}?{encoded}") if method == "GET" else Raw("POST", path, encoded, form)
 
 
 def document(method: str, path: str, fields: Fields) -> Raw:
-    """The document's own examples: everything in the query, also of a POST, which has no content type."""
+    """Build a request as in the examples of the vendor's document. A POST has a query and no content type."""
     return Raw(method, f"{path}?{urlencode(pairs_of(fields), quote_via=quote)}")
 
 
@@ -191,14 +200,14 @@ STYLES = {
 
 @attrs.define
 class Client:
-    """Plays one style at one sandbox."""
+    """Calls one sandbox with the requests of one published client."""
 
     sandbox: Sandbox
     style: Style
     session: str = ""
 
     async def call(self, method: str, resource: str, **fields: str | int | Sequence[str]) -> Any:
-        """Call a resource; the decoded answer."""
+        """Call a resource and return the decoded response."""
         full = {"SessionID": self.session, **fields} if self.session else fields
         status, body = await exchange(self.sandbox.base_url, self.style.request(method, resource, full))
         assert status == 200, body
@@ -206,7 +215,7 @@ class Client:
 
 
 async def exchange(base_url: str, raw: Raw) -> tuple[int, str]:
-    """Write one request to a socket of its own; the status and the body of the answer."""
+    """Send one request over a new connection; return the HTTP status and the body of the response."""
     url = httpx.URL(base_url)
     headers = [("Host", url.host), *raw.headers.items()]
     body = raw.body.encode()
@@ -232,7 +241,7 @@ async def exchange(base_url: str, raw: Raw) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", STYLES)
 async def test_published_client(name: str) -> None:
-    """A whole conversation in one published client's style is understood, its text and numbers intact."""
+    """The sandbox understands every request of a published client and keeps texts and numbers unchanged."""
     style = STYLES[name]
     async with run_sandbox(start=START) as sandbox:
         client = Client(sandbox, style)
@@ -270,7 +279,7 @@ async def test_published_client(name: str) -> None:
 
 
 async def ask_for_reports(client: Client, segment_id: str) -> None:
-    """The GETs of a client: state, incoming messages, statistics."""
+    """Request the state, the incoming messages and the statistics, and check the responses."""
     sandbox, style = client.sandbox, client.style
     sandbox.advance(seconds=10)
     sandbox.receive("79031234567", "Да")
@@ -291,7 +300,7 @@ async def ask_for_reports(client: Client, segment_id: str) -> None:
 
 
 async def test_dotnet_escapes_beyond_the_basic_plane() -> None:
-    """A character that .NET escapes as two UTF-16 units arrives as one."""
+    """A character that .NET escapes as two UTF-16 units arrives as one character."""
     async with run_sandbox() as sandbox:
         client = Client(sandbox, STYLES["csharp"])
         client.session = await client.call(

@@ -1,4 +1,4 @@
-"""Incoming messages and statistics."""
+"""The sandbox reports incoming messages and statistics (contract, "Sms/In" and "Sms/Statistics")."""
 
 from collections import Counter
 from datetime import timedelta
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def incoming(caller: Caller, **fields: str) -> list[dict[str, Any]]:
-    """What Sms/In answers."""
+    """Return the decoded response of `Sms/In`."""
     answer = await caller.get("Sms/In", **fields)
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()
@@ -21,7 +21,7 @@ async def incoming(caller: Caller, **fields: str) -> list[dict[str, Any]]:
 
 
 async def test_incoming_object() -> None:
-    """An incoming message is spelled as in the contract, its slashes in the text left alone."""
+    """An incoming message has the JSON form of the contract, and slashes in its text are not escaped."""
     caller = await logged_in()
     message_id = caller.sandbox.receive("79031234567", "1/2 Да /Date(1)/", "1212")
     answer = await caller.get("Sms/In", maxDateUTC="2026-03-10T09:00:00")
@@ -32,7 +32,7 @@ async def test_incoming_object() -> None:
 
 
 async def test_incoming_range_is_inclusive_to_the_second() -> None:
-    """Both ends of the range are included, and fractions of a second do not count."""
+    """`Sms/In` includes both ends of the period and ignores fractions of a second."""
     caller = await logged_in()
     begin = START - timedelta(minutes=1)
     for number, offset in enumerate((-1.0, 0.0, 0.9, 10.0, 10.9, 11.0)):
@@ -44,7 +44,10 @@ async def test_incoming_range_is_inclusive_to_the_second() -> None:
 
 
 async def test_incoming_is_sorted_and_not_ahead_of_time() -> None:
-    """Messages come in the order of their dates, and one dated ahead appears when its time comes."""
+    """`Sms/In` sorts messages by date.
+
+    A message with a future date is returned only when the clock has reached this date.
+    """
     caller = await logged_in()
     for text, minutes in (("second", 2), ("first", 1)):
         caller.sandbox.receive("79031234567", text, at=START + timedelta(minutes=minutes))
@@ -54,7 +57,7 @@ async def test_incoming_is_sorted_and_not_ahead_of_time() -> None:
 
 
 async def test_recipient_answers() -> None:
-    """A recipient ending in 700 answers the source address when the whole message is delivered."""
+    """A recipient with a number that ends in 700 sends a reply after the whole message is delivered."""
     caller = await logged_in()
     await caller.send("79031234700", "Привет! " * 20)
     caller.sandbox.advance(seconds=4)
@@ -67,7 +70,7 @@ async def test_recipient_answers() -> None:
 
 
 async def test_recipient_does_not_answer_what_it_did_not_get() -> None:
-    """A recipient whose message is not delivered does not answer it."""
+    """A recipient replies only to a delivered message."""
     caller = await logged_in(Sandbox(start=START, journey=lambda *_: [(timedelta(0), 42)]))
     await caller.send("79031234700")
     caller.sandbox.advance(hours=1)
@@ -75,7 +78,10 @@ async def test_recipient_does_not_answer_what_it_did_not_get() -> None:
 
 
 async def test_incoming_ids() -> None:
-    """Ids of incoming messages differ, and are strings in the alphanumeric style."""
+    """Each incoming message has a unique id.
+
+    With `id_style="alphanumeric"`, the id is a string; by default, the id is a number.
+    """
     sandbox = Sandbox(id_style="alphanumeric")
     ids = {sandbox.receive("79031234567", "Hi") for _ in range(3)}
     assert len(ids) == 3
@@ -84,7 +90,7 @@ async def test_incoming_ids() -> None:
 
 
 async def statistics(caller: Caller, start: str, end: str) -> dict[str, Any]:
-    """What Sms/Statistics answers."""
+    """Return the decoded response of `Sms/Statistics`."""
     answer = await caller.get("Sms/Statistics", startDateTime=start, endDateTime=end)
     assert answer.status_code == 200, answer.text
     counts: dict[str, Any] = answer.json()
@@ -92,7 +98,10 @@ async def statistics(caller: Caller, start: str, end: str) -> dict[str, Any]:
 
 
 async def test_statistics_count_segments_by_state() -> None:
-    """Segments are counted by what became of them; Total leaves the errors out, TotalWithErrors does not."""
+    """The statistics count segments by state.
+
+    `TotalWithErrors` includes the segments with errors, and `Total` does not include them.
+    """
     caller = await logged_in()
     await caller.send("79031234001", "ы" * 100)
     for ending in (
@@ -127,13 +136,16 @@ async def test_statistics_count_segments_by_state() -> None:
 
 
 async def test_statistics_of_nothing() -> None:
-    """An empty range has zeros throughout."""
+    """Every count of the statistics is zero for a period without messages."""
     caller = await logged_in()
     assert set((await statistics(caller, "2026-03-10", "2026-03-10")).values()) == {0}
 
 
 async def test_statistics_remember_what_state_forgets() -> None:
-    """A message older than 48 hours is unknown to Sms/State but still counted as delivered."""
+    """`Sms/State` returns state 255 for a message that is older than 48 hours.
+
+    The statistics still count this message.
+    """
     caller = await logged_in()
     (segment_id,) = await caller.send()
     caller.sandbox.advance(days=30)
@@ -153,7 +165,10 @@ async def test_statistics_remember_what_state_forgets() -> None:
     ],
 )
 async def test_statistics_are_asked_in_moscow_time(start: str, end: str, total: int) -> None:
-    """The range is GMT+03:00, both ends included, to the whole second."""
+    """`Sms/Statistics` reads the dates of the period in GMT+03:00.
+
+    The period includes both ends, and fractions of a second are ignored.
+    """
     sandbox = Sandbox(start=START + timedelta(milliseconds=700))
     caller = await logged_in(sandbox)
     await caller.send()
@@ -161,7 +176,7 @@ async def test_statistics_are_asked_in_moscow_time(start: str, end: str, total: 
 
 
 async def test_recorded_history() -> None:
-    """History filed for the statistics counts by its date and leaves the account alone."""
+    """`record_history` changes the statistics, but neither the list of accepted messages nor the balance."""
     caller = await logged_in()
     caller.sandbox.record_history(at=START - timedelta(days=60), states=[0, 0, 42])
     caller.sandbox.record_history(at=START - timedelta(days=1), states={-1: 1000, 10: 5})

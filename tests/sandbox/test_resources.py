@@ -1,4 +1,4 @@
-"""Each row of the contract's table of resources."""
+"""The sandbox serves every resource of the contract (contract, "Resources")."""
 
 import json
 from decimal import Decimal
@@ -26,13 +26,13 @@ rows = pytest.mark.parametrize(("path", "method", "fields"), ROWS, ids=[row[0] f
 
 
 async def call(caller: Caller, method: str, path: str, fields: dict[str, str | int]) -> httpx.Response:
-    """One request of a row of the table."""
+    """Send the request of a row of `ROWS`, and return the response."""
     return await (caller.get(path, **fields) if method == "GET" else caller.post(path, fields))
 
 
 @rows
 async def test_success_headers(path: str, method: str, fields: dict[str, str | int]) -> None:
-    """Every resource answers 200 with the three headers of the contract."""
+    """Every resource responds with HTTP 200 and with the three headers of the contract."""
     answer = await call(await logged_in(), method, path, fields)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
@@ -42,7 +42,7 @@ async def test_success_headers(path: str, method: str, fields: dict[str, str | i
 @rows
 @pytest.mark.parametrize("spell", [str.lower, str.upper, str.title])
 async def test_any_case(path: str, method: str, fields: dict[str, str | int], spell: type[str]) -> None:
-    """Resource names and parameter names are matched in any case."""
+    """The sandbox ignores the case of resource names and parameter names."""
     caller = await logged_in()
     spelled = {spell(name): value for name, value in {**fields, "SessionID": caller.session}.items()}
     options = {"params": spelled} if method == "GET" else {"data": spelled}
@@ -52,7 +52,10 @@ async def test_any_case(path: str, method: str, fields: dict[str, str | int], sp
 
 @rows
 async def test_wrong_method(path: str, method: str, fields: dict[str, str | int]) -> None:
-    """A wrong method is answered 405 in HTML, names the right one, and does nothing."""
+    """A request with the wrong method has no effect.
+
+    The response has HTTP status 405, and its header `Allow` contains the right method.
+    """
     caller = await logged_in()
     answer = await call(caller, "POST" if method == "GET" else "GET", path, fields)
     assert (answer.status_code, answer.headers["allow"]) == (405, method)
@@ -63,7 +66,10 @@ async def test_wrong_method(path: str, method: str, fields: dict[str, str | int]
 
 @pytest.mark.parametrize("path", ["", "Sms", "Sms/Sent", "Viber/Send", "Sms/Send/1", "rest/Sms/Send"])
 async def test_unknown_resource(path: str) -> None:
-    """A path that leads nowhere is answered 404 in HTML and entered without a resource."""
+    """The response to a request with an unknown path has HTTP status 404.
+
+    The account records the request without a resource.
+    """
     caller = await logged_in()
     answer = await caller.get(path)
     assert answer.status_code == 404
@@ -72,7 +78,10 @@ async def test_unknown_resource(path: str) -> None:
 
 
 async def test_path_spellings() -> None:
-    """The path may be spelled in any case and a slash may follow; the base path may not be left out."""
+    """The sandbox accepts a path in upper case and with a final slash.
+
+    If a path does not begin with the base path, the response has HTTP status 404.
+    """
     sandbox = Sandbox()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app)) as client:
         for path, status in {
@@ -87,7 +96,7 @@ async def test_path_spellings() -> None:
 
 
 async def test_session_is_36_characters() -> None:
-    """A login answers a JSON string of 36 characters, a new one each time."""
+    """Each login returns a new session id of 36 characters as a JSON string."""
     caller = Caller(Sandbox())
     first, second = await caller.log_in(), await caller.log_in()
     assert len(first) == len(second) == 36
@@ -96,7 +105,7 @@ async def test_session_is_36_characters() -> None:
 
 
 async def test_balance_is_a_number_that_falls() -> None:
-    """The balance is a bare JSON number and falls by the price of every segment."""
+    """The balance is a JSON number and decreases by the price of each accepted segment."""
     caller = await logged_in(Sandbox(balance=Decimal("10.00"), price=Decimal("1.25")))
     assert (await caller.get("User/Balance")).text == "10.00"
     await caller.send(text="ы" * 71)
@@ -105,7 +114,7 @@ async def test_balance_is_a_number_that_falls() -> None:
 
 
 async def test_send_gives_one_id_a_segment() -> None:
-    """A send answers an array of 18-digit strings, one for each segment, never one twice."""
+    """A send returns one unique id of 18 digits for each segment."""
     caller = await logged_in()
     ids = [*await caller.send(text="a" * 160), *await caller.send(text="a" * 161), *await caller.send()]
     assert len(ids) == len(set(ids)) == 4
@@ -113,18 +122,20 @@ async def test_send_gives_one_id_a_segment() -> None:
 
 
 async def test_alphanumeric_ids() -> None:
-    """The other style of ids gives the shapes seen on the wire, and a plus must be escaped to be found."""
+    """Alphanumeric ids have three different forms, and a URL must escape the `+` in an id."""
     caller = await logged_in(Sandbox(start=START, id_style="alphanumeric"))
     ids = await caller.send(text="a" * 400)
     assert ids == ["GW0261BA732A", "WF3F22A2E", "SAR-W+84333"]
     caller.sandbox.advance(minutes=1)
     assert [(await caller.state(each))["State"] for each in ids] == [0, 0, 0]
+    # In a URL, an unescaped plus sign means a space. So this request contains a different id, which is
+    # unknown.
     raw = await caller.request("GET", f"Sms/State?SessionID={caller.session}&messageId=SAR-W+84333")
     assert raw.json()["State"] == 255
 
 
 async def test_bulk_ids_are_flat() -> None:
-    """A bulk answers all segments of the first message, then all of the second, also for one number twice."""
+    """The response to a bulk lists the segment ids message by message. A bulk may contain a number twice."""
     caller = await logged_in()
     numbers = ["+79031234567", "79161234567", "79031234567"]
     fields = {"DestinationAddresses": numbers, "Data": "ы" * 71, "SourceAddress": "ACME"}
@@ -137,7 +148,7 @@ async def test_bulk_ids_are_flat() -> None:
 
 
 async def test_form_and_query_are_merged() -> None:
-    """A parameter may come in the form or in the query; one that is in both counts once, from the form."""
+    """A parameter can be in the form or in the query, and the form has priority over the query."""
     caller = await logged_in()
     query = {"SessionID": caller.session, "destinationaddresses": ["79000000001"], "Validity": "5"}
     form = {"DestinationAddresses": ["79000000002", "79000000003"], "data": "Hi", "SOURCEADDRESS": "ACME"}
@@ -151,7 +162,7 @@ async def test_form_and_query_are_merged() -> None:
 
 
 async def test_first_of_a_repeated_parameter() -> None:
-    """Of a parameter given twice under a single-valued name, the first counts."""
+    """If a request contains a parameter twice, the sandbox uses the first value."""
     caller = await logged_in()
     body = (
         "DestinationAddress=79000000001&destinationAddress=79000000002&Data=one&data=two&SourceAddress=ACME"
@@ -168,7 +179,7 @@ async def test_first_of_a_repeated_parameter() -> None:
 
 
 async def test_empty_optional_parameters() -> None:
-    """An empty optional parameter, and a validity of zero, mean "not given"."""
+    """An empty optional parameter and a validity of zero have the same effect as a missing parameter."""
     caller = await logged_in()
     await caller.send(SendDate="", Validity="")
     await caller.send(Validity=0)
@@ -176,14 +187,14 @@ async def test_empty_optional_parameters() -> None:
 
 
 async def test_other_bodies_are_no_form() -> None:
-    """A body of another type holds no parameters."""
+    """The sandbox reads no parameters from a body that is not a form."""
     caller = await logged_in()
     answer = await caller.request("POST", "Sms/Send", json={"SessionID": caller.session, **message()})
     assert (answer.status_code, answer.json()["Code"]) == (400, 1)
 
 
 async def test_text_comes_back_whole() -> None:
-    """A text with every kind of character is accepted as it was written."""
+    """A text with special characters is accepted unchanged."""
     caller = await logged_in()
     text = "a+b==13!% &?#=;/\\\"'\n\t€ Привет 🙂 \u200d"
     await caller.send(text=text)
@@ -191,7 +202,7 @@ async def test_text_comes_back_whole() -> None:
 
 
 async def test_state_object_is_spelled_as_documented() -> None:
-    """A segment that is not yet known answers the contract's example, its date escaped as on the wire."""
+    """The state of an unknown segment has the JSON form of the contract, with escaped slashes in the date."""
     caller = await logged_in()
     (segment_id,) = await caller.send()
     answer = await caller.get("Sms/State", messageId=segment_id)
@@ -203,7 +214,7 @@ async def test_state_object_is_spelled_as_documented() -> None:
 
 
 async def test_state_dates_and_price() -> None:
-    """A delivered segment tells when it was created, submitted, reported, and its own price."""
+    """The state of a delivered segment contains the dates of all steps and the price of the segment."""
     caller = await logged_in(Sandbox(start=START, price="2.10"))
     segment_ids = await caller.send(text="ы" * 100)
     caller.sandbox.advance(seconds=5)

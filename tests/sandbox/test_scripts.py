@@ -1,4 +1,4 @@
-"""Scripted answers."""
+"""A test can script the responses of the sandbox."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_answer_next_replaces_one_answer() -> None:
-    """A scripted answer goes out once as it was given, and its request does nothing."""
+    """`answer_next` replaces the response to one request, and this request has no effect."""
     caller = await logged_in()
     caller.sandbox.answer_next("sms/send", 429, b"slow down", {"Retry-After": "7"})
     answer = await caller.post("Sms/Send", message())
@@ -21,7 +21,10 @@ async def test_answer_next_replaces_one_answer() -> None:
 
 
 async def test_answer_next_can_lie() -> None:
-    """With `accept` the message is accepted and billed, and the answer denies it."""
+    """With `accept=True`, the sandbox accepts and bills the message.
+
+    This also holds if the scripted response is an error.
+    """
     caller = await logged_in()
     caller.sandbox.answer_next("Sms/Send", 500, "<html>", accept=True)
     answer = await caller.post("Sms/Send", message())
@@ -32,7 +35,10 @@ async def test_answer_next_can_lie() -> None:
 
 
 async def test_scripts_are_used_in_order() -> None:
-    """Scripts for a resource are used in the order they were given, each as often as it says."""
+    """The sandbox uses the scripted responses of a resource in the order of the calls.
+
+    `times` is the number of requests that get the response.
+    """
     caller = await logged_in()
     caller.sandbox.answer_next("User/Balance", body=b"1", times=2)
     caller.sandbox.answer_next("User/Balance", body=b"2")
@@ -43,7 +49,10 @@ async def test_scripts_are_used_in_order() -> None:
 
 
 async def test_script_for_any_resource() -> None:
-    """A script for no resource in particular answers the next request of any, an unknown one included."""
+    """With None as resource, `answer_next` scripts the response to the next requests.
+
+    The requests may have an unknown resource.
+    """
     caller = await logged_in()
     caller.sandbox.answer_next(None, body=b"1", times=2)
     assert [(await caller.get(path)).text for path in ("Sms/In", "no/such")] == ["1", "1"]
@@ -54,7 +63,7 @@ STATUS_BY_CODE = {1: 400, 2: 400, 3: 400, 4: 401, 5: 403, 6: 400, 7: 403, 8: 500
 
 @pytest.mark.parametrize(("code", "status"), STATUS_BY_CODE.items())
 async def test_refuse_next(code: int, status: int) -> None:
-    """Every code of the table can be asked for, with its HTTP status and words of one's own."""
+    """`refuse_next` scripts a response with an error code, its HTTP status and an optional description."""
     caller = await logged_in()
     caller.sandbox.refuse_next("Sms/Send", code, "Because")
     caller.sandbox.refuse_next("Sms/Send", code, times=2)
@@ -67,7 +76,7 @@ async def test_refuse_next(code: int, status: int) -> None:
 
 
 async def test_refuse_next_unquoted() -> None:
-    """A scripted refusal is printed as the sandbox prints its own."""
+    """A scripted refusal has unquoted keys if the sandbox has `unquoted_errors=True`."""
     caller = await logged_in(Sandbox(start=START, unquoted_errors=True))
     caller.sandbox.refuse_next("Sms/Send", 8)
     assert (await caller.post("Sms/Send", message())).text == '{Code: 8, Desc: "Gateway error"}'
@@ -75,6 +84,6 @@ async def test_refuse_next_unquoted() -> None:
 
 @pytest.mark.parametrize("arguments", [{"expired_session_code": 5}, {"id_style": "roman"}], ids=str)
 def test_options_are_checked(arguments: dict[str, object]) -> None:
-    """An option the sandbox does not have is refused when it is built."""
+    """The constructor of the sandbox refuses an invalid option."""
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Sandbox(**arguments)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Segments, addresses and time zones."""
+"""The sandbox splits texts into segments and converts dates with the time zone of the recipient."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ from tests.sandbox.support import START, logged_in, message
     ],
 )
 def test_sizes(text: str, sizes: list[int]) -> None:
-    """A text is cut at 160 and 153 septets, or 70 and 67 UTF-16 units, never inside a character."""
+    """The sandbox splits a text at the limits of GSM 03.38 or UCS-2, and never inside a character."""
     pieces = split_text(text)
     assert [len(piece) for piece in pieces] == sizes
     assert "".join(pieces) == text
@@ -45,7 +45,7 @@ def test_sizes(text: str, sizes: list[int]) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=500))
 def test_pieces_make_the_text(text: str) -> None:
-    """Whatever the text, its segments put together are the text, and each fits."""
+    """The joined segments of any text are the text, and no segment exceeds the limit."""
     pieces = split_text(text)
     assert "".join(pieces) == text
     assert all(pieces)
@@ -56,7 +56,7 @@ def test_pieces_make_the_text(text: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_units_are_dotnets(text: str) -> None:
-    """A text's length is its length in UTF-16."""
+    """The sandbox measures the length of a text in UTF-16 units, as .NET does."""
     assert utf16_units(text) == len(text.encode("utf-16-le")) // 2
 
 
@@ -77,14 +77,20 @@ ZONES = {
 
 @pytest.mark.parametrize(("number", "hours"), ZONES.items())
 def test_offset_by_prefix(number: str, hours: float) -> None:
-    """The longest known prefix of a number gives its time zone, GMT+03:00 where none is known."""
+    """The longest known prefix of a number determines the time zone.
+
+    Without a known prefix, the time zone is GMT+03:00.
+    """
     assert recipient_offset(number) == timedelta(hours=hours)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("number", "hours"), ZONES.items())
 async def test_send_by_time_zone(number: str, hours: float) -> None:
-    """The date of SendByTimeZone is the recipient's wall clock; that of Send is GMT+03:00 for everybody."""
+    """`Sms/SendByTimeZone` reads `SendDate` as the local time of the recipient.
+
+    `Sms/Send` reads `SendDate` as GMT+03:00.
+    """
     caller = await logged_in()
     noon = START.replace(hour=12, minute=30)
     fields = message(number, SendDate="2026-03-10T12:30:00")
@@ -106,6 +112,7 @@ async def test_send_by_time_zone(number: str, hours: float) -> None:
         ("2026-03-11T12:30", START.replace(day=11, hour=9, minute=30)),
         ("2026-03-12", START.replace(day=11, hour=21)),
         ("2026-03-11T12:30:15.5", START.replace(day=11, hour=9, minute=30, second=15, microsecond=500000)),
+        # .NET writes up to seven decimals of a second, but a `datetime` of Python has only six decimals.
         (
             "2026-03-11T12:30:15.1234567",
             START.replace(day=11, hour=9, minute=30, second=15, microsecond=123456),
@@ -113,7 +120,10 @@ async def test_send_by_time_zone(number: str, hours: float) -> None:
     ],
 )
 async def test_forms_of_a_date(written: str, moment: object) -> None:
-    """A date is read with T or a space, without a time, without seconds, and with their fraction."""
+    """A date may contain `T` or a space before the time.
+
+    The time, the seconds and the fraction of a second are optional.
+    """
     caller = await logged_in()
     await caller.send(SendDate=written)
     assert caller.sandbox.account.messages[0].send_date == moment

@@ -1,4 +1,4 @@
-"""Each row of the contract's table of states, and the way to it."""
+"""The states of segments in the sandbox, and the time of each change of a state (contract, "States")."""
 
 from datetime import timedelta
 
@@ -9,7 +9,9 @@ from tests.sandbox.support import START, logged_in
 
 pytestmark = pytest.mark.anyio
 
-# From Table 11 of the vendor's document; -97 is an older client's spelling of 47.
+# Each key contains the last three digits of a number. Each value contains a state and its description. The
+# states are from Table 11 of the vendor's document. Only -97 is from an older client of the vendor, which
+# uses -97 instead of 47.
 TABLE = {
     "001": (0, "Доставлено абоненту"),
     "910": (10, "Неверно введен адрес отправителя"),
@@ -32,7 +34,7 @@ NOT_FINAL = {"999", "998", "901", "902"}
 
 @pytest.mark.parametrize(("ending", "expected"), TABLE.items())
 async def test_ending_chooses_the_state(ending: str, expected: tuple[int, str]) -> None:
-    """The last three digits of a number choose the state its segments come to."""
+    """The last three digits of a number determine the state that the segments of the message reach."""
     caller = await logged_in()
     (segment_id,) = await caller.send(f"79031234{ending}")
     caller.sandbox.advance(seconds=5)
@@ -43,7 +45,10 @@ async def test_ending_chooses_the_state(ending: str, expected: tuple[int, str]) 
 
 
 async def test_steps_of_a_delivery() -> None:
-    """A segment is unknown for a second, then queued, sent at two seconds, delivered at five."""
+    """A segment has state 255 at first.
+
+    It is queued after 1 second, sent after 2 seconds, and delivered after 5 seconds.
+    """
     caller = await logged_in()
     (segment_id,) = await caller.send()
     seen = []
@@ -55,7 +60,7 @@ async def test_steps_of_a_delivery() -> None:
 
 @pytest.mark.parametrize("ending", sorted(NOT_FINAL))
 async def test_validity_runs_out(ending: str) -> None:
-    """A segment that is not final when its validity ends expires at that moment, and is reported so."""
+    """A segment without a final state expires exactly at the end of its validity."""
     caller = await logged_in()
     (segment_id,) = await caller.send(f"79031234{ending}", Validity=10)
     caller.sandbox.advance(minutes=9, seconds=59)
@@ -68,7 +73,7 @@ async def test_validity_runs_out(ending: str) -> None:
 
 @pytest.mark.parametrize(("ending", "expected"), [("001", 0), ("942", 42), ("955", 255)])
 async def test_validity_leaves_final_and_unknown_alone(ending: str, expected: int) -> None:
-    """The end of the validity changes neither a final state nor a segment that was never seen."""
+    """At the end of its validity, a segment with a final state or with state 255 keeps its state."""
     caller = await logged_in()
     (segment_id,) = await caller.send(f"79031234{ending}", Validity=1)
     caller.sandbox.advance(minutes=5)
@@ -76,7 +81,10 @@ async def test_validity_leaves_final_and_unknown_alone(ending: str, expected: in
 
 
 async def test_default_validity_and_memory() -> None:
-    """By default a segment expires at 48 hours, and anything older than that is unknown again."""
+    """By default, a segment expires after 48 hours.
+
+    The state of a segment that is older than 48 hours is 255.
+    """
     caller = await logged_in()
     (stuck,) = await caller.send("79031234901")
     (delivered,) = await caller.send()
@@ -90,7 +98,7 @@ async def test_default_validity_and_memory() -> None:
 
 
 async def test_scheduled_message_waits() -> None:
-    """A scheduled message is queued until its time, GMT+03:00, and is delivered after it."""
+    """A scheduled message is queued until its date in GMT+03:00 and is delivered after this date."""
     caller = await logged_in()
     (segment_id,) = await caller.send(SendDate="2026-03-13T12:00:00")
     seen = []
@@ -105,7 +113,10 @@ async def test_scheduled_message_waits() -> None:
 
 
 async def test_time_that_is_past_means_at_once() -> None:
-    """A message dated in the past is sent at once and keeps the date it was given."""
+    """A message with a `SendDate` in the past is sent at once.
+
+    The account records this `SendDate` unchanged.
+    """
     caller = await logged_in()
     (segment_id,) = await caller.send(SendDate="2026-03-10T11:59:59")
     caller.sandbox.advance(seconds=5)
@@ -115,7 +126,7 @@ async def test_time_that_is_past_means_at_once() -> None:
 
 @pytest.mark.parametrize("date", ["0001-01-01", "9999-12-31T23:59:59"])
 async def test_dates_at_the_ends_of_time(date: str) -> None:
-    """The first and the last date of the calendar are answered, not crashed on."""
+    """The sandbox accepts the first and the last date of the calendar as a `SendDate`."""
     caller = await logged_in()
     (segment_id,) = await caller.send(SendDate=date, Validity=2147483647)
     caller.sandbox.advance(seconds=2)
@@ -123,7 +134,10 @@ async def test_dates_at_the_ends_of_time(date: str) -> None:
 
 
 async def test_own_journey() -> None:
-    """A test's own rule decides for each segment, states outside the table included."""
+    """With the option `journey`, a test chooses the states of each segment.
+
+    The states may be outside the contract.
+    """
 
     def rule(message: AcceptedMessage, segment_index: int) -> Journey:
         assert message.text == "ы" * 100

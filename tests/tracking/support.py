@@ -1,4 +1,4 @@
-"""A clock that moves a sandbox, a gateway without a socket, and deliveries collected."""
+"""A clock that jumps, a gateway without sockets, and helper functions for the tests of tracking."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ FIVE_SEGMENTS = "a" * (4 * 153 + 1)
 
 
 class Advances(Protocol):
-    """Whatever keeps the time."""
+    """The interface of a clock that a test can move forward."""
 
     def now(self) -> datetime: ...
 
@@ -32,7 +32,11 @@ class Advances(Protocol):
 
 
 class JumpingClock:
-    """Jumps to the end of a wait as soon as no request is in flight."""
+    """A clock for the client. `sleep` waits until no request is in flight, and then moves the clock forward.
+
+    Args:
+        time: the clock that `sleep` moves forward.
+    """
 
     def __init__(self, time: Advances) -> None:
         self._time = time
@@ -47,18 +51,21 @@ class JumpingClock:
 
     async def sleep(self, seconds: float) -> None:
         while True:
+            # Another task may be just before a request. Let the other tasks run, so that their requests count
+            # as requests in flight.
             for _ in range(10):
                 await checkpoint()
             if not self._in_flight:
                 break
             await self._idle.wait()
-        # A float of this size is exact to a quarter of a microsecond; a wait must not end too soon.
+        # A float stores the current time with an error of up to a quarter of a microsecond. Without the
+        # additional microsecond, the clock could show a time shortly before the end of the wait.
         self._time.advance(timedelta(microseconds=math.ceil(seconds * 1e6) + 1))
 
     def watching(
         self, read: Callable[[str], Awaitable[SegmentState]]
     ) -> Callable[[str], Awaitable[SegmentState]]:
-        """The same request; time stands still while it is in flight."""
+        """Return a wrapper of `read`. While a wrapped request is in flight, the clock does not jump."""
 
         async def watched(segment_id: str) -> SegmentState:
             self._in_flight += 1
@@ -73,7 +80,7 @@ class JumpingClock:
 
 
 class Time:
-    """A moment that can be moved."""
+    """A clock that moves only when the method `advance` is called."""
 
     def __init__(self) -> None:
         self.moment = START
@@ -86,7 +93,18 @@ class Time:
 
 
 class FakeGateway:
-    """Answers by the time alone: each segment becomes final after so many seconds; no sockets."""
+    """A gateway without sockets. Each segment becomes final at a given time after `START`.
+
+    Args:
+        final_after: a function that returns the seconds from `START` to the final state of a segment. The
+            argument is the segment id.
+        state: the final state of all segments.
+
+    Attributes:
+        asked: the number of requests for each segment.
+        asked_when_known: the id of a segment for each request that followed a response with the final state
+            of the segment.
+    """
 
     def __init__(self, final_after: Callable[[str], float], state: int = 0) -> None:
         self.time = Time()
@@ -98,8 +116,8 @@ class FakeGateway:
         self._state = state
 
     @property
-    def answered(self) -> int:
-        """How many segments were told as final."""
+    def responded(self) -> int:
+        """The number of segments with a final state in a response."""
         return len(self._known)
 
     async def read(self, segment_id: str) -> SegmentState:
@@ -128,13 +146,30 @@ def tracking(
     workers: int = 10,
     ledger: DeliverySink | None = None,
 ) -> Tracking:
-    """A stream over a clock that jumps."""
+    """Return a stream of deliveries. While a state request is in flight, the clock does not jump.
+
+    Args:
+        receipts: the messages to track.
+        read: an async function that returns the state of the segment with the given id.
+        clock: the clock of the stream.
+        schedule: the schedule of the requests. None means the default schedule.
+        deadline: the deadline of each message.
+        timeout: the timeout of `Tracker` in seconds, or None.
+        workers: the maximum number of requests in flight.
+        ledger: the object that records the deliveries, or None.
+    """
     tracker = Tracker(schedule or Schedule(), checked_seconds("deadline", deadline), timeout=timeout)
     return Tracking(receipts, tracker, clock.watching(read), clock=clock, workers=workers, ledger=ledger)
 
 
 def client(sandbox: Sandbox, clock: JumpingClock, **options: Any) -> AsyncSmsClient:
-    """A client on the sandbox's time that makes each request once."""
+    """Return a client that uses `clock` and makes one attempt per request.
+
+    Args:
+        sandbox: the sandbox that the client calls.
+        clock: the clock of the client.
+        options: more parameters of `AsyncSmsClient`. These parameters replace the default values.
+    """
     return AsyncSmsClient(
         **{
             "login": sandbox.login,
@@ -150,47 +185,75 @@ def client(sandbox: Sandbox, clock: JumpingClock, **options: Any) -> AsyncSmsCli
 
 @asynccontextmanager
 async def running(sandbox: Sandbox, **options: Any) -> AsyncIterator[tuple[AsyncSmsClient, JumpingClock]]:
-    """A client of a sandbox on a socket, on the sandbox's time."""
+    """Serve the sandbox on a socket, and yield a client and the clock of this client.
+
+    Args:
+        sandbox: the sandbox. Its time moves with the clock of the client.
+        options: more parameters of `AsyncSmsClient`.
+    """
     async with run_sandbox(sandbox):
         clock = JumpingClock(sandbox)
         async with client(sandbox, clock, **options) as sms:
             yield sms, clock
-            # Its answer shows that the server has taken in every connection that was made before, also
-            # those of requests that were cancelled; at its end it closes them all.
+            # When the server ends, the server closes only the connections that it has accepted. The response
+            # to this request shows that the server has accepted all earlier connections, also the connections
+            # of cancelled requests.
             await sms.balance()
 
 
 async def collect(stream: Tracking) -> list[Delivery]:
-    """Every delivery of a stream."""
+    """Iterate over a stream of deliveries until the stream ends, and return all deliveries."""
     async with stream as deliveries:
         return [delivery async for delivery in deliveries]
 
 
 def segment_state(segment_id: str, code: int, price: str | None = None, **dates: Any) -> SegmentState:
-    """What the gateway says of a segment."""
+    """Return the state of a segment.
+
+    Args:
+        segment_id: the segment id.
+        code: the number of the state.
+        price: the price of the segment, or None.
+        dates: the dates of the state, as fields of `SegmentState`.
+    """
     return SegmentState(
         segment_id, known_state(code), price=None if price is None else Decimal(price), **dates
     )
 
 
 def receipt(number: int | str = 1, segments: int = 1, **options: Any) -> Receipt:
-    """A message accepted at the start; its segments are named after it."""
+    """Return the receipt of a message that was accepted at `START`.
+
+    Args:
+        number: the first part of each segment id.
+        segments: the number of segments.
+        options: more fields of the message.
+    """
     ids = tuple(f"{number}-{index}" for index in range(segments))
     return Receipt(Message(NUMBER, "text", **options), ids, START)
 
 
 def journey(*steps: tuple[float, int]) -> Journey:
-    """Steps of (seconds, state)."""
+    """Return a journey: the states of one segment in the sandbox.
+
+    Args:
+        steps: pairs of a time and a state. The time is the number of seconds from the acceptance to the
+            state.
+    """
     return [(timedelta(seconds=after), state) for after, state in steps]
 
 
 def journeys(*each: Journey) -> Any:
-    """A rule of the sandbox: a journey for each segment; the last serves the rest."""
+    """Return a function for the parameter `journey` of `Sandbox`.
+
+    Args:
+        each: the journeys of the segments in order. The last journey also applies to all further segments.
+    """
     return lambda _message, index: each[min(index, len(each) - 1)]
 
 
 def asked_ids(sandbox: Sandbox) -> Sequence[str]:
-    """The segments asked about, in order."""
+    """Return the segment id of each state request that the sandbox received, in the order of arrival."""
     return [
         arrival.target.partition("messageId=")[2].partition("&")[0]
         for arrival in sandbox.account.arrivals

@@ -1,4 +1,4 @@
-"""`track` and `wait_delivered` as methods of the client."""
+"""Tests of the methods `track` and `wait_delivered` of the client."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from smsapi_async import AsyncSmsClient, ClientClosed, Message, Schedule, Valida
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.states import Phase
-from tests.tracking.support import FIVE_SEGMENTS, NUMBER, receipt
+from tests.tracking.support import FIVE_SEGMENTS, NUMBER, START, receipt
 
 pytestmark = pytest.mark.anyio
 QUICK = Schedule(first=0.01, maximum=0.05)
@@ -24,7 +24,7 @@ def _client(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
 
 
 async def test_track() -> None:
-    """Messages sent one after another are followed to their ends by the client's own method."""
+    """`track` accepts receipts of several sends, and returns deliveries until each message is final."""
     async with run_sandbox(speed=100) as sandbox, _client(sandbox) as sms:
         sent = [await sms.send(NUMBER, FIVE_SEGMENTS), await sms.send("79031234942", "text")]
         async with sms.track(sent, schedule=QUICK) as deliveries:
@@ -32,18 +32,28 @@ async def test_track() -> None:
     assert [last[each].phase for each in sent] == [Phase.DELIVERED, Phase.FAILED]
 
 
-async def test_wait_delivered() -> None:
-    """At the timeout the message is given as it stands; waiting goes on from there."""
-    async with run_sandbox(speed=3) as sandbox, _client(sandbox) as sms:
+async def test_wait_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the timeout ends before the message is final, `wait_delivered` returns a delivery that is not final.
+
+    A second call of `wait_delivered` with this delivery continues to track the message.
+    """
+    monkeypatch.setattr("smsapi_async.client.Schedule", lambda: QUICK)
+    # With `start`, the clock of the sandbox moves only when the test calls `advance`.
+    async with run_sandbox(start=START) as sandbox, _client(sandbox) as sms:
         sent = await sms.send(NUMBER, "text")
         early = await sms.wait_delivered(sent, timeout=0.1)
         assert (early.phase, early.is_final) == (Phase.ENROUTE, False)
-        late = await sms.wait_delivered(early, timeout=timedelta(seconds=3))
+        sandbox.advance(minutes=1)
+        late = await sms.wait_delivered(early, timeout=timedelta(hours=1))
         assert (late.phase, late.is_final) == (Phase.DELIVERED, True)
 
 
 class _Begun(httpx.AsyncHTTPTransport):
-    """Writes down the requests in their order: when they arrive depends on the machine, too."""
+    """A transport that records the paths of the requests in the order in which the requests start.
+
+    The test cannot use the order in which the requests arrive at the sandbox, because this order also depends
+    on the speed of the machine.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +65,7 @@ class _Begun(httpx.AsyncHTTPTransport):
 
 
 async def test_sends_go_first() -> None:
-    """While many messages are followed on a slow line, a send waits for two requests at most."""
+    """While `track` makes many state requests, at most two other requests start before a new send."""
     begun = _Begun()
     async with (
         run_sandbox(speed=100) as sandbox,
@@ -71,7 +81,10 @@ async def test_sends_go_first() -> None:
 
 
 async def test_misuse() -> None:
-    """A closed client, and a deadline, timeout, message or ledger that is none, are refused."""
+    """`track` and `wait_delivered` raise a `ValidationError` for a wrong argument.
+
+    If the client is closed, `track` raises `ClientClosed`.
+    """
     async with run_sandbox() as sandbox, _client(sandbox) as sms:
         with pytest.raises(ValidationError, match="deadline"):
             sms.track([], deadline=0)
@@ -86,7 +99,10 @@ async def test_misuse() -> None:
 
 
 async def test_a_ledger_is_followed_as_it_is(anyio_backend: str, tmp_path: Path) -> None:
-    """`track` takes a ledger: what it accepted is followed, and a second run has nothing left to ask."""
+    """`track` accepts a ledger, and tracks the accepted messages in the ledger until each message is final.
+
+    If all messages in the ledger are final, a second call of `track` makes no request.
+    """
     async with run_sandbox(speed=50) as sandbox:
         sms = _client(sandbox)
         batch = [Message(f"7903123{index:02}12", "hello") for index in range(3)]

@@ -1,4 +1,4 @@
-"""Whatever the gateway says, and however often it fails to say it: the tracker ends, and is right."""
+"""Property tests: for any states and any faults, the tracker ends with the correct phase."""
 
 import math
 import random
@@ -22,14 +22,21 @@ FAULTS = ["failed", "slow down", "refused", "not yet", "stale", "repeated"]
 
 @attrs.frozen
 class Life:
-    """One segment: its states in order, and when, if ever, it becomes final."""
+    """The states of one segment over time.
+
+    Attributes:
+        pending: the states before the final state, in order.
+        final: the final state.
+        final_after: the seconds from the acceptance to the final state. Infinity means that the segment never
+            becomes final.
+    """
 
     pending: list[int]
     final: int
     final_after: float
 
     def code(self, age: float) -> int:
-        """What a gateway that works says at an age."""
+        """Return the state that a gateway without faults returns when the segment is `age` seconds old."""
         if age >= MEMORY:
             return 255
         if age >= self.final_after:
@@ -38,11 +45,16 @@ class Life:
         return self.pending[step]
 
     def visible(self) -> int | None:
-        """The final state, if the gateway ever shows it."""
+        """Return the final state.
+
+        Return None if the segment does not become final within the 48 hours for which the gateway keeps
+        states.
+        """
         return self.final if self.final_after < MEMORY else None
 
 
-# The last minutes before the gateway forgets are left out: what becomes final there may be missed.
+# No segment becomes final in the last six minutes of the 48 hours. The gateway could delete this final state
+# before the tracker requests the state.
 MOMENTS = st.one_of(
     st.floats(0, 120),
     st.floats(0, 47.9 * HOUR),
@@ -55,7 +67,14 @@ MESSAGES = st.lists(LIVES, min_size=1, max_size=5)
 
 
 class Gateway:
-    """Plays the lives of a message's segments, with faults in the first answers; checks what it is asked."""
+    """A gateway for one message, with faults in the first responses.
+
+    The test fails if the tracker requests the state of a segment again after the final state of the segment.
+
+    Args:
+        lives: the segments of the message.
+        faults: the faults of the first requests in order. The later requests have no faults.
+    """
 
     def __init__(self, lives: list[Life], faults: list[str]) -> None:
         self.lives = lives
@@ -64,7 +83,16 @@ class Gateway:
         self.known_final: set[str] = set()
 
     def handle(self, tracker: Tracker, ask: StateRequest, now: float) -> Delivery | None:
-        """One request and its answer."""
+        """Process one state request, and pass the response or the failure to the tracker.
+
+        Args:
+            tracker: the tracker.
+            ask: the request.
+            now: the current time.
+
+        Returns:
+            The delivery that the tracker returns, or None.
+        """
         assert ask.segment_id not in self.known_final
         self.requests += 1
         fault = self.faults.pop(0) if self.faults else None
@@ -88,16 +116,24 @@ class Gateway:
         state = segment_state(ask.segment_id, code)
         if describe(code).is_final:
             self.known_final.add(ask.segment_id)
-        delivery = tracker.answered(ask, state, now)
+        delivery = tracker.responded(ask, state, now)
         if fault == "repeated":
-            delivery = tracker.answered(ask, state, now) or delivery if describe(code).is_final else delivery
+            delivery = tracker.responded(ask, state, now) or delivery if describe(code).is_final else delivery
         return delivery
 
 
 def follow(
     tracker: Tracker, gateway: Gateway, states: tuple[SegmentState | None, ...] = ()
 ) -> list[Delivery]:
-    """Until the message is finished; the time jumps."""
+    """Track one message until its tracking ends, and return all deliveries of the message.
+
+    The time jumps from one request to the next request.
+
+    Args:
+        tracker: the tracker.
+        gateway: the gateway, which contains the segments of the message.
+        states: the states of the segments from an earlier run.
+    """
     given_out = []
     now = BEGUN
     last = tracker.add(receipt(segments=len(gateway.lives)), now, states)
@@ -105,7 +141,7 @@ def follow(
         return [last]
     while tracker:
         moment = tracker.next_time()
-        assert moment is not None, "a message under way that nobody will look at"
+        assert moment is not None, "the tracker has a message, but has planned no request and no deadline"
         now = max(now, moment)
         if (delivery := tracker.expired(now)) is not None:
             given_out.append(delivery)
@@ -117,7 +153,7 @@ def follow(
 
 
 def check_sound(lives: list[Life], delivery: Delivery) -> None:
-    """A delivery says nothing that did not happen."""
+    """Check that the phase of a delivery agrees with the final states that the segments have reached."""
     age = delivery.updated_at.timestamp() - BEGUN
     finals = [life.final if life.final_after <= age else None for life in lives]
     if delivery.phase is Phase.DELIVERED:
@@ -129,7 +165,7 @@ def check_sound(lives: list[Life], delivery: Delivery) -> None:
 
 
 def true_phase(lives: list[Life]) -> Phase:
-    """What a message comes to in the end."""
+    """Return the correct phase for the last delivery of a message with these segments."""
     visible = [life.visible() for life in lives]
     if any(code not in {None, 0} for code in visible):
         return Phase.FAILED
@@ -138,7 +174,7 @@ def true_phase(lives: list[Life]) -> Phase:
 
 @given(MESSAGES, st.lists(st.sampled_from(FAULTS), max_size=12), st.integers(0, 2**32))
 def test_the_last_word_is_right(lives: list[Life], faults: list[str], seed: int) -> None:
-    """Any journey of any segments, with faults in between, ends in the right word, at a bounded cost."""
+    """For any states and faults, tracking ends with the correct phase after a limited number of requests."""
     gateway = Gateway(lives, faults)
     tracker = Tracker(Schedule(), DEADLINE.total_seconds(), chance=random.Random(seed))
     deliveries = follow(tracker, gateway)
@@ -158,7 +194,10 @@ def test_the_last_word_is_right(lives: list[Life], faults: list[str], seed: int)
     st.integers(0, 2**32),
 )
 def test_any_deadline(lives: list[Life], faults: list[str], deadline: float, timed: bool, seed: int) -> None:
-    """Whenever the deadline or the timeout is, the message is reported by then, and nothing is made up."""
+    """The last delivery of a message is not later than the deadline or the timeout of the message.
+
+    The phase of each delivery agrees with the final states that the segments have reached.
+    """
     gateway = Gateway(lives, faults)
     timeout = deadline if timed else None
     length = DEADLINE.total_seconds() if timed else deadline
@@ -177,7 +216,10 @@ def test_any_deadline(lives: list[Life], faults: list[str], deadline: float, tim
 
 @given(MESSAGES, st.integers(0, 2**32), st.data())
 def test_a_restart(lives: list[Life], seed: int, data: st.DataObject) -> None:
-    """Taken up from any delivery, a message ends as it would have, and no final segment is asked again."""
+    """If tracking continues from a recorded delivery, tracking ends in the same phase as without a restart.
+
+    No segment with a final state in the recorded delivery is requested again.
+    """
     gateway = Gateway(lives, [])
     length = DEADLINE.total_seconds()
     deliveries = follow(Tracker(Schedule(), length, chance=random.Random(seed)), gateway)

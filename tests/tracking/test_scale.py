@@ -1,8 +1,8 @@
-"""A hundred thousand messages under way: memory, time, and tasks."""
+"""Tests of the memory, the CPU time and the number of tasks that many tracked messages need."""
 
 import random
 import tracemalloc
-from time import perf_counter
+from time import thread_time
 
 import anyio
 import pytest
@@ -11,23 +11,29 @@ from smsapi_async import SegmentState
 from smsapi_async.tracking import DEADLINE, Schedule, Tracker
 from tests.tracking.support import START, FakeGateway, collect, receipt, segment_state
 
-MANY = 100_000
-MEASURED = 10_000
+MANY = 20_000
+MEASURED = 5_000
 NOW = START.timestamp()
 LENGTH = DEADLINE.total_seconds()
 
 
 def _ask_all(tracker: Tracker, code: int, now: float) -> int:
-    """Answer everything that is due; how many messages were finished."""
+    """Respond to every due request with the state `code`.
+
+    Return the number of messages that became final.
+    """
     finished = 0
     while (ask := tracker.due(now)) is not None:
-        delivery = tracker.answered(ask, SegmentState(ask.segment_id, code), now)
+        delivery = tracker.responded(ask, SegmentState(ask.segment_id, code), now)
         finished += delivery is not None and delivery.is_final
     return finished
 
 
 def test_memory_a_message() -> None:
-    """100,000 messages under way take less than 600 bytes each beside their receipts, and give them back."""
+    """Each of 20,000 tracked messages needs less than 600 bytes.
+
+    When all messages are final, the tracker keeps fewer than 1,100 entries.
+    """
     receipts = [receipt(number, segments=2) for number in range(MANY)]
     tracker = Tracker(Schedule(), LENGTH)
     for each in receipts[:-MEASURED]:
@@ -41,32 +47,32 @@ def test_memory_a_message() -> None:
         tracemalloc.stop()
     assert held / MEASURED < 600
     assert len(tracker) == MANY
-    # Each is asked about, then finishes, and what it took is given back.
     assert _ask_all(tracker, -1, NOW + 6) == 0
     assert _ask_all(tracker, 0, NOW + 60) == MANY
-    assert len(tracker) == len(tracker._asks) == 0
+    assert len(tracker) == len(tracker._requests) == 0
     assert len(tracker._deadlines) < 1100
     assert tracker.next_time() is None
 
 
 def test_adding_and_finishing_is_logarithmic() -> None:
-    """With 50 times the messages under way, a message costs about the same."""
+    """With 20,000 messages, a message needs less than 8 times as much CPU time as with 1,000 messages."""
 
     def cost(count: int) -> float:
         tracker = Tracker(Schedule(), LENGTH, chance=random.Random(1))
         receipts = [receipt(number) for number in range(count)]
-        started = perf_counter()
+        # Other processes change the elapsed time, but not the CPU time of this thread.
+        started = thread_time()
         for each in receipts:
             tracker.add(each, NOW)
         assert _ask_all(tracker, 0, NOW + 60) == count
-        return (perf_counter() - started) / count
+        return (thread_time() - started) / count
 
     few = min(cost(1000) for _ in range(5))
-    assert cost(50_000) < 8 * few
+    assert cost(20_000) < 8 * few
 
 
 def test_a_stream_without_end_forgets_what_is_finished() -> None:
-    """Messages that come and finish for hours leave nothing behind, though their deadlines are days ahead."""
+    """If 20,000 messages become final one after the other, the tracker removes nearly all final messages."""
     tracker = Tracker(Schedule(), LENGTH)
     now = NOW
     for number in range(20_000):
@@ -75,12 +81,12 @@ def test_a_stream_without_end_forgets_what_is_finished() -> None:
         _ask_all(tracker, 0, now)
     assert len(tracker) < 10
     assert len(tracker._deadlines) < 1100
-    assert len(tracker._asks) < 20
+    assert len(tracker._requests) < 20
 
 
 @pytest.mark.anyio
 async def test_one_timer_not_a_task_a_message() -> None:
-    """Thousands of messages under way need no more tasks than one does."""
+    """The number of tasks depends on the number of workers, and not on the number of tracked messages."""
     gateway = FakeGateway(lambda _: 60.0)
     tasks: list[int] = []
 
@@ -89,21 +95,22 @@ async def test_one_timer_not_a_task_a_message() -> None:
         return await gateway.read(segment_id)
 
     workers = 5
-    stream = gateway.track((receipt(number) for number in range(1000)), workers=workers)
+    stream = gateway.track((receipt(number) for number in range(300)), workers=workers)
     stream._read_state = gateway.clock.watching(read)
     deliveries = await collect(stream)
-    assert sum(delivery.is_final for delivery in deliveries) == 1000
-    # The test's own, those of the runner, two of the stream, its reader and its workers.
+    assert sum(delivery.is_final for delivery in deliveries) == 300
+    # Besides the workers, these tasks run: the tasks of the test and of the test runner, two tasks of the
+    # stream, and one task that reads the receipts.
     assert max(tasks) <= workers + 8
 
 
 def test_states_are_shared() -> None:
-    """A delivery holds the states themselves, not copies."""
+    """A delivery contains the same `SegmentState` object that the test passed to `responded`, not a copy."""
     tracker = Tracker(Schedule(), LENGTH)
     tracker.add(receipt(), NOW)
     ask = tracker.due(NOW + 60)
     assert ask is not None
     state = segment_state("1-0", -1)
-    delivery = tracker.answered(ask, state, NOW + 60)
+    delivery = tracker.responded(ask, state, NOW + 60)
     assert delivery is not None
     assert delivery.states[0] is state

@@ -1,4 +1,7 @@
-"""When the tracker asks, about which segment, and what it makes of the answers."""
+"""Tests of the decisions of `Tracker`.
+
+The tracker decides which state to request, when to request the state, and which delivery to return.
+"""
 
 import random
 from datetime import datetime, timedelta
@@ -23,24 +26,35 @@ def _tracker(deadline: float = 48 * HOUR + 600, timeout: float | None = None) ->
 
 
 def _ask(tracker: Tracker, at: float) -> StateRequest:
+    """Return a request that is due at the time `at`. The test fails if no request is due."""
     ask = tracker.due(at)
     assert ask is not None
     return ask
 
 
 def _times(tracker: Tracker, until: float, code: int = -1) -> list[float]:
-    """When a message is asked about, in seconds after its acceptance, while the answer stays the same."""
+    """Give every request the state `code`. Return the times of the requests, in seconds after the acceptance.
+
+    Args:
+        tracker: the tracker with one message.
+        until: the function makes only requests that are due within this number of seconds after the
+            acceptance.
+        code: the state in each response.
+    """
     times: list[float] = []
     while (moment := tracker.next_time()) is not None and moment <= NOW + until:
         if (ask := tracker.due(moment)) is None:
             break
         times.append(round(moment - NOW, 3))
-        tracker.answered(ask, segment_state(ask.segment_id, code), moment)
+        tracker.responded(ask, segment_state(ask.segment_id, code), moment)
     return times
 
 
 def test_dense_at_first_then_stretching() -> None:
-    """The waits begin at `first`, grow with the age, and stop growing at `maximum`."""
+    """The first wait is `Schedule.first`.
+
+    The waits grow with the age of the message, up to `Schedule.maximum`.
+    """
     tracker = _tracker()
     tracker.add(receipt(), NOW)
     times = _times(tracker, 8 * HOUR)
@@ -50,7 +64,7 @@ def test_dense_at_first_then_stretching() -> None:
 
 
 def test_a_batch_does_not_come_in_waves() -> None:
-    """A thousand messages accepted at once are asked about at a thousand different moments."""
+    """If 1,000 messages are accepted at the same time, the first requests have different times."""
     tracker = Tracker(Schedule(), DAY)
     for number in range(1000):
         tracker.add(receipt(number), NOW)
@@ -62,43 +76,49 @@ def test_a_batch_does_not_come_in_waves() -> None:
 
 
 def test_a_scheduled_message_is_left_alone_until_it_is_due() -> None:
-    """The age counts from `send_date` where that is later than the acceptance."""
+    """If the send date is later than the acceptance, the age of the message counts from the send date."""
     tracker = _tracker()
     tracker.add(receipt(send_date=START + timedelta(hours=3)), NOW)
     assert _times(tracker, 4 * HOUR)[:2] == [3 * HOUR + 5, 3 * HOUR + 10]
 
 
 def test_a_send_date_that_is_past_means_at_once() -> None:
-    """The age of a message that was sent with a date of yesterday counts from its acceptance."""
+    """If the send date is earlier than the acceptance, the age of the message counts from the acceptance."""
     tracker = _tracker()
     tracker.add(receipt(send_date=START - timedelta(days=1)), NOW)
     assert _times(tracker, 6) == [5.0]
 
 
 def test_a_recipients_own_time_zone() -> None:
-    """A message by the recipient's wall clock is asked about from its earliest zone on, until its latest."""
+    """With `by_time_zone`, the first state request follows the send date in UTC+14, the first time zone.
+
+    The deadline counts from the send date in UTC-12, the last time zone.
+    """
     tracker = _tracker()
     wall_clock = datetime(2026, 3, 3, 12, 0)  # noqa: DTZ001
     tracker.add(receipt(send_date=wall_clock, by_time_zone=True), NOW)
     assert _times(tracker, 2 * DAY - 14 * HOUR + 6) == [2 * DAY - 14 * HOUR + 5]
     ask = _ask(tracker, NOW + 4 * DAY)
-    assert tracker.answered(ask, segment_state("1-0", 255), NOW + 4 * DAY + 11 * HOUR) is None
+    assert tracker.responded(ask, segment_state("1-0", 255), NOW + 4 * DAY + 11 * HOUR) is None
     ask = _ask(tracker, NOW + 4 * DAY + 12 * HOUR)
-    last = tracker.answered(ask, segment_state("1-0", 255), NOW + 4 * DAY + 12 * HOUR)
+    last = tracker.responded(ask, segment_state("1-0", 255), NOW + 4 * DAY + 12 * HOUR)
     assert last is not None
     assert last.phase is Phase.UNKNOWN
 
 
 @pytest.mark.parametrize("validity", [10, timedelta(minutes=10)])
 def test_the_end_of_validity_is_not_stepped_over(validity: int | timedelta) -> None:
-    """A message that expires is looked at just after its validity, whatever the schedule says."""
+    """The tracker requests the state of a message 3 seconds after the end of the validity."""
     tracker = _tracker()
     tracker.add(receipt(validity=validity), NOW)
     assert 603.0 in _times(tracker, HOUR)
 
 
 def test_the_last_looks() -> None:
-    """A look just before the gateway forgets, one just after, and one just before the deadline."""
+    """The tracker makes a request 60 seconds before and a request 60 seconds after the end of the 48 hours.
+
+    The last request is 5 seconds before the deadline. The gateway keeps a state for 48 hours.
+    """
     tracker = _tracker()
     tracker.add(receipt(), NOW)
     times = _times(tracker, 3 * DAY)
@@ -111,7 +131,10 @@ def test_the_last_looks() -> None:
 
 
 def test_only_the_first_segment_is_asked_about() -> None:
-    """While a message of five segments is under way it costs what one of one segment costs."""
+    """While a message is enroute, the tracker requests the state of one segment only.
+
+    So a message with five segments needs as many requests as a message with one segment.
+    """
     one, five = _tracker(), _tracker()
     one.add(receipt(segments=1), NOW)
     five.add(receipt(segments=5), NOW)
@@ -119,7 +142,10 @@ def test_only_the_first_segment_is_asked_about() -> None:
 
 
 def test_when_the_first_is_final_the_others_are_asked_once() -> None:
-    """The other segments are asked at once, and no segment twice."""
+    """When the first segment becomes final, the tracker at once requests the state of each other segment.
+
+    If the other segments are also final, the tracker makes no further request.
+    """
     tracker = _tracker()
     tracker.add(receipt(segments=3), NOW)
     asked: list[str] = []
@@ -127,7 +153,7 @@ def test_when_the_first_is_final_the_others_are_asked_once() -> None:
     while (ask := tracker.due(NOW + 5)) is not None:
         asked.append(ask.segment_id)
         deliveries.append(
-            tracker.answered(ask, segment_state(ask.segment_id, 0, "1.5", reported_date=START), NOW + 5)
+            tracker.responded(ask, segment_state(ask.segment_id, 0, "1.5", reported_date=START), NOW + 5)
         )
     assert asked == ["1-0", "1-1", "1-2"]
     assert [delivery.phase if delivery else None for delivery in deliveries] == [
@@ -143,25 +169,28 @@ def test_when_the_first_is_final_the_others_are_asked_once() -> None:
 
 
 def test_segments_that_lag_go_on_alone() -> None:
-    """Those not final with the first go on by themselves, densely again, and not those that are."""
+    """After the first segment has become final, the tracker requests only the other segments again."""
     tracker = _tracker()
     tracker.add(receipt(segments=3), NOW)
     late = NOW + HOUR
     while (ask := tracker.due(late)) is not None:
-        tracker.answered(ask, segment_state(ask.segment_id, 0 if ask.index == 0 else -1), late)
+        tracker.responded(ask, segment_state(ask.segment_id, 0 if ask.index == 0 else -1), late)
     assert tracker.next_time() == late + 5
     assert {_ask(tracker, late + 5).segment_id, _ask(tracker, late + 5).segment_id} == {"1-1", "1-2"}
     assert tracker.due(late + 5) is None
 
 
 def test_a_failed_segment_ends_it() -> None:
-    """One failed segment fails the message at once: which, why, and nothing more is asked."""
+    """If one segment fails, the tracker at once returns the last delivery of the message, with a reason.
+
+    After the last delivery, the tracker makes no more requests for this message.
+    """
     tracker = _tracker()
     tracker.add(receipt(segments=3), NOW)
     first = _ask(tracker, NOW + 5)
-    tracker.answered(first, segment_state("1-0", 0, "1.5"), NOW + 5)
+    tracker.responded(first, segment_state("1-0", 0, "1.5"), NOW + 5)
     second, third = _ask(tracker, NOW + 5), _ask(tracker, NOW + 5)
-    last = tracker.answered(second, segment_state("1-1", 46, "1.5"), NOW + 5)
+    last = tracker.responded(second, segment_state("1-1", 46, "1.5"), NOW + 5)
     assert last is not None
     assert (last.phase, last.is_final) == (Phase.FAILED, True)
     assert last.failed_segment is not None
@@ -170,7 +199,7 @@ def test_a_failed_segment_ends_it() -> None:
     assert last.reason == "expired: validity ran out"
     assert last.price == Decimal(3)
     assert last.delivered_at is None
-    assert tracker.answered(third, segment_state("1-2", 0), NOW + 5) is None
+    assert tracker.responded(third, segment_state("1-2", 0), NOW + 5) is None
     tracker.failed(third, NOW + 5)
     tracker.refused(third, NOW + 5)
     assert tracker.next_time() is None
@@ -179,7 +208,7 @@ def test_a_failed_segment_ends_it() -> None:
 
 
 def test_nothing_is_said_when_nothing_changed() -> None:
-    """The same state again, or 'not yet in the database', yields no delivery; a price that came does."""
+    """A response causes a delivery only if the state or the price of the segment has changed."""
     tracker = _tracker()
     tracker.add(receipt(), NOW)
     answers = [(255, None), (-1, None), (-1, None), (255, None), (-1, "1.5"), (-1, "1.5")]
@@ -188,19 +217,22 @@ def test_nothing_is_said_when_nothing_changed() -> None:
         moment = tracker.next_time()
         assert moment is not None
         ask = _ask(tracker, moment)
-        changed.append(tracker.answered(ask, segment_state("1-0", code, price), moment) is not None)
+        changed.append(tracker.responded(ask, segment_state("1-0", code, price), moment) is not None)
     assert changed == [False, True, False, False, True, False]
 
 
 @pytest.mark.parametrize("known", [None, -1])
 def test_not_in_the_database_after_48_hours(known: int | None) -> None:
-    """255 means unknown once the message is 48 hours old, and keeps what was known before."""
+    """If the gateway returns state 255 after 48 hours, the message gets the phase unknown.
+
+    The last delivery contains the last known state of the segment.
+    """
     tracker = _tracker()
     tracker.add(receipt(), NOW)
     if known is not None:
-        tracker.answered(_ask(tracker, NOW + 5), segment_state("1-0", known), NOW + 5)
+        tracker.responded(_ask(tracker, NOW + 5), segment_state("1-0", known), NOW + 5)
     ask = _ask(tracker, NOW + 2 * DAY)
-    last = tracker.answered(ask, segment_state("1-0", 255), NOW + 2 * DAY)
+    last = tracker.responded(ask, segment_state("1-0", 255), NOW + 2 * DAY)
     assert last is not None
     assert (last.phase, last.is_final) == (Phase.UNKNOWN, True)
     assert last.states[0] is not None
@@ -222,7 +254,10 @@ def test_not_in_the_database_after_48_hours(known: int | None) -> None:
     ],
 )
 def test_as_it_stands_at_the_deadline(codes: list[int], phase: Phase) -> None:
-    """Pending until the deadline; then 99 is unknown, and what may still come is pending, for good."""
+    """At the deadline, a message with a segment in state 99 gets the phase unknown.
+
+    A message with segments in other states that are not final keeps the phase enroute.
+    """
     tracker = _tracker(deadline=HOUR)
     tracker.add(receipt(segments=len(codes)), NOW)
     deliveries: list[Delivery] = []
@@ -233,26 +268,29 @@ def test_as_it_stands_at_the_deadline(codes: list[int], phase: Phase) -> None:
             deliveries.append(expired)
         elif (ask := tracker.due(moment)) is not None:
             answer = segment_state(ask.segment_id, codes[ask.index])
-            deliveries.extend(filter(None, [tracker.answered(ask, answer, moment)]))
+            deliveries.extend(filter(None, [tracker.responded(ask, answer, moment)]))
     assert {delivery.phase for delivery in deliveries[:-1]} <= {Phase.ENROUTE}
     assert (deliveries[-1].phase, deliveries[-1].is_final) == (phase, True)
     assert deliveries[-1].updated_at == START + timedelta(hours=1)
 
 
 def test_one_segment_forgotten_and_one_pending() -> None:
-    """A message of which one segment is forgotten and one still pending is unknown at the deadline."""
+    """If the gateway has deleted one of two segments, the message gets the phase unknown at the deadline."""
     tracker = _tracker()
     tracker.add(receipt(segments=2), NOW)
     late = NOW + 2 * DAY
     while (ask := tracker.due(late)) is not None:
-        tracker.answered(ask, segment_state(ask.segment_id, 255 if ask.index == 0 else -1), late)
+        tracker.responded(ask, segment_state(ask.segment_id, 255 if ask.index == 0 else -1), late)
     last = tracker.expired(late + 600)
     assert last is not None
     assert last.phase is Phase.UNKNOWN
 
 
 def test_segments_that_disagree_are_seen_before_the_end() -> None:
-    """A failed second segment is found although the first never ends."""
+    """Shortly before the deadline, the tracker requests the states of all segments.
+
+    So the tracker finds a second segment that has failed, even if the first segment is not final.
+    """
     tracker = _tracker(deadline=HOUR)
     tracker.add(receipt(segments=2), NOW)
     last = None
@@ -261,13 +299,18 @@ def test_segments_that_disagree_are_seen_before_the_end() -> None:
         assert moment is not None
         ask = _ask(tracker, moment)
         state = segment_state(ask.segment_id, [-1, 42][ask.index])
-        last = tracker.answered(ask, state, moment) or last
+        last = tracker.responded(ask, state, moment) or last
     assert last.phase is Phase.FAILED
     assert last.updated_at == START + timedelta(hours=1, seconds=-5)
 
 
 def test_a_failure_pauses_everything_for_a_moment() -> None:
-    """While the gateway fails, pauses grow to a minute, and one answer ends that."""
+    """After a failed request, all requests pause.
+
+    The pause doubles after each further failure, up to one minute.
+
+    After a response, the next failure causes a pause of one second again.
+    """
     tracker = _tracker()
     for number in range(20):
         tracker.add(receipt(number), NOW)
@@ -281,13 +324,16 @@ def test_a_failure_pauses_everything_for_a_moment() -> None:
         now = moment
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     ask = _ask(tracker, now)
-    tracker.answered(ask, segment_state(ask.segment_id, -1), now)
+    tracker.responded(ask, segment_state(ask.segment_id, -1), now)
     tracker.failed(_ask(tracker, now), now)
     assert tracker.due(now + 1.1) is not None
 
 
 def test_failures_of_requests_in_flight_together_count_once() -> None:
-    """Ten requests that fail together pause like one; the longest wait asked for is kept."""
+    """If ten requests in flight fail together, the pause grows only once.
+
+    The longest wait in a ``Retry-After`` header determines the length of the pause.
+    """
     tracker = _tracker()
     for number in range(10):
         tracker.add(receipt(number), NOW)
@@ -301,7 +347,7 @@ def test_failures_of_requests_in_flight_together_count_once() -> None:
 
 
 def test_a_failed_request_is_made_again_soon() -> None:
-    """A failure is made up for within 30 seconds, also where the schedule would wait for half an hour."""
+    """A failed request is made again within 30 seconds, even if the schedule has a longer wait."""
     tracker = _tracker()
     tracker.add(receipt(), NOW)
     tracker.failed(_ask(tracker, NOW + DAY), NOW + DAY)
@@ -309,7 +355,7 @@ def test_a_failed_request_is_made_again_soon() -> None:
 
 
 def test_a_failure_just_before_the_deadline() -> None:
-    """Where the last look fails there is another before the deadline, and not one after the other."""
+    """If the last planned request before the deadline fails, the tracker repeats the request a few times."""
     tracker = _tracker(deadline=HOUR)
     tracker.add(receipt(), NOW)
     _times(tracker, HOUR - 6)
@@ -324,7 +370,7 @@ def test_a_failure_just_before_the_deadline() -> None:
 
 
 def test_a_refused_segment_pauses_nobody() -> None:
-    """A segment that the gateway refuses to tell about is asked again on schedule; others go on at once."""
+    """If the gateway refuses the request for one segment, the requests for other segments do not pause."""
     tracker = _tracker()
     for number in range(2):
         tracker.add(receipt(number), NOW)
@@ -334,7 +380,10 @@ def test_a_refused_segment_pauses_nobody() -> None:
 
 
 def test_taken_up_after_a_restart() -> None:
-    """Segments known as final are not asked about; the others are, at once."""
+    """After a restart, the tracker at once requests the states of the segments that are not final.
+
+    The tracker does not request the states of final segments.
+    """
     tracker = _tracker()
     states = (segment_state("1-0", 0), None, segment_state("1-2", -1))
     tracker.add(receipt(segments=3), NOW + HOUR, states)
@@ -347,7 +396,10 @@ def test_taken_up_after_a_restart() -> None:
     ("codes", "phase"), [([0, 0], Phase.DELIVERED), ([0, 69], Phase.FAILED), ([41, -1], Phase.FAILED)]
 )
 def test_nothing_to_ask_about(codes: list[int], phase: Phase) -> None:
-    """A message known to be final is given out at once, without a request."""
+    """If the states from an earlier run determine the final phase, `add` returns the last delivery.
+
+    The tracker makes no request for a message with a known final phase.
+    """
     tracker = _tracker()
     states = tuple(segment_state(f"1-{index}", code) for index, code in enumerate(codes))
     last = tracker.add(receipt(segments=2), NOW, states)
@@ -358,30 +410,30 @@ def test_nothing_to_ask_about(codes: list[int], phase: Phase) -> None:
 
 
 def test_no_segments() -> None:
-    """A receipt without segment ids cannot be asked about: unknown."""
+    """For a receipt without segment ids, `add` returns a delivery with the phase unknown."""
     last = _tracker().add(Receipt(receipt().message, (), START), NOW)
     assert last is not None
     assert last.phase is Phase.UNKNOWN
 
 
 def test_a_message_whose_deadline_is_past_is_looked_at_once() -> None:
-    """A receipt of last week has all its segments asked about before it is reported."""
+    """If the deadline has already passed, each segment is still requested before the last delivery."""
     tracker = _tracker()
     later = NOW + 7 * DAY
     tracker.add(receipt(segments=2), later)
     last = None
     while (ask := tracker.due(later)) is not None:
-        last = tracker.answered(ask, segment_state(ask.segment_id, 255), later)
+        last = tracker.responded(ask, segment_state(ask.segment_id, 255), later)
     assert last is not None
     assert (last.phase, last.is_final) == (Phase.UNKNOWN, True)
 
 
 def test_a_timeout_is_not_final() -> None:
-    """At a timeout the message is looked at and reported, and may be followed further."""
+    """The delivery at a timeout is not final, so another call can continue to track the message."""
     tracker = _tracker(timeout=3.0)
     tracker.add(receipt(), NOW)
     assert tracker.next_time() == NOW + 2.7
-    tracker.answered(_ask(tracker, NOW + 2.7), segment_state("1-0", -1), NOW + 2.7)
+    tracker.responded(_ask(tracker, NOW + 2.7), segment_state("1-0", -1), NOW + 2.7)
     assert tracker.next_time() == NOW + 3
     last = tracker.expired(NOW + 3)
     assert last is not None
@@ -402,7 +454,7 @@ def test_a_timeout_is_not_final() -> None:
     ],
 )
 def test_a_bad_schedule(options: dict[str, float], parameter: str) -> None:
-    """A schedule that cannot work is refused by the name of its setting."""
+    """An invalid value in a `Schedule` raises a `ValidationError` that names the field."""
     with pytest.raises(ValidationError) as caught:
         Schedule(**options)
     assert caught.value.parameter == parameter
@@ -410,11 +462,11 @@ def test_a_bad_schedule(options: dict[str, float], parameter: str) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, None, "5", True, float("nan"), timedelta(0)])
 def test_a_bad_duration(value: object) -> None:
-    """A deadline or timeout that is no positive duration is refused by its name."""
+    """A deadline that is not a positive duration raises a `ValidationError` that names the parameter."""
     with pytest.raises(ValidationError, match=r"^deadline: "):
         checked_seconds("deadline", value)
 
 
 def test_a_good_duration() -> None:
-    """A duration may be a timedelta or a number of seconds."""
+    """`checked_seconds` converts a `timedelta` or a number of seconds to a number of seconds."""
     assert checked_seconds("deadline", timedelta(minutes=2)) == checked_seconds("deadline", 120) == 120.0

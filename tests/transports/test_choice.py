@@ -1,4 +1,4 @@
-"""Which transport runs, and who decides it."""
+"""Tests of the choice between the transports aiohttp and httpcore."""
 
 import asyncio
 import importlib.metadata
@@ -13,22 +13,9 @@ import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, ValidationError
-from smsapi_async.http.base import BundledTransport
 from smsapi_async.http.choice import AutomaticTransport
 from tests.client.tools import RawServer, read_request
 from tests.transports.tools import answer, ask
-
-
-@pytest.fixture(autouse=True)
-def made() -> list[BundledTransport]:
-    """Nothing is forced here."""
-    return []
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """Each test names its own loop."""
-    return "asyncio"
 
 
 def _serve(connection: Any) -> None:
@@ -37,7 +24,13 @@ def _serve(connection: Any) -> None:
 
 
 def _runs(kind: Any, backend: str, proxy: str | None = None) -> tuple[str, str]:
-    """What a transport calls itself before and after its first request."""
+    """Return the name of a transport before and after the first request over the transport.
+
+    Args:
+        kind: the transport that the caller requires, or None.
+        backend: the backend of AnyIO.
+        proxy: the URL of a proxy, or None.
+    """
     transport = AutomaticTransport(kind, None, None if proxy is None else httpx.Proxy(proxy))
     before = transport.name
 
@@ -51,19 +44,19 @@ def _runs(kind: Any, backend: str, proxy: str | None = None) -> tuple[str, str]:
 
 
 def test_asyncio_gets_aiohttp_and_trio_gets_httpcore() -> None:
-    """Made outside a loop, a client decides when it knows which loop runs."""
+    """By default, a client uses aiohttp on asyncio and httpcore on trio."""
     assert _runs(None, "asyncio") == ("auto", "aiohttp")
     assert _runs(None, "trio") == ("auto", "httpcore")
 
 
 def test_a_setting_forces_either() -> None:
-    """The kind that the caller names is the one that runs."""
+    """If the caller names a transport, the client uses this transport."""
     assert _runs("aiohttp", "asyncio") == ("aiohttp", "aiohttp")
     assert _runs("httpcore", "asyncio") == ("httpcore", "httpcore")
 
 
 def test_two_first_requests_at_once_share_one_transport() -> None:
-    """Requests that begin together before anything is decided go through the same transport."""
+    """If several first requests start at the same time, they share one transport."""
     transport = AutomaticTransport(None, None, None)
     bodies = []
 
@@ -80,6 +73,7 @@ def test_two_first_requests_at_once_share_one_transport() -> None:
     assert bodies == [b"1"] * 5
 
 
+# The second and third task start to choose a transport while the first task is still importing aiohttp.
 HALF_IMPORTED = """
 import sys
 import anyio
@@ -101,7 +95,7 @@ anyio.run(main)
 
 
 def test_clients_that_begin_while_another_imports_aiohttp() -> None:
-    """Each waits for the whole import, however much of it another one has done."""
+    """If several clients start during the import of aiohttp, each client waits for the end of the import."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", HALF_IMPORTED], check=False, capture_output=True, text=True
     )
@@ -109,7 +103,7 @@ def test_clients_that_begin_while_another_imports_aiohttp() -> None:
 
 
 def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that is closed while aiohttp is being imported opens no connection any more."""
+    """If a client is closed while it imports aiohttp, the client opens no connection."""
     transport = AutomaticTransport("aiohttp", None, None)
     heard: list[bytes] = []
 
@@ -131,14 +125,18 @@ def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_aiohttp_cannot_be_forced_on_trio() -> None:
-    """Under trio the first request with aiohttp forced says what to pass."""
+    """On trio, `transport="aiohttp"` raises a `ValidationError` that contains the words "asyncio only"."""
     with pytest.raises(ValidationError, match="asyncio only"):
         _runs("aiohttp", "trio")
 
 
 @pytest.mark.parametrize("proxy", ["https://127.0.0.1:1", "https://user:secret@127.0.0.1:1"])
 def test_a_proxy_that_only_httpcore_can_use(proxy: str) -> None:
-    """A proxy behind TLS is left to httpcore, and forcing aiohttp for it is refused without its address."""
+    """With an https:// proxy, the client uses httpcore.
+
+    If the caller requires aiohttp, the client raises a `ValidationError` that does not show the proxy
+    password.
+    """
     assert AutomaticTransport(None, None, httpx.Proxy(proxy)).name == "httpcore"
     with pytest.raises(ValidationError, match="http:// proxies only") as caught:
         AutomaticTransport("aiohttp", None, httpx.Proxy(proxy))
@@ -146,13 +144,16 @@ def test_a_proxy_that_only_httpcore_can_use(proxy: str) -> None:
 
 
 def test_an_http_proxy_is_for_aiohttp() -> None:
-    """A plain proxy does not stand against aiohttp."""
+    """With an http:// proxy, the client can still use aiohttp."""
     assert AutomaticTransport(None, None, httpx.Proxy("http://127.0.0.1:1")).name == "auto"
 
 
 @pytest.mark.parametrize("version", [None, "3.13.2", "3.15.0", "4.0.0"])
 def test_without_the_right_aiohttp(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
-    """Where aiohttp is missing, or of another version than was proved, httpcore runs; forcing says why."""
+    """If aiohttp is missing or has an untested version, the client uses httpcore.
+
+    If the caller requires aiohttp in this case, the client raises a `ValidationError`.
+    """
     if version is None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     else:
@@ -163,20 +164,20 @@ def test_without_the_right_aiohttp(monkeypatch: pytest.MonkeyPatch, version: str
 
 
 def test_another_kind_is_refused() -> None:
-    """A transport that does not exist is a wrong setting, and the error names those that do."""
+    """If `transport` is an unknown name, the client raises a `ValidationError` with the possible values."""
     with pytest.raises(ValidationError, match="pass 'aiohttp', 'httpcore' or an httpx"):
         AsyncSmsClient("login", "password", transport="requests")  # type: ignore[arg-type]
 
 
 def test_importing_the_package_imports_no_aiohttp() -> None:
-    """Nobody waits for aiohttp's import who does not send."""
+    """The import of the package and the creation of a client do not import aiohttp."""
     code = "import sys, smsapi_async as s; s.AsyncSmsClient('a', 'b'); assert 'aiohttp' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 @pytest.mark.parametrize(("kind", "backend"), [(None, "asyncio"), (None, "trio"), ("httpcore", "asyncio")])
 def test_a_client_says_what_runs(kind: Any, backend: str) -> None:
-    """From the beginning of the block on, the `repr` of a client names its transport."""
+    """Inside the ``async with`` block, the repr of a client contains the name of the transport."""
 
     async def main() -> None:
         async with AsyncSmsClient("login", "password", transport=kind) as sms:
@@ -187,7 +188,7 @@ def test_a_client_says_what_runs(kind: Any, backend: str) -> None:
 
 
 def test_a_client_says_whose_transport_it_has() -> None:
-    """A transport or a client of the caller's is named as such."""
+    """If a transport or an httpx client belongs to the caller, the repr of the `AsyncSmsClient` says so."""
     sms = AsyncSmsClient("login", "password", transport=httpx.AsyncHTTPTransport())
     assert "transport=the caller's" in repr(sms)
     sms = AsyncSmsClient("login", "password", client=httpx.AsyncClient())
@@ -195,7 +196,7 @@ def test_a_client_says_whose_transport_it_has() -> None:
 
 
 def test_a_named_transport_keeps_the_other_settings() -> None:
-    """Forcing one of the package's own transports leaves proxy and TLS to the client."""
+    """If the caller names a transport, the parameter `proxy` still has an effect."""
     sms = AsyncSmsClient("login", "password", transport="aiohttp", proxy="http://127.0.0.1:1")
     assert "transport=aiohttp" in repr(sms)
     with pytest.raises(ValidationError, match="http:// proxies only"):

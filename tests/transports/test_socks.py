@@ -1,11 +1,12 @@
-"""A SOCKS5 proxy in between, which works, refuses, breaks off or says nothing."""
+"""Tests of clients that use a SOCKS5 proxy.
 
-import gc
+The proxy works correctly, refuses a connection, closes a connection, or sends no reply.
+"""
+
 import select
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,21 +21,8 @@ GRANTED = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
 
 
 @pytest.fixture
-def run() -> tuple[str, dict[str, Any]]:
-    """httpcore: aiohttp is not used with these proxies."""
-    return "httpcore", {}
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Both."""
-    backend: str = request.param
-    return backend
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """A gateway of the test's own."""
+async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
+    """Serve a sandbox on a socket during the test, and yield the sandbox."""
     async with run_sandbox() as running:
         yield running
 
@@ -50,7 +38,7 @@ def _trickle(connection: socket.socket, reply: bytes) -> None:
 
 
 def _asked_for(connection: socket.socket) -> tuple[str, int]:
-    """The address in a request to connect to an IPv4 address."""
+    """Read a CONNECT request for an IPv4 address, and return the address and the port."""
     assert _exactly(connection, 4) == b"\x05\x01\x00\x01"
     return socket.inet_ntoa(_exactly(connection, 4)), int.from_bytes(_exactly(connection, 2), "big")
 
@@ -67,7 +55,7 @@ def _pass_on(near: socket.socket, address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("name", [b"", b"a-name-of-the-proxy's"])
 async def test_a_login_and_replies_in_single_bytes(sandbox: Sandbox, name: bytes) -> None:
-    """Through a proxy that wants a login and is slow to speak, each message is sent once."""
+    """If the proxy requires a login and sends its replies byte by byte, each message still arrives once."""
 
     def serve(connection: socket.socket) -> None:
         assert _exactly(connection, 3) == b"\x05\x01\x02"
@@ -84,21 +72,23 @@ async def test_a_login_and_replies_in_single_bytes(sandbox: Sandbox, name: bytes
         async with client_for(sandbox, proxy=proxy) as sms:
             for _ in range(3):
                 await sms.send(NUMBER, TEXT)
+            assert "transport=httpcore" in repr(sms)
     assert len(sandbox.account.messages) == 3
 
 
+# The name of a case -> the replies of the proxy, and a pattern for the text of the exception.
 REPLIES: dict[str, tuple[list[bytes], str]] = {
-    "leaves": ([b""], "something else than SOCKS5"),
-    "another protocol": ([b"HTTP/1.0 400 Bad Request\r\n\r\n"], "another kind of login|something else"),
-    "half a word": ([b"\x05"], "something else than SOCKS5"),
-    "no method": ([b"\x05\xff"], "another kind of login"),
-    "a login": ([b"\x05\x02"], "another kind of login"),
-    "a method of its own": ([b"\x05\x77"], "something else than SOCKS5"),
-    "leaves later": ([b"\x05\x00", b""], "something else than SOCKS5"),
-    "garbage later": ([b"\x05\x00", b"z" * 300], "something else than SOCKS5"),
-    "half an address": ([b"\x05\x00", GRANTED[:7]], "something else than SOCKS5"),
-    "an unknown code": ([b"\x05\x00", b"\x05\x63" + GRANTED[2:]], "something else than SOCKS5"),
-    "a name that is none": ([b"\x05\x00", b"\x05\x00\x00\x03\x01\xff\x00\x00"], "something else than SOCKS5"),
+    "leaves": ([b""], "no valid SOCKS5 reply"),
+    "another protocol": ([b"HTTP/1.0 400 Bad Request\r\n\r\n"], "another login method|no valid SOCKS5 reply"),
+    "half a word": ([b"\x05"], "no valid SOCKS5 reply"),
+    "no method": ([b"\x05\xff"], "another login method"),
+    "a login": ([b"\x05\x02"], "another login method"),
+    "a method of its own": ([b"\x05\x77"], "no valid SOCKS5 reply"),
+    "leaves later": ([b"\x05\x00", b""], "no valid SOCKS5 reply"),
+    "garbage later": ([b"\x05\x00", b"z" * 300], "no valid SOCKS5 reply"),
+    "half an address": ([b"\x05\x00", GRANTED[:7]], "no valid SOCKS5 reply"),
+    "an unknown code": ([b"\x05\x00", b"\x05\x63" + GRANTED[2:]], "no valid SOCKS5 reply"),
+    "a name that is none": ([b"\x05\x00", b"\x05\x00\x00\x03\x01\xff\x00\x00"], "no valid SOCKS5 reply"),
     "unreachable": ([b"\x05\x00", b"\x05\x04" + GRANTED[2:]], "made no connection: host unreachable"),
 }
 
@@ -112,17 +102,13 @@ def _replying(replies: list[bytes]) -> RawServer:
     return RawServer(serve)
 
 
-@pytest.fixture
-def leaves_no_socket() -> Iterator[None]:
-    """Whatever is left to the garbage collector is a warning, and so a failure."""
-    yield
-    gc.collect()
-
-
 @pytest.mark.usefixtures("leaves_no_socket")
 @pytest.mark.parametrize("name", REPLIES)
 async def test_a_proxy_that_makes_no_connection(sandbox: Sandbox, name: str) -> None:
-    """A read says why; a send is proved not sent, whatever the proxy answered."""
+    """If the proxy does not connect to the gateway, a read raises `TransportFailed` with the reason.
+
+    A send through this proxy raises `NotSent`.
+    """
     replies, words = REPLIES[name]
     with _replying(replies) as server:
         proxy = f"socks5://127.0.0.1:{server.port}"
@@ -137,7 +123,7 @@ async def test_a_proxy_that_makes_no_connection(sandbox: Sandbox, name: str) -> 
 @pytest.mark.usefixtures("leaves_no_socket")
 @pytest.mark.parametrize("replies", [[], [b"\x05\x00"]])
 async def test_a_proxy_that_says_nothing(sandbox: Sandbox, replies: list[bytes]) -> None:
-    """The time to connect counts for the handshake, too."""
+    """The connect timeout also limits the time of the handshake with the proxy."""
     release = threading.Event()
 
     def serve(connection: socket.socket) -> None:
@@ -155,7 +141,7 @@ async def test_a_proxy_that_says_nothing(sandbox: Sandbox, replies: list[bytes])
 
 
 async def test_a_login_too_long_for_the_protocol(sandbox: Sandbox) -> None:
-    """It fits into no request, and is not shown."""
+    """If the proxy password is too long for SOCKS5, a read raises `TransportFailed`."""
     with _replying([b"\x05\x02"]) as server:
         proxy = f"socks5://user:{'x' * 256}@127.0.0.1:{server.port}"
         async with client_for(sandbox, proxy=proxy, retry=ONCE) as sms:

@@ -1,1 +1,1 @@
-"""The command ``batch``: reads a table, sends a message to each row, and reports."""
+"""The command ``batch``: read a table, send one message for each row, and write a report."""

@@ -1,47 +1,47 @@
-"""The jobs of the command ``batch``."""
+"""The invocations of the command ``batch``: a batch that sends, and a dry run."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
 from smsapi_async.cli.batch.batch_view import batch_document, batch_view
 from smsapi_async.cli.batch.dry_run import DryRun, dry_run, dry_run_document, dry_run_view
-from smsapi_async.cli.batch.tally import Tally
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode
-from smsapi_async.cli.invocations import Invocation, ObservedSessionStore, fastest_loop
-from smsapi_async.cli.options import Connection
+from smsapi_async.cli.invocations import Invocation, ObservedSessionStore, uvloop_options
+from smsapi_async.cli.options import AccountOptions
 
 
 def batch_invocation(
-    plan: BatchPlan, connection: Connection, rate: Mapping[str, Any], *, as_json: bool
-) -> Invocation[Tally]:
-    """A job that sends.
+    plan: BatchPlan, account: AccountOptions, rate: Mapping[str, Any], *, as_json: bool
+) -> Invocation[BatchCounts]:
+    """Return the invocation of a batch that sends messages.
 
     Args:
-        plan: what to send.
-        connection: the account.
-        rate: the client's options that bound how fast it sends.
-        as_json: how the counts are printed.
+        plan: the options of the batch.
+        account: the gateway and the account.
+        rate: the client's options ``concurrency`` and ``requests_per_second``.
+        as_json: whether the counts are printed as JSON.
 
     Raises:
-        ValidationError: the connection's settings are missing or wrong.
+        ValidationError: a setting of the account is missing or wrong.
     """
     store = ObservedSessionStore()
-    client = connection.client(store, **rate)
+    client = account.client(store, **rate)
     return Invocation(
         run=partial(run_batch, plan, client),
         document=batch_document,
         view=batch_view,
         as_json=as_json,
-        failure=Tally.failure,
+        failure=BatchCounts.failure,
         may_have_sent=lambda: store.is_filled,
-        backend_options=fastest_loop(),
+        backend_options=uvloop_options(),
     )
 
 
 def dry_run_invocation(plan: BatchPlan, *, as_json: bool) -> Invocation[DryRun]:
-    """A job that counts."""
+    """Return the invocation of a dry run, which counts the messages and sends nothing."""
     return Invocation(
         run=partial(dry_run, plan),
         document=dry_run_document,

@@ -1,4 +1,4 @@
-"""The command ``batch``: sends the rows of a table, and stops in order."""
+"""The command ``batch``: send one message for each row of a table."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -9,31 +9,44 @@ import attrs
 from anyio import to_thread
 
 from smsapi_async.batch import Batch
-from smsapi_async.cli.batch.meter import Meter
+from smsapi_async.cli.batch.batch_counts import BatchCounts
+from smsapi_async.cli.batch.progress_bar import ProgressBar
 from smsapi_async.cli.batch.report import Report
-from smsapi_async.cli.batch.row_messages import Common, Composer, RowMessage, RowMessages
+from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages, SharedFields
 from smsapi_async.cli.batch.rows import BadRow, Table, open_table
-from smsapi_async.cli.batch.tally import Tally
 from smsapi_async.cli.batch.template import Template
 from smsapi_async.cli.signals import receive_signals
-from smsapi_async.cli.track_run import track_ledger
+from smsapi_async.cli.track_run import track_open_ledger
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import BatchHalted, ValidationError
 from smsapi_async.ledger import Ledger
 from smsapi_async.outcomes import Outcome
 
+# After a signal, the batch waits at most this many seconds for the requests in flight.
 _GRACE = 15.0
-_ADVICE = "without --ledger a run that is interrupted cannot be taken up again"
+_ADVICE = "without --ledger, an interrupted run cannot be continued"
 
 
 @attrs.frozen(kw_only=True)
 class BatchPlan:
-    """What to send, and where to write what became of it."""
+    """The options of a batch.
+
+    Attributes:
+        recipients: the path of the table, or ``-`` for standard input.
+        column: the name of the column with the numbers; None means that the name is found automatically.
+        template: the template of the texts; None means that the column ``text`` holds the texts.
+        common: the fields that all messages of the batch share.
+        ledger: the path of the ledger, or None.
+        redact: whether the ledger stores only hashes of numbers and texts, and the report masks numbers.
+        report: the path of the report, or None.
+        recipients_per_request: the highest number of recipients in one bulk.
+        is_followed: whether the accepted messages of the ledger are followed after the sending.
+    """
 
     recipients: str
     column: str | None = None
     template: Template | None = None
-    common: Common
+    common: SharedFields
     ledger: str | None = None
     redact: bool = False
     report: str | None = None
@@ -43,32 +56,42 @@ class BatchPlan:
 
 @asynccontextmanager
 async def opened_table(recipients: str) -> AsyncIterator[Table]:
-    """A table, closed at the end.
+    """Open a table in a worker thread, and close the table at the end of the ``async with`` block.
+
+    Args:
+        recipients: the path of the file, or ``-`` for standard input.
 
     Raises:
-        ValidationError: as `open_table`.
+        ValidationError: the file cannot be read, or has no valid header.
     """
     table = await to_thread.run_sync(open_table, recipients)
     try:
         yield table
     finally:
+        # Without the shield, a cancellation would prevent the close.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(table.close)
 
 
-async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> Tally:
-    """Send all rows of the plan, and follow what was accepted where the plan says so; what became of them.
+async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
+    """Send one message for each row of the table, and return the counts.
 
-    SIGINT and SIGTERM stop it in order: no request is begun any more, and those in flight are waited for.
+    If `plan.is_followed` is set, follow the accepted messages of the ledger after the sending. SIGINT and
+    SIGTERM stop the batch: no new request begins, and the batch waits at most 15 seconds for the requests in
+    flight.
+
+    Args:
+        plan: the options of the batch.
+        client: the client of the account. This function opens and closes the client.
 
     Raises:
-        ValidationError: something is wrong with the plan or its files; nothing was sent.
+        ValidationError: an option or a file cannot be used; nothing was sent.
         LedgerError: the ledger cannot be opened; nothing was sent.
     """
     async with AsyncExitStack() as stack:
         table = await stack.enter_async_context(opened_table(plan.recipients))
-        composer = Composer.of(table.columns, plan.column, plan.template, plan.common)
-        run = _BatchRun(plan, table, composer)
+        converter = RowConverter.for_table(table.columns, plan.column, plan.template, plan.common)
+        run = _BatchRun(plan, table, converter)
         ledger = None
         if plan.ledger is None:
             sys.stderr.write(f"smsapi-async: {_ADVICE}\n")
@@ -78,38 +101,44 @@ async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> Tally:
         batch = sms.send_many(
             run.source, ledger=ledger, recipients_per_request=plan.recipients_per_request, grace=_GRACE
         )
+        # `open` empties an existing report. So the report is opened last: if the table, the ledger or the
+        # client cannot be used, the existing report is not changed.
         await run.report.open([plan.recipients, plan.ledger])
         try:
-            await run.carry_out(batch)
+            await run.run(batch)
         finally:
+            # The report must be complete even after a cancellation.
             with anyio.CancelScope(shield=True):
                 await run.finish()
         if plan.is_followed and ledger is not None and run.tally.ending == "done":
-            run.tally.following = await track_ledger(ledger, sms)
+            run.tally.following = await track_open_ledger(ledger, sms)
     return run.tally
 
 
 class _BatchRun:
-    """One run of a batch, from its first row to its report."""
+    """One run of a batch, from the first row of the table to the end of the report."""
 
-    def __init__(self, plan: BatchPlan, table: Table, composer: Composer) -> None:
-        self.tally = Tally(ledger=plan.ledger, total=table.total)
-        self.source = RowMessages(table, composer, self._take_bad)
+    def __init__(self, plan: BatchPlan, table: Table, converter: RowConverter) -> None:
+        self.tally = BatchCounts(ledger=plan.ledger, total=table.total)
+        self.source = RowMessages(table, converter, self._take_bad)
         self._sending = anyio.CancelScope()
+        # If the report cannot be written, the batch stops, because the report would not contain the outcomes
+        # of further messages.
         self.report = Report(plan.report, is_masked=plan.redact, on_error=self._sending.cancel)
-        self._meter = Meter(table.total)
+        self._progress_bar = ProgressBar(table.total)
 
-    async def carry_out(self, batch: Batch) -> None:
-        """Send, watch for signals, and show how far it has come."""
+    async def run(self, batch: Batch) -> None:
+        """Send the messages, handle signals, and show the progress bar."""
         async with anyio.create_task_group() as group:
             await group.start(receive_signals, self._stop)
-            with self._meter:
-                group.start_soon(self._meter.run)
+            with self._progress_bar:
+                group.start_soon(self._progress_bar.run)
                 await self._send(batch)
+            # The tasks that receive signals and draw the progress bar run until they are cancelled.
             group.cancel_scope.cancel()
 
     async def finish(self) -> None:
-        """Write the rest of the report."""
+        """Write the rows without an outcome to the report, and close the report."""
         left = self.source.left()
         self.tally.left = len(left)
         for line, key in left.items():
@@ -124,16 +153,18 @@ class _BatchRun:
                     async for outcome in batch:
                         await self._take(outcome)
         except (BatchHalted, ValidationError) as error:
-            # A `ValidationError` is of the table: the rest of it cannot be read.
+            # A `ValidationError` from the batch means that the remaining rows of the table cannot be read.
             self.tally.halted = error
+        # After a stop, `batch.unread` contains the outcomes of the requests that were in flight. Without
+        # these outcomes, messages that were sent would be reported as pending.
         for outcome in batch.unread:
             await self._take(outcome)
 
     async def _take(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
-        self._meter.done = self.tally.done
+        self._progress_bar.done = self.tally.done
         if isinstance(outcome.message, RowMessage):
-            self.source.outstanding.pop(outcome.message.line, None)
+            self.source.awaiting_outcome.pop(outcome.message.line, None)
         await self.report.outcome(outcome)
 
     async def _take_bad(self, row: BadRow) -> None:
@@ -141,10 +172,11 @@ class _BatchRun:
         await self.report.bad(row)
 
     def _stop(self) -> None:
+        # Further signals change nothing: the requests in flight must not be cancelled.
         if not self.tally.is_interrupted:
             self.tally.is_interrupted = True
-            self._meter.begin("stopping")
+            self._progress_bar.begin("stopping")
             self._sending.cancel()
             sys.stderr.write(
-                f"smsapi-async: stopping; requests in flight are waited for, {_GRACE:.0f} s at most\n"
+                f"smsapi-async: stopping; waiting at most {_GRACE:.0f} s for the requests in flight\n"
             )

@@ -1,4 +1,4 @@
-"""Shows what a batch has come to."""
+"""The output of the command ``batch``."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,18 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from smsapi_async.cli import output
+from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.rows import BadRow
-from smsapi_async.cli.batch.tally import Tally
 from smsapi_async.cli.output import Document
-from smsapi_async.cli.track_tally import following_document, following_view
+from smsapi_async.cli.tracking_counts import tracking_document, tracking_view
 from smsapi_async.outcomes import Accepted, Rejected, Unknown
 
 _KINDS = (Accepted, Rejected, Unknown)
 _STYLES = {Accepted: "green", Rejected: "red", Unknown: "magenta"}
 
 
-def batch_document(tally: Tally) -> Document:
-    """The counts for programs."""
+def batch_document(tally: BatchCounts) -> Document:
+    """Return the counts of a batch as JSON data."""
     return {
         "ending": tally.ending,
         "rows": tally.total,
@@ -27,12 +27,14 @@ def batch_document(tally: Tally) -> Document:
         "segments": tally.segments,
         "unattributed": tally.unattributed,
         **bad_rows_document(tally.bad_rows, tally.first_bad),
-        **({} if tally.following is None else {"following": following_document(tally.following)}),
+        **({} if tally.following is None else {"following": tracking_document(tally.following)}),
     }
 
 
-def batch_view(tally: Tally) -> RenderableType:
-    """The counts for people."""
+def batch_view(tally: BatchCounts) -> RenderableType:
+    """Return the counts of a batch as tables."""
+    # The column "Known before" counts the rows that this run did not send. Without recorded outcomes, the
+    # column would be empty and is not shown.
     heads = ["Outcome", "Rows"] + ["Known before"] * bool(tally.recorded)
     rows = output.table(*heads, right=heads[1:])
     for kind in _KINDS:
@@ -42,12 +44,17 @@ def batch_view(tally: Tally) -> RenderableType:
     if tally.bad_rows:
         rows.add_row("bad rows", *_counts(tally.bad_rows, 0)[: len(heads) - 1])
     billed = Text(f"segments of this run: {tally.segments:,}")
-    followed = [] if tally.following is None else ["", following_view(tally.following)]
+    followed = [] if tally.following is None else ["", tracking_view(tally.following)]
     return Group(rows, "", billed, *bad_rows_view(tally.bad_rows, tally.first_bad), *followed)
 
 
 def bad_rows_document(count: int, first: Sequence[BadRow]) -> Document:
-    """How many rows cannot be sent, and the first of them."""
+    """Return the number of bad rows and the first bad rows as JSON data.
+
+    Args:
+        count: the number of all bad rows.
+        first: the first bad rows.
+    """
     return {
         "bad_rows": count,
         "first_bad_rows": [{"line": row.line, "reason": output.one_line(row.reason)} for row in first],
@@ -55,7 +62,12 @@ def bad_rows_document(count: int, first: Sequence[BadRow]) -> Document:
 
 
 def bad_rows_view(count: int, first: Sequence[BadRow]) -> list[RenderableType]:
-    """A table of the first rows that cannot be sent; nothing where there is none."""
+    """Return a table of the first bad rows with an empty line above, or an empty list without bad rows.
+
+    Args:
+        count: the number of all bad rows.
+        first: the first bad rows.
+    """
     if not count:
         return []
     more = f", the first {len(first)} of {count:,}" if count > len(first) else ""

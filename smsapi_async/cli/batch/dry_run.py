@@ -1,4 +1,4 @@
-"""``batch --dry-run``: what a batch would cost, and what is wrong with its rows. Nothing is sent."""
+"""``batch --dry-run``: count the segments of a batch and check its rows. Nothing is sent."""
 
 import unicodedata
 from collections import Counter, defaultdict
@@ -10,11 +10,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from smsapi_async.cli import output
+from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.batch_run import BatchPlan, opened_table
 from smsapi_async.cli.batch.batch_view import bad_rows_document, bad_rows_view
-from smsapi_async.cli.batch.row_messages import Composer, RowMessage, RowMessages
+from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages
 from smsapi_async.cli.batch.rows import BadRow
-from smsapi_async.cli.batch.tally import Tally
 from smsapi_async.cli.output import Document
 from smsapi_async.ledger.keys import key_of
 from smsapi_async.models import Encoding, Segmentation
@@ -23,18 +23,21 @@ from smsapi_async.protocol.segments import segment
 _CHARACTERS_SHOWN = 60
 _GROUPS_SHOWN = 10
 
+# Many rows of a batch may have the same text. With the cache, a text that repeats is not divided into
+# segments again.
 _segment = lru_cache(maxsize=1024)(segment)
 
 
 @attrs.define(kw_only=True)
 class DryRun:
-    """What was counted.
+    """The counts of a dry run.
 
     Attributes:
-        messages: rows that can be sent.
-        by_segments: messages by how many segments they have.
-        encodings: messages by encoding.
-        forcing: messages by each character that forces them into UCS-2.
+        messages: the number of rows that can be sent.
+        by_segments: the number of messages for each number of segments.
+        encodings: the number of messages for each encoding.
+        forcing: for each character that is not in GSM 03.38, the number of messages that need UCS-2 for this
+            character.
         bad: the rows that cannot be sent.
     """
 
@@ -42,7 +45,7 @@ class DryRun:
     by_segments: Counter[int] = attrs.field(factory=Counter)
     encodings: Counter[Encoding] = attrs.field(factory=Counter)
     forcing: Counter[str] = attrs.field(factory=Counter)
-    bad: Tally = attrs.field(factory=Tally)
+    bad: BatchCounts = attrs.field(factory=BatchCounts)
     _digests: set[bytes] = attrs.field(factory=set)
 
     def add(self, message: RowMessage) -> None:
@@ -52,26 +55,33 @@ class DryRun:
         self.by_segments[segmentation.count] += 1
         self.encodings[segmentation.encoding] += 1
         self.forcing.update(segmentation.forcing_ucs2)
-        # Eight bytes of a hash take less memory than the key itself.
+        # `duplicates` needs the number of different keys. A digest of eight bytes needs less memory than a
+        # key.
         digest = blake2b(key_of(message).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         self._digests.add(digest)
 
     @property
     def segments(self) -> int:
-        """What all messages would cost, in segments."""
+        """The number of segments of all messages. The gateway bills every segment."""
         return sum(count * messages for count, messages in self.by_segments.items())
 
     @property
     def duplicates(self) -> int:
-        """How many rows repeat an earlier row: the same key or, without keys, the same number and text."""
+        """The number of rows that repeat an earlier row.
+
+        The repeated row has the same key as the earlier row or, without keys, the same number and text.
+        """
         return self.messages - len(self._digests)
 
 
 async def dry_run(plan: BatchPlan) -> DryRun:
-    """Read all rows of the plan and count; no account is needed.
+    """Read all rows of the table and return the counts. No account is needed.
+
+    Args:
+        plan: the options of the batch.
 
     Raises:
-        ValidationError: the table, or what its messages share, cannot be used.
+        ValidationError: the table or an option that all messages share cannot be used.
     """
     counted = DryRun()
 
@@ -79,16 +89,18 @@ async def dry_run(plan: BatchPlan) -> DryRun:
         counted.bad.add_bad(row)
 
     async with opened_table(plan.recipients) as table:
-        composer = Composer.of(table.columns, plan.column, plan.template, plan.common)
-        source = RowMessages(table, composer, on_bad)
+        converter = RowConverter.for_table(table.columns, plan.column, plan.template, plan.common)
+        source = RowMessages(table, converter, on_bad)
         async for message in source:
-            source.outstanding.clear()
+            # In a dry run, no message gets an outcome. Without `clear`, `awaiting_outcome` would contain all
+            # messages at the end.
+            source.awaiting_outcome.clear()
             counted.add(message)
     return counted
 
 
 def dry_run_document(counted: DryRun) -> Document:
-    """The counts for programs."""
+    """Return the counts as JSON data."""
     return {
         "messages": counted.messages,
         "segments": counted.segments,
@@ -106,7 +118,7 @@ def dry_run_document(counted: DryRun) -> Document:
 
 
 def dry_run_view(counted: DryRun) -> RenderableType:
-    """The counts for people."""
+    """Return the counts as tables."""
     heads = ["Segments each", "Messages", "Segments"]
     cost = output.table(*heads, right=heads)
     for count in sorted(counted.by_segments):
@@ -118,7 +130,7 @@ def dry_run_view(counted: DryRun) -> RenderableType:
     duplicates = counted.duplicates
     if duplicates:
         lines.append(
-            f"rows that repeat an earlier one: {duplicates:,} (with a ledger they are not sent again)"
+            f"rows that repeat an earlier row: {duplicates:,} (with --ledger, they are not sent again)"
         )
     lines.append("nothing was sent")
     parts: list[RenderableType] = [cost, "", Text("\n".join(lines)), *_forcing_view(counted.forcing)]
@@ -131,6 +143,7 @@ def _forcing_view(forcing: Counter[str]) -> list[RenderableType]:
     rows = output.table("Messages", "Characters", right=["Messages"], title="What forces UCS-2")
     groups = defaultdict(list)
     for character, messages in forcing.most_common():
+        # Characters with the same number of messages share one row of the table.
         groups[messages].append(_shown(character))
     for messages, characters in list(groups.items())[:_GROUPS_SHOWN]:
         more = " ..." if len(characters) > _CHARACTERS_SHOWN else ""
@@ -142,6 +155,8 @@ def _forcing_view(forcing: Counter[str]) -> list[RenderableType]:
 
 
 def _shown(character: str) -> str:
-    """The character, or its code point where it cannot be seen."""
+    """Return the character, or its code point if the character is invisible."""
+    # Characters of the Unicode categories C (control), Z (separator) and M (mark) are not visible on their
+    # own.
     is_seen = unicodedata.category(character)[0] not in "CZM"
     return character if is_seen else f"U+{ord(character):04X}"

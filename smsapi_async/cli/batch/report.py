@@ -1,4 +1,4 @@
-"""The report of a batch as a file: a line for each row, written while the batch runs."""
+"""The report of a batch: a CSV file with one line for each row. The batch writes the file during the run."""
 
 import csv
 import os
@@ -10,7 +10,7 @@ from typing import IO
 import anyio
 from anyio import to_thread
 
-from smsapi_async.cli.batch.row_messages import RowMessage
+from smsapi_async.cli.batch.row_converter import RowMessage
 from smsapi_async.cli.batch.rows import BadRow
 from smsapi_async.cli.output import one_line
 from smsapi_async.errors import ValidationError
@@ -23,15 +23,15 @@ BAD_ROW = "bad row"
 
 
 class Report:
-    """A CSV file that nobody else may read; it holds no texts.
+    """A CSV file that only its owner can read. The report contains no message texts.
 
     Attributes:
-        error: why it could not be written, or None.
+        error: the first error of a write, or None.
 
     Args:
-        path: where; None writes nothing.
+        path: the path of the file; None means that no report is written.
         is_masked: whether numbers are masked.
-        on_error: called when it cannot be written any more.
+        on_error: a function that is called when a write fails.
     """
 
     def __init__(self, path: str | None, *, is_masked: bool, on_error: Callable[[], None]) -> None:
@@ -40,29 +40,34 @@ class Report:
         self._on_error = on_error
         self._file: IO[str] | None = None
         self._rows: list[Sequence[object]] = []
+        # The task that reads rows and the task that receives outcomes both write to the report. With the
+        # lock, only one task writes at a time.
         self._one_at_a_time = anyio.Lock()
         self.error: OSError | None = None
 
     async def open(self, inputs: Sequence[str | None]) -> None:
-        """Create the file, or empty it.
+        """Create the file. If the file exists, empty the file.
+
+        Args:
+            inputs: the paths of files that the report must not overwrite.
 
         Raises:
-            ValidationError: it cannot be written, or is one of the inputs.
+            ValidationError: the file cannot be written, or is one of `inputs`.
         """
         if self._path is not None:
             self._file = await to_thread.run_sync(_opened, self._path, inputs)
             self._rows.append(_HEADER)
 
     async def bad(self, row: BadRow) -> None:
-        """A row that cannot be sent."""
+        """Add a bad row."""
         await self._add(row.line, "", "", BAD_ROW, "", row.reason, "")
 
     async def pending(self, line: int, key: str | None) -> None:
-        """A row that was read and not sent."""
+        """Add a row that was read but not sent."""
         await self._add(line, "", key or "", "pending", "", "", "")
 
     async def outcome(self, outcome: Outcome) -> None:
-        """What became of a row."""
+        """Add a row with an outcome."""
         message = outcome.message
         number = message.destination_address
         segment_ids = outcome.segment_ids if isinstance(outcome, Accepted) else ()
@@ -77,7 +82,7 @@ class Report:
         )
 
     async def close(self) -> None:
-        """Write what is left, and close."""
+        """Write the remaining rows, and close the file."""
         await self._flush()
         file, self._file = self._file, None
         if file is not None:
@@ -91,6 +96,8 @@ class Report:
                 await self._flush()
 
     async def _flush(self) -> None:
+        # Without the shield, a cancellation would lose the rows that were removed from `_rows` and not yet
+        # written.
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
                 rows, self._rows = self._rows, []
@@ -105,7 +112,7 @@ class Report:
 
 def _reason(outcome: Outcome) -> str:
     if isinstance(outcome, Accepted):
-        return "whose ids these are is not known" if outcome.unattributed else ""
+        return "these segment ids belong to several messages" if outcome.unattributed else ""
     return one_line(outcome.reason)
 
 
@@ -117,7 +124,9 @@ def _write(file: IO[str], rows: list[Sequence[object]]) -> None:
 def _opened(path: str, inputs: Sequence[str | None]) -> IO[str]:
     try:
         if any(each is not None and os.path.exists(path) and _is_same(each, path) for each in inputs):
-            raise ValidationError("--report", repr(path), "pass another file than those that are read")
+            raise ValidationError("--report", repr(path), "pass a file that the command does not read")
+        # Only the owner may read the numbers in the report. `os.open` sets the mode of a new file. `os.chmod`
+        # sets the mode of a file that existed before. The mode of a device is not changed.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.chmod(path, 0o600)

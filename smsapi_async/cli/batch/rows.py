@@ -1,4 +1,7 @@
-"""Lines as rows: CSV with any delimiter, or JSON lines. Synchronous, for worker threads."""
+"""Read the rows of a table: CSV with any delimiter, or JSON lines.
+
+The functions of this module block, so they are called in worker threads.
+"""
 
 import csv
 import io
@@ -19,18 +22,21 @@ from smsapi_async.cli.batch.inputs import ARGUMENT, Input, Lines, encoding_of, o
 from smsapi_async.errors import ValidationError
 
 _JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+# `_dialect` uses the second group only if the header has no character of the first group.
 _DELIMITERS = (",;\t|", ":^~#&!")
 _QUOTED = re.compile(r'"[^"]*"')
-# Also as people write it: +7 (903) 123-45-67.
+# A phone number as people write it, for example +7 (903) 123-45-67. If the first row of a file contains a
+# phone number, the file has no header.
 _NUMBER = re.compile(r"\+?[\d\s()-]{7,}", re.ASCII)
 
 
 @attrs.frozen
 class Row:
-    """One recipient's values by column.
+    """A row of a table.
 
     Attributes:
-        line: where it begins, from 1.
+        line: the number of the line in which the row begins; the first line has the number 1.
+        values: the values by column name. A JSON row has no entry for a column with the value null.
     """
 
     line: int
@@ -42,8 +48,8 @@ class BadRow:
     """A row that cannot be sent.
 
     Attributes:
-        line: where it begins, from 1.
-        reason: why, without numbers or texts in full.
+        line: the number of the line in which the row begins; the first line has the number 1.
+        reason: the reason, without full phone numbers and texts.
     """
 
     line: int
@@ -51,24 +57,32 @@ class BadRow:
 
 
 class Table:
-    """Rows under named columns.
+    """A table with named columns. The rows can be read once.
 
     Attributes:
-        columns: their names; of JSON lines, those of the first.
-        total: how many rows there are, bad ones included; None for what can be read only once.
+        columns: the names of the columns. For JSON lines, these are the names in the first row.
+        total: the number of all rows, including bad rows. The value is None for a stream that cannot be read
+            twice, for example a pipe.
     """
 
     def __init__(self, source: Input, lines: Lines, columns: list[str], rows: Iterator[Row | BadRow]) -> None:
         self._source = source
         self._lines = lines
         self._rows = rows
+        # After a cancellation, `block` may still run in a worker thread while another thread calls `close`.
         self._one_at_a_time = threading.Lock()
         self._closed = False
         self.columns = columns
         self.total: int | None = None
 
     def block(self, limit: int) -> list[Row | BadRow]:
-        """The next rows, without waiting for more once there is one; [] at the end.
+        """Return the next rows, or [] at the end of the table.
+
+        The method waits only for the first of these rows. If the next row is not available yet, the method
+        returns without the next row, because the rows of a slow pipe must be sent at once.
+
+        Args:
+            limit: the highest number of rows to return.
 
         Raises:
             ValidationError: reading failed.
@@ -81,12 +95,12 @@ class Table:
                     if len(block) >= limit or self._source.would_wait(self._lines.taken):
                         break
         except OSError as error:
-            hint = f"reading it failed after line {self._lines.number} ({error.strerror})"
-            raise ValidationError(ARGUMENT, "the rest", hint) from None
+            hint = f"reading failed after line {self._lines.number} ({error.strerror})"
+            raise ValidationError(ARGUMENT, "the rest of the table", hint) from None
         return block
 
     def close(self) -> None:
-        """Close the file, and end a `block` that waits in another thread."""
+        """Close the file. A call of `block` that waits in another thread then returns."""
         self._source.end()
         with self._one_at_a_time:
             self._closed = True
@@ -94,10 +108,15 @@ class Table:
 
 
 def open_table(recipients: str) -> Table:
-    """The rows of a file, or of standard input for ``-``. A file is read through once to count them.
+    """Open a table.
+
+    A regular file is read twice: the first time to count its rows and to find its encoding.
+
+    Args:
+        recipients: the path of the file, or ``-`` for standard input.
 
     Raises:
-        ValidationError: it cannot be read, or has no columns.
+        ValidationError: the file cannot be read, or has no valid header.
     """
     encoding, total = _survey(recipients)
     source = open_input(recipients)
@@ -116,7 +135,7 @@ def open_table(recipients: str) -> Table:
 
 
 def _survey(recipients: str) -> tuple[str | None, int | None]:
-    """The encoding and the number of rows, where the file can be read twice."""
+    """Return the encoding and the number of rows of a regular file. Return (None, None) for other inputs."""
     try:
         if not stat.S_ISREG(os.stat(recipients).st_mode):
             return None, None
@@ -126,7 +145,7 @@ def _survey(recipients: str) -> tuple[str | None, int | None]:
             _, rows = _read(Lines(stream, encoding), is_json=_is_json(recipients))
             return encoding, sum(1 for _ in rows)
     except OSError:
-        return None, None  # opening it tells why
+        return None, None  # `open_table` reports the error.
 
 
 def _is_json(recipients: str) -> bool:
@@ -134,10 +153,11 @@ def _is_json(recipients: str) -> bool:
 
 
 def _read(lines: Lines, *, is_json: bool) -> tuple[list[str], Iterator[Row | BadRow]]:
-    """Columns and rows."""
+    """Return the column names and an iterator over the rows."""
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise ValidationError(ARGUMENT, "an empty file", "pass a header row and rows below it")
+    # Standard input has no file name with a suffix. So the first character also determines the format.
     if is_json or first.lstrip().startswith("{"):
         number = lines.number
         top = _json_row(first, number, lines)
@@ -158,15 +178,15 @@ def _json_row(line: str, number: int, lines: Lines) -> Row | BadRow:
     if flaw is not None:
         return BadRow(number, flaw)
     try:
-        # Numbers stay as they are written: a phone number is none, and 12.50 is not 12.5.
+        # `str` preserves the digits of each number: a text must show 12.50 and not 12.5.
         value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
         return BadRow(number, "the line is not JSON")
     if not isinstance(value, dict):
-        return BadRow(number, "the line is JSON, but no object")
+        return BadRow(number, "the line is JSON, but not a JSON object")
     for name, each in value.items():
         if not isinstance(each, str | None):
-            return BadRow(number, f"column {name[:40]!r} holds neither words nor a number")
+            return BadRow(number, f"the value in column {name[:40]!r} is neither a text nor a number")
     return Row(number, {name: each for name, each in value.items() if each is not None})
 
 
@@ -180,8 +200,10 @@ def _csv(first: str, lines: Lines) -> tuple[list[str], Iterator[Row | BadRow]]:
         raise ValidationError(ARGUMENT, f"the header in line {before}", f"pass CSV ({error})") from None
     flaw = lines.take_flaw()
     if flaw is not None:
-        raise ValidationError(ARGUMENT, f"the header in line {before}", f"mend it: {flaw}")
+        raise ValidationError(ARGUMENT, f"the header in line {before}", f"correct the header: {flaw}")
     if any(_NUMBER.fullmatch(name) for name in columns):
+        # Without this check, the first row of a file without a header would be used as the header, and no
+        # message would be sent to the recipient in this row.
         hint = "put a line with the names of the columns, such as phone, above the rows"
         raise ValidationError(ARGUMENT, "a file without a header", hint)
     return columns, _csv_rows(reader, lines, columns)
@@ -197,18 +219,29 @@ def _csv_rows(reader: Iterator[list[str]], lines: Lines, columns: list[str]) -> 
         except StopIteration:
             return
         except csv.Error as error:
-            last = f" to line {lines.number}" if lines.number > line else ""
-            reason = f"from here{last} it is not CSV: {error}"
+            # A quotation mark without a partner can extend a row over many lines. So the reason also contains
+            # the number of the last line.
+            last = f" (to line {lines.number})" if lines.number > line else ""
+            reason = f"this row{last} is not valid CSV: {error}"
         reason = lines.take_flaw() or reason
+        # A row with only empty fields has no recipient. Skip the row, like a blank line.
         if reason is None and not any(fields):
             continue
         if reason is None and (len(fields) < len(columns) or any(fields[len(columns) :])):
-            reason = f"the row has {len(fields)} fields, and the header {len(columns)}"
+            reason = f"the row has {len(fields)} fields, but the header has {len(columns)}"
         yield Row(line, dict(zip(columns, fields, strict=False))) if reason is None else BadRow(line, reason)
 
 
 def _dialect(header: str, sample: str) -> dict[str, Any]:
-    """The header decides where it can; texts below it hold commas and more."""
+    """Return the options of `csv.reader` for a table.
+
+    The header determines the delimiter, because the texts in the rows may contain delimiters, too. The most
+    frequent delimiter in the header wins. If two delimiters are equally frequent, `csv.Sniffer` decides.
+
+    Args:
+        header: the first line of the table.
+        sample: the first line and some of the rows.
+    """
     bare = _QUOTED.sub("", header)
     candidates = next(
         (found for usual in _DELIMITERS if (found := [mark for mark in usual if mark in bare])), [","]
@@ -219,6 +252,7 @@ def _dialect(header: str, sample: str) -> dict[str, Any]:
     if len(candidates) > 1:
         with suppress(csv.Error):
             delimiter = csv.Sniffer().sniff(sample, "".join(candidates)).delimiter
+    # If a space follows every delimiter in the header, the spaces do not belong to the values.
     after = bare.rstrip("\r\n").split(delimiter)[1:]
     is_spaced = bool(after) and all(name.startswith(" ") for name in after)
     return {"delimiter": delimiter, "skipinitialspace": is_spaced}

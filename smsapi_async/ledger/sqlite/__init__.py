@@ -1,5 +1,5 @@
 """The ledger in one SQLite file.
 
-Importing this package does not import SQLAlchemy: it takes a few tenths of a second, and so is imported in
-a worker thread when a ledger is opened.
+The import of this package does not import SQLAlchemy. The import of SQLAlchemy takes a few tenths of a
+second, so a worker thread imports SQLAlchemy when a ledger is opened.
 """

@@ -1,4 +1,4 @@
-"""The positions of streams of incoming messages. Synchronous, for worker threads."""
+"""The table of the positions of inboxes. All functions are synchronous and run in a worker thread."""
 
 from sqlalchemy import select
 
@@ -13,23 +13,23 @@ _SAVE = (
 
 
 class CheckpointRecords:
-    """The positions in a database, one for each name.
+    """The positions of inboxes in a database. Each position has a name.
 
     Args:
-        database: where they are; open.
+        database: the open database that contains the positions.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load(self, name: str) -> Position | None:
-        """The position saved last under a name."""
+        """Return the position that was saved last under a name, or None."""
         statement = select(checkpoints.c.position).where(checkpoints.c.name == name)
         with self._database.reading() as connection:
             text = connection.scalar(statement)
         return None if text is None else Position.from_json(text)
 
     def save(self, name: str, position: Position) -> None:
-        """Keep a position in place of the one before."""
+        """Store a position under a name. It replaces the earlier position with the same name."""
         with self._database.writing() as connection:
             connection.exec_driver_sql(_SAVE, (name, position.to_json()))

@@ -1,4 +1,7 @@
-"""The file: created privately, locked for one writer, checked. Synchronous, for worker threads."""
+"""The SQLite file of a ledger: creation, lock, check and transactions.
+
+All functions are synchronous and run in a worker thread.
+"""
 
 import logging
 import os
@@ -14,11 +17,17 @@ from sqlalchemy.pool import NullPool
 from smsapi_async.errors import LedgerError, LedgerVersion
 from smsapi_async.ledger.sqlite.schema import APPLICATION_ID, VERSION, metadata, properties
 
-# How long a foreign program, such as a backup, may hold the file; a second writer is refused before.
+# The seconds for which a write waits while another program, for example a backup, locks the file. A second
+# ledger that opens the same file for writing does not wait: it cannot lock the lock file, and gets an error
+# at once.
 _PATIENCE = 5.0
-# One fsync a commit where a rollback journal takes three; and readers do not hold up the writer.
+# The write-ahead log needs one fsync per commit. A rollback journal needs three fsyncs per commit. With the
+# write-ahead log, readers do not block the writer.
 _WRITE_AHEAD = "PRAGMA journal_mode = WAL"
-# With the default of 1000 pages, a ledger of a million messages spends most of a claim on checkpoints.
+# `synchronous = FULL` makes each commit durable before the first byte of a request is written.
+# `fullfsync`: on macOS, a plain fsync does not flush the cache of the disk (SQLite, "PRAGMA fullfsync").
+# `wal_autocheckpoint`: with the default of 1000 pages, a claim in a ledger with a million messages needs most
+# of its time for checkpoints of the write-ahead log.
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
@@ -31,12 +40,13 @@ _LOGGING_NAME = "smsapi_async.ledger"
 
 
 class Database:
-    """One connection to a ledger's file, and for a writer the lock on it.
+    """One connection to the file of a ledger. A writer also holds the lock of the file.
 
     Args:
-        path: the file, with symbolic links resolved, so that two names of it have one lock.
-        redact: whether to create it for hashes only.
-        read_only: whether to leave it as it is.
+        path: the path of the file with resolved symbolic links. So two paths that lead to the same file use
+            the same lock.
+        redact: whether a new file stores only hashes of destination addresses and texts.
+        read_only: whether the connection only reads.
     """
 
     def __init__(self, path: str, *, redact: bool, read_only: bool) -> None:
@@ -48,15 +58,17 @@ class Database:
         self._together = False
 
     def open(self) -> None:
-        """Open the file, create what is missing, and check what is there.
+        """Open the file and check the content. A writer also creates missing files and tables.
 
         Raises:
-            LedgerError: it cannot be used.
+            LedgerError: the file cannot be used as a ledger.
         """
         if self._read_only:
             if not Path(self.path).is_file():
-                raise LedgerError(f"{self.path}: there is no such ledger")
+                raise LedgerError(f"{self.path}: this ledger does not exist")
         else:
+            # We lock the lock file before we create the ledger file, so that a second writer cannot change
+            # the ledger file.
             _create_privately(self.path + "-lock")
             self._lock = _locked(self.path + "-lock")
             _create_privately(self.path)
@@ -64,7 +76,7 @@ class Database:
         self._check_or_create(self._connection)
 
     def close(self) -> None:
-        """Close the connection, then let go of the lock."""
+        """Close the connection, then release the lock."""
         connection, self._connection = self._connection, None
         lock, self._lock = self._lock, None
         try:
@@ -76,18 +88,25 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that has the right to write from its beginning, or a part of one of `together`."""
+        """Return a context manager for one write transaction.
+
+        Inside `together`, the context manager is a savepoint of the shared transaction.
+        """
         if self._read_only:
             raise LedgerError(f"{self.path} was opened for reading only")
+        # `BEGIN IMMEDIATE` gets the write lock of SQLite at once, so a later statement cannot fail because of
+        # the lock.
         with self._savepoint() if self._together else self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """A transaction that holds every `writing` within it; each of these is undone alone if it fails.
+        """Return a context manager for a transaction that contains several `writing` blocks.
+
+        If one `writing` block fails, only the changes of this block are rolled back.
 
         Raises:
-            LedgerError: SQLite gave up the whole transaction; nothing was written.
+            LedgerError: SQLite rolled back the whole transaction. Nothing was written.
         """
         with self.writing() as connection:
             self._together = True
@@ -96,11 +115,14 @@ class Database:
             finally:
                 self._together = False
             if not _in_transaction(connection):
-                raise LedgerError(f"{self.path}: a transaction was given up")
+                raise LedgerError(f"{self.path}: SQLite rolled back the transaction; nothing was written")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the file."""
+        """Return a context manager for a read transaction.
+
+        All statements of the transaction see the same state of the file.
+        """
         with self._transaction("BEGIN") as connection:
             yield connection
 
@@ -115,9 +137,10 @@ class Database:
     @contextmanager
     def _savepoint(self) -> Iterator[Connection]:
         connection = self._connection
-        # SQLite gives up a whole transaction where a disk is full, and a savepoint would begin another.
+        # If the disk is full, SQLite rolls back the whole transaction. If we then created a savepoint, SQLite
+        # would start a new transaction.
         if connection is None or not _in_transaction(connection):
-            raise LedgerError(f"{self.path}: a transaction was given up")
+            raise LedgerError(f"{self.path}: SQLite rolled back the transaction; nothing was written")
         connection.exec_driver_sql("SAVEPOINT part")
         try:
             yield connection
@@ -136,7 +159,9 @@ class Database:
         if application != APPLICATION_ID and not (empty and application == version == 0):
             raise LedgerError(f"{self.path} is not a ledger")
         if version > VERSION:
-            raise LedgerVersion(f"{self.path} is a ledger of version {version}; this is version {VERSION}")
+            raise LedgerVersion(
+                f"{self.path} has ledger format {version}; this package supports format {VERSION}"
+            )
         if not self._read_only:
             self._prepare(connection, create=version == 0)
         elif version == 0:
@@ -144,7 +169,10 @@ class Database:
         with self.reading():
             redacted = bool(connection.scalar(select(properties.c.redacted)))
         if self.redacted and not redacted:
-            raise LedgerError(f"{self.path} holds numbers and texts: it was created without `redact`")
+            raise LedgerError(
+                f"{self.path} contains phone numbers and texts: it was created without `redact`;"
+                " pass redact=False, or use another file"
+            )
         self.redacted = redacted
 
     def _prepare(self, connection: Connection, *, create: bool) -> None:
@@ -153,7 +181,7 @@ class Database:
                 connection.exec_driver_sql(pragma)
             mode = connection.exec_driver_sql(_WRITE_AHEAD).scalar_one()
         if mode != "wal":
-            raise LedgerError(f"{self.path}: this file system cannot hold a ledger; use a local disk")
+            raise LedgerError(f"{self.path}: this file system does not support a ledger; use a local disk")
         if create:
             with self.writing():
                 metadata.create_all(connection)
@@ -168,20 +196,25 @@ def _in_transaction(connection: Connection) -> bool:
 
 
 def _create_privately(path: str) -> None:
-    # Closing a descriptor drops all locks that this process has on the file: so it is never opened when
-    # it is there, and nobody else here can lock it between its creation and the closing.
+    # When a process closes a descriptor of a file, POSIX releases all locks of this process on the file. So
+    # this function never opens an existing file. Each thread calls this function before it locks the file,
+    # and `_CREATING` makes the thread wait until another thread has closed the new file.
     with _CREATING, suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _locked(path: str) -> sqlite3.Connection:
-    """A lock that the system lets go of when the process ends, however it ends.
+    """Lock a file for one writer.
 
-    It is SQLite's own, on a second file: a lock on the ledger itself would keep readers out.
+    The operating system releases the lock when the process ends, even after a crash.
+
+    The lock is an exclusive SQLite transaction on a second file. An exclusive transaction on the ledger file
+    would block readers.
     """
     lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        # Nothing is ever written to it, so it needs no journal, which a killed process would leave behind.
+        # The lock file never contains data, so it needs no journal. With a journal, a killed process would
+        # leave the journal file behind.
         lock.execute("PRAGMA journal_mode = OFF")
         lock.execute("BEGIN EXCLUSIVE")
     except BaseException:
@@ -202,7 +235,8 @@ def _engine(path: str, read_only: bool) -> Engine:
             check_same_thread=False,
         )
 
-    # Transactions are begun here by hand: the driver's own are deferred, and two writers would collide.
+    # `isolation_level=None` turns off the automatic transactions of the driver. The automatic transactions
+    # are deferred: if two deferred transactions first read and then write, one of them can fail.
     engine = create_engine(
         "sqlite://",
         creator=connect,
@@ -210,12 +244,17 @@ def _engine(path: str, read_only: bool) -> Engine:
         hide_parameters=True,
         logging_name=_LOGGING_NAME,
     )
-    # The name makes the logger this package's own; adding the same filter twice does nothing.
-    assert isinstance(engine.logger, logging.Logger)  # noqa: S101 - it is one where there is no `echo`
+    # `logging_name` creates a logger only for this package, so the filter does not change the logs of other
+    # engines. A second call of `addFilter` with the same filter does nothing.
+    assert isinstance(engine.logger, logging.Logger)  # noqa: S101 - true unless `echo` is set
     engine.logger.addFilter(_not_debugging)
     return engine
 
 
 def _not_debugging(record: logging.LogRecord) -> bool:
-    """Whether a record is above DEBUG, where SQLAlchemy tells the rows it reads, whatever it hides else."""
+    """Return whether a log record is above DEBUG.
+
+    At DEBUG, SQLAlchemy logs the rows of each result, even with `hide_parameters`. The rows contain phone
+    numbers and texts.
+    """
     return record.levelno > logging.DEBUG

@@ -1,4 +1,7 @@
-"""What is known of accepted messages, each step in one transaction. Synchronous, for worker threads."""
+"""The table of the deliveries of accepted messages. Each method is one transaction.
+
+All functions are synchronous and run in a worker thread.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +19,8 @@ from smsapi_async.outcomes import Accepted
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery
 
-# The ids are compared, too: an equal message that was sent elsewhere has the same key and other segments.
+# The statement also compares the segment ids. If an equal message was sent without this ledger, this message
+# has the same key as the message in the ledger, but other segment ids.
 _RECORD = (
     "INSERT INTO deliveries (message_id, phase, is_final, failed_state, updated_at, states)"
     " SELECT id, ?, ?, ?, ?, ? FROM messages WHERE key = ? AND state = 'accepted' AND segment_ids = ?"
@@ -25,7 +29,8 @@ _RECORD = (
 )
 _NO_IDS = encoded_ids(())
 _is_accepted = messages.c.state == "accepted"
-# NULL, which compares as neither, stands for the ids of a whole request.
+# NULL means that only the segment ids of the whole request are known. A comparison with NULL is never true,
+# so this condition also excludes these messages.
 _has_ids = messages.c.segment_ids != _NO_IDS
 
 
@@ -33,24 +38,33 @@ class DeliveryRecords:
     """The deliveries in a database.
 
     Args:
-        database: where they are; open.
+        database: the open database that contains the deliveries.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, given: Sequence[Delivery]) -> None:
-        """Keep deliveries, each in place of the one before of its message."""
+        """Store deliveries. Each delivery replaces the earlier delivery of the same message."""
         rows: list[DeliveryRow] = [delivery_row(delivery) for delivery in given]
         with self._database.writing() as connection:
             changed = execute_many(connection, _RECORD, rows)
         if changed != len(rows):
             raise LedgerError(
-                f"{len(rows) - changed} of {len(rows)} deliveries are of messages that were not accepted here"
+                f"{len(rows) - changed} of {len(rows)} deliveries were not recorded, because this ledger has"
+                " no accepted message with the same key and segment ids"
             )
 
     def open_after(self, last: int, limit: int) -> tuple[int, list[Receipt | Delivery]]:
-        """A page of messages that are not final, after the given row, and the last row of that page."""
+        """Return one page of the messages that can be tracked and are not final.
+
+        Args:
+            last: the id of the last row of the page before; 0 for the first page.
+            limit: the maximum number of messages.
+
+        Returns:
+            The id of the last row of this page, and the messages.
+        """
         with self._database.reading() as connection:
             rows = _select_open(connection, last, limit)
             contents_by_id = contents_of(connection, rows)
@@ -59,7 +73,7 @@ class DeliveryRecords:
         return (rows[-1]["id"] if rows else last), page
 
     def summary(self) -> DeliverySummary:
-        """Counts over all accepted messages."""
+        """Return the number of accepted messages in each phase."""
         by_phase = select(deliveries.c.phase, deliveries.c.failed_state, func.count()).group_by(
             deliveries.c.phase, deliveries.c.failed_state
         )
@@ -87,7 +101,7 @@ class DeliveryRecords:
         message = message_of(row["key"], row["destination_address"], content, self._database.redacted)
         answer = answers_by_id[row["answer_id"]]
         outcome = outcome_of(row["state"], row["key"], message, answer, row["segment_ids"])
-        assert isinstance(outcome, Accepted)  # noqa: S101 - for the type checker
+        assert isinstance(outcome, Accepted)  # noqa: S101 - the type checker needs this line
         receipt = Receipt(message, outcome.segment_ids, outcome.accepted_at)
         return receipt if row["phase"] is None else delivery_of(receipt, row)
 

@@ -1,4 +1,4 @@
-"""DeliveryRecords as they are kept in the tables, and back."""
+"""Conversion of deliveries to table rows, and of table rows to deliveries."""
 
 import json
 from datetime import datetime
@@ -16,24 +16,32 @@ from smsapi_async.tracking import Delivery
 
 DeliveryRow = tuple[str, int, int | None, str, str, str, str]
 
-# The word in files of version 1.
+# Ledgers of version 1 store the phase enroute as "pending". The stored text must not change, because existing
+# files contain this text.
 _STORED_PHASES = {phase: "pending" if phase is Phase.ENROUTE else phase.value for phase in Phase}
 PHASES = {stored: phase for phase, stored in _STORED_PHASES.items()}
-"""The phase of each word in the column ``phase``."""
+"""The phase for each text in the column ``phase``."""
 
-# The gateway's words are Russian: escaped, they would take three times the room.
+# The gateway sends state descriptions in Russian. JSON with ASCII escapes would need three times as much
+# space as JSON without ASCII escapes.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def delivery_row(delivery: Delivery) -> DeliveryRow:
-    """What is written of a delivery, then what names its message: the key and the ids.
+    """Return the parameters of the statement that stores a delivery.
+
+    The columns of the delivery come first. The key and the segment ids of the message follow: they identify
+    the message.
 
     Raises:
-        ValidationError: the message has no proper key, or the states are not as many as the ids.
+        ValidationError: the message has an invalid key, or the number of states differs from the number of
+            segment ids.
     """
     if len(delivery.states) != len(delivery.receipt.segment_ids):
-        raise ValidationError("Delivery.states", f"<{len(delivery.states)} states>", "pass one for each id")
+        raise ValidationError(
+            "Delivery.states", f"<{len(delivery.states)} states>", "pass one state for each segment id"
+        )
     failed = delivery.failed_segment
     return (
         _STORED_PHASES[delivery.phase],
@@ -47,7 +55,12 @@ def delivery_row(delivery: Delivery) -> DeliveryRow:
 
 
 def delivery_of(receipt: Receipt, row: RowMapping) -> Delivery:
-    """A delivery, from its row."""
+    """Return a delivery from a row.
+
+    Args:
+        receipt: the receipt of the message.
+        row: the row of the table ``deliveries``.
+    """
     states = json.loads(row["states"])
     return Delivery(
         receipt,
@@ -64,7 +77,8 @@ def _states_column(states: tuple[SegmentState | None, ...]) -> str:
     try:
         column.encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair in the gateway's words, which SQLite cannot store.
+        # The description contains a lone surrogate. SQLite cannot store a lone surrogate, so JSON must escape
+        # it.
         return _encode_in_ascii(parts)
     return column
 

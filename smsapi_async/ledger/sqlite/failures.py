@@ -1,4 +1,4 @@
-"""What SQLite and the system report, told as this package's errors."""
+"""Conversion of the errors of SQLite and the operating system to errors of this package."""
 
 import sqlite3
 from collections.abc import Callable
@@ -12,20 +12,27 @@ _Value = TypeVar("_Value")
 
 _UNWRITABLE = {
     sqlite3.SQLITE_PERM: "permission was denied",
-    sqlite3.SQLITE_READONLY: "it can only be read",
+    sqlite3.SQLITE_READONLY: "the file is read-only",
     sqlite3.SQLITE_IOERR: "the disk reports an error",
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
 }
 _IN_USE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def guarded(path: str, work: Callable[[], _Value]) -> _Value:
-    """Do the work; its errors are told without what was being stored.
+    """Run a function. If the function fails, raise an error that does not contain the stored values.
 
-    They are raised outside the handlers, so that no exception in the chain holds a statement's
-    parameters.
+    The new error is raised outside the exception handlers, so that the old exception does not become its
+    context. The old exception may contain the parameters of a statement, for example a phone number.
+
+    Args:
+        path: the path of the ledger, for the text of the error.
+        work: the function to run.
+
+    Raises:
+        LedgerError: SQLite or the operating system reported an error.
     """
     try:
         return work()
@@ -36,11 +43,12 @@ def guarded(path: str, work: Callable[[], _Value]) -> _Value:
     except OSError as error:
         failure = LedgerUnwritable(f"{path}: {error.strerror}")
     except (UnicodeEncodeError, OverflowError):
-        failure = LedgerError("what is to be recorded holds a lone surrogate or too large a number")
+        failure = LedgerError("a value to record contains a lone surrogate or a number that is too large")
     raise failure
 
 
 def _of_sqlite(path: str, error: BaseException | None) -> LedgerError:
+    # The lowest byte of an extended error code is the primary error code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _IN_USE:
         return LedgerInUse(f"{path} is in use")

@@ -1,4 +1,7 @@
-"""What is done with the rows, each step in one transaction. Synchronous, for worker threads."""
+"""The states of the messages in a SQLite ledger. Each public method is one transaction.
+
+All functions are synchronous and run in a worker thread.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -38,16 +41,17 @@ from smsapi_async.ledger.summaries import OutcomeState, Summary
 from smsapi_async.models import CONTENT_FIELDS, Message
 from smsapi_async.outcomes import Outcome, Rejected
 
-ANOTHER_MESSAGE = "the key names another message in this ledger"
-"""The reason of a message that is not the one recorded under its key."""
+ANOTHER_MESSAGE = "this ledger already has a different message with the same key"
+"""The reason of `Rejected` for a message that differs from the recorded message with the same key."""
 
-ENDED = "the process ended before the answer was recorded"
-"""The reason of a message that was found in flight without its sender."""
+ENDED = "the process ended before the outcome was recorded"
+"""The reason of `Unknown` for a message that an earlier process left in flight."""
 
 _OUTCOME_STATES = ("accepted", "rejected", "unknown")
 _CONTENTS_REMEMBERED = 256
 
-# The statements of the hot path, for the driver's `executemany`: SQLAlchemy's own costs twice as much.
+# These statements run most often. They are plain SQL for `executemany` of the driver. If SQLAlchemy built the
+# same statements, they would take twice as long.
 _INSERT = "INSERT INTO messages (key, destination_address, content_id, state) VALUES (?, ?, ?, ?)"
 _CLAIM_PENDING = "UPDATE messages SET state = 'sending' WHERE key = ? AND state = 'pending'"
 _SETTLE = (
@@ -57,7 +61,7 @@ _SETTLE = (
 _RELEASE = "UPDATE messages SET state = 'pending' WHERE key = ? AND state = 'sending'"
 _CONTENT_COLUMNS = [field.name for field in CONTENT_FIELDS]
 _INSERT_CONTENT = (
-    f"INSERT INTO contents ({', '.join(_CONTENT_COLUMNS)})"  # noqa: S608 - names of fields
+    f"INSERT INTO contents ({', '.join(_CONTENT_COLUMNS)})"  # noqa: S608 - only field names
     f" VALUES ({', '.join('?' * len(_CONTENT_COLUMNS))})"
 )
 _INSERT_ANSWER = "INSERT INTO answers (accepted_at, reason, code, unattributed_ids) VALUES (?, ?, ?, ?)"
@@ -66,25 +70,26 @@ _Keyed = Sequence[tuple[str, Message]]
 
 
 class MessageRecords:
-    """The states of the messages in a database.
+    """The states and outcomes of the messages in a database.
 
     Args:
-        database: where they are; open.
+        database: the open database that contains the messages.
 
     Attributes:
-        deliveries: what is known of accepted messages.
-        checkpoints: the positions of incoming streams.
+        deliveries: the deliveries of accepted messages.
+        checkpoints: the positions of inboxes.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.deliveries = DeliveryRecords(database)
         self.checkpoints = CheckpointRecords(database)
-        # Ids of contents that are in the file. Only a saving: a content may stand in the file twice.
+        # A cache of the row ids of contents, so that equal contents share one row. The cache is only an
+        # optimization: the file may contain the same content twice.
         self._content_ids: dict[ContentRow, int] = {}
 
     def recover(self) -> None:
-        """Make unknown what an earlier process left in flight."""
+        """Set the messages that an earlier process left in flight to the state unknown."""
         left = messages.c.state == "sending"
         with self._database.writing() as connection:
             if connection.scalar(select(messages.c.id).where(left).limit(1)) is None:
@@ -94,25 +99,36 @@ class MessageRecords:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """One transaction for the steps that are taken in it."""
+        """Return a context manager for one transaction that contains several method calls."""
         try:
             with self._database.together():
                 yield
         except BaseException:
-            # They may have been added in what was undone.
+            # The rollback may have removed rows whose ids are in the cache.
             self._content_ids.clear()
             raise
 
     def claim(self, given: _Keyed) -> dict[str, Outcome | None]:
-        """Make new and pending messages ``sending``."""
-        # One of them may be there, as all are in a run that is taken up again; or one cannot be stored,
-        # which does not matter where its key names another.
+        """Set new and pending messages to the state ``sending``. See `Ledger.claim` for the return value."""
+        # First try to insert all messages as new messages. Usually all keys are new, and then no query is
+        # needed. The insert fails if a key exists already, for example when a batch runs again, or if a value
+        # cannot be stored. If a value cannot be stored, `_claim_known` raises the same error again. But if
+        # the ledger has a different message with the same key, `_claim_known` rejects the new message and
+        # does not store its values.
         with suppress(IntegrityError, UnicodeEncodeError, OverflowError):
             return self._claim_new(given)
         return self._claim_known(given)
 
     def _claim_new(self, given: _Keyed) -> dict[str, Outcome | None]:
-        """The same where none is there, which most often is so: the table's own constraint looks."""
+        """Claim messages with new keys only.
+
+        The unique constraint of the table finds existing keys, so no query is needed.
+
+        Raises:
+            IntegrityError: at least one key exists already. No message was claimed.
+            UnicodeEncodeError: a text contains a lone surrogate. No message was claimed.
+            OverflowError: a number is too large for SQLite. No message was claimed.
+        """
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
             self._insert_messages(connection, given, "sending", added)
@@ -125,7 +141,7 @@ class MessageRecords:
         with self._database.writing() as connection:
             known = rows_of(connection, [key for key, _ in given])
             if any(row["state"] == "sending" for row in known.values()):
-                raise LedgerError("a message to be claimed is being sent already")
+                raise LedgerError("a message cannot be claimed, because it is already in flight")
             fresh = [keyed for keyed in given if keyed[0] not in known]
             self._insert_messages(connection, fresh, "sending", added)
             result |= self._known_outcomes(connection, known, dict(given))
@@ -135,7 +151,7 @@ class MessageRecords:
         return result
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Record outcomes of messages that are in flight or unknown."""
+        """Record the outcomes of messages that are in flight or unknown."""
         answer_ids: dict[AnswerRow, int] = {}
         rows = []
         with self._database.writing() as connection:
@@ -147,19 +163,23 @@ class MessageRecords:
                 rows.append((state_of(outcome), answer_id, segment_ids_column(outcome), outcome.key))
             changed = execute_many(connection, _SETTLE, rows)
         if changed != len(rows):
-            raise LedgerError(f"{len(rows) - changed} of {len(rows)} outcomes are of messages not in flight")
+            raise LedgerError(
+                f"{len(rows) - changed} of {len(rows)} outcomes were not recorded, because their messages are"
+                " neither in flight nor unknown"
+            )
 
     def release(self, keys: Sequence[str]) -> None:
-        """Make messages in flight pending."""
+        """Make messages in flight pending again."""
         with self._database.writing() as connection:
             changed = execute_many(connection, _RELEASE, [(key,) for key in keys])
         if changed != len(keys):
             raise LedgerError(
-                f"{len(keys) - changed} of {len(keys)} messages to be released are not in flight"
+                f"{len(keys) - changed} of {len(keys)} messages cannot be released, because they are not in"
+                " flight"
             )
 
     def record_pending(self, given: _Keyed) -> None:
-        """Insert the messages that are not there."""
+        """Insert the messages with new keys as pending messages."""
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
             known = rows_of(connection, [key for key, _ in given])
@@ -168,9 +188,9 @@ class MessageRecords:
         self._remember(added)
 
     def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str]) -> None:
-        """Settle an unknown message by hand."""
+        """Record by hand whether an unknown message was sent."""
         if segment_ids and not sent:
-            raise LedgerError("a message that was not sent has no segment ids")
+            raise LedgerError("a message that was not sent has no segment ids; omit `segment_ids`")
         unknown = (messages.c.key == key) & (messages.c.state == "unknown")
         with self._database.writing() as connection:
             answer_id = None
@@ -187,11 +207,11 @@ class MessageRecords:
                 )
             )
             if changed.rowcount != 1:
-                # The key may be a number of the caller's; it is not repeated here.
+                # The error text must not contain the key: the key may be a phone number.
                 raise LedgerError("there is no unknown message with that key")
 
     def retry_rejected(self) -> int:
-        """Make every rejected message pending."""
+        """Make every rejected message pending; return the number of these messages."""
         rejected = messages.c.state == "rejected"
         with self._database.writing() as connection:
             changed = connection.execute(
@@ -200,7 +220,7 @@ class MessageRecords:
         return changed.rowcount
 
     def summary(self) -> Summary:
-        """Counts over all messages."""
+        """Return the number of messages in each state."""
         length = func.coalesce(func.json_array_length(messages.c.segment_ids), 0)
         counts = select(messages.c.state, func.count(), func.sum(length)).group_by(messages.c.state)
         shared = select(func.sum(func.json_array_length(answers.c.unattributed_ids)))
@@ -211,7 +231,16 @@ class MessageRecords:
         return Summary(**{state: count for state, count, _ in rows}, segments=segments)
 
     def outcomes_after(self, last: int, state: OutcomeState | None, limit: int) -> tuple[int, list[Outcome]]:
-        """A page of outcomes of messages after the given row, and the last row of that page."""
+        """Return one page of the recorded outcomes.
+
+        Args:
+            last: the id of the last row of the page before; 0 for the first page.
+            state: only outcomes of this state; None means all outcomes.
+            limit: the maximum number of outcomes.
+
+        Returns:
+            The id of the last row of this page, and the outcomes.
+        """
         states = _OUTCOME_STATES if state is None else (state,)
         with self._database.reading() as connection:
             rows = select_messages(connection, states, last, limit)
@@ -221,7 +250,7 @@ class MessageRecords:
         return (rows[-1]["id"] if rows else last), outcomes
 
     def pending(self, limit: int) -> list[tuple[str, Message | None]]:
-        """The first pending messages; None for those of which only hashes are kept."""
+        """Return the first pending messages with their keys; in a redacted ledger, each message is None."""
         with self._database.reading() as connection:
             rows = select_messages(connection, ("pending",), 0, limit)
             contents_by_id = contents_of(connection, rows)
@@ -249,7 +278,10 @@ class MessageRecords:
     def _known_outcomes(
         self, connection: Connection, known: Mapping[str, RowMapping], given: Mapping[str, Message]
     ) -> dict[str, Outcome | None]:
-        """What is to be said of keys that are there; None for those to be sent."""
+        """Return the result of a claim for each key that exists in the ledger.
+
+        None means that the message is pending, so the caller must send the message now.
+        """
         if not known:
             return {}
         contents_by_id = contents_of(connection, known.values())

@@ -1,4 +1,4 @@
-"""Messages and outcomes as they are kept in the tables, and back."""
+"""Conversion of messages and outcomes to table rows, and of table rows to messages and outcomes."""
 
 import hashlib
 import json
@@ -17,13 +17,14 @@ from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
 ContentRow = tuple[Stored, ...]
 AnswerRow = tuple[str | None, str | None, int | None, str | None]
 
-# ASCII only: a gateway may answer with half a surrogate pair, which SQLite cannot store.
+# A segment id from the gateway may contain a lone surrogate, and SQLite cannot store a lone surrogate. So the
+# JSON contains only ASCII, and a lone surrogate is stored as an escape sequence.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @attrs.frozen
 class RecordedAnswer:
-    """What the messages of one request share of their outcome."""
+    """The part of an outcome that all messages of one request share."""
 
     accepted_at: datetime | None
     reason: str
@@ -32,28 +33,39 @@ class RecordedAnswer:
 
 
 def content_row(message: Message, redacted: bool) -> ContentRow:
-    """The content of a message as the columns of ``contents`` hold it; the text as a hash where `redacted`.
+    """Return the row of a message for the table ``contents``.
+
+    Args:
+        message: the message.
+        redacted: whether the row contains a hash instead of the text.
 
     Raises:
-        ValidationError: a value is not of the type of its field.
+        ValidationError: a field has a wrong type.
     """
     text, *others = stored_content(message)
     return (_hashed(str(text)) if redacted else text, *others)
 
 
 def number_column(message: Message, redacted: bool) -> str:
-    """The number of a message, or its hash."""
+    """Return the destination address of a message, or the hash of the destination address."""
     number = message.destination_address
     return _hashed(number.removeprefix("+")) if redacted else number
 
 
 def is_same(message: Message, row: RowMapping, content: RowMapping, redacted: bool) -> bool:
-    """Whether a message is the one of a row, in all that is sent."""
+    """Return whether a message is equal to a recorded message in all fields that are sent.
+
+    Args:
+        message: the message.
+        row: the row of the recorded message in the table ``messages``.
+        content: the row of the recorded message's content in the table ``contents``.
+        redacted: whether the rows contain hashes.
+    """
     try:
         number = number_column(message, redacted).removeprefix("+")
         given = content_row(message, redacted)
     except UnicodeEncodeError:
-        # Only a message that cannot be hashed, and so is in no redacted ledger.
+        # A text with a lone surrogate cannot be hashed. So a redacted ledger cannot contain this message.
         return False
     columns = tuple(content[field.name] for field in CONTENT_FIELDS)
     return number == row["destination_address"].removeprefix("+") and given == columns
@@ -64,12 +76,12 @@ def _hashed(value: str) -> str:
 
 
 def state_of(outcome: Outcome) -> str:
-    """The state of a message with that outcome."""
+    """Return the stored state for an outcome: the name of the class in lower case."""
     return type(outcome).__name__.lower()
 
 
 def answer_row(outcome: Outcome) -> AnswerRow:
-    """What an outcome shares with others of its request."""
+    """Return the row for the table ``answers``. The messages of one request can share this row."""
     if not isinstance(outcome, Accepted):
         return None, outcome.reason.encode("utf-8", "backslashreplace").decode(), outcome.code, None
     shared = _encode(outcome.segment_ids) if outcome.unattributed else None
@@ -78,22 +90,28 @@ def answer_row(outcome: Outcome) -> AnswerRow:
 
 @lru_cache(maxsize=64)
 def _stored_moment(moment: datetime) -> str:
-    # The messages of one request share it.
+    # The messages of one request have the same acceptance time. So most of the conversions are found in the
+    # cache.
     return moment.astimezone(UTC).isoformat()
 
 
 def segment_ids_column(outcome: Outcome) -> str | None:
-    """The ids of one message; None where it has none of its own."""
+    """Return the column for the segment ids of one message.
+
+    The column is None if the message was not accepted, or if only the segment ids of the whole request are
+    known.
+    """
     if not isinstance(outcome, Accepted) or outcome.unattributed:
         return None
     return encoded_ids(outcome.segment_ids)
 
 
 def encoded_ids(segment_ids: Sequence[str]) -> str:
-    """Ids as they are kept."""
+    """Return segment ids as JSON text."""
     if len(segment_ids) == 1:
         (only,) = segment_ids
-        # Nothing to escape in it: several times as fast as the encoder, and the same characters.
+        # The id contains no character that needs an escape. This line returns the same text as the JSON
+        # encoder, but several times as fast.
         if only.isascii() and only.replace("-", "").isalnum():
             return f'["{only}"]'
     return _encode(segment_ids)
@@ -104,7 +122,7 @@ def _decoded_ids(column: str | None) -> tuple[str, ...]:
 
 
 def answer_of(row: RowMapping) -> RecordedAnswer:
-    """An answer, from its row."""
+    """Return the shared part of an outcome from a row of the table ``answers``."""
     shared = row["unattributed_ids"]
     return RecordedAnswer(
         accepted_at=_date_of(row["accepted_at"]),
@@ -115,14 +133,24 @@ def answer_of(row: RowMapping) -> RecordedAnswer:
 
 
 def message_of(key: str, number: str, content: RowMapping, redacted: bool) -> Message:
-    """A message, from its row; without number and text where only their hashes are kept."""
+    """Return a message from its stored values.
+
+    In a redacted ledger, the destination address and the text are empty, because only their hashes are
+    stored.
+
+    Args:
+        key: the key of the message.
+        number: the column of the destination address.
+        content: the row of the table ``contents``.
+        redacted: whether the ledger stores hashes.
+    """
     values = {field.name: _content_value(field, content[field.name]) for field in CONTENT_FIELDS}
     if redacted:
         number = values["text"] = ""
     return Message(number, **values, key=key)
 
 
-def _content_value(field: "attrs.Attribute[Any]", column: Any) -> Any:  # noqa: ANN401 - of any field
+def _content_value(field: "attrs.Attribute[Any]", column: Any) -> Any:  # noqa: ANN401 - a field can have any type
     if isinstance(field.default, bool):
         return bool(column)
     is_date = field.type is not None and datetime in get_args(field.type)
@@ -132,9 +160,18 @@ def _content_value(field: "attrs.Attribute[Any]", column: Any) -> Any:  # noqa: 
 def outcome_of(
     state: str, key: str, message: Message, answer: RecordedAnswer, segment_ids: str | None
 ) -> Outcome:
-    """What the ledger knows of a message that has an outcome."""
+    """Return the recorded outcome of a message.
+
+    Args:
+        state: the column ``state``: accepted, rejected or unknown.
+        key: the key of the message.
+        message: the message.
+        answer: the part of the outcome that the messages of one request share.
+        segment_ids: the column of the segment ids; None if the ledger does not know which segment ids belong
+            to the message.
+    """
     if state == "accepted":
-        assert answer.accepted_at is not None  # noqa: S101 - for the type checker
+        assert answer.accepted_at is not None  # noqa: S101 - the type checker needs this line
         shared = answer.unattributed_ids
         return Accepted(
             message=message,

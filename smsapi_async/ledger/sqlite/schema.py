@@ -10,22 +10,29 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, T
 from smsapi_async.models import CONTENT_FIELDS
 
 VERSION = 1
-"""Kept as ``PRAGMA user_version``."""
+"""The version of the tables. The file stores the version in ``PRAGMA user_version``."""
 
 APPLICATION_ID = 0x534D5341
-"""Kept as ``PRAGMA application_id``: tells a ledger from any other SQLite file."""
+"""The number that distinguishes a ledger from other SQLite files.
+
+The file stores the number in ``PRAGMA application_id``.
+"""
 
 metadata = MetaData()
 
 
 def _content_column(field: "attrs.Attribute[Any]") -> "Column[Any]":
-    """The column of a field of `Message.content`; whoever adds such a field raises `VERSION`."""
+    """Return the column for a field of `Message.content`.
+
+    If you add a content field to `Message`, increase `VERSION`: the new column changes the tables.
+    """
     kinds = get_args(field.type) or (field.type,)
     is_text = str in kinds or datetime in kinds
     return Column(field.name, Text if is_text else Integer, nullable=NoneType in kinds)
 
 
-# Messages of one bulk share their text, and the answer to it: both are kept once.
+# The messages of one bulk have the same content and the same outcome. So the contents and the shared parts of
+# the outcomes have their own tables, and many messages refer to one row of such a table.
 contents = Table(
     "contents",
     metadata,
@@ -58,7 +65,8 @@ messages = Table(
     ),
 )
 
-# Only of accepted messages. Written over at each change, so it holds the last word on each message alone.
+# One row per accepted message with a recorded delivery. Each new delivery overwrites the row, so the table
+# contains only the last delivery of each message.
 deliveries = Table(
     "deliveries",
     metadata,

@@ -1,4 +1,4 @@
-"""The ledger in one SQLite file: SQLAlchemy's sync engine in a worker thread."""
+"""The ledger in one SQLite file. A worker thread uses the synchronous engine of SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PAGE = 500
 
 
 class SqliteLedger(Ledger):
-    """See `Ledger.sqlite`."""
+    """The class of the ledgers that `Ledger.sqlite` creates."""
 
     def __init__(self, path: str | os.PathLike[str], *, redact: bool, read_only: bool) -> None:
         if importlib.util.find_spec("sqlalchemy") is None:
@@ -53,87 +53,89 @@ class SqliteLedger(Ledger):
         try:
             await self._in_thread(store.open)
         except BaseException:
-            # Reached with the file open when asyncio's `Task.cancel` came.
+            # asyncio's `Task.cancel` ignores the shield of AnyIO. The thread may already have opened the
+            # file, so we close the file.
             await self.aclose()
             raise
 
     async def aclose(self) -> None:
-        """Close the ledger and let another writer have it. Closing twice is allowed."""
+        """Close the ledger. See `Ledger.aclose`."""
         store, self._store = self._store, None
         if store is not None and store.is_inherited:
             store.close()
         elif store is not None:
             with anyio.CancelScope(shield=True):
-                # Behind the calls that wait.
+                # Calls that are already waiting for `_turn` run before the ledger is closed.
                 async with self._turn:
                     await self._in_thread(store.close)
 
     async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
-        """As `Ledger.claim`."""
-        job = Job(lambda account: account.claim(messages), joins=True)
+        """See `Ledger.claim`."""
+        job = Job(lambda records: records.claim(messages), joins=True)
         try:
             return await self._result_of(job)
         except anyio.get_cancelled_exc_class():
-            # asyncio's `Task.cancel` goes through the shield: the caller will never know what was
-            # claimed for it, and has sent nothing.
-            await self._run(lambda account: account.release(_claimed(job)))
+            # asyncio's `Task.cancel` ignores the shield of AnyIO. After a cancellation, the caller does not
+            # get the claimed messages, so the caller will not send these messages. So we make the messages
+            # pending again.
+            await self._run(lambda records: records.release(_claimed(job)))
             raise
 
     async def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """As `Ledger.settle`."""
-        await self._result_of(Job(lambda account: account.settle(outcomes), joins=True))
+        """See `Ledger.settle`."""
+        await self._result_of(Job(lambda records: records.settle(outcomes), joins=True))
 
     async def release(self, keys: Sequence[str]) -> None:
-        """As `Ledger.release`."""
-        await self._result_of(Job(lambda account: account.release(keys), joins=True))
+        """See `Ledger.release`."""
+        await self._result_of(Job(lambda records: records.release(keys), joins=True))
 
     async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
-        """As `Ledger.record_pending`."""
-        await self._run(lambda account: account.record_pending(messages))
+        """See `Ledger.record_pending`."""
+        await self._run(lambda records: records.record_pending(messages))
 
     async def summary(self) -> Summary:
-        """As `Ledger.summary`."""
-        return await self._run(lambda account: account.summary())
+        """See `Ledger.summary`."""
+        return await self._run(lambda records: records.summary())
 
     def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
-        """As `Ledger.outcomes`."""
-        return _Pages(lambda last: self._run(lambda account: account.outcomes_after(last, state, _PAGE)))
+        """See `Ledger.outcomes`."""
+        return _Pages(lambda last: self._run(lambda records: records.outcomes_after(last, state, _PAGE)))
 
     async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
-        """As `Ledger.pending`."""
-        return await self._run(lambda account: account.pending(limit))
+        """See `Ledger.pending`."""
+        return await self._run(lambda records: records.pending(limit))
 
     async def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str] = ()) -> None:
-        """As `Ledger.resolve`."""
-        await self._run(lambda account: account.resolve(key, sent=sent, segment_ids=segment_ids))
+        """See `Ledger.resolve`."""
+        await self._run(lambda records: records.resolve(key, sent=sent, segment_ids=segment_ids))
 
     async def retry_rejected(self) -> int:
-        """As `Ledger.retry_rejected`."""
-        return await self._run(lambda account: account.retry_rejected())
+        """See `Ledger.retry_rejected`."""
+        return await self._run(lambda records: records.retry_rejected())
 
     async def record(self, deliveries: Sequence[Delivery]) -> None:
-        """As `Ledger.record`."""
-        await self._run(lambda account: account.deliveries.record(deliveries))
+        """See `Ledger.record`."""
+        await self._run(lambda records: records.deliveries.record(deliveries))
 
     def to_track(self) -> AsyncIterator[Receipt | Delivery]:
-        """As `Ledger.to_track`."""
-        return _Pages(lambda last: self._run(lambda account: account.deliveries.open_after(last, _PAGE)))
+        """See `Ledger.to_track`."""
+        return _Pages(lambda last: self._run(lambda records: records.deliveries.open_after(last, _PAGE)))
 
     async def deliveries_summary(self) -> DeliverySummary:
-        """As `Ledger.deliveries_summary`."""
-        return await self._run(lambda account: account.deliveries.summary())
+        """See `Ledger.deliveries_summary`."""
+        return await self._run(lambda records: records.deliveries.summary())
 
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
-        """As `Ledger.checkpoint`."""
+        """See `Ledger.checkpoint`."""
         return _Checkpoint(self, name)
 
     async def load_position(self, name: str) -> Position | None:
-        """The position saved last under a name."""
-        return await self._run(lambda account: account.checkpoints.load(name))
+        """Return the position that was saved last under a name, or None."""
+        return await self._run(lambda records: records.checkpoints.load(name))
 
     async def save_position(self, name: str, position: Position) -> None:
-        """Keep a position under a name."""
-        await self._run(lambda account: account.checkpoints.save(name, position))
+        """Store a position under a name."""
+        await self._run(lambda records: records.checkpoints.save(name, position))
 
     async def _run(self, work: Callable[[MessageRecords], _Value]) -> _Value:
         return await self._result_of(Job(work))
@@ -147,21 +149,24 @@ class SqliteLedger(Ledger):
         try:
             with anyio.CancelScope(shield=True):
                 async with self._turn:
-                    # Whoever had the turn before may have done it along with its own.
+                    # The previous caller may already have run this job, in the same transaction as its own
+                    # job.
                     if not job.done:
                         is_handed_over = True
                         await self._in_thread(lambda: store.finish(job))
         except BaseException:
-            # asyncio's `Task.cancel`: what no thread was asked for is not begun.
+            # asyncio's `Task.cancel` ignores the shield of AnyIO. If no thread has received the job yet, the
+            # job must not start, because its caller is cancelled.
             job.withdrawn = not is_handed_over
             raise
         return job.result()
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
-        # Shielded as a whole: a cancellation while waiting for the thread would leave a write undone.
+        # The shield must include the wait for a thread: if this wait were cancelled, the write would not
+        # happen.
         with anyio.CancelScope(shield=True):
             result = await to_thread.run_sync(work, limiter=self._limiter)
-        return result  # noqa: RET504 - to mypy a cancel scope may swallow the exception
+        return result  # noqa: RET504 - mypy assumes that a cancel scope can suppress errors
 
 
 def _claimed(job: Job[dict[str, Outcome | None]]) -> list[str]:
@@ -169,7 +174,15 @@ def _claimed(job: Job[dict[str, Outcome | None]]) -> list[str]:
 
 
 class _Pages(AsyncIterator[_Value], Generic[_Value]):
-    """Reads page after page; holds no transaction and no thread in between."""
+    """An async iterator that reads page by page.
+
+    Between two pages, no transaction is open and no thread waits.
+
+    Args:
+        page_after: an async function that returns one page. The argument is the id of the last row of the
+            previous page. The return value is the id of the last row of the new page, and the items of the
+            new page.
+    """
 
     def __init__(self, page_after: Callable[[int], Awaitable[tuple[int, list[_Value]]]]) -> None:
         self._page_after = page_after
@@ -189,16 +202,16 @@ class _Pages(AsyncIterator[_Value], Generic[_Value]):
 
 
 class _Checkpoint:
-    """See `Ledger.checkpoint`."""
+    """The class of the checkpoints that `Ledger.checkpoint` returns."""
 
     def __init__(self, ledger: SqliteLedger, name: str) -> None:
         self._ledger = ledger
         self._name = name
 
     async def load(self) -> Position | None:
-        """The position saved last."""
+        """Return the position that was saved last, or None."""
         return await self._ledger.load_position(self._name)
 
     async def save(self, position: Position) -> None:
-        """Keep a position."""
+        """Store a position. It replaces the earlier position."""
         await self._ledger.save_position(self._name, position)

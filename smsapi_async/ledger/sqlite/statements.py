@@ -1,4 +1,4 @@
-"""The statements that more than one part of the account needs."""
+"""SQL statements that several modules of this package use."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -8,26 +8,26 @@ from sqlalchemy import Connection, RowMapping, bindparam, select
 from smsapi_async.ledger.sqlite.message_rows import RecordedAnswer, answer_of
 from smsapi_async.ledger.sqlite.schema import answers, contents, messages
 
-# SQLite's limit on the parameters of one statement was 999 for long.
+# SQLite before version 3.32 allows at most 999 parameters in one statement (SQLite, "Limits").
 _KEYS_AT_ONCE = 900
 
 _Row = TypeVar("_Row", bound=tuple[object, ...])
 
 
 def insert(connection: Connection, statement: str, row: tuple[object, ...]) -> int:
-    """Insert a row; its id."""
+    """Insert a row and return the id of the row."""
     row_id: int | None = connection.exec_driver_sql(statement, row).lastrowid
-    assert row_id is not None  # noqa: S101 - for the type checker
+    assert row_id is not None  # noqa: S101 - the type checker needs this line
     return row_id
 
 
 def execute_many(connection: Connection, statement: str, rows: list[_Row]) -> int:
-    """Run a statement for each row; how many rows of the table it changed in all."""
+    """Run a statement once for each row of parameters; return the number of changed table rows."""
     return connection.exec_driver_sql(statement, rows).rowcount if rows else 0
 
 
 def rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, RowMapping]:
-    """The messages with these keys, as far as they are there."""
+    """Return the rows of the messages with these keys. The result contains only the keys that exist."""
     found = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         part = tuple(keys[start : start + _KEYS_AT_ONCE])
@@ -41,7 +41,14 @@ def rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, RowMapping
 def select_messages(
     connection: Connection, states: Sequence[str], last: int, limit: int
 ) -> Sequence[RowMapping]:
-    """The next messages after a row that are in one of the states."""
+    """Return the next messages with one of the given states.
+
+    Args:
+        connection: the open connection.
+        states: the states.
+        last: the id of the last row of the page before; 0 for the first page.
+        limit: the maximum number of rows.
+    """
     statement = (
         select(messages)
         .where(messages.c.id > last, messages.c.state.in_(states))
@@ -52,7 +59,10 @@ def select_messages(
 
 
 def answers_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, RecordedAnswer]:
-    """The answers of a page, each decoded once however many messages share it."""
+    """Return the rows of the table ``answers`` for these messages, decoded. The keys are the ids of the rows.
+
+    Each row of ``answers`` is decoded only once, because many messages can share the row.
+    """
     ids = {row["answer_id"] for row in rows}
     statement = select(answers).where(answers.c.id.in_(bindparam("ids", expanding=True)))
     found = connection.execute(statement, {"ids": list(ids)}).mappings()
@@ -60,7 +70,7 @@ def answers_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, 
 
 
 def contents_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, RowMapping]:
-    """The contents of a page, each once."""
+    """Return the rows of the table ``contents`` for these messages. The keys are the ids of the rows."""
     ids = {row["content_id"] for row in rows}
     statement = select(contents).where(contents.c.id.in_(bindparam("ids", expanding=True)))
     return {row["id"]: row for row in connection.execute(statement, {"ids": list(ids)}).mappings()}

@@ -1,4 +1,4 @@
-"""An open file behind one lock: one worker thread at a time. Synchronous."""
+"""The open file of a ledger and the queue of its jobs. Only one worker thread at a time uses the file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 _INHERITED: list[Store] = []
-"""What a forked child let go of, kept from being collected, and so closed."""
+"""The stores that a forked child process inherited from its parent.
+
+This list keeps the stores alive. Otherwise the garbage collector would close their SQLite connections. A
+child process must not close the connections of its parent (SQLite, "How To Corrupt An SQLite Database File").
+"""
 
 
 class Store:
-    """A ledger's file, and the account in it. Importing this module does not import SQLAlchemy.
+    """The open file of a ledger, the records in the file, and the queue of jobs.
+
+    The import of this module does not import SQLAlchemy.
 
     Args:
-        path: the file.
-        redact: whether to create it for hashes only.
-        read_only: whether to leave it as it is.
+        path: the path of the file.
+        redact: whether a new file stores only hashes of destination addresses and texts.
+        read_only: whether the file is opened only for reading.
     """
 
     def __init__(self, path: str, *, redact: bool, read_only: bool) -> None:
@@ -34,19 +40,20 @@ class Store:
         self._read_only = read_only
         self._process: int | None = None
         self._database: Database | None = None
-        self._account: MessageRecords | None = None
+        self._records: MessageRecords | None = None
         self._waiting: deque[Job[object]] = deque()
-        # asyncio's own `Task.cancel` goes through a shield: the next call may then come while a
-        # thread is still at work.
+        # asyncio's `Task.cancel` ignores the shield of AnyIO. After such a cancellation, the next call can
+        # start while a thread still works on the file. This lock makes the next call wait.
         self._one_at_a_time = threading.Lock()
 
     def open(self) -> None:
-        """Open the file and recover what an earlier process left.
+        """Open the file. Set the messages that an earlier process left in flight to the state unknown.
 
         Raises:
-            LedgerError: it cannot be used; nothing is left open.
+            LedgerError: the file cannot be used. The file is closed again.
         """
-        # It takes a few tenths of a second, which an event loop must not lose.
+        # The import of SQLAlchemy takes a few tenths of a second. This function runs in the worker thread, so
+        # the import does not block the event loop.
         from smsapi_async.ledger.sqlite.database import Database  # noqa: PLC0415
         from smsapi_async.ledger.sqlite.failures import guarded  # noqa: PLC0415
         from smsapi_async.ledger.sqlite.message_records import MessageRecords  # noqa: PLC0415
@@ -57,38 +64,40 @@ class Store:
             path = os.path.realpath(self._path)
             self._database = Database(path, redact=self._redact, read_only=self._read_only)
             self._database.open()
-            account = MessageRecords(self._database)
+            records = MessageRecords(self._database)
             if not self._read_only:
-                account.recover()
-            return account
+                records.recover()
+            return records
 
         with self._one_at_a_time:
             try:
-                self._account = guarded(self._path, work)
+                self._records = guarded(self._path, work)
             except BaseException:
                 self._close()
                 raise
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this is a forked child's copy of what its parent opened."""
+        """Whether the parent process opened this store before a fork."""
         return self._process not in {None, os.getpid()}
 
     def close(self) -> None:
-        """Close the file. May be called more than once, and while `open` is at work elsewhere.
+        """Close the file.
 
-        In a forked child it does nothing.
+        You can call this method several times, and while `open` runs in another thread. In a forked child
+        process, this method does not close the file.
         """
         if self.is_inherited:
-            # SQLite's connections must not even be closed there; nor may the lock be waited for, which a
-            # thread of the parent may have held.
+            # A child process must not close the SQLite connections of its parent. The child process must also
+            # not wait for the lock: if a thread of the parent held the lock during the fork, the lock stays
+            # locked in the child process for ever.
             _INHERITED.append(self)
             return
         with self._one_at_a_time:
             self._close()
 
     def _close(self) -> None:
-        self._account = None
+        self._records = None
         database, self._database = self._database, None
         if database is not None:
             from smsapi_async.ledger.sqlite.failures import guarded  # noqa: PLC0415
@@ -96,30 +105,33 @@ class Store:
             guarded(self._path, database.close)
 
     def check_process(self) -> None:
-        """See that this is the process that opened the file: two would write over each other.
+        """Check that this process has opened the file.
+
+        Two processes that use one connection would damage the file.
 
         Raises:
-            LedgerError: it is not.
+            LedgerError: the parent process opened the file before a fork.
         """
         if self.is_inherited:
-            raise LedgerError(f"{self._path} was opened by another process; open it anew")
+            raise LedgerError(f"{self._path} was opened by another process; open it again in this process")
 
     def add(self, job: Job[_Value]) -> None:
-        """Put a job in the queue. Does not wait.
+        """Add a job to the queue without waiting.
 
         Raises:
-            LedgerError: this is a forked child.
+            LedgerError: the parent process opened the file before a fork.
         """
         self.check_process()
-        # The queue holds jobs of any value.
+        # The jobs in the queue have return values of different types, so the type of the queue is
+        # `Job[object]`.
         self._waiting.append(cast("Job[object]", job))
 
     def finish(self, job: Job[_Value]) -> None:
-        """Do what is in the queue until that job is done; a job that failed is done, too."""
+        """Run the jobs in the queue until the given job has succeeded or failed."""
         with self._one_at_a_time:
             while not job.done and (group := next_group(self._waiting)):
-                if self._account is None:
+                if self._records is None:
                     for each in group:
                         each.error, each.done = LedgerError(f"{self._path} is not open"), True
                 else:
-                    run_group(self._account, self._path, group)
+                    run_group(self._records, self._path, group)

@@ -1,4 +1,4 @@
-"""What each fault does to the client's connection."""
+"""The effect of each fault on the connection of the client."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +12,12 @@ from smsapi_async.sandbox.faults.messages import RawRequest, RawResponse
 
 @attrs.frozen
 class Pace:
-    """Seconds between the bytes of a slow answer, and of idleness before something unsolicited is sent."""
+    """The delays of a fault proxy.
+
+    Attributes:
+        byte_interval: the seconds between two bytes of `Fault.SLOW_BYTES`.
+        idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
+    """
 
     byte_interval: float = 0.001
     idle_delay: float = 0.01
@@ -20,7 +25,16 @@ class Pace:
 
 @attrs.frozen
 class Exchange:
-    """A request that was read, the gateway's answer or one in its stead, and what else a fault may need."""
+    """One request with its response, and the options of the faults.
+
+    Attributes:
+        request: the request of the client.
+        answer: the response of the gateway. If the proxy got no valid response or did not pass the request
+            on, `answer` is a response of the proxy with HTTP status 502.
+        retry_after: the seconds in the `Retry-After` header field.
+        origin: the scheme and the authority of the proxy, for a redirect.
+        pace: the delays of the proxy.
+    """
 
     request: RawRequest
     answer: RawResponse
@@ -30,7 +44,7 @@ class Exchange:
 
 
 async def misbehave_unread(client: ClientConnection, fault: Fault) -> None:
-    """Do what a fault does that strikes before the request is read."""
+    """Apply a fault that acts before the proxy reads the rest of the request."""
     match fault:
         case Fault.ACCEPT_THEN_SILENCE:
             await client.until_gone()
@@ -41,7 +55,7 @@ async def misbehave_unread(client: ClientConnection, fault: Fault) -> None:
 
 
 async def misbehave(client: ClientConnection, fault: Fault, exchange: Exchange) -> None:
-    """Answer, or fail to answer, a request that was read."""
+    """Apply a fault to a request that the proxy has read."""
     await _BEHAVIOURS[fault](client, exchange)
 
 
@@ -54,6 +68,8 @@ async def _send(client: ClientConnection, exchange: Exchange, answer: RawRespons
     await _close_if_last(client, exchange, answer)
 
 
+# If the request or the response says that the connection does not stay open, close the connection after the
+# response (RFC 9112, section 9.6).
 async def _close_if_last(client: ClientConnection, exchange: Exchange, answer: RawResponse) -> None:
     if not (answer.keep_alive and exchange.request.keep_alive):
         await client.close()
@@ -106,12 +122,14 @@ async def _stale_keep_alive(client: ClientConnection, exchange: Exchange) -> Non
 
 
 async def _two_answers(client: ClientConnection, exchange: Exchange) -> None:
+    # With one write, the client can receive both responses in one read.
     await client.send(exchange.answer.raw + canned.stale_ids().raw)
     await _close_if_last(client, exchange, exchange.answer)
 
 
 async def _late_answer(client: ClientConnection, exchange: Exchange) -> None:
     await _answer(client, exchange)
+    # If the next request begins before the delay ends, the proxy sends no second response.
     if client.is_open and not await client.next_bytes(exchange.pace.idle_delay):
         await client.send(canned.stale_ids().raw)
 
@@ -119,6 +137,8 @@ async def _late_answer(client: ClientConnection, exchange: Exchange) -> None:
 async def _unsolicited_408(client: ClientConnection, exchange: Exchange) -> None:
     await _answer(client, exchange)
     if client.is_open:
+        # The proxy sends the response with HTTP status 408 when the connection has been idle for
+        # `idle_delay`, or as soon as the next request begins.
         await client.next_bytes(exchange.pace.idle_delay)
         await client.send(canned.request_timeout().raw)
         await client.close()

@@ -1,4 +1,4 @@
-"""The client's connection, with good and bad ways to use and to end it."""
+"""The connection of a client: correct and faulty writes, and the ways to close the connection."""
 
 import asyncio
 import contextlib
@@ -8,19 +8,28 @@ import struct
 
 import attrs
 
-#: How long a client may take to read the last bytes and close its side.
+#: The seconds within which a client must read the last bytes and close the connection.
 LINGER_SECONDS = 5.0
+# This value of `struct linger` switches SO_LINGER on, with a timeout of 0 seconds. On Windows, the fields of
+# `struct linger` have 16 bits.
 _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 def reset_on_close(sock: socket.socket) -> None:
-    """Make the end of the connection an RST instead of a FIN."""
+    """Let the operating system send an RST instead of a FIN when the socket is closed."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
 @attrs.define(eq=False)
 class ClientConnection:
-    """A connection from a client; `ahead` is what was read of the next request."""
+    """The connection of one client.
+
+    Attributes:
+        reader: reads from the client.
+        writer: writes to the client.
+        is_open: whether the proxy reads another request from this connection.
+        ahead: the bytes of the next request that the proxy has already read.
+    """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -28,24 +37,34 @@ class ClientConnection:
     ahead: bytes = b""
 
     async def send(self, data: bytes) -> None:
-        """Write `data`, in one segment if it fits."""
+        """Write `data` with one call, so that short data is sent in one TCP packet."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def dribble(self, data: bytes, interval: float) -> None:
-        """Write `data` a byte at a time, `interval` seconds apart."""
+        """Write `data` byte by byte, with a pause of `interval` seconds after each byte."""
         for position in range(len(data)):
             await self.send(data[position : position + 1])
             await asyncio.sleep(interval)
 
     async def until_gone(self) -> None:
-        """Throw away what comes until the client closes its side."""
+        """Discard all received bytes until the client closes the connection."""
         self.is_open = False
         while await self.reader.read(1 << 16):
             pass
 
     async def next_bytes(self, seconds: float | None = None) -> bool:
-        """Whether the next request begins within `seconds`; `EOFError` if the client closes instead."""
+        """Wait for the first byte of the next request, and store the byte in `ahead`.
+
+        Args:
+            seconds: the longest time to wait. None means no limit.
+
+        Returns:
+            Whether the byte arrived in this time.
+
+        Raises:
+            EOFError: the client closed the connection.
+        """
         try:
             async with asyncio.timeout(seconds):
                 self.ahead = await self.reader.readexactly(1)
@@ -54,16 +73,19 @@ class ClientConnection:
         return True
 
     async def close(self) -> None:
-        """End the connection with a FIN, under TLS after a `close_notify`."""
+        """End the connection with a FIN. Under TLS, a `close_notify` precedes the FIN."""
         self.is_open = False
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(contextlib.suppress(TimeoutError))
             await stack.enter_async_context(asyncio.timeout(LINGER_SECONDS))
             if self.writer.can_write_eof():
-                # Closing with unread bytes would send an RST, so they are read until the client is gone.
+                # If a socket is closed before all received bytes are read, the operating system sends an RST.
+                # So the proxy reads all bytes until the client closes the connection.
                 self.writer.write_eof()
                 await self.until_gone()
             else:
+                # asyncio cannot send `close_notify` and then continue to read. So the proxy closes the TLS
+                # connection in both directions.
                 self.writer.close()
                 await self.writer.wait_closed()
 
@@ -74,7 +96,8 @@ class ClientConnection:
         self.writer.transport.abort()
 
     async def corrupt(self, data: bytes) -> None:
-        """Write `data` beneath TLS, if there is any, and end the connection with a FIN."""
+        """Write `data` to the socket without TLS encryption, and end the connection with a FIN."""
+        # A write to a duplicate of the socket bypasses the TLS transport of asyncio.
         with self.writer.get_extra_info("socket").dup() as raw:
             raw.send(data)
             raw.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""The proxy inside its event loop: accepts, decides, passes on and records."""
+"""The fault proxy in its event loop: accepts connections, chooses faults and passes requests on."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,20 @@ from smsapi_async.sandbox.faults.messages import (
     read_request_rest,
 )
 
+# The longest request line, status line or header line in bytes.
 _LINE_LIMIT = 1 << 20
 
 
 class HistoryEntry(NamedTuple):
-    """One decision; `resource` is empty for a connection that was refused before it asked for anything."""
+    """One decision of the fault proxy.
+
+    Attributes:
+        number: the number of the decision, from 0.
+        resource: the path below `/rest`, for example `Sms/Send`. Empty if the proxy chose the fault for a new
+            connection, before the client sent a request.
+        fault: the kind of fault.
+        passed_on: whether the proxy sent the whole request to the server behind the proxy.
+    """
 
     number: int
     resource: str
@@ -38,7 +47,16 @@ class HistoryEntry(NamedTuple):
 
 @attrs.define(eq=False)
 class Connections:
-    """All connections of one proxy; everything here runs in the proxy's own thread."""
+    """All connections of one fault proxy. All methods run in the thread of the proxy.
+
+    Attributes:
+        upstream: the host and the port of the server behind the proxy.
+        origin: the scheme and the authority of the proxy.
+        pace: the delays of the proxy.
+        tls: the TLS context for the connections of clients. None means plain TCP.
+        decider: chooses the fault of each request.
+        history: all decisions so far, in their order.
+    """
 
     upstream: tuple[str, int]
     origin: str
@@ -51,7 +69,7 @@ class Connections:
     _group: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
 
     async def serve(self, listener: socket.socket, stopping: asyncio.Event, started: threading.Event) -> None:
-        """Serve until `stopping`, then drop every connection at once."""
+        """Set `started`, serve until `stopping` is set, and then close every connection at once."""
         try:
             async with self._group:
                 self.listen(listener)
@@ -65,16 +83,16 @@ class Connections:
 
     @property
     def is_listening(self) -> bool:
-        """Whether new connections are accepted."""
+        """Whether the proxy accepts new connections."""
         return self._listener is not None
 
     def listen(self, listener: socket.socket) -> None:
-        """Accept connections from `listener` from now on."""
+        """Start accepting connections from `listener`."""
         self._listener = listener
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def stop_listening(self) -> None:
-        """Close the listening socket; new connections are refused by the operating system."""
+        """Close the listening socket. The operating system then refuses new connections."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -83,7 +101,7 @@ class Connections:
     def _accept(self, listener: socket.socket) -> None:
         try:
             sock, _ = listener.accept()
-        except OSError:  # the client has gone again
+        except OSError:  # the client has already disconnected
             return
         sock.setblocking(False)
         fault = self.decider.peek_connection()
@@ -99,7 +117,8 @@ class Connections:
         self._sockets[task] = sock
         task.add_done_callback(self._forget)
 
-    # A task that is cancelled before its first step never gets to close its socket itself.
+    # A task that is cancelled before its first step never runs and cannot close its socket. So this callback
+    # closes the socket.
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._sockets.pop(task).close()
 
@@ -108,7 +127,7 @@ class Connections:
         reader = asyncio.StreamReader(_LINE_LIMIT)
         protocol = asyncio.StreamReaderProtocol(reader)
         is_tls = self.tls is not None
-        # Clients go away in the middle of anything; here that is no error.
+        # A client may disconnect at any time. A disconnect is not an error of the proxy.
         with contextlib.suppress(OSError, EOFError):
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, sock, ssl=self.tls, ssl_shutdown_timeout=LINGER_SECONDS if is_tls else None
@@ -130,15 +149,21 @@ class Connections:
             await client.close()
 
     async def _serve_request(self, client: ClientConnection, line: RequestLine) -> None:
+        # `peek` does not count the request, because the client may still disconnect before the end of the
+        # request. The proxy does not count an incomplete request.
         if self.decider.peek(line.resource).precedes_reading:
             decision, _ = self._decide(line.resource)
             await misbehave_unread(client, decision.fault)
             return
         request = await read_request_rest(client.reader, client.writer, line)
         decision, index = self._decide(line.resource)
-        if decision.fault.precedes_reading:  # another request took the decision that was peeked at
+        # While the proxy was reading this request, another request may have used the fault that `peek`
+        # returned. Then this request gets the next fault of the plan. The next fault may also be a kind that
+        # acts before the proxy reads the rest of the request.
+        if decision.fault.precedes_reading:
             await misbehave_unread(client, decision.fault)
             return
+        # If the fault does not pass the request on, `misbehave` ignores `answer`.
         answer = (
             await self._pass_on(request, index) if decision.fault.reaches_gateway else canned.no_upstream()
         )
@@ -164,12 +189,15 @@ class Connections:
         except (OSError, EOFError, MalformedMessageError):
             return canned.no_upstream()
         finally:
-            # One connection a request, so that none is stale; a FIN would leave thousands of ports waiting.
+            # Each request is passed on over a new connection, because the server may have closed an old
+            # connection. The proxy ends this connection with an RST. With a FIN, the ports of thousands of
+            # connections would stay in the state TIME_WAIT.
             with contextlib.suppress(OSError):
                 reset_on_close(writer.get_extra_info("socket"))
             writer.transport.abort()
 
 
+# Discard all received bytes, without a TLS handshake.
 async def _swallow(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while await asyncio.get_running_loop().sock_recv(sock, 1 << 16):

@@ -1,4 +1,4 @@
-"""A plan at work: which fault the next request gets."""
+"""Chooses the fault of each request as the fault plan defines."""
 
 import hashlib
 from collections import Counter
@@ -12,12 +12,18 @@ from smsapi_async.sandbox.faults.plan import FaultPlan, Rule
 
 @attrs.frozen
 class Decision:
-    """A fault and, for 429, the seconds of its `Retry-After`."""
+    """The fault for one request.
+
+    Attributes:
+        fault: the kind of fault.
+        retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
+    """
 
     fault: Fault
     retry_after: float = 0.0
 
 
+# The counts of one rule: `seen` requests matched the rule, and `struck` requests got the fault of the rule.
 @attrs.define
 class _Tally:
     seen: int = 0
@@ -26,7 +32,13 @@ class _Tally:
 
 @attrs.define
 class Decider:
-    """Counts requests and decides by `plan`; for one thread."""
+    """Counts the requests, and chooses the fault of each request as `plan` defines.
+
+    A decider is not thread-safe.
+
+    Attributes:
+        plan: the fault plan.
+    """
 
     plan: FaultPlan
     _scripted: int = attrs.field(default=0, init=False)
@@ -37,11 +49,15 @@ class Decider:
         self._tallies = [_Tally() for _ in self.plan.rules]
 
     def peek(self, resource: str) -> Fault:
-        """The fault `take` would give now."""
+        """Return the fault that `take` would choose now. `peek` does not count a request."""
         return self._choose(resource)[0].fault
 
     def peek_connection(self) -> Fault:
-        """The fault a new connection gets whatever it will ask for; `PASS` if that cannot be told yet."""
+        """Return the fault of the next request if every resource gets the same fault.
+
+        If the fault depends on the resource or on a random draw, return `Fault.PASS`. `peek_connection` does
+        not count a request.
+        """
         if self._scripted < len(self.plan.faults):
             return self.plan.faults[self._scripted] if self.plan.resource is None else Fault.PASS
         for rule, tally in zip(self.plan.rules, self._tallies, strict=True):
@@ -51,7 +67,11 @@ class Decider:
         return Fault.PASS
 
     def take(self, resource: str | None) -> Decision:
-        """Decide for the next request of `resource` and count it; `None` is a connection without one yet."""
+        """Choose the fault for a request of `resource` and count the request.
+
+        Args:
+            resource: the resource of the request. None means a new connection without a request.
+        """
         decision, rule = self._choose(resource)
         if self.plan.matches(resource):
             self._scripted += 1
@@ -66,7 +86,7 @@ class Decider:
         if plan.matches(resource) and self._scripted < len(plan.faults):
             return Decision(plan.faults[self._scripted], plan.retry_after), None
         for index, (rule, tally) in enumerate(zip(plan.rules, self._tallies, strict=True)):
-            if rule.matches(resource) and _is_active(rule, tally):  # noqa: SIM102 - the draw is the second question
+            if rule.matches(resource) and _is_active(rule, tally):  # noqa: SIM102 - the draw is a separate condition
                 if self._draw(f"rule {index}", resource) < rule.probability:
                     return Decision(rule.fault, rule.retry_after), index
         if plan.weights and plan.matches(resource):
@@ -76,13 +96,17 @@ class Decider:
     def _weighted(self, resource: str | None) -> Fault:
         limits = list(accumulate(self.plan.weights.values()))
         point = self._draw("weights", resource) * limits[-1]
+        # A kind with weight 0 has the same limit as the previous kind. So the draw never chooses a kind with
+        # weight 0.
         return next(fault for fault, limit in zip(self.plan.weights, limits, strict=True) if point < limit)
 
-    # A digest rather than `random`: the same draw on every Python version, whatever was drawn before.
+    # Return a number from 0 up to but not including 1. The function uses a digest and not `random`, because
+    # the digest is the same on every Python version and does not depend on earlier draws.
     def _draw(self, purpose: str, resource: str | None) -> float:
         key = _key(resource)
         text = f"{self.plan.seed}\n{purpose}\n{key}\n{self._requests[key]}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+        # A float has a precision of 53 bits. So use 53 bits of the digest.
         return (int.from_bytes(digest[:8]) >> 11) / (1 << 53)
 
 

@@ -1,11 +1,14 @@
-# ruff: noqa: S105 - "pass" is no password here
-"""The kinds of fault and what each says about the request."""
+# ruff: noqa: S105 - the value "pass" is not a password
+"""The kinds of fault, and whether the request reaches the gateway with each kind."""
 
 from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """One way to misbehave; the value is its name in files. The table is in the package's docstring."""
+    """One kind of fault. The value is the name of the kind in the file of a fault plan.
+
+    The docstring of `smsapi_async.sandbox.faults` has a table that describes each kind.
+    """
 
     PASS = "pass"
     REFUSE = "refuse"
@@ -37,12 +40,12 @@ class Fault(StrEnum):
 
     @property
     def reaches_gateway(self) -> bool:
-        """Whether the whole request is passed on to the server behind the proxy."""
+        """Whether the proxy passes the whole request on to the server behind the proxy."""
         return self in _PASSED_ON
 
     @property
     def precedes_reading(self) -> bool:
-        """Whether the fault strikes before the request is read, as soon as its request line is there."""
+        """Whether the fault acts after the request line, before the proxy reads the rest of the request."""
         return self in _BEFORE_READ
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages as bytes: where one ends (RFC 9112, section 6), and no more than that."""
+"""Finds the end of an HTTP/1.1 message in a stream of bytes (RFC 9112, section 6)."""
 
 import asyncio
 
@@ -9,17 +9,22 @@ _MAX_HEADER_LINES = 256
 
 
 class MalformedMessageError(Exception):
-    """The bytes are not an HTTP/1.1 message whose end can be told."""
+    """The bytes are not an HTTP/1.1 message, or the end of the message cannot be determined."""
 
 
 @attrs.frozen
 class Headers:
-    """Header fields by name in lower case; repeated ones joined by commas."""
+    """The header fields of a message.
+
+    Attributes:
+        fields: the values by lower-case name. The values of a repeated field are joined by commas (RFC 9110,
+            section 5.3).
+    """
 
     fields: dict[str, str] = attrs.field(repr=False)
 
     def tokens(self, name: str) -> list[str]:
-        """The comma-separated values of a field, in lower case."""
+        """Return the comma-separated values of a field, in lower case."""
         return [token.strip().lower() for token in self.fields.get(name, "").split(",") if token.strip()]
 
     def keeps_alive(self, version: str) -> bool:
@@ -30,7 +35,14 @@ class Headers:
 
 @attrs.frozen
 class RequestLine:
-    """The first line of a request."""
+    """The first line of a request.
+
+    Attributes:
+        raw: the bytes of the line, with the line end.
+        method: the HTTP method.
+        target: the request target, percent-encoded.
+        version: the HTTP version, for example `HTTP/1.1`.
+    """
 
     raw: bytes = attrs.field(repr=False)
     method: str
@@ -39,21 +51,33 @@ class RequestLine:
 
     @property
     def path_and_query(self) -> str:
-        """The target without scheme and authority, which a proxy's may have (RFC 9112, section 3.2)."""
+        """The request target without scheme and authority.
+
+        The target of a request to a proxy has a scheme and an authority (RFC 9112, section 3.2.2).
+        """
         if self.target.startswith("/"):
             return self.target
         return "/" + self.target.partition("://")[2].partition("/")[2]
 
     @property
     def resource(self) -> str:
-        """The path below `/rest` without the query, such as `Sms/Send`."""
+        """The path below `/rest` without the query, for example `Sms/Send`.
+
+        If the path is not below `/rest`, the value is the whole path.
+        """
         path = self.path_and_query.partition("?")[0]
         return (path[len(_ROOT) :] if path.lower().startswith(_ROOT) else path).strip("/")
 
 
 @attrs.frozen
 class RawRequest:
-    """A whole request, as it came."""
+    """A whole request.
+
+    Attributes:
+        line: the request line.
+        headers: the header fields.
+        raw: all bytes of the request, unchanged.
+    """
 
     line: RequestLine
     headers: Headers
@@ -61,13 +85,21 @@ class RawRequest:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client will use the connection again."""
+        """Whether the connection stays open after this request."""
         return self.headers.keeps_alive(self.line.version)
 
 
 @attrs.frozen
 class RawResponse:
-    """A whole answer; `is_delimited` is false if only the end of the connection ends its body."""
+    """A whole response.
+
+    Attributes:
+        head: the bytes of the status line and of the header fields, with the empty line.
+        body: the bytes of the body.
+        keep_alive: whether the connection stays open after this response.
+        is_delimited: whether the head determines the end of the body. If false, the end of the connection
+            is the end of the body.
+    """
 
     head: bytes = attrs.field(repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
@@ -76,19 +108,33 @@ class RawResponse:
 
     @property
     def raw(self) -> bytes:
-        """The answer as it came."""
+        """All bytes of the response, unchanged."""
         return self.head + self.body
 
     @property
     def truncated(self) -> bytes:
-        """The answer cut within its body, or within its head if a cut body would look whole."""
+        """The first part of the response: the head and the first half of the body.
+
+        If the response has no body, or if the end of the connection is the end of the body, a client could
+        not detect that the body is incomplete. In this case the value is the first half of the head.
+        """
         if self.body and self.is_delimited:
             return self.head + self.body[: len(self.body) // 2]
         return self.head[: len(self.head) // 2]
 
 
 async def read_request_line(reader: asyncio.StreamReader, ahead: bytes = b"") -> RequestLine:
-    """Read a request line, of which `ahead` was read before; `EOFError` if the client is gone."""
+    """Read a request line.
+
+    Args:
+        reader: reads from the client.
+        ahead: the bytes of the request line that were already read.
+
+    Raises:
+        EOFError: the client closed the connection.
+        MalformedMessageError: the line is not an HTTP/1 request line.
+    """
+    # A client may send empty lines before a request line (RFC 9112, section 2.2).
     raw = b""
     while not raw:
         raw = (ahead + await _read_line(reader)).lstrip(b"\r\n")
@@ -96,32 +142,49 @@ async def read_request_line(reader: asyncio.StreamReader, ahead: bytes = b"") ->
     method, _, rest = raw.decode("latin-1").rstrip("\r\n").partition(" ")
     target, _, version = rest.rpartition(" ")
     if not (method and target and version.startswith("HTTP/1.")):
-        raise MalformedMessageError("no HTTP/1 request line")
+        raise MalformedMessageError("the first line is not an HTTP/1 request line")
     return RequestLine(raw, method, target, version)
 
 
 async def read_request_rest(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: RequestLine
 ) -> RawRequest:
-    """Read the header fields and the body that follow `line`."""
+    """Read the header fields and the body that follow `line`.
+
+    Raises:
+        EOFError: the client closed the connection before the end of the request.
+        MalformedMessageError: the end of the request cannot be determined.
+    """
     raw, headers = await _read_header_fields(reader)
     if "100-continue" in headers.tokens("expect"):
+        # The client waits for this interim response before it sends the body (RFC 9110, section 10.1.1).
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body, _ = await _read_body(reader, headers, to_eof=False)
     return RawRequest(line, headers, line.raw + raw + body)
 
 
 async def read_answer(reader: asyncio.StreamReader, *, method: str) -> RawResponse:
-    """Read the final answer to a request of `method`, interim ones skipped."""
+    """Read the final response to a request and skip interim responses.
+
+    Args:
+        reader: reads from the server behind the proxy.
+        method: the HTTP method of the request. The response to HEAD has no body.
+
+    Raises:
+        EOFError: the server closed the connection before the end of the response.
+        MalformedMessageError: the end of the response cannot be determined.
+    """
     status = 100
     while 100 <= status < 200:
         line = await _read_line(reader)
         version, _, rest = line.decode("latin-1").partition(" ")
-        if not (version.startswith("HTTP/1.") and rest[:3].isdecimal()):
-            raise MalformedMessageError("no HTTP/1 status line")
+        if not (version.startswith("HTTP/1.") and rest[:3].isascii() and rest[:3].isdecimal()):
+            raise MalformedMessageError("the first line is not an HTTP/1 status line")
         status = int(rest[:3])
         raw, headers = await _read_header_fields(reader)
     keep_alive = headers.keeps_alive(version)
+    # A response to HEAD and a response with HTTP status 204 or 304 have no body, even with a Content-Length
+    # (RFC 9112, section 6.3).
     if method == "HEAD" or status in {204, 304}:
         return RawResponse(line + raw, keep_alive=keep_alive)
     body, is_delimited = await _read_body(reader, headers, to_eof=True)
@@ -146,18 +209,21 @@ async def _read_header_fields(reader: asyncio.StreamReader) -> tuple[bytes, Head
         name, _, value = text.partition(":")
         known = fields.get(name.lower())
         fields[name.lower()] = value.strip() if known is None else f"{known},{value.strip()}"
-    raise MalformedMessageError("too many header fields")
+    raise MalformedMessageError("the message has too many header fields")
 
 
 async def _read_body(reader: asyncio.StreamReader, headers: Headers, *, to_eof: bool) -> tuple[bytes, bool]:
+    # Transfer-Encoding overrides Content-Length (RFC 9112, section 6.3).
     if headers.tokens("transfer-encoding")[-1:] == ["chunked"]:
         return await _read_chunks(reader), True
     lengths = set(headers.tokens("content-length"))
     if lengths:
         length = lengths.pop()
         if lengths or not (length.isascii() and length.isdecimal()):
-            raise MalformedMessageError("no single Content-Length")
+            raise MalformedMessageError("Content-Length is not a single number")
         return await reader.readexactly(int(length)), True
+    # Without Content-Length and without chunks, a request has no body, and the body of a response ends at the
+    # end of the connection (RFC 9112, section 6.3).
     return (await reader.read(), False) if to_eof else (b"", True)
 
 
@@ -168,8 +234,11 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         try:
             size = int(parts[-1].partition(b";")[0], 16)
         except ValueError as error:
-            raise MalformedMessageError("no chunk size") from error
+            raise MalformedMessageError("the chunk size is not a hexadecimal number") from error
+        if size < 0:
+            raise MalformedMessageError("the chunk size is negative")
         if not size:
             trailer, _ = await _read_header_fields(reader)
             return b"".join((*parts, trailer))
+        # A line end of 2 bytes follows the data of each chunk.
         parts.append(await reader.readexactly(size + 2))

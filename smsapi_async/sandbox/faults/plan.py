@@ -1,4 +1,4 @@
-"""What goes wrong, and when: a script, rules or a seeded draw, as a value that can be kept in a file."""
+"""Fault plans: a script, rules or random draws determine the fault of each request."""
 
 import math
 import re
@@ -17,11 +17,12 @@ from cattrs.errors import ClassValidationError
 from smsapi_async.sandbox.faults.files import read_mapping, write_mapping
 from smsapi_async.sandbox.faults.kinds import Fault
 
+# All printable ASCII characters except `#` and `?`. In a URL, these two characters end the path.
 _PRINTABLE_PATH = re.compile(r"[!\"$->@-~]+")
 
 
 class FaultPlanError(ValueError):
-    """A plan's file does not hold a plan; the text names every place that is wrong."""
+    """A file does not contain a valid fault plan. The message lists every invalid value in the file."""
 
 
 def _resource(value: str | None) -> str | None:
@@ -30,22 +31,29 @@ def _resource(value: str | None) -> str | None:
 
 def _check_resource(_instance: object, _attribute: object, value: str | None) -> None:
     if value is not None and not _PRINTABLE_PATH.fullmatch(value):
-        raise ValueError("a resource is a path such as 'Sms/Send', in printable ASCII and without a query")
+        raise ValueError("resource must be a path like 'Sms/Send', in printable ASCII and without a query")
 
 
 def _check_seconds(_instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
     if not 0 <= value < math.inf:
-        raise ValueError(f"{attribute.name} is a number of seconds, zero or more")
+        raise ValueError(f"{attribute.name} must be a finite number of seconds, zero or more")
 
 
 @attrs.frozen(kw_only=True)
 class Rule:
-    """One fault for the requests that match.
+    """A rule that applies one kind of fault to matching requests.
 
-    `resource` is a path below the base URL such as `Sms/Send`, compared without regard to case; `None` is
-    every resource. The first `after` matching requests are let by, then the fault strikes with `probability`,
-    at most `times` times (`None`: no limit). `retry_after` is in seconds, for `Fault.TOO_MANY_REQUESTS_429`.
-    `ValueError` for numbers out of range.
+    Attributes:
+        fault: the kind of fault.
+        resource: the rule matches the requests to this resource. The value is a path below the base URL, for
+            example `Sms/Send`, in any case. None matches all requests.
+        times: the largest number of requests that get the fault. None means no limit.
+        probability: the probability that a matching request gets the fault, from 0 to 1.
+        after: the number of matching requests that pass before the rule applies.
+        retry_after: the seconds in the `Retry-After` header field of `Fault.TOO_MANY_REQUESTS_429`.
+
+    Raises:
+        ValueError: a number is out of range, or `resource` is not a path.
     """
 
     fault: Fault = attrs.field(converter=Fault)
@@ -56,7 +64,7 @@ class Rule:
     retry_after: float = attrs.field(default=0.0, validator=_check_seconds)
 
     def matches(self, resource: str | None) -> bool:
-        """Whether the rule is about `resource`; `None` is a connection whose request is not known yet."""
+        """Whether the rule matches `resource`. None means that no request has arrived on the connection."""
         return _same_resource(self.resource, resource)
 
 
@@ -65,25 +73,46 @@ def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
 
 
 def _sorted_weights(weights: Mapping[Fault, float]) -> Mapping[Fault, float]:
+    # The random draw depends on the order of the kinds. So sort the kinds: two plans with equal weights then
+    # draw equal faults.
     return MappingProxyType({Fault(fault): float(weights[fault]) for fault in sorted(weights)})
 
 
 def _check_weights(_instance: object, _attribute: object, weights: Mapping[Fault, float]) -> None:
     if weights and not (min(weights.values()) >= 0 and 0 < sum(weights.values()) < math.inf):
-        raise ValueError("weights are finite, not negative and not all zero")
+        raise ValueError("weights must be finite, not negative and not all zero")
 
 
 @attrs.frozen(kw_only=True)
 class FaultPlan:
-    """A decision for every request; a value without state, started anew by each proxy it is given to.
+    """Determines the fault of every request.
 
-    Asked in this order: `faults`, one for each request of `resource` until they are used up; the first of
-    `rules` that strikes; a draw by `weights` for requests of `resource`. What none of them claims passes.
-    `seed` feeds the draws and the rules' probabilities: the draw for the n-th request of a resource depends
-    on the seed, the resource and n alone. `retry_after` is in seconds, for the 429s that no rule asked for.
+    A plan has no state. Each proxy starts at the beginning of the plan. For each request, the proxy checks
+    the following sources in this order. The first source that applies determines the fault:
 
-    A script or a counting rule (`times`, `after`) without a resource counts requests of all resources in the
-    order of their arrival; give it a resource to make it independent of timing.
+    1. the script `faults`, for a request to `resource`, until all faults of the script are used;
+    2. the rules, in their order;
+    3. a random draw with `weights`, for a request to `resource`.
+
+    If no source applies, the request passes.
+
+    A script without a resource counts the requests to all resources in the order of their arrival. A rule
+    without a resource also counts the requests to all resources for `times` and `after`. To make the faults
+    of a resource independent of the timing of other requests, set `resource`.
+
+    Attributes:
+        faults: the script: one fault for each request.
+        rules: the rules.
+        weights: the relative weight of each kind in the random draw. Empty means no random draw.
+        resource: the resource of the script and of the random draw: a path below the base URL, for example
+            `Sms/Send`, in any case. None means all resources.
+        seed: the seed of all random draws, also for `Rule.probability`. The draw for the n-th request of a
+            resource depends only on the seed, the resource and n.
+        retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429, for
+            `faults` and `weights`. Each rule has a separate `retry_after`.
+
+    Raises:
+        ValueError: a weight or `retry_after` is out of range, or `resource` is not a path.
     """
 
     faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults)
@@ -99,7 +128,15 @@ class FaultPlan:
     def script(
         cls, faults: Iterable[Fault], *, resource: str | None = None, retry_after: float = 0.0
     ) -> Self:
-        """One fault for each request of `resource` (`None`: of any), in order; after the last, all pass."""
+        """Return a plan with one fault for each request, in the order of `faults`.
+
+        After the last fault, all requests pass.
+
+        Args:
+            faults: the kinds of fault. `Fault.PASS` lets one request pass.
+            resource: the resource of the requests. None means all resources.
+            retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
+        """
         return cls(faults=faults, resource=resource, retry_after=retry_after)
 
     @classmethod
@@ -111,11 +148,17 @@ class FaultPlan:
         resource: str | None = None,
         retry_after: float = 0.0,
     ) -> Self:
-        """A weighted draw for each request.
+        """Return a plan that draws the fault of each request at random.
 
-        Without a `seed` one is drawn and kept in the plan, so that the run can be replayed. Without `weights`
-        seven requests in ten pass and the other kinds share the rest; note that some of them hang until the
-        client's timeout.
+        Some kinds of fault send no response. With these faults, a client waits until its timeout.
+
+        Args:
+            seed: the seed of the draws. None draws a seed. The plan contains the seed, so a test can repeat
+                the run.
+            weights: the relative weight of each kind. None means: 70 % of the requests pass, and the other
+                kinds have equal weights.
+            resource: the resource of the requests. None means all resources.
+            retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
         """
         return cls(
             seed=secrets.randbits(32) if seed is None else seed,
@@ -126,24 +169,40 @@ class FaultPlan:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read a plan from a `.json` or `.toml` file; `FaultPlanError` if it holds none.
+        """Read a plan from a `.json` or `.toml` file.
 
-        The keys are the names of this class's fields, all optional; `rules` is a list of tables with the
-        fields of `Rule`, `weights` a table by kind. Kinds go by their names in the package's table.
+        The keys of the file are the names of the attributes of `FaultPlan`. All keys are optional. `rules` is
+        a list of tables, and the keys of each table are the attributes of `Rule`. `weights` is a table with
+        the kinds as keys. The docstring of `smsapi_async.sandbox.faults` has the names of the kinds.
+
+        Args:
+            path: the path of the file.
+
+        Raises:
+            FaultPlanError: the file does not contain a valid plan, or the suffix of the file is wrong.
+            OSError: the file cannot be read.
         """
         try:
             return _CONVERTER.structure(read_mapping(Path(path)), cls)
         except ClassValidationError as error:
             raise FaultPlanError("; ".join(transform_error(error, path="plan"))) from error
         except ValueError as error:
-            raise FaultPlanError(f"{path} holds no fault plan: {error}") from error
+            raise FaultPlanError(f"{path} contains no fault plan: {error}") from error
 
     def dump(self, path: str | PathLike[str]) -> None:
-        """Write the plan to a `.json` or `.toml` file that `load` reads back as an equal plan."""
+        """Write the plan to a `.json` or `.toml` file. `load` reads an equal plan from this file.
+
+        Args:
+            path: the path of the file.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError: the suffix of the file is neither `.json` nor `.toml`.
+        """
         write_mapping(Path(path), _CONVERTER.unstructure(self))
 
     def matches(self, resource: str | None) -> bool:
-        """Whether the script and the weights are about `resource` (`None`: not known yet)."""
+        """Whether the script and the weights apply to `resource`. None means that no request has arrived."""
         return _same_resource(self.resource, resource)
 
 
@@ -156,4 +215,6 @@ def _default_weights() -> dict[Fault, float]:
     return {fault: 0.7 if fault is Fault.PASS else share for fault in Fault}
 
 
+# An unknown key is an error, because the key may be misspelt. TOML has no null. So a value that is equal to
+# its default, for example None, is not written to the file.
 _CONVERTER = Converter(forbid_extra_keys=True, omit_if_default=True)

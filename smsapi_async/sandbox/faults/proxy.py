@@ -1,4 +1,4 @@
-"""The proxy as its user holds it: a thread with an event loop of its own."""
+"""The class `FaultProxy`: a fault proxy in a separate thread with its own event loop."""
 
 import asyncio
 import os
@@ -20,17 +20,29 @@ from smsapi_async.sandbox.faults.plan import FaultPlan
 
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
+# The longest time, in seconds, for which `refuse_connections` waits for the event loop of the proxy.
 _HANDOVER_SECONDS = 10.0
 
 
 class FaultProxy:
-    """A proxy on a free loopback port in front of `upstream_host:upstream_port` that follows `plan`.
+    """A fault proxy on a free port of 127.0.0.1, in front of an HTTP/1.1 server.
 
-    `tls` makes the client's side HTTPS; the upstream's side is always plain. `byte_interval` is the pause
-    in seconds between the bytes of `Fault.SLOW_BYTES`, `idle_delay` the idleness in seconds before an
-    unsolicited answer. The port is bound from construction on, so that `base_url` is known before the proxy
-    runs. It runs between `start` and `close`, or as a context manager; `run_fault_proxy` does the same for
-    asynchronous code.
+    The constructor binds the port, so `base_url` is available before the proxy runs. The proxy runs from
+    `start` to `close`, or inside a `with` statement. In asynchronous code, use `run_fault_proxy`.
+
+    Args:
+        upstream_host: the host of the server behind the proxy.
+        upstream_port: the port of the server behind the proxy. The proxy connects without TLS.
+        plan: the fault plan. None means that all requests pass.
+        tls: the TLS context for the connections of clients. None means plain HTTP.
+        byte_interval: the seconds between two bytes of `Fault.SLOW_BYTES`.
+        idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
+
+    Attributes:
+        port: the port on which the proxy listens.
+
+    Raises:
+        OSError: no port is free.
     """
 
     def __init__(
@@ -61,17 +73,20 @@ class FaultProxy:
 
     @property
     def base_url(self) -> str:
-        """The gateway's base URL through the proxy: `http://127.0.0.1:PORT/rest`, or `https` with `tls`."""
+        """The base URL for a client: `http://127.0.0.1:PORT/rest`, or with `https` if the proxy uses TLS."""
         return f"{self._origin}/rest"
 
     @property
     def history(self) -> list[HistoryEntry]:
-        """All decisions so far, in order, as `(number, resource, fault, passed_on)`; numbers start at 0."""
+        """All decisions so far, in their order, as tuples `(number, resource, fault, passed_on)`."""
         return list(self._connections.history)
 
     @property
     def plan(self) -> FaultPlan:
-        """The plan that is followed; a new one may be set at any time and starts at its beginning."""
+        """The current fault plan. A test may set a new plan at any time.
+
+        The proxy starts at the beginning of the new plan. `history` still contains the earlier decisions.
+        """
         return self._plan
 
     @plan.setter
@@ -80,11 +95,18 @@ class FaultProxy:
         self._connections.decider = Decider(plan)
 
     def refuse_connections(self, refuse: bool) -> None:
-        """Close the listening socket, or open it again on the same port, and return when that is done.
+        """Refuse new connections, or accept new connections again.
 
-        While it is closed new connections are refused by the operating system, so that nothing can have been
-        sent over them; connections that are open stay as they are. The port stays the proxy's;
-        `OSError` if somebody takes it in the instant of the change, `RuntimeError` if it does not run.
+        To refuse connections, the proxy closes its listening socket. The operating system then refuses new
+        connections, so a client cannot send anything over a new connection. Connections that are already open
+        stay open. The proxy still reserves its port. When this method returns, the change is complete.
+
+        Args:
+            refuse: True refuses new connections, False accepts new connections.
+
+        Raises:
+            OSError: another process bound the port during the change.
+            RuntimeError: the proxy is not running.
         """
         if not self._thread.is_alive():
             raise RuntimeError("the fault proxy is not running")
@@ -94,20 +116,25 @@ class FaultProxy:
     async def _set_refusing(self, refuse: bool) -> None:
         if refuse and self._connections.is_listening:
             self._connections.stop_listening()
+            # Bind the port again at once, so that no other process can bind the port.
             self._listener = _bind(self.port)
         elif not (refuse or self._connections.is_listening):
             self._listener.listen(_BACKLOG)
             self._connections.listen(self._listener)
 
     def start(self) -> None:
-        """Start serving; a proxy is started once."""
+        """Start the proxy. A proxy can be started only once."""
         self._thread.start()
         self._is_ready.wait()
 
     def close(self) -> None:
-        """Drop every connection and end the thread, at once; a second call does nothing."""
+        """Close every connection and end the thread of the proxy at once. A second call has no effect.
+
+        Raises:
+            BaseException: the error with which the thread of the proxy failed.
+        """
         if self._thread.is_alive():
-            with suppress(RuntimeError):  # the loop may have closed after a defect, just now
+            with suppress(RuntimeError):  # an error may have closed the event loop a moment ago
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         self._listener.close()
@@ -127,9 +154,10 @@ class FaultProxy:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that calls `close`
+        except BaseException as error:  # noqa: BLE001 - `close` raises the error
             self._error = error
         finally:
+            # Set the event even if the proxy could not start, because `start` waits for the event.
             self._is_ready.set()
 
     async def _serve(self) -> None:
@@ -148,9 +176,20 @@ async def run_fault_proxy(
     byte_interval: float = 0.001,
     idle_delay: float = 0.01,
 ) -> AsyncIterator[FaultProxy]:
-    """Run a `FaultProxy` beside the caller's asyncio or trio code; without a `plan` everything passes.
+    """Run a `FaultProxy` until the end of the block, in asyncio or trio code.
 
-    At the end every connection is dropped at once, the hanging ones too.
+    At the end of the block the proxy closes every connection at once.
+
+    Args:
+        upstream_host: the host of the server behind the proxy.
+        upstream_port: the port of the server behind the proxy. The proxy connects without TLS.
+        plan: the fault plan. None means that all requests pass.
+        tls: the TLS context for the connections of clients. None means plain HTTP.
+        byte_interval: the seconds between two bytes of `Fault.SLOW_BYTES`.
+        idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
+
+    Yields:
+        The running proxy.
     """
     proxy = FaultProxy(
         upstream_host, upstream_port, plan, tls=tls, byte_interval=byte_interval, idle_delay=idle_delay
@@ -163,15 +202,17 @@ async def run_fault_proxy(
             await _in_thread(proxy.close)
 
 
-# A limiter of its own: the caller's threads may all be busy, waiting for this very proxy.
+# A separate limiter avoids a deadlock: all threads of the default limiter may be busy with work that waits
+# for this proxy.
 async def _in_thread(function: Callable[[], None]) -> None:
     await anyio.to_thread.run_sync(function, limiter=anyio.CapacityLimiter(1))
 
 
-# A socket that is bound but does not listen holds the port while its connections are refused.
+# A socket that is bound and does not listen reserves the port. The operating system refuses connections to
+# this port.
 def _bind(port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if os.name == "posix":  # elsewhere the option would let others take the port
+    if os.name == "posix":  # on Windows, with this option, another process could bind the same port
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setblocking(False)
     try:

@@ -1,4 +1,4 @@
-"""What a batch has come to: counts, and an exit code with its line."""
+"""The counts of a batch, its exit code and its error line."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import attrs
 from smsapi_async.cli.batch.rows import BadRow
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, explain
 from smsapi_async.cli.output import one_line
-from smsapi_async.cli.track_tally import TrackTally
+from smsapi_async.cli.tracking_counts import TrackingCounts
 from smsapi_async.errors import BatchHalted, SmsApiError
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
 
@@ -15,23 +15,25 @@ _BAD_ROWS_KEPT = 20
 
 
 @attrs.define(kw_only=True)
-class Tally:
+class BatchCounts:
     """The counts of a batch.
 
     Attributes:
-        ledger: its path, or None.
-        total: all rows; None where they were not counted.
-        counts: rows by the kind of their outcome.
-        recorded: those of them whose outcome was in the ledger already, or that repeat another row.
-        segments: what this run was billed for.
-        unattributed: accepted rows whose segment ids cannot be told from those of others.
-        bad_rows: how many rows could not be sent.
-        first_bad: the first of them.
-        left: rows that were read and have no outcome.
-        is_interrupted: whether Ctrl-C ended it.
-        halted: what ended it early, or None.
-        report_error: why the report could not be written, or None.
-        following: what became of the messages that were accepted; None where they were not followed.
+        ledger: the path of the ledger, or None.
+        total: the number of all rows; None if the rows were not counted before the run.
+        counts: the number of rows for each class of outcome.
+        recorded: the part of `counts` for which this run sent nothing: the ledger already had the outcome,
+            or the row repeats another row.
+        segments: the number of segments that were billed in this run.
+        unattributed: the number of accepted rows for which only the segment ids of the whole request are
+            known.
+        bad_rows: the number of rows that cannot be sent.
+        first_bad: the first bad rows.
+        left: the number of rows that were read and have no outcome.
+        is_interrupted: whether SIGINT or SIGTERM stopped the batch.
+        halted: the error that stopped the batch, or None.
+        report_error: the error of a write to the report, or None.
+        following: the counts of the tracking; None if the messages were not followed.
     """
 
     ledger: str | None = None
@@ -46,7 +48,7 @@ class Tally:
     is_interrupted: bool = False
     halted: SmsApiError | None = None
     report_error: OSError | None = None
-    following: TrackTally | None = None
+    following: TrackingCounts | None = None
     _shared_ids: tuple[str, ...] = ()
 
     def add(self, outcome: Outcome) -> None:
@@ -56,7 +58,8 @@ class Tally:
             self.recorded[type(outcome)] += 1
         if isinstance(outcome, Accepted):
             self.unattributed += outcome.unattributed
-            # The messages of one request come one after another, all with the ids of all.
+            # The unattributed messages of one request follow each other, and each message has all segment ids
+            # of the request. So the segment ids must be counted only for the first of these messages.
             is_counted = outcome.unattributed and outcome.segment_ids == self._shared_ids
             if outcome.unattributed:
                 self._shared_ids = outcome.segment_ids
@@ -71,23 +74,29 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Rows that are finished with."""
+        """The number of rows that have an outcome or are bad."""
         return self.counts.total() + self.bad_rows
 
     @property
     def pending(self) -> int:
-        """Rows that were not sent; of rows that were not counted, those that were read."""
+        """The number of rows that were not sent.
+
+        If the rows were not counted before the run, this is only the number of rows that were read.
+        """
         return self.left if self.total is None else max(self.left, self.total - self.done)
 
     @property
     def ending(self) -> str:
-        """``done``, ``interrupted`` or ``halted``."""
+        """How the sending ended: ``done``, ``interrupted`` (by a signal) or ``halted`` (by an error)."""
         if self.is_interrupted:
             return "interrupted"
         return "halted" if self.halted is not None or self.report_error is not None else "done"
 
     def failure(self) -> CommandFailure | None:
-        """The exit code and its line; None where each row was accepted and, if followed, delivered."""
+        """Return the exit code and the error line.
+
+        Return None if every row was accepted and, if the messages were followed, every message was delivered.
+        """
         code = self._code()
         followed = None if self.following is None else self.following.failure()
         if code is ExitCode.DONE or (followed is not None and followed.code is ExitCode.INTERRUPTED):
@@ -101,7 +110,7 @@ class Tally:
             return ExitCode.OUTCOME_UNKNOWN
         if self.halted is not None:
             code = explain(_cause(self.halted), in_doubt=False).code
-            # Whatever is wrong, it was found in the middle of the run.
+            # `BAD_INPUT` means "no request was made". This meaning is wrong for an error during the run.
             return ExitCode.UNEXPECTED if code is ExitCode.BAD_INPUT else code
         if self.report_error is not None:
             return ExitCode.UNEXPECTED
@@ -115,8 +124,8 @@ class Tally:
         if self.halted is not None:
             return f"halted ({one_line(str(_cause(self.halted)))})"
         if self.report_error is not None:
-            return f"halted, since the report could not be written ({self.report_error.strerror})"
-        return "done, but not for all"
+            return f"halted, because the report could not be written ({self.report_error.strerror})"
+        return "done, with problems"
 
     def _how_many(self) -> str:
         counts = {
@@ -124,22 +133,22 @@ class Tally:
             "rejected": self.counts[Rejected],
             "OUTCOME UNKNOWN": self.counts[Unknown],
             "bad rows": self.bad_rows,
-            "segment ids of others among their own": self.unattributed,
+            "with segment ids that belong to several messages": self.unattributed,
         }
         words = [f"{count} {name}" for name, count in counts.items() if count or name == "accepted"]
         if self.ending != "done":
             at_least = "at least " if self.total is None else ""
-            words.append(f"{at_least}{self.pending} left unsent")
+            words.append(f"{at_least}{self.pending} not sent")
         return ", ".join(words)
 
     def _advice(self, code: ExitCode) -> str:
         advice = ""
         if self.ending != "done" and self.ledger is not None:
-            advice = "; the same command with the same ledger goes on"
+            advice = "; run the same command with the same ledger to continue"
         if self.counts[Unknown] and self.ledger is not None:
-            advice += "; for the unknown see `smsapi-async ledger unknown`"
+            advice += "; `smsapi-async ledger unknown` lists the unknown messages"
         elif self.counts[Unknown] or code is ExitCode.IDS_UNATTRIBUTED:
-            advice += "; do not send these again blindly"
+            advice += "; do not send these messages again without a check"
         return advice
 
 

@@ -1,4 +1,4 @@
-"""What has become of the messages of a ledger: counts, an exit code, a table that is live on a terminal."""
+"""The result of ``track``: counts of messages by phase, the exit code, and a live table for a terminal."""
 
 import sys
 from collections import Counter, deque
@@ -21,21 +21,24 @@ from smsapi_async.states import Phase, describe
 from smsapi_async.tracking import Delivery
 
 _INTERVAL = 0.1
+# The table is drawn ten times per second and takes one sample for each drawing. So the rate is the average
+# over the last five seconds.
 _SAMPLES = 50
 
 
 @attrs.define(kw_only=True)
-class TrackTally:
-    """The counts of a ledger's messages that were accepted.
+class TrackingCounts:
+    """The counts of the accepted messages of a ledger.
 
     Attributes:
-        counts: messages by phase; also those of earlier runs.
-        failed_by_state: the failed ones by the state of the segment that failed.
-        without_ids: those that cannot be followed, in no phase.
-        finals: how many became final in this run.
-        requests: how many states this run asked for.
-        is_interrupted: whether Ctrl-C ended it.
-        halted: what ended it early, or None.
+        counts: the number of messages in each phase, including messages of earlier runs.
+        failed_by_state: the number of failed messages for each state of the segment that failed.
+        without_ids: the number of messages that cannot be followed, because the ledger does not contain their
+            segment ids. `counts` does not contain these messages.
+        finals: the number of messages that became final in this run.
+        requests: the number of requests for a state in this run.
+        is_interrupted: whether SIGINT or SIGTERM stopped the run.
+        halted: the error that stopped the run, or None.
     """
 
     counts: Counter[Phase] = attrs.field(factory=Counter)
@@ -47,17 +50,20 @@ class TrackTally:
     halted: SmsApiError | None = None
 
     def enter(self, summary: DeliverySummary) -> None:
-        """Take over what a ledger has recorded."""
+        """Replace the counts by the counts of a ledger."""
         self.counts = Counter({phase: getattr(summary, phase.value) for phase in Phase})
+        # The ledger contains no state of the `untracked` messages. The `untracked` messages with known
+        # segment ids are enroute.
         self.counts[Phase.ENROUTE] += summary.untracked - summary.without_ids
         self.failed_by_state = Counter(summary.failed_by_state)
         self.without_ids = summary.without_ids
 
     def take(self, delivery: Delivery) -> None:
-        """Count a message that has become final."""
+        """Count the message of `delivery` if the message is final. Ignore other deliveries."""
         if not delivery.is_final:
             return
         self.finals += 1
+        # Every message that is followed in this run was counted as enroute when the run began.
         self.counts[Phase.ENROUTE] -= 1
         self.counts[delivery.phase] += 1
         if delivery.failed_segment is not None:
@@ -65,16 +71,16 @@ class TrackTally:
 
     @property
     def ending(self) -> str:
-        """``done``, ``interrupted`` or ``halted``."""
+        """How the run ended: ``done``, ``interrupted`` (by a signal) or ``halted`` (by an error)."""
         if self.is_interrupted:
             return "interrupted"
         return "done" if self.halted is None else "halted"
 
     def failure(self) -> CommandFailure | None:
-        """The exit code and its line; None where each message was delivered."""
+        """Return the exit code and the error line, or None if every message was delivered."""
         if self.ending != "done":
             why = "interrupted" if self.halted is None else f"halted ({output.one_line(str(self.halted))})"
-            line = f"{why}: {self._how_many()}; `track` with the same ledger goes on"
+            line = f"{why}: {self._how_many()}; run `track` with the same ledger to continue"
             return CommandFailure(self._code_of_the_end(), line)
         if self.counts[Phase.UNKNOWN] or self.counts[Phase.ENROUTE]:
             code = ExitCode.OUTCOME_UNKNOWN
@@ -84,31 +90,33 @@ class TrackTally:
             code = ExitCode.IDS_UNATTRIBUTED
         else:
             return None
-        return CommandFailure(code, f"done, but not all were delivered: {self._how_many()}")
+        return CommandFailure(code, f"done, but not all messages were delivered: {self._how_many()}")
 
     def _code_of_the_end(self) -> ExitCode:
         if self.is_interrupted or self.halted is None:
             return ExitCode.INTERRUPTED
-        # That of a ledger would say that something was not sent.
+        # The exit codes of ledger errors mean "not sent" or "no request was made". Both meanings are wrong
+        # for an error that stops the tracking.
         is_of_ledger = isinstance(self.halted, LedgerError)
         return ExitCode.UNEXPECTED if is_of_ledger else explain(self.halted, in_doubt=False).code
 
     def _how_many(self) -> str:
         named = {phase.value: self.counts[phase] for phase in _ORDER}
-        named["that cannot be followed, without ids of their own"] = self.without_ids
+        named["that cannot be followed (segment ids not known)"] = self.without_ids
         return ", ".join(f"{count} {name}" for name, count in named.items() if count or name == "delivered")
 
 
+# The order of the phases in the output.
 _ORDER = (Phase.DELIVERED, Phase.FAILED, Phase.UNKNOWN, Phase.ENROUTE)
 
 
-def following_document(following: TrackTally) -> Document:
-    """The counts for programs."""
+def tracking_document(following: TrackingCounts) -> Document:
+    """Return the counts as JSON data."""
     return {
         "ending": following.ending,
         **{phase.value: following.counts[phase] for phase in _ORDER},
         "failed_by_state": [
-            {"state": state, "words": describe(state).words, "messages": count}
+            {"state": state, "words": describe(state).meaning, "messages": count}
             for state, count in following.failed_by_state.most_common()
         ],
         "without_ids": following.without_ids,
@@ -116,38 +124,41 @@ def following_document(following: TrackTally) -> Document:
     }
 
 
-def following_view(following: TrackTally, rate: float | None = None) -> RenderableType:
-    """The counts for people.
+def tracking_view(following: TrackingCounts, rate: float | None = None) -> RenderableType:
+    """Return the counts as a table.
 
     Args:
         following: the counts.
-        rate: how many messages become final in a second, where that is shown.
+        rate: the number of messages that become final per second. None means that the rate is not shown.
     """
     rows = output.table("Delivery", "Messages", right=["Messages"])
     for phase in _ORDER:
         rows.add_row(output.phase_text(phase), f"{following.counts[phase]:,}")
         if phase is Phase.FAILED:
             for state, count in following.failed_by_state.most_common():
-                rows.add_row(Text(f"  {describe(state).words}"), f"{count:,}")
+                rows.add_row(Text(f"  {describe(state).meaning}"), f"{count:,}")
     if following.without_ids:
         rows.add_row("cannot be followed", f"{following.without_ids:,}")
     words = f"requests of this run: {following.requests:,}"
-    return Group(rows, "", Text(words if rate is None else f"{words}, final in a second: {rate:,.1f}"))
+    return Group(rows, "", Text(words if rate is None else f"{words}, final per second: {rate:,.1f}"))
 
 
 class LiveTable:
-    """Shows the counts again and again: on standard error, and only where that is a terminal.
+    """A table on standard error that shows the current counts. Without a terminal, nothing is shown.
+
+    Enter the table as a context manager, and execute `run` in a task inside the block.
 
     Args:
-        following: the counts; they change meanwhile.
+        following: the counts, which change during the run.
     """
 
-    def __init__(self, following: TrackTally) -> None:
+    def __init__(self, following: TrackingCounts) -> None:
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
         self._following = following
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._is_shown = console.is_terminal
-        # A thread that draws would read what is being changed; `run` draws.
+        # With `auto_refresh`, a thread of rich would read the counts while the event loop changes the counts.
+        # So `run` draws the table in the event loop.
         self._live = Live(console=console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -162,13 +173,13 @@ class LiveTable:
             self._live.stop()
 
     async def run(self) -> None:
-        """Draw again and again, until cancelled."""
+        """Draw the table ten times per second until cancelled. Without a terminal, return at once."""
         while self._is_shown:
-            self._live.update(following_view(self._following, self._rate()), refresh=True)
+            self._live.update(tracking_view(self._following, self._rate()), refresh=True)
             await anyio.sleep(_INTERVAL)
 
     def _rate(self) -> float:
-        """Messages that became final in a second, over the last few seconds."""
+        """Return the number of messages that became final per second, averaged over the samples."""
         self._samples.append((monotonic(), self._following.finals))
         (began, first), (now, last) = self._samples[0], self._samples[-1]
         return (last - first) / (now - began) if now > began else 0.0

@@ -1,4 +1,4 @@
-"""The progress bar of a batch: on standard error, and only where that is a terminal."""
+"""The progress bar of a batch on standard error. Without a terminal, no progress bar is shown."""
 
 import sys
 from types import TracebackType
@@ -19,31 +19,35 @@ from rich.progress import (
 from rich.text import Text
 
 _INTERVAL = 0.1
-# Leaves room in 80 columns: the ^C that a terminal shows must not wrap into another line.
+# On Ctrl-C, a terminal shows ^C after the progress bar. With this width, the line with ^C is shorter than 80
+# columns, so that the terminal does not wrap the line.
 _BAR_WIDTH = 28
 
 
 class _Rate(ProgressColumn):
-    """Rows in a second."""
+    """A column with the number of rows per second."""
 
     def render(self, task: Task) -> Text:
         return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
 
 
-class Meter:
-    """Shows how far a batch has come.
+class ProgressBar:
+    """The progress bar of a batch.
+
+    Enter the progress bar as a context manager, and execute `run` in a task inside the block.
 
     Attributes:
-        done: rows that are finished with.
+        done: the number of rows that have an outcome or are bad.
 
     Args:
-        total: all rows, or None where that is not known.
+        total: the number of all rows, or None if it is not known.
     """
 
     def __init__(self, total: int | None) -> None:
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
         self.done = 0
-        # A thread that draws would contend with the event loop; `run` draws.
+        # With `auto_refresh`, rich would draw the progress bar in a thread, and this thread would slow the
+        # event loop down. So `run` draws the progress bar in the event loop.
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -68,11 +72,11 @@ class Meter:
         self._progress.stop()
 
     def begin(self, step: str) -> None:
-        """Say what is being done."""
+        """Show the name of the current step."""
         self._progress.update(self._task, description=step)
 
     async def run(self) -> None:
-        """Draw again and again, until cancelled."""
+        """Draw the progress bar ten times per second until cancelled. Without a terminal, return at once."""
         while not self._progress.disable:
             self._progress.update(self._task, completed=self.done, refresh=True)
             await anyio.sleep(_INTERVAL)

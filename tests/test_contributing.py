@@ -1,0 +1,58 @@
+"""The documents in .github contain only files, nox sessions and layers that exist."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from smsapi_async import __version__
+from tests.public.test_rooms import LAYERS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted((ROOT / ".github").glob("*.md"))
+CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+CHANGELOG = (ROOT / ".github" / "CHANGELOG.md").read_text()
+LIMITS = {"CONTRIBUTING.md": 150, "SECURITY.md": 60}
+
+_PATH = re.compile(r"`((?:[.\w-]+/)+[.\w-]*|[.\w-]+\.(?:py|toml|yaml|md))`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.name))
+def test_every_path_exists(document: Path) -> None:
+    """Each path in backticks exists, relative to the repository or to the folder of the preceding path."""
+    folder = ROOT
+    for path in _PATH.findall(document.read_text()):
+        if not (ROOT / path).exists():
+            assert (folder / path).exists(), path
+        else:
+            folder = (ROOT / path).parent
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.name))
+def test_the_documents_are_short(document: Path) -> None:
+    """Each document has at most the number of lines in `LIMITS`."""
+    assert len(document.read_text().splitlines()) <= LIMITS.get(document.name, 1000)
+
+
+def test_every_session_of_nox_exists_and_is_explained() -> None:
+    """CONTRIBUTING.md contains a command for every session of nox, and for no other session."""
+    functions = [
+        node
+        for node in ast.parse((ROOT / "noxfile.py").read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    sessions = {function.name for function in functions if function.decorator_list}
+    named = {name for names in re.findall(r"nox -s ([a-z ]+)", CONTRIBUTING) for name in names.split()}
+    assert named | {"check"} == sessions
+
+
+def test_every_room_is_explained_in_order() -> None:
+    """The table of rooms has one row for each layer, from the highest layer to the lowest layer."""
+    rows = re.findall(r"^\| (`[a-z`, ]+`) \| .+ \|$", CONTRIBUTING.split("\n## The rooms\n")[1], re.MULTILINE)
+    assert [set(re.findall(r"[a-z]+", row)) for row in rows] == [*reversed(LAYERS)][1:]
+
+
+def test_the_version_has_a_section() -> None:
+    """The changelog has a section for the version of the package."""
+    assert f"\n## {__version__}\n" in CHANGELOG

@@ -1,0 +1,99 @@
+# mypy: disallow-any-expr
+"""The ledger: the types of its methods and of its summaries."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import assert_type
+
+from smsapi_async import Accepted, Checkpoint, Delivery, Message, Outcome, Receipt, Rejected, Unknown
+from smsapi_async.ledger import (
+    DeliverySummary,
+    Ledger,
+    LedgerError,
+    LedgerInUse,
+    LedgerUnwritable,
+    LedgerVersion,
+    OutcomeState,
+    Summary,
+)
+
+
+async def life(path: Path) -> None:
+    assert_type(Ledger.sqlite("run.db"), Ledger)
+    assert_type(Ledger.sqlite(path, redact=True, read_only=True), Ledger)
+    async with Ledger.sqlite(path) as ledger:
+        assert_type(ledger, Ledger)
+        await ledger.aclose()
+    Ledger()  # type: ignore[abstract]
+    Ledger.sqlite(5)  # type: ignore[arg-type]
+    Ledger.sqlite("run.db", True)  # type: ignore[call-arg]
+
+
+async def a_send(ledger: Ledger, message: Message, outcome: Outcome) -> None:
+    key = ledger.key_of(message)
+    assert_type(key, str)
+    assert_type(await ledger.claim([(key, message)]), dict[str, Outcome | None])
+    await ledger.settle([outcome])
+    await ledger.release([key])
+    await ledger.record_pending([(key, message)])
+    await ledger.claim([message])  # type: ignore[list-item]
+    await ledger.settle(outcome)  # type: ignore[arg-type]
+    await ledger.release(key=key)  # type: ignore[call-arg]
+
+
+async def outcomes(ledger: Ledger, state: OutcomeState) -> None:
+    assert_type(ledger.outcomes(), AsyncIterator[Outcome])
+    async for outcome in ledger.outcomes(state=state):
+        assert_type(outcome, Accepted | Rejected | Unknown)
+    ledger.outcomes(state="accepted")
+    ledger.outcomes(state="rejected")
+    ledger.outcomes(state="unknown")
+    ledger.outcomes(state="pending")  # type: ignore[arg-type]
+    ledger.outcomes("accepted")  # type: ignore[call-arg]
+
+
+async def pending(ledger: Ledger) -> None:
+    assert_type(await ledger.pending(), list[tuple[str, Message | None]])
+    assert_type(await ledger.pending(limit=5), list[tuple[str, Message | None]])
+    assert_type(await ledger.retry_rejected(), int)
+    await ledger.resolve("key", sent=True, segment_ids=["1"])
+    await ledger.resolve("key", sent=False)
+    await ledger.resolve("key")  # type: ignore[call-arg]
+    await ledger.resolve("key", True)  # type: ignore[call-arg]
+
+
+async def deliveries(ledger: Ledger, delivery: Delivery) -> None:
+    assert_type(ledger.to_track(), AsyncIterator[Receipt | Delivery])
+    async for tracked in ledger.to_track():
+        assert_type(tracked, Receipt | Delivery)
+        if isinstance(tracked, Delivery):
+            assert_type(tracked, Delivery)
+        else:
+            assert_type(tracked, Receipt)
+    await ledger.record([delivery])
+    assert_type(ledger.checkpoint(), Checkpoint)
+    assert_type(ledger.checkpoint("replies"), Checkpoint)
+
+
+async def summaries(ledger: Ledger) -> None:
+    summary = await ledger.summary()
+    assert_type(summary, Summary)
+    sent = (summary.accepted, summary.rejected, summary.unknown, summary.segments)
+    for count in (summary.pending, summary.sending, *sent):
+        assert_type(count, int)
+    delivered = await ledger.deliveries_summary()
+    assert_type(delivered, DeliverySummary)
+    tracked = (delivered.enroute, delivered.delivered, delivered.failed, delivered.unknown)
+    for count in (*tracked, delivered.untracked, delivered.without_ids):
+        assert_type(count, int)
+    assert_type(delivered.failed_by_state, dict[int, int])
+    summary.pending = 1  # type: ignore[misc]
+
+
+async def caught(ledger: Ledger) -> None:
+    try:
+        await ledger.summary()
+    except (LedgerInUse, LedgerUnwritable, LedgerVersion) as error:
+        assert_type(error, LedgerInUse | LedgerUnwritable | LedgerVersion)
+    except LedgerError as error:
+        assert_type(error, LedgerError)
