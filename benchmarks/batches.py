@@ -149,9 +149,9 @@ HTTPX = "httpx by hand"
 PEER, LIMIT = "sw-python-sms-devino", "urlencode + json alone (limit)"
 
 BATCHES: dict[str, BatchContender] = {
-    FAST: _ours("aiohttp"),
+    FAST: _ours("asyncio"),
     SLOW: _ours("httpcore"),
-    FAST_LEDGER: _ours("aiohttp", with_ledger=True),
+    FAST_LEDGER: _ours("asyncio", with_ledger=True),
     HTTPX: _httpx,
     AIOHTTP: _aiohttp,
     PEER: _peer,

@@ -9,10 +9,12 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import httpx
+import httpx2
+from pyreqwest.client import ClientBuilder
 
 from benchmarks.server import SESSION_ID
 from smsapi_async import AsyncSmsClient
-from smsapi_async.http.aiohttp_transport import AiohttpTransport
+from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.choice import Kind
 
 # A function that sends a text to a number. The arguments are the number and the text. The result is the list
@@ -95,16 +97,43 @@ async def _aiohttp(url: str, concurrency: int) -> AsyncIterator[Send]:
 
 
 @asynccontextmanager
+async def _httpx2(url: str, concurrency: int) -> AsyncIterator[Send]:
+    limits = httpx2.Limits(max_connections=concurrency)
+    async with httpx2.AsyncClient(limits=limits, timeout=TIMEOUT, trust_env=False) as session:
+
+        async def send(to: str, text: str) -> Sequence[str]:
+            response = await session.post(
+                f"{url}/Sms/Send", content=form(to, text), headers={"Content-Type": CONTENT_TYPE}
+            )
+            response.raise_for_status()
+            return _ids(response.json())
+
+        yield send
+
+
+@asynccontextmanager
+async def _pyreqwest(url: str, concurrency: int) -> AsyncIterator[Send]:
+    builder = ClientBuilder().max_connections(concurrency).error_for_status(True).http1_only().no_proxy()
+    async with builder.default_headers({"Content-Type": CONTENT_TYPE}).build() as session:
+
+        async def send(to: str, text: str) -> Sequence[str]:
+            response = await session.post(f"{url}/Sms/Send").body_bytes(form(to, text)).build().send()
+            return _ids(await response.json())
+
+        yield send
+
+
+@asynccontextmanager
 async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  # noqa: ARG001
-    """The aiohttp transport of this package without the client.
+    """The asyncio transport of this package without the client.
 
     The CPU time of the client minus the CPU time of this contender is the CPU time of the client itself,
     without its transport.
     """
     address = httpx.URL(f"{url}/Sms/Send")
     fields = {"Host": address.netloc.decode(), "Accept": "application/json", "Content-Type": CONTENT_TYPE}
-    seconds = {"connect": 10.0, "read": 60.0, "write": 30.0, "pool": 30.0}
-    async with AiohttpTransport(None, None) as transport:
+    seconds = {"connect": 10.0, "read": 60.0, "write": 30.0, "pool": 30.0, "total": 120.0}
+    async with AsyncioTransport(None) as transport:
 
         async def send(to: str, text: str) -> Sequence[str]:
             content = form(to, text)
@@ -113,9 +142,10 @@ async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  
                 address,
                 headers={**fields, "Content-Length": str(len(content))},
                 stream=httpx.ByteStream(content),
-                extensions={"timeout": seconds},
+                extensions={"timeout": seconds, "content": content},
             )
-            return _ids(json.loads((await transport.handle_async_request(request)).content))
+            response = await transport.handle_async_request(request)
+            return _ids(json.loads(response.extensions["body"]))
 
         yield send
 
@@ -177,17 +207,19 @@ async def _sockets(url: str, concurrency: int) -> AsyncIterator[Send]:
 
 
 HTTPX, HTTPX_DEFAULT = "httpx by hand, limit = tasks", "httpx by hand, default limits"
-AIOHTTP = "aiohttp by hand"
-FAST, SLOW = "smsapi-async, aiohttp", "smsapi-async, httpcore"
-ALONE, LIMIT = "aiohttp transport alone", "bare sockets (limit)"
+AIOHTTP, HTTPX2, PYREQWEST = "aiohttp by hand", "httpx2 by hand, limit = tasks", "pyreqwest by hand"
+FAST, SLOW = "smsapi-async", "smsapi-async, httpcore"
+ALONE, LIMIT = "asyncio transport alone", "bare sockets (limit)"
 PEER = "sw-python-sms-devino, threads"
 
 CONTENDERS: dict[str, Contender] = {
-    FAST: _ours("aiohttp"),
+    FAST: _ours("asyncio"),
     SLOW: _ours("httpcore"),
     HTTPX: _httpx(lambda concurrency: httpx.Limits(max_connections=concurrency)),
     HTTPX_DEFAULT: _httpx(),
     AIOHTTP: _aiohttp,
+    HTTPX2: _httpx2,
+    PYREQWEST: _pyreqwest,
     ALONE: _transport_alone,
     LIMIT: _sockets,
 }

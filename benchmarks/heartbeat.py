@@ -109,9 +109,9 @@ async def _nothing(_: str, seconds: float) -> int:
 WORKS: dict[str, dict[str, Work]] = {
     "a batch of different texts is sent": {
         NOTHING: _nothing,
-        FAST: _different_texts("aiohttp"),
+        FAST: _different_texts("asyncio"),
         SLOW: _different_texts("httpcore"),
-        FAST_LEDGER: _different_texts("aiohttp", with_ledger=True),
+        FAST_LEDGER: _different_texts("asyncio", with_ledger=True),
         HTTPX_DEFAULT: _different_texts_by_hand(HTTPX_DEFAULT),
         AIOHTTP: _different_texts_by_hand(AIOHTTP),
     },

@@ -55,6 +55,7 @@ class Options(TypedDict, total=False):
     client: httpx.AsyncClient | None
     transport: httpx.AsyncBaseTransport | Kind | None
     session_store: SessionStore | None
+    response_limit: int
     clock: Clock | None
 
 
@@ -112,11 +113,11 @@ class AsyncSmsClient:
             `OutcomeUnknown`. A response hook of this client must not raise an error: otherwise a send that
             the gateway refuses raises `OutcomeUnknown`.
         transport: an httpx transport of the caller; the condition for `NotSent` is the same as for
-            ``client``. ``"aiohttp"`` or ``"httpcore"`` selects a transport of this package. None selects
-            aiohttp if the extra ``speed`` is installed, the backend is asyncio, and there is no proxy or an
-            ``http://`` proxy; else httpcore. The `repr` of the client contains the name of the transport.
+            ``client``. ``"asyncio"`` or ``"httpcore"`` selects a transport of this package. None selects the
+            asyncio transport on asyncio without a proxy; else httpcore. The `repr` names the transport.
         session_store: store of the session. None means a store in memory. Processes that share a store share
             one login.
+        response_limit: largest body of a response in bytes; for `incoming`, four times this number.
         clock: source of the time, for tests and simulations. None means the system clock.
 
     Raises:
@@ -142,6 +143,7 @@ class AsyncSmsClient:
         client: httpx.AsyncClient | None = None,
         transport: httpx.AsyncBaseTransport | Kind | None = None,
         session_store: SessionStore | None = None,
+        response_limit: int = settings.RESPONSE_LIMIT,
         clock: Clock | None = None,
     ) -> None:
         self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
@@ -162,6 +164,7 @@ class AsyncSmsClient:
             ssl_context=ssl_context,
             client=client,
             transport=transport,
+            body_limit=settings.checked_response_limit(response_limit),
         )
         self._caller = Caller(
             self._exchanger,

@@ -26,6 +26,8 @@ CONCURRENCY = 10
 With 10 requests in flight, httpcore almost reaches its maximum throughput. The vendor's SOAP service allows
 10 requests per second (contract, "Rate").
 """
+RESPONSE_LIMIT = 16 * 1024 * 1024
+"""The largest body of a response in bytes; for `incoming`, four times this number."""
 LOGIN_COOL_DOWN = timedelta(seconds=60)
 """The time after a refused login in which the client makes no other login."""
 
@@ -53,6 +55,9 @@ class Timeouts:
         write: the timeout for writing the next bytes of the request.
         pool: the timeout for getting a connection from the pool. The client limits the requests in flight,
             so normally no request waits for a connection.
+        total: the timeout for a whole exchange: the name lookup, the connection, the TLS handshake, the
+            request and the response. A server that sends one byte at a time cannot exceed this timeout. A
+            send that this timeout ends is unknown, or not sent if no byte of the request was written.
 
     Raises:
         ValidationError: a value is not a positive number.
@@ -62,6 +67,7 @@ class Timeouts:
     read: float = attrs.field(default=60.0, validator=_positive)
     write: float = attrs.field(default=30.0, validator=_positive)
     pool: float = attrs.field(default=30.0, validator=_positive)
+    total: float = attrs.field(default=120.0, validator=_positive)
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +141,18 @@ def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
         hint = "pass an https:// address, or allow_plain_http=True to send the password unencrypted"
         raise ValidationError("base_url", repr(base_url), hint)
     return base_url.rstrip("/")
+
+
+def checked_response_limit(response_limit: object) -> int:
+    """Return the largest body of a response in bytes.
+
+    Raises:
+        ValidationError: the value is not an integer from 1024 on.
+    """
+    if isinstance(response_limit, bool) or not isinstance(response_limit, int) or response_limit < 1024:
+        value = repr(response_limit) if type(response_limit) is int else f"<{type(response_limit).__name__}>"
+        raise ValidationError("response_limit", value, "pass a number of bytes from 1024 on")
+    return response_limit
 
 
 def checked_concurrency(concurrency: object) -> int:

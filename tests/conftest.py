@@ -16,8 +16,8 @@ from smsapi_async.http.choice import AutomaticTransport, Kind
 TRANSPORTS: dict[str, tuple[Any, Kind]] = {
     "trio-httpcore": (("trio", {}), "httpcore"),
     "asyncio-httpcore": (("asyncio", {"use_uvloop": False}), "httpcore"),
-    "asyncio-aiohttp": (("asyncio", {"use_uvloop": False}), "aiohttp"),
-    "asyncio-aiohttp-uvloop": (("asyncio", {"use_uvloop": True}), "aiohttp"),
+    "asyncio": (("asyncio", {"use_uvloop": False}), "asyncio"),
+    "uvloop": (("asyncio", {"use_uvloop": True}), "asyncio"),
 }
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -73,15 +73,19 @@ def transport(
 ) -> Iterator[Kind]:
     """Yield the name of the transport for the test. The test fails if a client uses another transport."""
     kind: Kind = request.param
-    pytest.importorskip(kind)
-    # By default, a client uses aiohttp on asyncio and httpcore on trio. So the fixture forces only httpcore
-    # on asyncio.
+    if anyio_backend[1].get("use_uvloop"):
+        pytest.importorskip("uvloop")
+    # By default, a client uses the asyncio transport on asyncio, and httpcore on trio. So the fixture forces
+    # only httpcore on asyncio.
     forced = kind if (anyio_backend[0], kind) == ("asyncio", "httpcore") else None
     made: list[AutomaticTransport] = []
 
-    def make(given: Kind | None, *rest: Any) -> AutomaticTransport:
-        made.append(AutomaticTransport(given or forced, *rest))
-        return made[-1]
+    def make(given: Kind | None, ssl_context: Any, proxy: Any) -> AutomaticTransport:
+        automatic = AutomaticTransport(given or forced, ssl_context, proxy)
+        # With a proxy, a client always uses httpcore.
+        if proxy is None:
+            made.append(automatic)
+        return automatic
 
     monkeypatch.setattr(factory, "AutomaticTransport", make)
     yield kind

@@ -1,6 +1,5 @@
 """The benchmarks give equal work to all contenders and report missed goals. No test measures time."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -8,11 +7,9 @@ import anyio
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import server
+from benchmarks import batches, server
 from benchmarks.contenders import CONTENDERS
 from benchmarks.measure import Goal, Options, Table, alternate
-
-pytest.importorskip("aiohttp")
 
 FOLDER = Path(server.__file__).parent
 
@@ -35,8 +32,6 @@ def test_each_contender_sends_and_returns_the_ids(name: str) -> None:
 
 def test_each_contender_of_one_text_returns_the_number_of_ids() -> None:
     """Each contender sends one text in several requests, and returns the number of received segment ids."""
-    pytest.importorskip("sms_devino")
-    batches = importlib.import_module("benchmarks.batches")
     recipients = batches.numbers(0, batches.RECIPIENTS_PER_REQUEST * 2)
 
     async def main() -> None:

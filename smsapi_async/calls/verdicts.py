@@ -113,13 +113,13 @@ def judge_send(
         return Again(NotSent(reason)) if outcome.not_sent else Failed(OutcomeUnknown(reason))
     if 200 <= outcome.status < 300:
         try:
-            return Done(decode_segment_ids(outcome.body))
+            return Done(decode_segment_ids(_plain_body(outcome)))
         except Undecodable as error:
             # The gateway may have accepted the message. So the code below returns `OutcomeUnknown`.
             reason = str(error)
     else:
         reason = f"the gateway answered with HTTP {outcome.status}"
-    body = decode_error(outcome.body)
+    body = None if outcome.coding else decode_error(outcome.body)
     refusal = _refusal(outcome, body, circumstances)
     if refusal is not None:
         return refusal
@@ -147,16 +147,23 @@ def judge_read(
         return Again(TransportFailed(f"no response arrived: {_words(outcome, circumstances)}"))
     if outcome.status == 200:
         try:
-            return Done(decode(outcome.body))
+            return Done(decode(_plain_body(outcome)))
         except Undecodable as error:
             reason = str(error)
         return Failed(InvalidAnswer(reason, http_status=outcome.status))
-    body = decode_error(outcome.body)
+    body = None if outcome.coding else decode_error(outcome.body)
     refusal = _refusal(outcome, body, circumstances)
     # A read is repeated after HTTP status 429. A send is not repeated here: the caller gets `RateLimited`.
     if isinstance(refusal, Failed) and isinstance(refusal.error, RateLimited):
         return Again(refusal.error, refusal.error.retry_after)
     return refusal or _failed_read(outcome, body, circumstances)
+
+
+def _plain_body(response: HttpResponse) -> bytes:
+    # The client does not ask for a content coding. A decoded body may be a thousand times larger.
+    if response.coding is not None:
+        raise Undecodable("the response has a content coding, and the client does not decode it")
+    return response.body
 
 
 def _refusal(

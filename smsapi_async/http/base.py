@@ -1,9 +1,11 @@
 """The base class of this package's transports, and the `httpx.AsyncClient` that uses a transport."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
+
+from smsapi_async.settings import RESPONSE_LIMIT
 
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 Fields = Sequence[tuple[bytes, bytes]]
@@ -30,7 +32,7 @@ class BundledTransport(httpx.AsyncBaseTransport):
     requests in flight.
 
     Attributes:
-        name: ``aiohttp`` or ``httpcore``; the `repr` of the client shows the name.
+        name: ``asyncio`` or ``httpcore``; the `repr` of the client shows the name.
     """
 
     name: str
@@ -54,6 +56,52 @@ class DirectClient(httpx.AsyncClient):
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:  # noqa: ANN401 - httpx's options are ignored
         """Return the whole response. A redirect is not followed."""
         return await self._own.handle_async_request(request)
+
+
+class ResponseTooLarge(httpx.RemoteProtocolError):
+    """The response is larger than the client accepts."""
+
+
+def timeouts_of(request: httpx.Request) -> Mapping[str, float | None]:
+    """Return the ``timeout`` extension: the seconds for each step, and ``total`` for the whole exchange."""
+    timeouts: Mapping[str, float | None] = request.extensions["timeout"]
+    return timeouts
+
+
+def body_limit_of(request: httpx.Request) -> int:
+    """Return the ``body_limit`` extension: the largest body of the response in bytes."""
+    limit: int = request.extensions.get("body_limit", RESPONSE_LIMIT)
+    return limit
+
+
+async def read_body(pieces: AsyncIterable[bytes], limit: int) -> bytes:
+    """Read the body of a response.
+
+    Raises:
+        ResponseTooLarge: the body has more bytes than the limit.
+    """
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > limit:
+            raise ResponseTooLarge("the body of the response is too large")
+    return bytes(body)
+
+
+def whole_response(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
+    """Return a response whose ``body`` extension is the body as it arrived.
+
+    httpx decodes a content coding when it reads the stream of a response, and the result may be a thousand
+    times larger than the body. So this package reads the extension, and not the stream.
+    """
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body), extensions={"body": body})
+
+
+def coding_of(response: httpx.Response) -> str | None:
+    """Return the content coding of the body, for example ``gzip``; None if the body is not encoded."""
+    codings = [value for name, value in response.headers.raw if name.lower() == b"content-encoding"]
+    coding = b", ".join(codings).decode("ascii", "replace").strip()
+    return None if coding.lower() in {"", "identity"} else coding
 
 
 def target_of(request: httpx.Request) -> bytes:

@@ -6,15 +6,16 @@ A failure includes the proof that the request was not sent, if this proof exists
 import re
 import ssl
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, cast
 
 import anyio
 import attrs
 import httpx
 
 from smsapi_async.errors import ClientClosed
-from smsapi_async.http.base import WITHDRAWN
+from smsapi_async.http.base import WITHDRAWN, body_limit_of, coding_of, read_body, whole_response
 from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.redaction import PrivateURL, in_exchange
 
@@ -106,13 +107,15 @@ class HttpResponse:
 
     Attributes:
         status: the HTTP status.
-        body: the body.
+        body: the body, as it arrived.
+        coding: the content coding of the body, for example ``gzip``; None if the body is not encoded.
         retry_after: the ``Retry-After`` header of a response with status 400 or higher; otherwise None.
     """
 
     status: int
     body: bytes = attrs.field(repr=False)
     retry_after: str | None = None
+    coding: str | None = None
 
 
 @attrs.frozen
@@ -162,7 +165,8 @@ class Exchanger:
         client: the HTTP client.
         base_url: the gateway's address, without a slash at the end.
         headers: the headers of every request.
-        timeout: httpx's ``timeout`` extension: the seconds for each step.
+        timeout: httpx's ``timeout`` extension: the seconds for each step, and ``total`` for an exchange.
+        body_limit: the largest body of a response in bytes.
         owned: whether this package made the HTTP client. If so, `aclose` closes the HTTP client.
         own: this package's transport, which accepts the query outside the URL; None if the caller
             supplies the transport or the HTTP client.
@@ -172,6 +176,7 @@ class Exchanger:
     base_url: httpx.URL
     headers: dict[str, str]
     timeout: dict[str, float | None]
+    body_limit: int
     owned: bool
     own: AutomaticTransport | None
     _resources: dict[tuple[str, str], _RequestParts] = attrs.field(factory=dict, repr=False)
@@ -190,10 +195,10 @@ class Exchanger:
             ValidationError: the caller requires a transport that cannot run on this event loop.
         """
         if self.own is not None:
-            await self.own.choose()
+            self.own.choose()
 
     async def exchange(
-        self, method: str, resource: str, parameters: bytes, evidence: Evidence
+        self, method: str, resource: str, parameters: bytes, evidence: Evidence, *, body_factor: int = 1
     ) -> HttpResponse | ExchangeFailure:
         """Make one request.
 
@@ -202,6 +207,7 @@ class Exchanger:
             resource: the path below the base URL.
             parameters: the URL-encoded parameters: the query of a GET, the body of a POST.
             evidence: records the trace events of the request.
+            body_factor: how many times `body_limit` the body of the response may have.
 
         Returns:
             The whole response. If no whole response arrived, the failure.
@@ -219,17 +225,40 @@ class Exchanger:
             # for example if the request failed before the pool assigned a connection.
             evidence.reported = evidence.trusted = True
             request = self._own_request(method, resource, parameters, evidence)
+        request.extensions["body_limit"] = self.body_limit * body_factor
         # `redaction` drops the log records of httpcore during this exchange.
         token = in_exchange.set(True)
         try:
-            # A redirect must not be followed: a 307 or 308 would repeat the send.
-            response = await self.client.send(request, follow_redirects=False)
+            if self.own is None:
+                response = await self._send_within_limits(request)
+            else:
+                response = await self.client.send(request)
         except transport_errors() as error:
             return _failure(error, evidence)
         finally:
             in_exchange.reset(token)
         retry_after = response.headers.get("retry-after") if response.status_code >= 400 else None
-        return HttpResponse(response.status_code, response.content, retry_after)
+        body: bytes = response.extensions["body"]
+        return HttpResponse(response.status_code, body, retry_after, coding_of(response))
+
+    async def _send_within_limits(self, request: httpx.Request) -> httpx.Response:
+        """Send a request through the HTTP client or the transport of the caller."""
+        with anyio.move_on_after(self.timeout["total"]):
+            # A redirect must not be followed: a 307 or 308 would repeat the send.
+            response = await self.client.send(request, follow_redirects=False, stream=True)
+            try:
+                # A hook of the caller, or a transport without a stream, has read the body already.
+                if response.is_closed:
+                    body = response.content
+                else:
+                    raw = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+                    async with aclosing(raw) as pieces:
+                        body = await read_body(pieces, body_limit_of(request))
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+            return whole_response(response.status_code, response.headers.raw, body)
+        raise httpx.ReadTimeout("the exchange took too long")
 
     async def aclose(self) -> None:
         """Close the HTTP client, unless the caller supplied the HTTP client."""
@@ -251,7 +280,12 @@ class Exchanger:
             headers=headers,
             # With `content` in place of `stream`, httpx would compute the Content-Length header again.
             stream=httpx.ByteStream(content),
-            extensions={"timeout": self.timeout, "trace": evidence.trace, "target": target},
+            extensions={
+                "timeout": self.timeout,
+                "trace": evidence.trace,
+                "target": target,
+                "content": content,
+            },
         )
 
     def _request(self, method: str, resource: str, parameters: bytes, evidence: Evidence) -> httpx.Request:

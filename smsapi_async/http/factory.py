@@ -32,6 +32,7 @@ def build_exchanger(
     ssl_context: ssl.SSLContext | None,
     client: httpx.AsyncClient | None,
     transport: httpx.AsyncBaseTransport | Kind | None,
+    body_limit: int,
 ) -> Exchanger:
     """Return an exchanger over the caller's HTTP client or transport, or over this package's transport.
 
@@ -62,6 +63,7 @@ def build_exchanger(
         base_url=url,
         headers=_HEADERS,
         timeout=attrs.asdict(timeouts),
+        body_limit=body_limit,
         owned=owned,
         own=own,
     )
@@ -72,8 +74,12 @@ def _own_transport(
 ) -> AutomaticTransport:
     if ssl_context is None and url.scheme == "https":
         ssl_context = httpx.create_ssl_context()
+    if ssl_context is not None:
+        # With this option, OpenSSL reports the end of a connection that was cut off as an orderly end
+        # (RFC 8446, 6.1). A response without a length would then look complete.
+        ssl_context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     try:
-        address = None if proxy is None else httpx.Proxy(proxy)
+        address = None if proxy is None else _proxy(proxy, ssl_context)
     except (ValueError, TypeError, httpx.InvalidURL):
         address = None
     if proxy is not None and (address is None or not address.url.host):
@@ -87,12 +93,18 @@ def _own_transport(
         raise ValidationError("proxy", "a SOCKS address", str(error)) from None
 
 
+def _proxy(proxy: str, ssl_context: ssl.SSLContext | None) -> httpx.Proxy:
+    """Return the proxy. The TLS context of the client is also used for a proxy with ``https://``."""
+    is_tls = httpx.URL(proxy).scheme == "https"
+    return httpx.Proxy(proxy, ssl_context=ssl_context if is_tls else None)
+
+
 def _check_kinds(client: object, transport: object) -> None:
     if client is not None and not isinstance(client, httpx.AsyncClient):
         raise ValidationError("client", f"<{type(client).__name__}>", "pass an httpx.AsyncClient")
     if transport not in (None, *get_args(Kind)) and not isinstance(transport, httpx.AsyncBaseTransport):
         shown = repr(transport[:20]) if isinstance(transport, str) else f"<{type(transport).__name__}>"
-        raise ValidationError("transport", shown, "pass 'aiohttp', 'httpcore' or an httpx.AsyncBaseTransport")
+        raise ValidationError("transport", shown, "pass 'asyncio', 'httpcore' or an httpx.AsyncBaseTransport")
 
 
 def _check_exclusive(

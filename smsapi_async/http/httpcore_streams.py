@@ -12,8 +12,13 @@ from typing import Any, Protocol
 import anyio
 import httpcore
 
-from smsapi_async.http.answer_end import RETAINED, AnswerEnd
+from smsapi_async.http.answer_end import HEAD_LIMIT, AnswerEnd
+from smsapi_async.http.base import ResponseTooLarge
 from smsapi_async.http.sockets import is_readable
+
+# A connection keeps this number of bytes to find the end of a response. The end of a longer chunked
+# response is not found, and the connection is not used again.
+_RETAINED = 2 * HEAD_LIMIT
 
 
 class WriteObserver(Protocol):
@@ -21,9 +26,11 @@ class WriteObserver(Protocol):
 
     Attributes:
         written: whether a connection began to write the request. The connection sets this attribute.
+        body_limit: the largest body of the response in bytes.
     """
 
     written: bool
+    body_limit: int
 
     async def refused(self) -> None:
         """Handle the refusal of a connection to write the request."""
@@ -83,17 +90,30 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         self._is_whole: bool | None = None
         self._received = 0
         self._retained = bytearray()
+        self._end = AnswerEnd()
         # True from the first byte of a response until the first write of the next request.
         self._answering = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Read a part of the response."""
         data = await self._stream.read(max_bytes, timeout)
+        if not data and self._was_cut_off():
+            raise httpcore.ReadError("the TLS connection was cut off")
         self._answering = True
         self._is_whole = None
         self._received += len(data)
-        if len(self._retained) < RETAINED:
+        if len(self._retained) < _RETAINED:
             self._retained += data
+            self._end.find(self._retained)
+        if self._end.flaw is not None:
+            raise httpcore.RemoteProtocolError(self._end.flaw)
+        request = write_observer.get()
+        if request is not None:
+            # Surplus bytes after a whole response are not too much: they only close the connection.
+            count = self._received if self._end.length is None else 0
+            words = self._end.oversize(count, request.body_limit)
+            if words is not None:
+                raise ResponseTooLarge(words)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -116,6 +136,7 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
             self._is_whole = None
             self._received = 0
             self._retained.clear()
+            self._end = AnswerEnd()
         # The attribute is set before the write, because a failed write may have sent a part of the request.
         if request is not None:
             request.written = True
@@ -173,8 +194,23 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         if not self._answering:
             return False
         if self._is_whole is None:
-            self._is_whole = self._received == AnswerEnd().find(self._retained)
+            self._is_whole = self._received == self._end.find(self._retained)
         return not self._is_whole or self._has_surplus_under_tls()
+
+    def _was_cut_off(self) -> bool:
+        """Return whether the TLS connection ended without the message ``close_notify`` (RFC 8446, 6.1).
+
+        AnyIO reports such an end like an orderly end.
+        """
+        if self._ssl_object is None:
+            return False
+        try:
+            self._ssl_object.read(1)
+        except ssl.SSLZeroReturnError:
+            return False
+        except ssl.SSLError:
+            return True
+        return False
 
     def _has_surplus_under_tls(self) -> bool:
         if self._ssl_object is None:

@@ -1,12 +1,25 @@
 """The transport for asyncio and trio: httpcore's connection pool, with checked connections."""
 
+import os
 import ssl
 from typing import Self
 
+import anyio
 import httpcore
 import httpx
 
-from smsapi_async.http.base import KEEPALIVE_SECONDS, WITHDRAWN, BundledTransport, Trace, target_of, trace_of
+from smsapi_async.http.base import (
+    KEEPALIVE_SECONDS,
+    WITHDRAWN,
+    BundledTransport,
+    ResponseTooLarge,
+    Trace,
+    body_limit_of,
+    target_of,
+    timeouts_of,
+    trace_of,
+    whole_response,
+)
 from smsapi_async.http.httpcore_streams import HttpcoreBackend, write_observer
 
 
@@ -29,15 +42,23 @@ class HttpcoreTransport(BundledTransport):
         else:
             self._backend = HttpcoreBackend(httpcore.AnyIOBackend())
         self._pool = _pool(self._backend, ssl_context, proxy)
+        self._process = os.getpid()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return the whole response."""
+        try:
+            with anyio.fail_after(timeouts_of(request).get("total")):
+                return await self._exchange(request)
+        except TimeoutError:
+            raise httpcore.ReadTimeout("the exchange took too long") from None
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
         url, content, trace = request.url, await request.aread(), trace_of(request)
         # httpcore does not pass the request to the functions of a connection. So the connection finds the
         # observer in a context variable.
-        token = write_observer.set(_Withdrawal(trace))
+        token = write_observer.set(_Withdrawal(trace, body_limit_of(request)))
         try:
-            answer = await self._pool.handle_async_request(
+            response = await self._pool.handle_async_request(
                 httpcore.Request(
                     request.method,
                     # The target is in the URL, not in the extensions: httpcore would copy the extension
@@ -47,21 +68,28 @@ class HttpcoreTransport(BundledTransport):
                     ),
                     headers=request.headers.raw,
                     content=_Body(content),
-                    extensions={"timeout": request.extensions["timeout"], "trace": trace},
+                    extensions={"timeout": timeouts_of(request), "trace": trace},
                 )
             )
+            try:
+                # A body that is too large ends the reading in `HttpcoreStream`. An exception here would leave
+                # httpcore's async generators unfinished, and trio would issue a warning.
+                body = await response.aread()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
         finally:
             write_observer.reset(token)
-        try:
-            body = await answer.aread()
-        finally:
-            await answer.aclose()
-        return httpx.Response(answer.status, headers=answer.headers, content=body)
+        if len(body) > body_limit_of(request):
+            raise ResponseTooLarge("the body of the response is too large")
+        return whole_response(response.status, response.headers, body)
 
     async def aclose(self) -> None:
         """Close every connection."""
         self._backend.is_closed = True
-        await self._pool.aclose()
+        # A forked child shares the sockets with its parent: a close would end the parent's TLS connections.
+        if self._process == os.getpid():
+            await self._pool.aclose()
 
 
 class _Withdrawal:
@@ -71,11 +99,13 @@ class _Withdrawal:
 
     Args:
         trace: the ``trace`` extension of the request.
+        body_limit: the largest body of the response in bytes.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, body_limit: int) -> None:
         self._trace = trace
         self.written = False
+        self.body_limit = body_limit
 
     async def refused(self) -> None:
         """Report the refusal, unless another connection has begun to write the request."""

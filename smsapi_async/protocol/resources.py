@@ -10,10 +10,12 @@ class Resource:
     Attributes:
         name: the path below the base URL, without a leading slash.
         method: the HTTP method, ``GET`` or ``POST``.
+        body_factor: the largest body of a response, as a multiple of the setting ``response_limit``.
     """
 
     name: str
     method: str
+    body_factor: int = 1
 
     @property
     def sends(self) -> bool:
@@ -27,5 +29,5 @@ SEND = Resource("Sms/Send", "POST")
 SEND_BY_TIME_ZONE = Resource("Sms/SendByTimeZone", "POST")
 SEND_BULK = Resource("Sms/SendBulk", "POST")
 STATE = Resource("Sms/State", "GET")
-INCOMING = Resource("Sms/In", "GET")
+INCOMING = Resource("Sms/In", "GET", body_factor=4)
 STATISTICS = Resource("Sms/Statistics", "GET")

@@ -35,9 +35,10 @@ HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms
 OUTSIDE = {"sandbox", "cli", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Each key is a room, and each value contains the libraries of optional extras that only this room may import.
-OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"aiohttp", "socksio"}}
+OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"httptools", "socksio"}}
 EXTRAS = {
     "aiohttp",
+    "httptools",
     "cyclopts",
     "jinja2",
     "rich",

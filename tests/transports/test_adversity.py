@@ -15,15 +15,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import aiohttp
 import anyio
 import httpcore
 import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, RetryPolicy, SmsApiError
-from smsapi_async.http.aiohttp_protocol import Protocol
-from smsapi_async.http.aiohttp_transport import AiohttpTransport
+from smsapi_async.http import happy_eyeballs
+from smsapi_async.http.asyncio_connection import AsyncioConnection
+from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.choice import AutomaticTransport, Kind
 from smsapi_async.http.exchange import Evidence, transport_errors
 from smsapi_async.http.httpcore_streams import HttpcoreStream
@@ -242,7 +242,7 @@ def look_after(event: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return look
 
-    monkeypatch.setattr(Protocol, "is_clean", after_it(Protocol.is_clean))
+    monkeypatch.setattr(AsyncioConnection, "is_clean", after_it(AsyncioConnection.is_clean))
     monkeypatch.setattr(HttpcoreStream, "_refusal", after_it(HttpcoreStream._refusal))
 
 
@@ -326,13 +326,13 @@ async def test_closing_during_a_lookup_cancels_nobody(
         release.wait(10)
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    async def resolve(_: object, host: str, *rest: object, **options: object) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(None, slow, host, 80)
+    async def resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Any:
+        return await loop.run_in_executor(None, slow, host, port)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     if anyio_backend[1].get("use_uvloop"):
-        # uvloop does not use `socket.getaddrinfo`. So the test replaces the resolver of aiohttp.
-        monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+        # uvloop does not use `socket.getaddrinfo`. So the test replaces the function that makes the lookup.
+        monkeypatch.setattr(happy_eyeballs, "look_up", resolve)
     failures: list[Exception] = []
 
     async def call() -> None:
@@ -356,7 +356,7 @@ async def test_closing_during_a_lookup_cancels_nobody(
         b"HTTP/1.1 200 OK\r\nA b%s: c\r\n\r\n",
     ],
 )
-async def test_a_proxy_that_repeats_its_password_is_not_repeated(transport: Kind, reply: bytes) -> None:
+async def test_a_proxy_that_repeats_its_password_is_not_repeated(anyio_backend: str, reply: bytes) -> None:
     """If a proxy repeats the proxy password in its response, the error does not show the password."""
 
     def serve(connection: socket.socket) -> None:
@@ -370,7 +370,6 @@ async def test_a_proxy_that_repeats_its_password_is_not_repeated(transport: Kind
             "password",
             base_url="https://gateway.invalid/rest",
             proxy=f"http://user:hunter2@127.0.0.1:{server.port}",
-            transport=transport,
             retry=RetryPolicy(attempts=1),
         )
         async with sms:
@@ -408,18 +407,18 @@ async def test_nothing_is_written_after_the_end(transport: Kind) -> None:
 async def test_a_cancellation_that_gets_lost_on_the_way_is_found_again(
     anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If aiohttp loses a cancellation while it connects, the transport still cancels the request."""
+    """If asyncio loses a cancellation while it connects, the transport still cancels the request."""
     heard: list[bytes] = []
     with RawServer(lambda connection: heard.append(connection.recv(1))) as server:
-        async with AiohttpTransport(None, None) as fast:
-            real = fast._connector.connect
+        async with AsyncioTransport(None) as fast:
+            real = fast._open
 
             async def swallowing(*given: Any) -> Any:
                 with suppress(asyncio.CancelledError):
                     await asyncio.sleep(10)
                 return await real(*given)
 
-            monkeypatch.setattr(fast._connector, "connect", swallowing)
+            monkeypatch.setattr(fast, "_open", swallowing)
             task = asyncio.ensure_future(ask(fast, f"http://127.0.0.1:{server.port}/", b"body"))
             await asyncio.sleep(0)
             task.cancel()
@@ -444,7 +443,7 @@ print("stopped")
 """
 
 
-@pytest.mark.parametrize("kind", ["aiohttp", "httpcore"])
+@pytest.mark.parametrize("kind", ["asyncio", "httpcore"])
 def test_a_process_whose_loop_was_stopped_ends(kind: Kind) -> None:
     """If a program stops its event loop, the process can end.
 

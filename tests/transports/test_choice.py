@@ -1,11 +1,8 @@
-"""Tests of the choice between the transports aiohttp and httpcore."""
+"""Tests of the choice between the transports of this package."""
 
-import asyncio
-import importlib.metadata
-import importlib.util
 import subprocess
 import sys
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +13,8 @@ from smsapi_async import AsyncSmsClient, ValidationError
 from smsapi_async.http.choice import AutomaticTransport
 from tests.client.tools import RawServer, read_request
 from tests.transports.tools import answer, ask
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def _serve(connection: Any) -> None:
@@ -43,15 +42,15 @@ def _runs(kind: Any, backend: str, proxy: str | None = None) -> tuple[str, str]:
     return before, transport.name
 
 
-def test_asyncio_gets_aiohttp_and_trio_gets_httpcore() -> None:
-    """By default, a client uses aiohttp on asyncio and httpcore on trio."""
-    assert _runs(None, "asyncio") == ("auto", "aiohttp")
+def test_asyncio_and_trio_get_their_transports() -> None:
+    """By default, a client uses the asyncio transport on asyncio and httpcore on trio."""
+    assert _runs(None, "asyncio") == ("auto", "asyncio")
     assert _runs(None, "trio") == ("auto", "httpcore")
 
 
 def test_a_setting_forces_either() -> None:
     """If the caller names a transport, the client uses this transport."""
-    assert _runs("aiohttp", "asyncio") == ("aiohttp", "aiohttp")
+    assert _runs("asyncio", "asyncio") == ("asyncio", "asyncio")
     assert _runs("httpcore", "asyncio") == ("httpcore", "httpcore")
 
 
@@ -73,106 +72,65 @@ def test_two_first_requests_at_once_share_one_transport() -> None:
     assert bodies == [b"1"] * 5
 
 
-# The second and third task start to choose a transport while the first task is still importing aiohttp.
-HALF_IMPORTED = """
-import sys
-import anyio
-from smsapi_async.http.choice import AutomaticTransport
-
-async def choose(begin):
-    while begin not in sys.modules:
-        await anyio.sleep(0)
-    async with AutomaticTransport(None, None, None) as transport:
-        print((await transport.choose()).name)
-
-async def main():
-    async with anyio.create_task_group() as group:
-        for begin in ("sys", "aiohttp", "smsapi_async.http.aiohttp_transport"):
-            group.start_soon(choose, begin)
-
-anyio.run(main)
-"""
-
-
-def test_clients_that_begin_while_another_imports_aiohttp() -> None:
-    """If several clients start during the import of aiohttp, each client waits for the end of the import."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", HALF_IMPORTED], check=False, capture_output=True, text=True
-    )
-    assert (done.stderr, done.stdout.split()) == ("", ["aiohttp"] * 3)
-
-
-def test_closed_while_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a client is closed while it imports aiohttp, the client opens no connection."""
-    transport = AutomaticTransport("aiohttp", None, None)
+def test_a_closed_transport_opens_nothing() -> None:
+    """If a client is closed before its first request, the client opens no connection."""
+    transport = AutomaticTransport(None, None, None)
     heard: list[bytes] = []
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-
-        def closing(name: str) -> ModuleType:
-            asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result(5)
-            return import_module(name)
-
-        import_module = importlib.import_module
-        monkeypatch.setattr(importlib, "import_module", closing)
+        await transport.aclose()
         await ask(transport, f"http://127.0.0.1:{server.port}/")
 
     server = RawServer(lambda connection: heard.append(connection.recv(1)))
     with server, pytest.raises(anyio.ClosedResourceError):
-        asyncio.run(main())
+        anyio.run(main)
     assert heard == []
 
 
-def test_aiohttp_cannot_be_forced_on_trio() -> None:
-    """On trio, `transport="aiohttp"` raises a `ValidationError` that contains the words "asyncio only"."""
+def test_the_asyncio_transport_cannot_run_on_trio() -> None:
+    """On trio, `transport="asyncio"` raises a `ValidationError` that contains the words "asyncio only"."""
     with pytest.raises(ValidationError, match="asyncio only"):
-        _runs("aiohttp", "trio")
+        _runs("asyncio", "trio")
 
 
-@pytest.mark.parametrize("proxy", ["https://127.0.0.1:1", "https://user:secret@127.0.0.1:1"])
-def test_a_proxy_that_only_httpcore_can_use(proxy: str) -> None:
-    """With an https:// proxy, the client uses httpcore.
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "https://user:secret@127.0.0.1:1"])
+def test_a_proxy_needs_httpcore(proxy: str) -> None:
+    """With a proxy, the client uses httpcore.
 
-    If the caller requires aiohttp, the client raises a `ValidationError` that does not show the proxy
-    password.
+    If the caller requires the asyncio transport, the client raises a `ValidationError` that does not show the
+    proxy password.
     """
     assert AutomaticTransport(None, None, httpx.Proxy(proxy)).name == "httpcore"
-    with pytest.raises(ValidationError, match="http:// proxies only") as caught:
-        AutomaticTransport("aiohttp", None, httpx.Proxy(proxy))
+    with pytest.raises(ValidationError, match="proxies need httpcore") as caught:
+        AutomaticTransport("asyncio", None, httpx.Proxy(proxy))
     assert "secret" not in str(caught.value)
 
 
-def test_an_http_proxy_is_for_aiohttp() -> None:
-    """With an http:// proxy, the client can still use aiohttp."""
-    assert AutomaticTransport(None, None, httpx.Proxy("http://127.0.0.1:1")).name == "auto"
+_WITHOUT_HTTPTOOLS = """
+import sys
+sys.modules["httptools"] = None
+import anyio
+from smsapi_async.http.response_parser import parse_response
+from tests.transports.test_choice import _runs
+print(parse_response.__name__, *_runs(None, "asyncio"))
+"""
 
 
-@pytest.mark.parametrize("version", [None, "3.13.2", "3.15.0", "4.0.0"])
-def test_without_the_right_aiohttp(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
-    """If aiohttp is missing or has an untested version, the client uses httpcore.
+def test_without_the_extra() -> None:
+    """If httptools is not installed, the client still uses the asyncio transport on asyncio.
 
-    If the caller requires aiohttp in this case, the client raises a `ValidationError`.
+    Without httptools, h11 parses the responses.
     """
-    if version is None:
-        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    else:
-        monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
-    assert AutomaticTransport(None, None, None).name == "httpcore"
-    with pytest.raises(ValidationError, match=r"install smsapi-async\[speed\]"):
-        AutomaticTransport("aiohttp", None, None)
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_HTTPTOOLS], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.stderr, done.stdout.split()) == ("", ["_parsed_by_h11", "auto", "asyncio"])
 
 
 def test_another_kind_is_refused() -> None:
     """If `transport` is an unknown name, the client raises a `ValidationError` with the possible values."""
-    with pytest.raises(ValidationError, match="pass 'aiohttp', 'httpcore' or an httpx"):
+    with pytest.raises(ValidationError, match="pass 'asyncio', 'httpcore' or an httpx"):
         AsyncSmsClient("login", "password", transport="requests")  # type: ignore[arg-type]
-
-
-def test_importing_the_package_imports_no_aiohttp() -> None:
-    """The import of the package and the creation of a client do not import aiohttp."""
-    code = "import sys, smsapi_async as s; s.AsyncSmsClient('a', 'b'); assert 'aiohttp' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 @pytest.mark.parametrize(("kind", "backend"), [(None, "asyncio"), (None, "trio"), ("httpcore", "asyncio")])
@@ -181,7 +139,7 @@ def test_a_client_says_what_runs(kind: Any, backend: str) -> None:
 
     async def main() -> None:
         async with AsyncSmsClient("login", "password", transport=kind) as sms:
-            name = "aiohttp" if kind is None and backend == "asyncio" else "httpcore"
+            name = "asyncio" if kind is None and backend == "asyncio" else "httpcore"
             assert f"transport={name}" in repr(sms)
 
     anyio.run(main, backend=backend)
@@ -193,11 +151,3 @@ def test_a_client_says_whose_transport_it_has() -> None:
     assert "transport=the caller's" in repr(sms)
     sms = AsyncSmsClient("login", "password", client=httpx.AsyncClient())
     assert "client=the caller's" in repr(sms)
-
-
-def test_a_named_transport_keeps_the_other_settings() -> None:
-    """If the caller names a transport, the parameter `proxy` still has an effect."""
-    sms = AsyncSmsClient("login", "password", transport="aiohttp", proxy="http://127.0.0.1:1")
-    assert "transport=aiohttp" in repr(sms)
-    with pytest.raises(ValidationError, match="http:// proxies only"):
-        AsyncSmsClient("login", "password", transport="aiohttp", proxy="socks5://127.0.0.1:1")

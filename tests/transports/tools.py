@@ -2,28 +2,23 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 
-from smsapi_async.http.aiohttp_transport import AiohttpTransport
+from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.base import BundledTransport, Trace
 from smsapi_async.http.exchange import Evidence
 
 # These default timeouts are long. A test that waits for the end of a timeout passes a shorter timeout to
 # `ask`.
-TIMEOUT = {"connect": 15.0, "read": 15.0, "write": 15.0, "pool": None}
+TIMEOUT = {"connect": 15.0, "read": 15.0, "write": 15.0, "pool": None, "total": 60.0}
+BODY_LIMIT = 16 * 1024 * 1024
 
 
 @asynccontextmanager
-async def aiohttp_transport(**settings: Any) -> AsyncIterator[AiohttpTransport]:
-    """Yield an `AiohttpTransport`, and close the transport at the end of the block.
-
-    Args:
-        settings: parameters of `AiohttpTransport`.
-    """
-    options: dict[str, Any] = {"ssl_context": None, "proxy": None, **settings}
-    async with AiohttpTransport(**options) as running:
+async def asyncio_transport() -> AsyncIterator[AsyncioTransport]:
+    """Yield an `AsyncioTransport`, and close the transport at the end of the block."""
+    async with AsyncioTransport(None) as running:
         yield running
 
 
@@ -50,9 +45,15 @@ async def ask(
         "POST" if content else "GET",
         url,
         content=content or None,
-        extensions={"timeout": {**TIMEOUT, **timeouts}, "trace": trace or (evidence or Evidence()).trace},
+        extensions={
+            "timeout": {**TIMEOUT, **timeouts},
+            "trace": trace or (evidence or Evidence()).trace,
+            "body_limit": BODY_LIMIT,
+        },
     )
-    return await through.handle_async_request(request)
+    response = await through.handle_async_request(request)
+    await response.aread()
+    return response
 
 
 def answer(body: bytes, *fields: bytes, status: bytes = b"200 OK") -> bytes:

@@ -100,7 +100,7 @@ def options(http: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, tls: s
     AsyncSmsClient("login", "password", session_store=FileSessionStore(), clock=FrozenClock())
     AsyncSmsClient("login", "password", client=http, ssl_context=tls)
     AsyncSmsClient("login", "password", transport=transport)
-    AsyncSmsClient("login", "password", transport="aiohttp")
+    AsyncSmsClient("login", "password", transport="asyncio")
     AsyncSmsClient("login", "password", transport="httpcore")
 
 
@@ -122,7 +122,7 @@ def wrong_options(http: httpx.Client, synchronous: httpx.BaseTransport) -> None:
 
 
 def environment(http: httpx.AsyncClient) -> None:
-    AsyncSmsClient.from_env(source_address="ACME", concurrency=5, transport="aiohttp")
+    AsyncSmsClient.from_env(source_address="ACME", concurrency=5, transport="asyncio")
     AsyncSmsClient.from_env(login="login", password="password", client=http, ca_file=Path("ca.pem"))
     AsyncSmsClient.from_env(pasword="password")  # type: ignore[call-arg]
     AsyncSmsClient.from_env(concurrency="5")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tests of the aiohttp transport with servers that misbehave.
+"""Tests of the asyncio transport with servers that misbehave.
 
 The tests use the transport without an `AsyncSmsClient`. Each test runs with uvloop and without uvloop.
 """
@@ -6,24 +6,27 @@ The tests use the transport without an `AsyncSmsClient`. Each test runs with uvl
 import asyncio
 import gzip
 import socket
-import ssl
+import subprocess
+import sys
 import threading
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
-import trustme
 
-from smsapi_async.http.aiohttp_protocol import Protocol
-from smsapi_async.http.aiohttp_transport import AiohttpTransport
+from smsapi_async.http import asyncio_transport as module
+from smsapi_async.http import happy_eyeballs
+from smsapi_async.http.asyncio_connection import AsyncioConnection
+from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.exchange import Evidence
 from tests.client.tools import RawServer, read_request
-from tests.transports.tools import aiohttp_transport, answer, ask
+from tests.transports.tools import answer, ask, asyncio_transport
 
 pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "asyncio-uvloop"])
@@ -46,8 +49,8 @@ async def test_nothing_arrives_before_the_trace_is_told() -> None:
             raise OSError("no")
 
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast:
-            with pytest.raises(httpx.ReadError):
+        async with asyncio_transport() as fast:
+            with pytest.raises(OSError, match="no"):
                 await ask(fast, f"http://127.0.0.1:{server.port}/", b"x" * 1000, trace=objecting)
             assert await anyio.to_thread.run_sync(ended.wait, 10)
     assert heard == [b""]
@@ -64,7 +67,7 @@ async def test_a_send_cancelled_without_evidence_has_not_arrived(steps: int) -> 
 
     evidence = Evidence(begun=True, reported=True, trusted=True)
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast, anyio.create_task_group() as group:
+        async with asyncio_transport() as fast, anyio.create_task_group() as group:
 
             async def call() -> None:
                 await ask(fast, f"http://127.0.0.1:{server.port}/", b"x", evidence=evidence)
@@ -89,7 +92,7 @@ async def test_a_cancelled_task_writes_nothing_more() -> None:
     evidence = Evidence(begun=True, reported=True, trusted=True)
     with RawServer(serve) as server:
         url = f"http://127.0.0.1:{server.port}/"
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             await ask(fast, url)
             with anyio.CancelScope() as scope:
                 scope.cancel()
@@ -116,7 +119,7 @@ async def _bodies(
     """
     bodies = []
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             for _ in range(count):
                 try:
                     bodies.append((await ask(fast, f"http://127.0.0.1:{server.port}/")).content)
@@ -180,9 +183,9 @@ async def test_a_new_connection_that_is_not_clean_is_given_up(monkeypatch: pytes
     """If a server sends bytes before the first request, the transport does not write the request."""
     heard: list[bytes] = []
     evidence = Evidence(begun=True, reported=True, trusted=True)
-    monkeypatch.setattr(Protocol, "is_clean", lambda _: False)
+    monkeypatch.setattr(AsyncioConnection, "is_clean", lambda _: False)
     with RawServer(lambda connection: heard.append(connection.recv(1))) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             with pytest.raises(httpx.ConnectError):
                 await ask(fast, f"http://127.0.0.1:{server.port}/", b"body", evidence=evidence)
     assert evidence.proves_not_sent()
@@ -248,7 +251,7 @@ async def test_a_broken_answer_is_told_without_its_words(
 
     evidence = Evidence(begun=True, reported=True, trusted=True)
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             with pytest.raises(kind) as caught:
                 url = f"http://127.0.0.1:{server.port}/"
                 await ask(fast, url, b"body", evidence=evidence, read=seconds)
@@ -265,7 +268,7 @@ async def test_a_request_that_nobody_takes_ends_in_time() -> None:
     release = threading.Event()
     evidence = Evidence(begun=True, reported=True, trusted=True)
     with RawServer(lambda _: release.wait(10)) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             with pytest.raises(httpx.WriteTimeout):
                 await ask(
                     fast, f"http://127.0.0.1:{server.port}/", b"x" * 50_000_000, evidence=evidence, write=0.2
@@ -284,7 +287,7 @@ async def test_an_answer_before_the_end_of_the_request_is_taken() -> None:
             pass
 
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             got = await ask(fast, f"http://127.0.0.1:{server.port}/", b"x" * 5_000_000)
     assert (got.status_code, got.content) == (413, b"no")
 
@@ -298,7 +301,7 @@ async def test_a_long_request_arrives_whole() -> None:
         connection.sendall(answer(b"%d" % (received == body)))
 
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             assert (await ask(fast, f"http://127.0.0.1:{server.port}/", body)).content == b"1"
 
 
@@ -310,7 +313,7 @@ async def test_httpx_may_use_it_and_undoes_an_encoding() -> None:
         connection.sendall(answer(gzip.compress(b'["1"]'), b"Content-Encoding: gzip"))
 
     with RawServer(serve) as server:
-        async with httpx.AsyncClient(transport=AiohttpTransport(None, None), trust_env=False) as client:
+        async with httpx.AsyncClient(transport=AsyncioTransport(None), trust_env=False) as client:
             response = await client.post(f"http://127.0.0.1:{server.port}/", content=b"a=b")
     assert response.json() == ["1"]
 
@@ -319,7 +322,7 @@ async def test_a_line_break_cannot_be_smuggled_in() -> None:
     """If a request target or a header contains a line break, the request fails and is not written."""
     heard: list[bytes] = []
     with RawServer(lambda connection: heard.append(connection.recv(1))) as server:
-        async with aiohttp_transport() as fast, httpx.AsyncClient(transport=fast) as client:
+        async with asyncio_transport() as fast, httpx.AsyncClient(transport=fast) as client:
             url = f"http://127.0.0.1:{server.port}/"
             for broken in (
                 {"headers": {"A": "b\r\nC: d"}},
@@ -328,81 +331,6 @@ async def test_a_line_break_cannot_be_smuggled_in() -> None:
                 with pytest.raises(httpx.LocalProtocolError):
                     await client.get(url, **broken)
     assert not any(heard)
-
-
-async def test_a_proxy_gets_its_login_and_the_whole_address() -> None:
-    """Through an http:// proxy, a request to an http:// gateway contains the full URL of the gateway.
-
-    The request also contains the login for the proxy.
-    """
-    heard: list[bytes] = []
-
-    def serve(connection: socket.socket) -> None:
-        while request := read_request(connection):
-            heard.append(request)
-            connection.sendall(answer(b"1"))
-
-    with RawServer(serve) as server:
-        proxy = httpx.Proxy(f"http://user:p%40ss@127.0.0.1:{server.port}")
-        async with aiohttp_transport(proxy=proxy) as fast:
-            for _ in range(2):
-                assert (await ask(fast, "http://gateway.invalid/rest?a=b", b"body")).content == b"1"
-    assert len(heard) == 2
-    for request in heard:
-        assert request.startswith(b"POST http://gateway.invalid/rest?a=b HTTP/1.1\r\n")
-        assert b"Proxy-Authorization: Basic " + b64encode(b"user:p@ss") in request
-
-
-async def test_a_tunnel_carries_nothing_but_its_login() -> None:
-    """For an https:// gateway, an http:// proxy receives a CONNECT request and then only TLS data.
-
-    The CONNECT request contains the login for the proxy, but no part of the request to the gateway.
-    """
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("gateway.invalid").configure_cert(context)
-    connects: list[bytes] = []
-    requests: list[bytes] = []
-
-    def serve(raw: socket.socket) -> None:
-        connects.append(read_request(raw))
-        raw.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with context.wrap_socket(raw, server_side=True) as connection:
-            while request := read_request(connection):
-                requests.append(request)
-                connection.sendall(answer(b"1"))
-
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    with RawServer(serve) as server:
-        proxy = httpx.Proxy(f"http://user:pass@127.0.0.1:{server.port}")
-        async with aiohttp_transport(proxy=proxy, ssl_context=trusting) as fast:
-            for _ in range(3):
-                assert (await ask(fast, "https://gateway.invalid/rest?secret", b"secret")).content == b"1"
-    assert len(connects) == 1
-    assert connects[0].startswith(b"CONNECT gateway.invalid:443 HTTP/1.1\r\n")
-    assert b"Proxy-Authorization: Basic " + b64encode(b"user:pass") in connects[0]
-    assert b"secret" not in connects[0]
-    assert all(request.startswith(b"POST /rest?secret HTTP/1.1\r\n") for request in requests)
-    assert not any(b"Proxy-" in request for request in requests)
-
-
-async def test_a_proxy_that_refuses_is_named_by_its_status() -> None:
-    """If the proxy refuses the tunnel, the evidence proves that the request was not sent.
-
-    The error contains the HTTP status from the proxy, but no text from the proxy.
-    """
-
-    def serve(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 407 " + read_request(connection).split(b"\r\n")[1] + b"\r\n\r\n")
-
-    evidence = Evidence(begun=True, reported=True, trusted=True)
-    with RawServer(serve) as server:
-        proxy = httpx.Proxy(f"http://user:pass@127.0.0.1:{server.port}")
-        async with aiohttp_transport(proxy=proxy, ssl_context=ssl.create_default_context()) as fast:
-            with pytest.raises(httpx.ProxyError, match=r"^the proxy answered with HTTP 407$"):
-                await ask(fast, "https://gateway.invalid/rest", b"body", evidence=evidence)
-    assert evidence.proves_not_sent()
 
 
 async def test_an_answer_with_which_a_server_leaves_is_taken() -> None:
@@ -416,8 +344,107 @@ async def test_an_answer_with_which_a_server_leaves_is_taken() -> None:
         release.wait(10)
 
     with RawServer(serve) as server:
-        async with aiohttp_transport() as fast:
+        async with asyncio_transport() as fast:
             url = f"http://127.0.0.1:{server.port}/"
             got = await ask(fast, url, b"x" * 50_000_000)
         release.set()
     assert (got.status_code, got.content) == (413, b"no")
+
+
+async def test_an_idle_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was idle for longer than `KEEPALIVE_SECONDS` is closed and not used again.
+
+    The connection is closed even if no other request follows.
+    """
+    monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 0.05)
+    ended = threading.Semaphore(0)
+
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer(b"1"))
+        ended.release()
+
+    with RawServer(serve) as server:
+        async with asyncio_transport() as fast:
+            for _ in range(2):
+                await ask(fast, f"http://127.0.0.1:{server.port}/")
+                assert await anyio.to_thread.run_sync(lambda: ended.acquire(timeout=10))
+            assert not fast._connections
+
+
+_FORKED = """
+import asyncio, os, socket, threading
+from smsapi_async.http.choice import AutomaticTransport
+from tests.client.tools import RawServer, read_request, tls_pair
+from tests.transports.tools import answer, ask
+
+serving, trusting = tls_pair()
+connections = []
+
+def serve(raw):
+    with serving.wrap_socket(raw, server_side=True) as connection:
+        connections.append(connection)
+        while read_request(connection):
+            connection.sendall(answer(b"1"))
+
+async def main(kind):
+    async with AutomaticTransport(kind, trusting, None) as transport:
+        url = f"https://127.0.0.1:{server.port}/"
+        await ask(transport, url)
+        child = os.fork()
+        if child == 0:
+            try:
+                await transport.aclose()
+            finally:
+                os._exit(0)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        await ask(transport, url)
+
+with RawServer(serve) as server:
+    for kind in ("asyncio", "httpcore"):
+        asyncio.run(main(kind))
+print(len(connections))
+"""
+
+
+def test_a_forked_child_leaves_the_connections_of_its_parent() -> None:
+    """If a forked child process closes the client, the parent process can still use its open connection.
+
+    With each transport, the parent process needs only one connection.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKED], check=False, capture_output=True, text=True, cwd=ROOT, timeout=50
+    )
+    assert (done.stdout.strip(), done.returncode) == ("2", 0), done.stderr
+
+
+async def test_the_next_address_is_tried_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the first address of a host does not respond, the transport tries the second address.
+
+    The transport does not wait for the connect timeout of the first address.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer(b"1"))
+
+    # If its backlog is full, a listening socket ignores new connections, as a host that drops all packets
+    # does.
+    with RawServer(serve) as server, socket.create_server(("127.0.0.2", server.port), backlog=0) as silent:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        kind, protocol = socket.SOCK_STREAM, socket.IPPROTO_TCP
+        addresses = [
+            (socket.AF_INET, kind, protocol, "", (host, server.port)) for host in ("127.0.0.2", "127.0.0.1")
+        ]
+
+        async def look_up(*_: object, **__: object) -> Any:
+            return addresses
+
+        async with asyncio_transport() as fast:
+            monkeypatch.setattr(happy_eyeballs, "look_up", look_up)
+            assert (await ask(fast, f"http://gateway.invalid:{server.port}/", connect=10)).content == b"1"
+        for filler in fillers:
+            filler.close()

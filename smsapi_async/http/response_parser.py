@@ -1,0 +1,119 @@
+"""One whole HTTP/1.1 response, parsed by httptools if httptools is installed, otherwise by h11.
+
+`ResponseEnd` has found the end of the response before, and so has refused a response with an ambiguous end.
+The parser must then agree: bytes that are not exactly one response are an error.
+"""
+
+from collections.abc import Callable
+
+import attrs
+import h11
+import httpx
+
+try:
+    import httptools
+except ModuleNotFoundError:
+    _HAS_HTTPTOOLS = False
+else:
+    _HAS_HTTPTOOLS = True
+
+
+@attrs.frozen
+class ParsedResponse:
+    """One response.
+
+    Attributes:
+        status: the status code.
+        headers: names and values, in the order of the response.
+        body: the body without its chunk framing; content codings are not decoded.
+        keeps_alive: whether the server accepts another request on the connection.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    keeps_alive: bool
+
+
+class _Collector:
+    """The callbacks of httptools."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.messages = 0
+        self.ended = 0
+        self.keeps_alive = False
+        self.parser = httptools.HttpResponseParser(self)
+
+    def on_message_begin(self) -> None:
+        self.messages += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        # llhttp gives the right result in this callback only.
+        self.keeps_alive = self.parser.should_keep_alive()
+
+    def on_body(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        self.ended += 1
+
+
+def _parsed_by_httptools(raw: bytes, *, until_eof: bool) -> ParsedResponse:
+    collector = _Collector()
+    try:
+        collector.parser.feed_data(raw)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        # The text of the error may quote the response.
+        raise httpx.RemoteProtocolError(type(error).__name__) from None
+    if collector.messages != 1 or (collector.ended != 1 and not until_eof):
+        raise httpx.RemoteProtocolError("the bytes are not exactly one response")
+    body = collector.pieces[0] if len(collector.pieces) == 1 else b"".join(collector.pieces)
+    return ParsedResponse(
+        collector.parser.get_status_code(), collector.headers, body, collector.keeps_alive and not until_eof
+    )
+
+
+_REQUEST = h11.Request(method="POST", target="/", headers=[("Host", "gateway"), ("Content-Length", "0")])
+_END = h11.EndOfMessage()
+
+
+def _parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(raw) + 1)
+    connection.send(_REQUEST)
+    connection.send(_END)
+    connection.receive_data(raw)
+    if until_eof:
+        connection.receive_data(b"")
+    response: h11.Response | None = None
+    pieces: list[bytes] = []
+    try:
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                pieces.append(bytes(event.data))
+            else:
+                raise httpx.RemoteProtocolError("the bytes are not exactly one response")
+    except h11.RemoteProtocolError as error:
+        raise httpx.RemoteProtocolError(type(error).__name__) from None
+    if response is None or connection.trailing_data[0]:
+        raise httpx.RemoteProtocolError("the bytes are not exactly one response")
+    keeps_alive = connection.their_state is h11.DONE
+    return ParsedResponse(response.status_code, response.headers.raw_items(), b"".join(pieces), keeps_alive)
+
+
+parse_response: Callable[..., ParsedResponse] = _parsed_by_httptools if _HAS_HTTPTOOLS else _parsed_by_h11
+"""Parse one whole response.
+
+Args:
+    raw: the bytes of the final response, without interim responses.
+    until_eof: whether the end of the connection ended the body.
+
+Raises:
+    httpx.RemoteProtocolError: the bytes are not exactly one response.
+"""
