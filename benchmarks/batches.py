@@ -146,7 +146,7 @@ async def _limit(_: str) -> AsyncIterator[SendBatch]:
 
 FAST_LEDGER = f"{FAST}, with ledger"
 HTTPX = "httpx by hand"
-PEER, LIMIT = "sw-python-sms-devino", "urlencode + json alone (limit)"
+PEER, LIMIT = "sw-python-sms-devino", "urlencode + json alone (upper bound)"
 
 BATCHES: dict[str, BatchContender] = {
     FAST: _ours("asyncio"),

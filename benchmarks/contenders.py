@@ -209,7 +209,7 @@ async def _sockets(url: str, concurrency: int) -> AsyncIterator[Send]:
 HTTPX, HTTPX_DEFAULT = "httpx by hand, limit = tasks", "httpx by hand, default limits"
 AIOHTTP, HTTPX2, PYREQWEST = "aiohttp by hand", "httpx2 by hand, limit = tasks", "pyreqwest by hand"
 FAST, SLOW = "smsapi-async", "smsapi-async, httpcore"
-ALONE, LIMIT = "asyncio transport alone", "bare sockets (limit)"
+ALONE, LIMIT = "asyncio transport alone", "bare sockets (upper bound)"
 PEER = "sw-python-sms-devino, threads"
 
 CONTENDERS: dict[str, Contender] = {

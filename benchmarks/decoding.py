@@ -12,7 +12,7 @@ from benchmarks.measure import Options, Stopwatch, Table, alternate
 from smsapi_async.protocol.decoding import decode_incoming
 
 COUNT = 10_000
-LIMIT = "json.loads alone (limit)"
+LIMIT = "json.loads alone (upper bound)"
 _DATE = re.compile(r"/Date\((\d+)\)/")
 
 

@@ -1,7 +1,7 @@
 """Draws the tables of the benchmarks into one PNG file.
 
-If all columns of a table are numbers, the table is drawn as lines. A table with several other columns is
-drawn as dots. A table with one other column is drawn as bars.
+If the names of all columns are numbers, the table is drawn as lines. Otherwise a table with one column is
+drawn as bars, and a table with several columns is drawn as dots.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from benchmarks.measure import Goal, Table, short
 # The colours of the contenders, by the beginning of the name. The first entry that matches a name is used. So
 # a longer beginning must precede a shorter beginning.
 _COLOURS = {
-    "smsapi-async, aiohttp, with ledger": "#17a2b8",
+    "smsapi-async, with ledger": "#17a2b8",
     "smsapi-async, httpcore": "#7fb3e6",
     "smsapi-async": "#0b4f9e",
     "import smsapi_async": "#7fb3e6",
@@ -26,7 +26,7 @@ _COLOURS = {
     "httpx by hand": "#d1495b",
     "aiohttp by hand": "#2a9d4a",
     "sw-python-sms-devino": "#8e6bbf",
-    "aiohttp transport alone": "#8a8a8a",
+    "asyncio transport alone": "#8a8a8a",
 }
 _OTHER = "#555555"
 _MARKERS = ("o", "D", "X", "s")
@@ -63,7 +63,7 @@ def _panel(axes: Axes, table: Table) -> None:
 def _lines(axes: Axes, table: Table, columns: list[str]) -> None:
     places = [int(column.replace(",", "")) for column in columns]
     for name, row in table.rows.items():
-        dashed = "(limit)" in name or "alone" in name
+        dashed = "(upper bound)" in name or "alone" in name
         heights = [row[column] for column in columns]
         axes.plot(places, heights, "o--" if dashed else "o-", color=_colour(name), label=name, markersize=4)
     axes.set_xscale("log")

@@ -298,7 +298,8 @@ class AsyncSmsClient:
             destination_address: see `send`.
             text: see `send`.
             send_date: time at which the gateway sends the message: a naive datetime in the local time of the
-                recipient. The gateway derives the time zone. Fractions of a second are dropped.
+                recipient. The gateway derives the time zone from the destination address. Fractions of a
+                second are dropped.
             source_address: see `send`.
             validity: see `send`.
             timeout: see `send`.

@@ -70,8 +70,8 @@ class ChunkSender:
         self._clock = clock
         self._unknown_limit = unknown_limit
         self._unknown_in_a_row = 0
-        # The cancel scope of each request in flight and of each wait, with the evidence of the request. The
-        # evidence of a wait is empty.
+        # The cancel scope of each request in flight and of each wait between two attempts. The values record
+        # the trace events of the requests. A wait has a new `Evidence` without events.
         self._in_flight: dict[anyio.CancelScope, Evidence] = {}
         self._ending = False
 
@@ -150,14 +150,15 @@ class ChunkSender:
                 with anyio.CancelScope(shield=True):
                     await self._release(part, result)
             else:
-                # We do not settle the messages in the ledger. They keep the state `sending`, and this state
-                # becomes `unknown` when the ledger is opened the next time.
+                # We do not settle the messages in the ledger. The messages keep the state `sending`, and this
+                # state becomes `unknown` when the ledger is opened the next time.
                 cause = OutcomeUnknown(f"the send was interrupted by {type(error).__name__}")
                 result.outcomes.extend(_unknown(part, cause))
             raise
         await self._settle(outcomes, result)
         if self._unknown_in_a_row >= self._unknown_limit:
-            self._halt(OutcomeUnknown(f"{self._unknown_in_a_row} requests in a row ended as unknown"), result)
+            reason = f"{self._unknown_in_a_row} requests in a row had an unknown outcome"
+            self._halt(OutcomeUnknown(reason), result)
         return ()
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:

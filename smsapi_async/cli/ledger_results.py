@@ -107,9 +107,10 @@ def summary_view(counts: Summary) -> RenderableType:
 
 
 def unknown_document(outcomes: Sequence[Outcome]) -> Document:
-    """Return the unknown messages as JSON data. In a redacted ledger, the numbers are "".
+    """Return the unknown messages as JSON data.
 
-    Keys and numbers are not masked, because programs use keys and numbers to match messages.
+    A redacted ledger contains no phone numbers, so each number is "". Keys and numbers are not masked,
+    because programs use keys and numbers to match messages.
     """
     return {
         "unknown": [

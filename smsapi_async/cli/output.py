@@ -274,9 +274,9 @@ def _incoming(message: IncomingMessage) -> Document:
 
 
 def _write_json(document: Document, *, indent: int | None) -> None:
-    # An encoding other than UTF-8 may lack characters of the document. So `json.dumps` must write these
-    # characters as JSON escapes. Otherwise the error handler `backslashreplace`, which `run` sets for
-    # standard output, would write escapes that are not valid JSON.
+    # An encoding other than UTF-8 may lack characters of the document. So `json.dumps` must write all
+    # characters outside ASCII as JSON escapes. Otherwise the error handler `backslashreplace`, which `run`
+    # sets for standard output, would write escapes that are not valid JSON.
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=indent)
     sys.stdout.write(text + "\n")

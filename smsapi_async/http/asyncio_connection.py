@@ -144,9 +144,7 @@ class AsyncioConnection(asyncio.Protocol):
             return await response
         finally:
             self._response = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            # The timer stays for the next exchange: a new timer for each exchange takes more time.
             self.idle_since = self._loop.time()
             if not self.can_be_reused:
                 self.abort()
@@ -201,6 +199,9 @@ class AsyncioConnection(asyncio.Protocol):
 
     def _fail(self, error: httpx.TransportError) -> None:
         self.can_be_reused = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         response, self._response = self._response, None
         if response is not None and not response.done():
             response.set_exception(error)

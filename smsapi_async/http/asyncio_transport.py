@@ -9,7 +9,7 @@ import os
 import re
 import ssl
 from collections import deque
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -76,7 +76,6 @@ class AsyncioTransport(BundledTransport):
         content: bytes | None = request.extensions.get("content")
         wire = _wire(request, await request.aread() if content is None else content)
         origin = self._origin_of(request.url)
-        await trace("connection.connect_tcp.started", {})
         connection = self._idle_connection(origin)
         if connection is None:
             connection = await self._connect(origin, timeouts["connect"], deadline)
@@ -211,10 +210,24 @@ def _wire(request: httpx.Request, content: bytes) -> bytes:
     Raises:
         httpx.LocalProtocolError: the target or a header field contains a character that HTTP forbids.
     """
-    target, fields = target_of(request), request.headers.raw
-    header = b"".join([b"%s: %s\r\n" % field for field in fields])
-    if _NOT_IN_A_TARGET.search(target) or _NOT_IN_A_HEADER.search(header):
-        raise httpx.LocalProtocolError("a space or a control character in the target or the header")
-    if header.count(b"\r") != len(fields) or header.count(b"\n") != len(fields):
+    target = target_of(request)
+    if _NOT_IN_A_TARGET.search(target):
+        raise httpx.LocalProtocolError("a space or a control character in the target")
+    lines = _field_lines(tuple(request.headers.raw))
+    return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method.encode("ascii"), target, lines, content)
+
+
+# Requests for one resource differ only in the length of the body.
+@lru_cache(maxsize=256)
+def _field_lines(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Return the header fields as lines.
+
+    Raises:
+        httpx.LocalProtocolError: a header field contains a character that HTTP forbids.
+    """
+    lines = b"".join([b"%s: %s\r\n" % field for field in fields])
+    if _NOT_IN_A_HEADER.search(lines):
+        raise httpx.LocalProtocolError("a control character in a header field")
+    if lines.count(b"\r") != len(fields) or lines.count(b"\n") != len(fields):
         raise httpx.LocalProtocolError("a line break in a header field")
-    return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method.encode("ascii"), target, header, content)
+    return lines

@@ -96,8 +96,8 @@ class Evidence:
         # So the reported exception is a proof only if the same exception ended the attempt.
         if error is None:
             return isinstance(self.failure, anyio.get_cancelled_exc_class())
-        # httpx converts the reported exception of httpcore. The new exception has the reported exception as
-        # its cause.
+        # httpx raises an exception of httpx in place of the exception that httpcore reported. The reported
+        # exception is the cause of the raised exception.
         return self.failure is not None and self.failure in (error, error.__cause__)
 
 
@@ -207,7 +207,7 @@ class Exchanger:
             resource: the path below the base URL.
             parameters: the URL-encoded parameters: the query of a GET, the body of a POST.
             evidence: records the trace events of the request.
-            body_factor: how many times `body_limit` the body of the response may have.
+            body_factor: the body of the response may have `body_factor` times `body_limit` bytes.
 
         Returns:
             The whole response. If no whole response arrived, the failure.
@@ -221,8 +221,8 @@ class Exchanger:
         if self.own is None:
             request = self._request(method, resource, parameters, evidence)
         else:
-            # This package's transports report every write. So the absence of events is a proof as well,
-            # for example if the request failed before the pool assigned a connection.
+            # This package's transports report every write. So a request without events was not written, for
+            # example because the request failed before the pool assigned a connection.
             evidence.reported = evidence.trusted = True
             request = self._own_request(method, resource, parameters, evidence)
         request.extensions["body_limit"] = self.body_limit * body_factor

@@ -58,7 +58,7 @@ class SocksBackend(httpcore.AnyIOBackend):
                 try:
                     await self._ask_for(host, port, stream)
                 except BaseException:
-                    # The shield closes the socket also after a cancellation.
+                    # Without the shield, a cancellation would leave the socket open.
                     with anyio.CancelScope(shield=True):
                         await stream.aclose()
                     raise
@@ -93,7 +93,8 @@ class SocksBackend(httpcore.AnyIOBackend):
 class _Handshake:
     """Sends the requests of the handshake and reads the replies.
 
-    No byte after a reply is read: the bytes after the last reply belong to the gateway's connection.
+    This class reads exactly the bytes of each reply. The bytes after the last reply belong to the connection
+    with the gateway.
 
     Args:
         stream: the connection to the proxy.

@@ -76,7 +76,7 @@ class CallbackCheckpoint:
         """Await the function with the position."""
         result = self._save(position)
         if not inspect.isawaitable(result):
-            raise ValidationError("checkpoint", "a function that is not async", "pass an async function")
+            raise ValidationError("checkpoint", "a save function that is not async", "pass an async function")
         await result
 
 

@@ -59,8 +59,9 @@ class Inbox(AsyncIterator[IncomingMessage]):
     Periods: the period of each request overlaps the previous period by ``overlap`` (10 minutes by default),
     because the gateway may store a message some time after its creation date. The overlap must be longer than
     this delay plus the difference between your clock and the clock of the gateway. Otherwise, the inbox can
-    miss a message. After a long gap, the inbox makes one request per ``window`` (one day by default) without
-    a pause. The inbox keeps only the ids of one overlap and the messages of one response in memory.
+    miss a message. If the inbox did not run for a long time, the inbox divides this time into periods of
+    ``window`` (one day by default), and makes one request for each period without a pause. The inbox keeps
+    only the ids of one overlap and the messages of one response in memory.
 
     Order: messages of one response are sorted by creation date. Messages without a creation date come first.
     If the gateway stores a message late, the inbox may return newer messages before this message.
@@ -89,7 +90,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
         InvalidCredentials: while iterating: the login or the password is wrong. The stream ends.
         ClientClosed: while iterating: the client was closed.
         ValidationError: when you create the inbox: ``since`` is naive, or ``checkpoint`` has a wrong type.
-            When you enter the inbox: the checkpoint loaded an object that is not a `Position`.
+            At ``async with``: ``load`` of the checkpoint returned an object that is not a `Position`.
         Exception: the checkpoint raised this error in ``load`` or ``save``.
     """
 

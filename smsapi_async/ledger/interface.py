@@ -201,8 +201,9 @@ class Ledger(abc.ABC):
         """Return an async iterator over the recorded outcomes.
 
         The order is the order in which the messages were first recorded. Each outcome has ``recorded`` set,
-        and its message has the key. With `redact`, the destination address and the text of a message are
-        ``""``. The iterator reads the file page by page, so the memory is bounded.
+        and the message of the outcome has the recorded key in `Message.key`. With `redact`, the
+        destination address and the text of a message are ``""``. The iterator reads the file page by page, so
+        the memory is bounded.
 
         Args:
             state: return only outcomes of this state. None means all outcomes.

@@ -98,7 +98,7 @@ def statistics_requests(start: datetime, end: datetime) -> list[Request]:
 
     Args:
         start: the beginning of the period, aware.
-        end: the end of the period, aware. The period includes this second.
+        end: the end of the period, aware. The period includes the second at its end.
 
     Raises:
         ValidationError: a date is not an aware datetime, or ``start`` is after ``end``.

@@ -50,9 +50,9 @@ the sandbox uses the value in the form, as ASP.NET MVC does. A request with a wr
 405. A request with an unknown path gets HTTP status 404. Both responses are HTML. A text of more than 2000
 UTF-16 units gets code 2. A negative Validity gets code 2. A range with a start after its end gets code 2. An
 invalid destination address gets code 6. A date or a number that cannot be read gets code 9. DeliveryRatio is
-Delivered as a percentage of Total. Total does not include Errors. Sms/Statistics counts the states 10, 11 and
-41 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected. Sms/Statistics counts the states -2, -98, 99
-and 255, and all states that the contract does not define, as InProcess.
+Delivered as a percentage of Total. Total leaves out the messages in Errors. Sms/Statistics counts the states
+10, 11 and 41 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected. Sms/Statistics counts the states
+-2, -98, 99 and 255, and all states that the contract does not define, as InProcess.
 """
 
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival

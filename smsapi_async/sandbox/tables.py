@@ -8,7 +8,7 @@ class GatewayResource:
     """One resource (contract, "Resources").
 
     Attributes:
-        name: the canonical name.
+        name: the name of the resource as the contract spells the name.
         method: the HTTP method.
         action: the signature of the .NET method. The error description for a missing date quotes `action`.
     """

@@ -22,7 +22,7 @@ from smsapi_async.tracking.schedule import Schedule
 _LAST_LOOK = 5.0
 # If the deadline of a message has already passed when `add` is called, the message gets a new deadline: at
 # most this many seconds after the call. The tracker makes requests at once. Shortly before the new deadline,
-# it makes another request for each segment that can still change.
+# the tracker makes another request for each segment whose state can still change.
 _LATE_START = 60.0
 # A failed request is planned again after at most this many seconds, even if the schedule has a longer wait. A
 # pause can delay the request further.

@@ -265,7 +265,7 @@ async def test_the_hour_that_comes_twice(sandbox: Sandbox) -> None:
 
 
 async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
-    """If the iterable of messages raises an error because of a halt, the caller still gets `BatchHalted`."""
+    """If a batch halts and the iterable of messages then raises an error, the caller gets `BatchHalted`."""
     sandbox.refuse_next("Sms/Send", 5, times=100)
 
     def source() -> Iterator[Message]:

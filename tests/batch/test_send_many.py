@@ -213,7 +213,7 @@ async def test_unknown_outcomes_in_a_row_halt_the_batch(sandbox: Sandbox) -> Non
     assert isinstance(caught.value.cause, OutcomeUnknown)
     assert [type(outcome) for outcome in collected] == [Unknown] * 3
     assert str(caught.value) == (
-        "the batch halted, and 97 messages were not sent: 3 requests in a row ended as unknown"
+        "the batch halted, and 97 messages were not sent: 3 requests in a row had an unknown outcome"
     )
     assert sandbox.account.count("Sms/Send") == 3
 

@@ -343,7 +343,7 @@ async def test_a_cancelled_send_arrives_at_most_once(sandbox: Sandbox) -> None:
 
 
 async def test_a_read_with_nobody_there_names_the_reason(sandbox: Sandbox, proxy: FaultProxy) -> None:
-    """If the gateway refuses the connection, a read raises `TransportFailed` with the reason."""
+    """If the gateway refuses the connection, `balance` raises `TransportFailed` with the reason."""
     proxy.refuse_connections(True)
     async with _client(sandbox, proxy, retry=RetryPolicy(attempts=1)) as sms:
         with pytest.raises(TransportFailed, match="ConnectError"):

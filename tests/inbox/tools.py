@@ -26,7 +26,7 @@ class Killed(Exception):
 
 
 class SharedClock:
-    """A clock for the client that shows the time of the sandbox. A wait moves this time forward.
+    """A clock for the client that shows the time of the sandbox. A sleep of the client adds to the time.
 
     Args:
         sandbox: the sandbox.

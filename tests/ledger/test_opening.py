@@ -153,7 +153,7 @@ async def test_a_newer_ledger_is_left_alone(path: Path) -> None:
 async def test_another_file_is_left_alone(path: Path, content: str) -> None:
     """If a file is not a ledger, opening the file as a ledger raises `LedgerError`.
 
-    The content of the file does not change.
+    The attempt does not change the file.
     """
     if content == "text":
         put(path, b"number;text\n" * 200)

@@ -213,7 +213,10 @@ def test_a_key_does_not_depend_on_earlier_keys() -> None:
 
 
 def test_a_true_text_is_spelled_as_in_earlier_versions() -> None:
-    """A wrong type of `by_time_zone` leaves the key as in version 0.1.0, so that no message is sent again."""
+    """The key of a message with a text in `by_time_zone` is the key that version 0.1.0 computed.
+
+    So a ledger of version 0.1.0 recognises the message, and the message is not sent again.
+    """
     odd: Any = "1"
     assert key_of(attrs.evolve(BASE, by_time_zone=odd)) == key_of(attrs.evolve(BASE, by_time_zone=True))
 

@@ -142,7 +142,7 @@ class _Next:
 
 
 async def test_an_iterator_with_the_least_is_read(anyio_backend: str) -> None:
-    """An iterator needs no `__aiter__`: all messages of such an iterator are sent."""
+    """`send_many` sends all messages of an async iterator that has no method `__aiter__`."""
     async with run_sandbox() as sandbox, client_for(sandbox) as sms:
         async with sms.send_many(Once([_message(index) for index in range(3)])) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 3

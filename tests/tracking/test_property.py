@@ -87,7 +87,7 @@ class Gateway:
 
         Args:
             tracker: the tracker.
-            ask: the request.
+            ask: the request of the tracker for the state of a segment.
             now: the current time.
 
         Returns:

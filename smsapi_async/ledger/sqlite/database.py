@@ -197,8 +197,9 @@ def _in_transaction(connection: Connection) -> bool:
 
 def _create_privately(path: str) -> None:
     # When a process closes a descriptor of a file, POSIX releases all locks of this process on the file. So
-    # this function never opens an existing file. Each thread calls this function before it locks the file,
-    # and `_CREATING` makes the thread wait until another thread has closed the new file.
+    # this function never opens an existing file. Each thread calls this function before it locks the file.
+    # If another thread is creating the file, the lock `_CREATING` makes the caller wait until that thread has
+    # closed the file.
     with _CREATING, suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 

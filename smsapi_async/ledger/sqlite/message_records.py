@@ -125,9 +125,9 @@ class MessageRecords:
         The unique constraint of the table finds existing keys, so no query is needed.
 
         Raises:
-            IntegrityError: at least one key exists already. No message was claimed.
-            UnicodeEncodeError: a text contains a lone surrogate. No message was claimed.
-            OverflowError: a number is too large for SQLite. No message was claimed.
+            IntegrityError: at least one key exists already. The ledger is unchanged.
+            UnicodeEncodeError: a text contains a lone surrogate. The ledger is unchanged.
+            OverflowError: a number is too large for SQLite. The ledger is unchanged.
         """
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:

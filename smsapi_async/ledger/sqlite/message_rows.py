@@ -58,7 +58,7 @@ def is_same(message: Message, row: RowMapping, content: RowMapping, redacted: bo
     Args:
         message: the message.
         row: the row of the recorded message in the table ``messages``.
-        content: the row of the recorded message's content in the table ``contents``.
+        content: the row in the table ``contents`` that the row of the message refers to.
         redacted: whether the rows contain hashes.
     """
     try:

@@ -32,7 +32,7 @@ class HistoryEntry(NamedTuple):
     """One decision of the fault proxy.
 
     Attributes:
-        number: the number of the decision, from 0.
+        number: the index of the decision about a fault. The first decision has the index 0.
         resource: the path below `/rest`, for example `Sms/Send`. Empty if the proxy chose the fault for a new
             connection, before the client sent a request.
         fault: the kind of fault.

@@ -153,8 +153,8 @@ class FaultPlan:
         Some kinds of fault send no response. With these faults, a client waits until its timeout.
 
         Args:
-            seed: the seed of the draws. None draws a seed. The plan contains the seed, so a test can repeat
-                the run.
+            seed: the seed of the draws. With None, the seed is random. The plan contains the seed, so a
+                test can repeat the run.
             weights: the relative weight of each kind. None means: 70 % of the requests pass, and the other
                 kinds have equal weights.
             resource: the resource of the requests. None means all resources.
