@@ -20,8 +20,19 @@ from benchmarks import server
 from benchmarks.measure import QUICK, Options, Table
 
 Benchmark = Callable[[str, Options], list[Table]]
-NAMES = ("sends", "one_text", "burst", "heartbeat", "growth", "imports", "decoding", "tracking")
-_NEEDED = ("aiohttp", "pydantic", "sms_devino", "sqlalchemy")
+NAMES = (
+    "sends",
+    "one_text",
+    "burst",
+    "many",
+    "waiting",
+    "heartbeat",
+    "growth",
+    "imports",
+    "decoding",
+    "tracking",
+)
+_NEEDED = ("aiohttp", "httptools", "pydantic", "sms_devino", "sqlalchemy", "uvloop")
 _PACKAGES = (
     "smsapi-async",
     "httpx",

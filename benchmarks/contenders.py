@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from unittest import mock
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -14,6 +15,7 @@ from pyreqwest.client import ClientBuilder
 
 from benchmarks.server import SESSION_ID
 from smsapi_async import AsyncSmsClient
+from smsapi_async.http import response_parser
 from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.choice import Kind
 
@@ -62,6 +64,14 @@ def _ours(http: Kind) -> Contender:
             yield send
 
     return contender
+
+
+@asynccontextmanager
+async def _over_h11(url: str, concurrency: int) -> AsyncIterator[Send]:
+    """Run this package as it runs without the extra ``speed``."""
+    with mock.patch("smsapi_async.http.asyncio_connection.parse_response", response_parser.parsed_by_h11):
+        async with _ours("asyncio")(url, concurrency) as send:
+            yield send
 
 
 def _httpx(limits: Callable[[int], httpx.Limits] | None = None) -> Contender:
@@ -208,18 +218,25 @@ async def _sockets(url: str, concurrency: int) -> AsyncIterator[Send]:
 
 HTTPX, HTTPX_DEFAULT = "httpx by hand, limit = tasks", "httpx by hand, default limits"
 AIOHTTP, HTTPX2, PYREQWEST = "aiohttp by hand", "httpx2 by hand, limit = tasks", "pyreqwest by hand"
+AIOHTTP_UVLOOP = "aiohttp by hand, uvloop"
 FAST, SLOW = "smsapi-async", "smsapi-async, httpcore"
+FAST_UVLOOP, H11 = "smsapi-async, uvloop", "smsapi-async, h11"
 ALONE, LIMIT = "asyncio transport alone", "bare sockets (upper bound)"
 PEER = "sw-python-sms-devino, threads"
 
 CONTENDERS: dict[str, Contender] = {
     FAST: _ours("asyncio"),
+    FAST_UVLOOP: _ours("asyncio"),
+    H11: _over_h11,
     SLOW: _ours("httpcore"),
     HTTPX: _httpx(lambda concurrency: httpx.Limits(max_connections=concurrency)),
     HTTPX_DEFAULT: _httpx(),
     AIOHTTP: _aiohttp,
+    AIOHTTP_UVLOOP: _aiohttp,
     HTTPX2: _httpx2,
     PYREQWEST: _pyreqwest,
     ALONE: _transport_alone,
     LIMIT: _sockets,
 }
+# The contenders that run on uvloop. All other contenders run on the event loop of asyncio.
+ON_UVLOOP = {FAST_UVLOOP, AIOHTTP_UVLOOP}

@@ -4,9 +4,23 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import uvloop
 from sms_devino.client import DevinoClient
 
-from benchmarks.contenders import AIOHTTP, ALONE, CONTENDERS, FAST, HTTPX, HTTPX_DEFAULT, PEER, SLOW
+from benchmarks.contenders import (
+    AIOHTTP,
+    AIOHTTP_UVLOOP,
+    ALONE,
+    CONTENDERS,
+    FAST,
+    FAST_UVLOOP,
+    H11,
+    HTTPX,
+    HTTPX_DEFAULT,
+    ON_UVLOOP,
+    PEER,
+    SLOW,
+)
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 CONCURRENCIES = (1, 10, 50, 500)
@@ -14,12 +28,14 @@ CONCURRENCIES = (1, 10, 50, 500)
 _THREADS = 50
 GOALS = (
     (FAST, AIOHTTP, {50: 1.0, 500: 1.2}),
+    (FAST_UVLOOP, AIOHTTP_UVLOOP, {50: 1.0, 500: 1.2}),
+    (H11, SLOW, {1: 2.0, 10: 2.0, 50: 2.0}),
     (FAST, HTTPX, {50: 18.0, 500: 22.0}),
     (FAST, HTTPX_DEFAULT, {50: 18.0, 500: 22.0}),
     (SLOW, HTTPX, {50: 1.5, 500: 4.5}),
     (SLOW, HTTPX_DEFAULT, {50: 1.5, 500: 4.5}),
 )
-CLIENT_SHARE = 40.0
+CLIENT_SHARE = 25.0
 # The numbers of tasks for which the client and the transport alone have the same number of requests in
 # flight. With more than 10 tasks, the client has fewer requests in flight than the transport alone, because
 # its default concurrency is 10. Then the difference of the CPU times is not the CPU time of the client.
@@ -82,7 +98,8 @@ def run(url: str, options: Options) -> list[Table]:
         def measured(name: str, concurrency: int = concurrency) -> tuple[float, float]:
             if name == PEER:
                 return _by_threads(url, concurrency, options.seconds)
-            return asyncio.run(_by_tasks(name, url, concurrency, options.seconds))
+            run_in_loop = uvloop.run if name in ON_UVLOOP else asyncio.run
+            return run_in_loop(_by_tasks(name, url, concurrency, options.seconds))
 
         runs = {name: lambda name=name: measured(name) for name in (*CONTENDERS, PEER)}
         for name, figures in alternate(runs, options.rounds).items():

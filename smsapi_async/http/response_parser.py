@@ -82,7 +82,8 @@ _REQUEST = h11.Request(method="POST", target="/", headers=[("Host", "gateway"), 
 _END = h11.EndOfMessage()
 
 
-def _parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
+def parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
+    """Parse one whole response with h11. The parameters and the errors are those of `parse_response`."""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(raw) + 1)
     connection.send(_REQUEST)
     connection.send(_END)
@@ -107,7 +108,7 @@ def _parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
     return ParsedResponse(response.status_code, response.headers.raw_items(), b"".join(pieces), keeps_alive)
 
 
-parse_response: Callable[..., ParsedResponse] = _parsed_by_httptools if _HAS_HTTPTOOLS else _parsed_by_h11
+parse_response: Callable[..., ParsedResponse] = _parsed_by_httptools if _HAS_HTTPTOOLS else parsed_by_h11
 """Parse one whole response.
 
 Args:

@@ -124,7 +124,7 @@ def test_without_the_extra() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_HTTPTOOLS], check=False, capture_output=True, text=True, cwd=ROOT
     )
-    assert (done.stderr, done.stdout.split()) == ("", ["_parsed_by_h11", "auto", "asyncio"])
+    assert (done.stderr, done.stdout.split()) == ("", ["parsed_by_h11", "auto", "asyncio"])
 
 
 def test_another_kind_is_refused() -> None:
