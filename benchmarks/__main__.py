@@ -112,8 +112,8 @@ def main() -> None:
     benchmarks = _loaded(options.names or list(NAMES), with_plot=options.plot is not None)
     machine, versions = _machine(), _versions()
     print(_line(machine), _line(versions), sep="\n")
-    # The objects of the imported libraries exist until the end of the process. After `gc.freeze`, the garbage
-    # collector ignores these objects, so each collection is faster.
+    # `gc.freeze` makes the garbage collector ignore all objects of the imported libraries, which exist until
+    # the end of the process. Each later garbage collection is therefore faster.
     gc.freeze()
     began = perf_counter()
     tables: list[Table] = []

@@ -1,4 +1,4 @@
-"""The contenders that send one text to many recipients: this package, and hand-written loops."""
+"""The programs to compare (contenders) that send one text to many recipients: this package and other code."""
 
 import asyncio
 import json
@@ -21,29 +21,30 @@ from smsapi_async.ledger import Ledger
 
 TEXT = "Магазин переехал: ждём вас по новому адресу"
 RECIPIENTS_PER_REQUEST = 500
-# The number of requests that a hand-written loop has in flight. With more than 10 requests in flight, httpx
-# is slower, and aiohttp is not faster.
+# The number of requests that a hand-written loop has in flight at the same time. With more than 10 requests
+# in flight, httpx becomes slower, and aiohttp does not become faster.
 WORKERS = 10
 
-# A function that sends the text to each number, and returns the number of segment ids in the responses.
+# The type of a function that sends one text to each phone number. The function returns how many segment ids
+# the responses contained.
 SendBatch = Callable[[Iterable[str]], Awaitable[int]]
 BatchContender = Callable[[str], AbstractAsyncContextManager[SendBatch]]
 
 
 def numbers(start: int, count: int) -> list[str]:
-    """Return `count` different phone numbers. `start` is the index of the first phone number."""
+    """Return `count` different phone numbers, beginning with the phone number that has the index `start`."""
     return [f"7903{index:07}" for index in range(start, start + count)]
 
 
 def chunks(recipients: Iterable[str]) -> Iterator[list[str]]:
-    """Split the phone numbers into lists. Each list contains the recipients of one request."""
+    """Split the phone numbers into lists, so that each list contains the recipients of one request."""
     rest = iter(recipients)
     while chunk := list(islice(rest, RECIPIENTS_PER_REQUEST)):
         yield chunk
 
 
 def form(recipients: list[str]) -> bytes:
-    """Return the encoded parameters of a bulk. Every contender has to do this work."""
+    """Return the form-encoded body of a bulk request (one text to several recipients)."""
     fields = {
         "SessionID": SESSION_ID,
         "SourceAddress": "ACME",
@@ -65,7 +66,7 @@ async def send_many(sms: AsyncSmsClient, messages: Iterable[Message], ledger: Le
 
 @asynccontextmanager
 async def ledger_in_use(wanted: bool) -> AsyncIterator[Ledger | None]:
-    """Open a new ledger in a temporary directory. If `wanted` is false, yield None instead of a ledger."""
+    """Yield a new ledger in a temporary directory if `wanted` is true, otherwise yield None."""
     if not wanted:
         yield None
         return
@@ -84,7 +85,7 @@ def _ours(http: Kind, *, with_ledger: bool = False) -> BatchContender:
 
 
 async def _by_workers(post: Callable[[list[str]], Awaitable[int]], recipients: Iterable[str]) -> int:
-    # All workers take their chunks from the same iterator. So each chunk is sent once.
+    # All workers take the lists of recipients from the same iterator, so that each list is sent only once.
     waiting = chunks(recipients)
 
     async def worker() -> int:
@@ -131,7 +132,7 @@ async def _peer(url: str) -> AsyncIterator[SendBatch]:
 
 @asynccontextmanager
 async def _limit(_: str) -> AsyncIterator[SendBatch]:
-    """A contender that encodes the requests and decodes the responses, but sends nothing."""
+    """Yield a function that encodes the requests and decodes prepared responses, but sends nothing."""
     response = json.dumps([SEGMENT_ID] * RECIPIENTS_PER_REQUEST)
 
     async def encode_and_decode(recipients: Iterable[str]) -> int:

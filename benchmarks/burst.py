@@ -6,14 +6,14 @@ from benchmarks.contenders import AIOHTTP, CONTENDERS, FAST, HTTPX_DEFAULT, SLOW
 from benchmarks.measure import Options, Stopwatch, Table, alternate
 
 BURST = 5_000
-# There are only three rounds, because a burst with hand-written code over httpx takes ten seconds.
+# Each contender sends at most three bursts, because one burst over plain httpx takes ten seconds.
 _ROUNDS = 3
-# The default limit for the number of connections, both in httpx and in aiohttp.
+# The highest number of open connections that httpx and aiohttp allow by default.
 _DEFAULT_LIMIT = 100
 
 
 async def _burst(name: str, url: str, count: int) -> float:
-    """Send one burst of `count` messages with the contender `name`. Return the sends per second."""
+    """Send one burst of `count` messages with the contender `name`, and return the sends per second."""
     async with CONTENDERS[name](url, _DEFAULT_LIMIT) as send:
         await send("79030000000", "warm-up")
         watch = Stopwatch()
@@ -24,7 +24,7 @@ async def _burst(name: str, url: str, count: int) -> float:
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Measure the sends per second in a burst, for several contenders."""
+    """Measure how many messages per second each contender sends in a burst."""
     count = BURST // options.scale
     table = Table(f"A burst of {count:,} sends by gather", "sends/s", reference=AIOHTTP)
     names = (FAST, SLOW, HTTPX_DEFAULT, AIOHTTP)

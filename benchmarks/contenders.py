@@ -1,4 +1,4 @@
-"""The contenders that send one message in one request: this package, hand-written code, an upper limit."""
+"""The programs to compare (contenders): this package and other code send one message in one request."""
 
 import asyncio
 import json
@@ -19,30 +19,30 @@ from smsapi_async.http import response_parser
 from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.choice import Kind
 
-# A function that sends a text to a number. The arguments are the number and the text. The result is the list
-# of segment ids in the response.
+# The type of a function that sends a text to a phone number. The arguments are the phone number and the text;
+# the function returns the segment ids in the response.
 Send = Callable[[str, str], Awaitable[Sequence[str]]]
-# A function that opens the connections of a contender. The arguments are the base URL and the number of tasks
-# that send at the same time.
+# The type of a function that prepares a contender and yields its function `Send`. The arguments are the base
+# URL of the server and the number of tasks that send at the same time.
 Contender = Callable[[str, int], AbstractAsyncContextManager[Send]]
 
 CONTENT_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 
-# The default limits of httpx 0.28.
+# httpx 0.28 uses these limits for its connections by default.
 HTTPX_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-# The timeout in seconds also limits how long a task waits for a connection of the pool. The default of 5
-# seconds is too short for 500 tasks.
+# The timeout of httpx in seconds. The default of httpx, 5 seconds, is too short: with 500 tasks, a task may
+# wait longer than 5 seconds for a free connection.
 TIMEOUT = 120.0
 
 
 def form(to: str, text: str) -> bytes:
-    """Return the encoded parameters of a message. Every contender has to do this work."""
+    """Return the form-encoded body of a request that sends one message."""
     fields = {"SessionID": SESSION_ID, "SourceAddress": "ACME", "Data": text, "DestinationAddress": to}
     return urlencode(fields).encode("ascii")
 
 
 def _ids(payload: Any) -> list[str]:  # noqa: ANN401 - JSON may contain any type
-    """Check that the response is a list of ids, as a careful user does."""
+    """Check that the decoded response is a list of segment ids, as a careful user would; return the list."""
     if not isinstance(payload, list):
         raise TypeError("the response is not a list of segment ids")
     return payload
@@ -68,7 +68,7 @@ def _ours(http: Kind) -> Contender:
 
 @asynccontextmanager
 async def _over_h11(url: str, concurrency: int) -> AsyncIterator[Send]:
-    """Run this package as it runs without the extra ``speed``."""
+    """Use the slower response parser that this package uses if the extra ``speed`` is not installed."""
     with mock.patch("smsapi_async.http.asyncio_connection.parse_response", response_parser.parsed_by_h11):
         async with _ours("asyncio")(url, concurrency) as send:
             yield send
@@ -135,10 +135,10 @@ async def _pyreqwest(url: str, concurrency: int) -> AsyncIterator[Send]:
 
 @asynccontextmanager
 async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  # noqa: ARG001
-    """The asyncio transport of this package without the client.
+    """Send over the asyncio transport of this package, without the client.
 
-    The CPU time of the client minus the CPU time of this contender is the CPU time of the client itself,
-    without its transport.
+    The CPU time of the client above its transport is the CPU time of a run with the client minus the CPU time
+    of a run with the transport alone.
     """
     address = httpx.URL(f"{url}/Sms/Send")
     fields = {"Host": address.netloc.decode(), "Accept": "application/json", "Content-Type": CONTENT_TYPE}
@@ -161,7 +161,7 @@ async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  
 
 
 class _Connection(asyncio.Protocol):
-    """A connection that carries one exchange at a time."""
+    """A connection that sends one request, waits for its response, and then sends the next request."""
 
     def __init__(self) -> None:
         self.transport: Any = None
@@ -169,14 +169,14 @@ class _Connection(asyncio.Protocol):
         self._response: asyncio.Future[bytes]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Store the transport, so that `exchange` can write to it."""
+        """Store the transport, so that `exchange` can write requests to the transport."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Complete the exchange when the response is complete.
+        """Collect the bytes of the response, and pass the complete response to `exchange`.
 
-        Every response of the benchmarks' server to a send ends with a bracket, so this contender needs no
-        HTTP parser.
+        No HTTP parser is needed, because each response of the benchmark server to a send ends with the
+        character ``]``.
         """
         self._received += data
         if self._received.endswith(b"]"):
@@ -184,7 +184,7 @@ class _Connection(asyncio.Protocol):
             self._response.set_result(received)
 
     async def exchange(self, request: bytes) -> bytes:
-        """Write a request and return the response."""
+        """Write a request to the connection, and return the bytes of the response."""
         self._response = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self._response
@@ -192,7 +192,7 @@ class _Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def _sockets(url: str, concurrency: int) -> AsyncIterator[Send]:
-    """Sockets without an HTTP library: no client can be much faster."""
+    """Send over plain sockets without an HTTP library, because no HTTP client can be much faster."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
@@ -238,5 +238,5 @@ CONTENDERS: dict[str, Contender] = {
     ALONE: _transport_alone,
     LIMIT: _sockets,
 }
-# The contenders that run on uvloop. All other contenders run on the event loop of asyncio.
+# The names of the contenders that run on uvloop. All other contenders run on the default asyncio event loop.
 ON_UVLOOP = {FAST_UVLOOP, AIOHTTP_UVLOOP}

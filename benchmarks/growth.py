@@ -1,4 +1,4 @@
-"""Peak memory and CPU time of batches with different sizes. Each batch runs in a new process."""
+"""Measures the peak memory and the CPU time of batches of different sizes, each size in a new process."""
 
 import asyncio
 import json
@@ -14,8 +14,8 @@ from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 GROWTH_LIMIT = 1.2
 _ROUNDS = 3
-# The minimum number of messages in one run. A small batch takes only a few milliseconds, so a run repeats a
-# small batch.
+# The minimum number of messages in one run. A run repeats a small batch until this number is reached, because
+# a single small batch takes only a few milliseconds.
 _MESSAGES_AT_LEAST = 20_000
 
 
@@ -40,8 +40,8 @@ async def _send_batches(url: str, count: int) -> tuple[float, float]:
 
 def _peak() -> float:
     """Return the peak memory of this process in MiB."""
-    # On Linux, `ru_maxrss` of a child process includes the memory of the parent process before the exec. So
-    # read the peak from `/proc` on Linux.
+    # On Linux, read the peak memory from `/proc`, because `ru_maxrss` of a child process also includes the
+    # memory of the parent process before the exec.
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,4 +1,4 @@
-"""How late a timer of 1 ms fires in an event loop that sends at full speed."""
+"""Measures how late a timer of 1 ms (the heartbeat) fires while the same event loop sends messages."""
 
 import asyncio
 import statistics
@@ -15,25 +15,25 @@ from smsapi_async import Message
 from smsapi_async.http.choice import Kind
 
 BEAT = 0.001
-# The highest delay in milliseconds that 99 % of the heartbeats may have.
+# The goal for each contender: 99 % of the heartbeats must not be later than this number of milliseconds.
 GOALS = {FAST: 4.0, FAST_LEDGER: 5.0}
 TASKS = 50
 NOTHING, RATE = "no sends", "messages/s"
 
-# A function that sends messages for some time. The arguments are the base URL and the time in seconds. The
-# result is the number of segment ids in the responses.
+# The type of a function that sends messages for a given time. The arguments are the base URL and the time in
+# seconds; the function returns how many segment ids the responses contained.
 Work = Callable[[str, float], Coroutine[None, None, int]]
 
 
 @attrs.frozen
 class Beats:
-    """The measurements of one round.
+    """The measured delays of the heartbeat (a timer of 1 ms), and the message rate, in one round.
 
     Attributes:
         median: the median delay of the heartbeat, in milliseconds.
-        percentile_99: the delay that 99 % of the heartbeats do not exceed, in milliseconds.
-        worst: the longest delay, in milliseconds.
-        rate: the number of messages per second.
+        percentile_99: the delay in milliseconds that 99 % of the heartbeats do not exceed.
+        worst: the longest delay of the heartbeat, in milliseconds.
+        rate: the number of messages that were sent per second.
     """
 
     median: float
@@ -58,7 +58,7 @@ async def _beside(work: Coroutine[None, None, int]) -> Beats:
         tasks.create_task(beat())
         ids = await work
         seconds = perf_counter() - began
-        done = True  # the heartbeat that still sleeps is also counted
+        done = True  # the heartbeat that is still asleep ends after this line, and its delay also counts
     late.sort()
     return Beats(statistics.median(late), late[int(len(late) * 0.99)], late[-1], ids / seconds)
 
@@ -124,7 +124,7 @@ WORKS: dict[str, dict[str, Work]] = {
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Measure the delays in two tables: for different texts, and for one text."""
+    """Measure the delays of the heartbeat, once with different texts and once with the same text."""
     return [_table(title, works, url, options) for title, works in WORKS.items()]
 
 

@@ -1,4 +1,4 @@
-"""The duration of an import: the run time of a new interpreter minus its run time without the import."""
+"""Measures the duration of an import: the run time of an interpreter with the import minus without it."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ OTHERS = ("import aiohttp",)
 
 
 def _milliseconds(statement: str) -> float:
-    """Run a statement in a new interpreter, and return the run time in milliseconds."""
+    """Run a statement in a new Python process, and return the run time of the process in milliseconds."""
     watch = Stopwatch()
-    # The call has no timeout. With a timeout, `subprocess` checks for the end of the process in steps of up
-    # to 50 ms, so the measured time would be up to 50 ms too long.
+    # Do not pass a timeout to `subprocess.run`. With a timeout, `subprocess` checks in steps of up to 50 ms
+    # whether the process has ended, so the measured time would be up to 50 ms too long.
     subprocess.run([sys.executable, "-c", statement], check=True)  # noqa: S603
     return watch.wall * 1000
 
@@ -27,8 +27,8 @@ def run(_: str, options: Options) -> list[Table]:
     table = Table("Import, in a new interpreter", "ms", reference=REFERENCE, higher_is_better=False)
     statements = (EMPTY, REFERENCE, *OURS, *OTHERS)
     runs = {statement: partial(_milliseconds, statement) for statement in statements}
-    # The first run writes the bytecode and reads the files into the page cache. So the first run is slower
-    # than the later runs, and its time is not used.
+    # Do not use the time of the first run, because the first run is slower: it also writes the bytecode and
+    # reads the files into the page cache.
     alternate(runs, 1)
     figures = alternate(runs, options.rounds * ROUNDS)
     for statement in statements[1:]:

@@ -1,4 +1,4 @@
-"""Different texts, sent with `send_many` and with one `send` in each task."""
+"""Compares two ways to send messages with different texts: `send_many`, and `send` in many tasks."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Runs contenders in the order A B A B, and makes tables with medians, ratios and goals for the figures."""
+"""Runs the contenders (programs to compare) in turn, and makes tables with medians, ratios and goals."""
 
 import gc
 import statistics
@@ -16,12 +16,12 @@ _Figure = TypeVar("_Figure")
 
 @attrs.frozen
 class Options:
-    """The length of the benchmarks.
+    """The options that determine how long the benchmarks run.
 
     Attributes:
-        rounds: how many times each contender runs.
-        seconds: how long each run of a contender takes, in benchmarks with a time limit.
-        scale: the divisor of all counts, in benchmarks with a fixed number of messages.
+        rounds: how many times each contender runs in a benchmark.
+        seconds: the duration in seconds of one run of a contender, in benchmarks with a time limit.
+        scale: the number by which a benchmark divides its normal number of messages, to run faster.
     """
 
     rounds: int = 5
@@ -34,14 +34,14 @@ QUICK = Options(rounds=1, seconds=0.2, scale=10)
 
 @attrs.frozen
 class Goal:
-    """A limit for one figure of a table.
+    """A goal for one figure (measured number) of a table.
 
     Attributes:
-        what: the name of the figure.
-        value: the measured figure.
-        wanted: the limit.
-        unit: the unit of `value` and `wanted`. The unit of a ratio is ``x``.
-        at_least: whether the limit is the lowest good figure. If false, the limit is the highest good figure.
+        what: the description of the figure, for the printed goal.
+        value: the figure that was measured.
+        wanted: the limit with which the figure is compared.
+        unit: the unit of the figure and of the limit, for example ``ms``; ``x`` for a ratio.
+        at_least: whether the figure must be at least the limit. If false, the limit is a maximum.
     """
 
     what: str
@@ -52,7 +52,7 @@ class Goal:
 
     @property
     def is_met(self) -> bool:
-        """Whether the measured figure is within the limit."""
+        """Whether the measured figure meets the goal."""
         return self.value >= self.wanted if self.at_least else self.value <= self.wanted
 
     def __str__(self) -> str:
@@ -64,20 +64,20 @@ class Goal:
 
 @attrs.define
 class Table:
-    """The figures of each contender in each column.
+    """A table of benchmark results: one row for each contender, with a figure in each column.
 
     Attributes:
-        title: the heading.
-        unit: the unit of every figure, except the figures in the columns of `asides`.
-        reference: the contender with which the other contenders are compared, or None.
-        higher_is_better: whether a higher figure is better. If true, a ratio is figure / reference. If false,
-            a ratio is reference / figure.
-        asides: the columns that only explain the other columns. These columns are not drawn and have no
-            ratios.
-        rows: the summary of the rounds, by contender and column.
-        rounds: the figure of each round, by contender and column.
-        goals: the goals, which are printed below the table.
-        notes: the notes, which are printed below the goals.
+        title: the heading of the table.
+        unit: the unit of the figures in the table, except the columns in `asides`.
+        reference: the name of the contender with which the table compares the others; None: no comparison.
+        higher_is_better: whether a higher figure is better. If true, the ratio is figure / reference figure.
+            If false, the ratio is reference figure / figure.
+        asides: the names of the columns that only explain the other columns. The plot and the ratios leave
+            these columns out.
+        rows: one figure that summarizes all rounds, for each contender and column.
+        rounds: the list with the figure of each round, for each contender and column.
+        goals: the goals for figures of the table, which `show` prints below the table.
+        notes: lines of explanation, which `show` prints below the goals.
     """
 
     title: str
@@ -97,37 +97,37 @@ class Table:
         figures: Sequence[float],
         summary: Callable[[Sequence[float]], float] = statistics.median,
     ) -> None:
-        """Add the figures of all rounds of a contender.
+        """Add the figures that a contender reached in all rounds to a column of the table.
 
         Args:
-            contender: the name of the contender.
-            column: the name of the column.
-            figures: the figure of each round.
-            summary: the function that computes the figure in the table from the figures of the rounds.
+            contender: the name of the contender, which is the name of its row.
+            column: the name of the column for the figures.
+            figures: the figure that the contender reached in each round.
+            summary: the function that computes the printed figure from the figures of the rounds.
         """
         self.rounds.setdefault(contender, {})[column] = list(figures)
         self.rows.setdefault(contender, {})[column] = summary(figures)
 
     @property
     def columns(self) -> list[str]:
-        """The columns of all rows, in the order in which they were added."""
+        """The names of the columns of the table, in the order in which the columns were added."""
         return list(dict.fromkeys(column for row in self.rows.values() for column in row))
 
     def ratio(self, contender: str, column: str, reference: str | None = None) -> float | None:
-        """Compare a contender with the reference. The result is the median of the ratios of all rounds.
+        """Compare a contender with the reference: return the median of the ratios of all rounds.
 
-        Two contenders in the same round run within a few seconds, under nearly the same load of the machine.
-        The medians of two contenders may come from rounds with different loads. So the ratio of the medians
-        would be less reliable than the median of the ratios.
+        The median of the ratios is more reliable than the ratio of the medians. Two contenders in the same
+        round run under nearly the same load of the machine, but two medians may come from rounds with
+        different loads.
 
         Args:
-            contender: the name of the contender.
-            column: the name of the column.
-            reference: the name of the reference. None means `self.reference`.
+            contender: the name of the contender to compare.
+            column: the name of the column with the figures to compare.
+            reference: the name of the contender to compare with. None means `self.reference`.
 
         Returns:
-            The ratio, which is above 1 if the contender is better than the reference. None if a figure is
-            missing or zero.
+            The ratio, which is above 1 if the contender is better than the reference; None if a figure of the
+            contender or of the reference is missing or zero.
         """
         bases = self.rounds.get(reference or self.reference or "", {}).get(column, [])
         values = self.rounds.get(contender, {}).get(column, [])
@@ -158,7 +158,7 @@ class Table:
         return short(row[column]) + ("" if ratio is None else f" ({short(ratio)}x)")
 
     def plain(self) -> dict[str, Any]:
-        """Return the table as values that can be written as JSON."""
+        """Return the contents of the table as a dictionary that can be written as JSON."""
         goals = [{**attrs.asdict(goal), "is_met": goal.is_met} for goal in self.goals]
         return {**attrs.asdict(self), "goals": goals}
 
@@ -174,20 +174,20 @@ def short(value: float) -> str:
 def alternate(contenders: Mapping[str, Callable[[], _Figure]], rounds: int) -> dict[str, list[_Figure]]:
     """Run all contenders once, then all contenders again, and so on.
 
-    With this order, a load of the machine that changes slowly affects all contenders equally.
+    Because the contenders run in turn, a load of the machine that changes slowly affects all of them equally.
 
     Args:
-        contenders: the functions to run, by the name of the contender.
-        rounds: how many times each function runs.
+        contenders: a dictionary from the name of each contender to a function that runs the contender.
+        rounds: how many times the function of each contender runs.
 
     Returns:
-        The results of all rounds of each contender.
+        A dictionary from the name of each contender to the list of its results, one result for each round.
     """
     figures: dict[str, list[_Figure]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
-            # Without this call, the garbage of the previous contender could be collected during the run of
-            # the next contender. This would increase the time of the next contender.
+            # Collect the garbage of the previous contender now. A collection during the run of the next
+            # contender would make that run longer.
             gc.collect()
             figures[name].append(contender())
     return figures

@@ -1,4 +1,4 @@
-"""One text to 100,000 recipients, sent with `send_many` and with hand-written loops."""
+"""Compares `send_many` with hand-written loops that send one text to 100,000 recipients."""
 
 import asyncio
 import os
@@ -10,15 +10,15 @@ from benchmarks.contenders import AIOHTTP, FAST
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 RECIPIENTS = 100_000
-# The least ratio of this package to each reference.
+# The goals: for each reference contender, the lowest accepted ratio of this package to the reference.
 GOALS = {AIOHTTP: 0.4, PEER: 1.7}
 
 
 async def _send_batch(name: str, url: str, count: int) -> float:
-    """Send one batch to `count` recipients with the contender `name`. Return the recipients per second."""
+    """Send one batch to `count` recipients with the contender `name`; return the recipients per second."""
     recipients = numbers(RECIPIENTS_PER_REQUEST, count)
     async with BATCHES[name](url) as send:
-        # The first request also opens a connection. So this request is not measured.
+        # Send one request before the measurement, because the first request also opens a connection.
         await send(numbers(0, RECIPIENTS_PER_REQUEST))
         watch = Stopwatch()
         ids = await send(recipients)
@@ -28,7 +28,7 @@ async def _send_batch(name: str, url: str, count: int) -> float:
 
 
 def _fsync_milliseconds() -> float:
-    """Measure one `fsync` of a page on the disk that holds the ledger, in milliseconds."""
+    """Measure how many milliseconds one `fsync` of a page takes on the disk that holds the ledger."""
     with tempfile.TemporaryFile() as file:
         file.write(bytes(4096))
         file.flush()
@@ -38,7 +38,7 @@ def _fsync_milliseconds() -> float:
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Measure the recipients per second of all contenders."""
+    """Measure to how many recipients per second each contender sends."""
     count = RECIPIENTS // options.scale
     table = Table(f"One text to {count:,} recipients", "recipients/s", reference=LIMIT)
     runs = {name: lambda name=name: asyncio.run(_send_batch(name, url, count)) for name in BATCHES}

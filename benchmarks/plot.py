@@ -1,7 +1,7 @@
 """Draws the tables of the benchmarks into one PNG file.
 
-If the names of all columns are numbers, the table is drawn as lines. Otherwise a table with one column is
-drawn as bars, and a table with several columns is drawn as dots.
+A table is drawn as lines if the names of all its columns are numbers. Any other table is drawn as bars if it
+has one column, and as dots if it has several columns.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.measure import Goal, Table, short
 
-# The colours of the contenders, by the beginning of the name. The first entry that matches a name is used. So
-# a longer beginning must precede a shorter beginning.
+# The colours of the contenders. Each key is the beginning of a contender's name. The first matching key is
+# used, so that a longer key must come before a shorter key with the same beginning.
 _COLOURS = {
     "smsapi-async, with ledger": "#17a2b8",
     "smsapi-async, httpcore": "#7fb3e6",
@@ -34,7 +34,7 @@ _PANEL = (8.5, 4.0)
 
 
 def draw(tables: Sequence[Table], file: Path) -> None:
-    """Draw one panel for each table, two panels in a row, and write the file."""
+    """Draw one panel for each table, two panels in a row, and write the picture to `file`."""
     across = min(len(tables), 2)
     down = -(-len(tables) // across)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
@@ -99,7 +99,8 @@ def _bars(axes: Axes, table: Table, column: str) -> None:
     marks = {names.index(goal.what): goal for goal in table.goals if goal.what in names}
     for place, goal in marks.items():
         _mark(axes, place, goal)
-    # The line of a goal may cross a figure. With a white box behind the figure, the figure is still readable.
+    # Draw a white box behind each printed figure, so that the figure is readable if the line of a goal
+    # crosses the figure.
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
     axes.bar_label(bars, [short(value) for value in values], padding=3, fontsize=8, bbox=box)
     _rows(axes, table)

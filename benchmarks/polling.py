@@ -6,11 +6,12 @@ messages reach the phone after hours, and 5 % of the messages never reach the ph
 segments of a message is half a second. Three strategies track the same messages:
 
 - ours: `smsapi_async.tracking.Tracker` with its default schedule;
-- fixed: one request for every segment every 5 seconds;
-- backoff: one request for every segment after 1, 2, 4, ... seconds, with waits of at most 10 minutes.
+- fixed: every 5 seconds, one request for each segment that is not final;
+- backoff: one request for each segment that is not final, after waits of 1, 2, 4, ... seconds, but at most
+  10 minutes.
 
-Each strategy requests the state of a segment until the segment is final. If the segment never becomes final,
-the strategy stops when the gateway has forgotten the message, about 48 hours after the acceptance.
+Each strategy requests the state of a segment until the segment is final. For a segment that never becomes
+final, the strategy stops about 48 hours after the acceptance, when the gateway has forgotten the message.
 
 Run: python benchmarks/polling.py [--messages N] [--json FILE]
 """
@@ -33,18 +34,18 @@ from smsapi_async.models import Message, Receipt, SegmentState
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking import DEADLINE, Schedule, Tracker
 
-# The seconds until a message reaches the phone: the median and the 95th percentile.
+# The median and the 95th percentile of the seconds until a message reaches the phone.
 MEDIAN, WITHIN_95 = 6.0, 90.0
 # The standard deviation of the logarithm of the seconds until a message reaches the phone.
 SPREAD = math.log(WITHIN_95 / MEDIAN) / statistics.NormalDist().inv_cdf(0.95)
-# The share of the messages that arrive after hours, and the share of the messages that never arrive.
+# TAIL is the share of the messages that arrive only after hours. NEVER is the share that never arrives.
 TAIL, NEVER = 0.10, 0.05
 TAIL_HOURS = (0.5, 24.0)
 # The mean time between two segments of a message, in seconds.
 LAG = 0.5
 SOON = 600.0
 END = DEADLINE.total_seconds()
-# The seconds after which the gateway forgets a message: 48 hours (contract, "States").
+# The gateway forgets a message after this number of seconds: 48 hours (contract, "States").
 MEMORY = 48 * 3600.0
 INTERVAL = 5.0
 GOAL_REQUESTS, GOAL_DELAY, GOAL_ALL = 0.35, 2.0, 1 / 50
@@ -55,9 +56,9 @@ class Course:
     """The times of the acceptance and of the delivery of one message.
 
     Attributes:
-        accepted: the time of the acceptance, in seconds of the simulated clock.
-        segments: the delivery time of each segment, in seconds after the acceptance. Infinity means that the
-            segment is never delivered.
+        accepted: the time when the gateway accepted the message, in seconds of the simulated clock.
+        segments: the delivery time of each segment, in seconds after the acceptance of the message; infinity
+            for a segment that is never delivered.
     """
 
     accepted: float
@@ -65,19 +66,19 @@ class Course:
 
     @property
     def final_after(self) -> float:
-        """The seconds from the acceptance until the last segment is delivered."""
+        """The seconds from the acceptance of the message until the delivery of its last segment."""
         return max(self.segments)
 
 
 @attrs.frozen
 class Tracked:
-    """The cost of tracking one message.
+    """The number of requests and the delay that a strategy needed to track one message.
 
     Attributes:
-        requests: the number of requests that were made.
-        noticed_after: the seconds from the acceptance until the strategy noticed the final state. For a
-            message that never becomes final, the value is infinity (`ours`) or the time of the last request
-            (`fixed` and `backoff`).
+        requests: the number of state requests that the strategy made for the message.
+        noticed_after: the seconds from the acceptance of the message until the strategy noticed its final
+            state. For a message that never becomes final, the value is infinity (strategy `ours`) or the time
+            of the last request (strategies `fixed` and `backoff`).
     """
 
     requests: int
@@ -85,7 +86,7 @@ class Tracked:
 
 
 def courses(count: int, chance: random.Random) -> list[Course]:
-    """Return `count` random messages. The times of their acceptance are spread over one hour."""
+    """Return `count` random messages, with times of acceptance that are spread over one hour."""
     made = []
     for _ in range(count):
         kind = chance.random()
@@ -106,8 +107,8 @@ def at_times(times: list[float]) -> Callable[[Course], Tracked]:
     """Return a strategy that requests the states of all segments at fixed times after the acceptance.
 
     Args:
-        times: the times of the requests, in seconds after the acceptance. The strategy requests the state of
-            a segment until the segment is final, but not after the last of these times.
+        times: the times of the requests, in seconds after the acceptance of the message. The strategy stops
+            when the segment is final, or at the last of these times.
     """
 
     def track(course: Course) -> Tracked:
@@ -118,12 +119,12 @@ def at_times(times: list[float]) -> Callable[[Course], Tracked]:
 
 
 def fixed_times() -> list[float]:
-    """Return the times of requests every 5 seconds, until the gateway has forgotten the message."""
+    """Return one request time every 5 seconds, until the gateway has forgotten the message."""
     return [INTERVAL * step for step in range(1, int(MEMORY / INTERVAL) + 1)]
 
 
 def backoff_times() -> list[float]:
-    """Return the times of requests with waits that double from 1 second to 10 minutes."""
+    """Return request times with waits between them that double from 1 second to at most 10 minutes."""
     waits = chain(takewhile(lambda wait: wait < SOON, (2.0**step for step in range(20))), repeat(SOON))
     return list(takewhile(lambda moment: moment < MEMORY + SOON, accumulate(waits)))
 
@@ -132,9 +133,9 @@ def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list
     """Run the tracker of this package on a simulated clock, which jumps to the time of the next event.
 
     Args:
-        every: the messages.
-        schedule: the schedule of the requests of the tracker.
-        chance: the random numbers for the jitter of the schedule.
+        every: the messages to track, with their times of acceptance and delivery.
+        schedule: the schedule that determines when the tracker requests a state.
+        chance: the random generator for the jitter (random variation) of the waits in the schedule.
     """
     tracker = Tracker(schedule, END, chance=chance)
     requests = [0] * len(every)
@@ -162,9 +163,9 @@ def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list
 
 
 def _state(course: Course, segment_id: str, index: int, now: float) -> SegmentState:
-    """Return the state that the gateway reports at the time `now`.
+    """Return the state that the gateway reports for a segment at the time `now`.
 
-    The gateway stores a message one second after the acceptance.
+    The gateway reports `NOT_IN_DATABASE` in the first second after the acceptance and after 48 hours.
     """
     age = now - course.accepted
     if age >= course.segments[index] and age < MEMORY:
@@ -173,9 +174,9 @@ def _state(course: Course, segment_id: str, index: int, now: float) -> SegmentSt
 
 
 def summary(every: list[Course], tracked: list[Tracked]) -> dict[str, float]:
-    """Count the requests per message, and the delay until a final state is noticed.
+    """Compute the requests per message, and the delay until a strategy notices a final state.
 
-    Messages that never become final count only in the requests.
+    A message that never becomes final counts for the requests, but not for the delays.
     """
     delays = sorted(
         result.noticed_after - course.final_after
@@ -210,7 +211,7 @@ def compare(count: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def ratios(compared: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
-    """Divide the figures of the strategy `ours` by the figures of the strategy `fixed`."""
+    """Divide each figure of the strategy `ours` by the same figure of the strategy `fixed`."""
     soon, over_all = compared["soon"], compared["all"]
     return {
         "requests_soon": soon["ours"]["requests_per_message"] / soon["fixed"]["requests_per_message"],
@@ -220,7 +221,7 @@ def ratios(compared: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]
 
 
 def show(compared: dict[str, dict[str, dict[str, float]]], compared_ratios: dict[str, float]) -> None:
-    """Print the tables and the goals."""
+    """Print the tables with the figures of the three strategies, and the goals."""
     for part, title in (("soon", "Messages final within 10 minutes"), ("all", "All messages")):
         print(f"\n{title} ({compared[part]['ours']['messages']:.0f})")
         print(f"{'':10}{'requests/message':>18}{'delay median s':>16}{'delay 95 % s':>14}{'noticed':>9}")
@@ -237,7 +238,7 @@ def show(compared: dict[str, dict[str, dict[str, float]]], compared_ratios: dict
 
 
 def main() -> None:
-    """Run the simulation and print the figures. With the option ``--json``, also write a JSON file."""
+    """Run the simulation, print its figures, and write them as JSON to the file of the option ``--json``."""
     parser = argparse.ArgumentParser(
         description="Compare strategies to track messages, on a simulated clock."
     )

@@ -1,4 +1,4 @@
-"""Sends of different texts, from 1 to 500 tasks that send at the same time."""
+"""Compares how fast the contenders send different texts, with 1 to 500 tasks that send at the same time."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ from benchmarks.contenders import (
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 CONCURRENCIES = (1, 10, 50, 500)
-# With more than 50 threads, sw-python-sms-devino is slower than with 50 threads.
+# The highest number of threads for sw-python-sms-devino, which becomes slower with more than 50 threads.
 _THREADS = 50
 GOALS = (
     (FAST, AIOHTTP, {50: 1.0, 500: 1.2}),
@@ -36,9 +36,9 @@ GOALS = (
     (SLOW, HTTPX_DEFAULT, {50: 1.5, 500: 4.5}),
 )
 CLIENT_SHARE = 25.0
-# The numbers of tasks for which the client and the transport alone have the same number of requests in
-# flight. With more than 10 tasks, the client has fewer requests in flight than the transport alone, because
-# its default concurrency is 10. Then the difference of the CPU times is not the CPU time of the client.
+# The CPU time of the client above its transport is computed only for these numbers of tasks. With more than
+# 10 tasks, the CPU times of the client and of the transport alone cannot be compared: the client has fewer
+# requests in flight, because its default concurrency is 10.
 _SAME_IN_FLIGHT = (1, 10)
 
 
@@ -66,9 +66,9 @@ async def _by_tasks(name: str, url: str, concurrency: int, seconds: float) -> tu
 
 
 def _by_threads(url: str, concurrency: int, seconds: float) -> tuple[float, float]:
-    """Measure sw-python-sms-devino as `_by_tasks` measures the other contenders.
+    """Measure sw-python-sms-devino in the way in which `_by_tasks` measures the other contenders.
 
-    The library is synchronous, so threads send the messages in place of tasks.
+    The messages are sent by threads instead of tasks, because sw-python-sms-devino is synchronous.
     """
     workers = min(concurrency, _THREADS)
     peer = DevinoClient("login", "password", url)
@@ -90,7 +90,7 @@ def _by_threads(url: str, concurrency: int, seconds: float) -> tuple[float, floa
 
 
 def run(url: str, options: Options) -> list[Table]:
-    """Measure the sends per second, and the CPU time of this process per send."""
+    """Measure the sends per second of each contender, and the CPU time of this process per send."""
     rates = Table("Sends of different texts, by number of tasks", "sends/s", reference=AIOHTTP)
     work = Table("CPU time per send, by number of tasks", "µs", reference=AIOHTTP, higher_is_better=False)
     for concurrency in CONCURRENCIES:

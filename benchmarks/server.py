@@ -1,6 +1,6 @@
-"""A gateway that does as little work as possible, in a separate process on a separate core.
+"""A server that replaces the gateway in the benchmarks, in a separate process on a separate core.
 
-The benchmarks must measure the contenders, and not this server.
+The server does as little work as possible, so that the benchmarks measure the contenders and not the server.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from typing import cast
 SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
 SEGMENT_ID = "579700854169272358"
 _LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
-# The highest number of bytes of an incomplete request. A bulk of 500 recipients is much shorter. If a client
-# sends more bytes, the server closes the connection, so that the memory use of the server is limited.
+# The highest number of bytes of an incomplete request. To limit its memory use, the server closes the
+# connection if a client sends more bytes. A request with 500 recipients is much shorter.
 _LARGEST = 4 * 1024 * 1024
 _SECONDS_TO_STOP = 5
 
@@ -47,11 +47,11 @@ class _Gateway(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Store the transport, so that `data_received` can write to it."""
+        """Store the transport, so that `data_received` can write responses to the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Collect the bytes, and write the response to each complete request."""
+        """Collect the received bytes, and write the response to each complete request."""
         received = self._received + data if self._received else data
         while (end := received.find(b"\r\n\r\n")) >= 0:
             length = _LENGTH.search(received, 0, end)
@@ -73,9 +73,9 @@ def _response_to(received: bytes, end: int) -> bytes:
 
 
 async def _serve() -> None:
-    """Print the port, and serve until standard input is closed.
+    """Print the port of the server, and serve until standard input is closed.
 
-    The operating system closes standard input when the parent process ends, even if the parent is killed.
+    The operating system closes standard input of the server when the parent process ends or is killed.
     """
     server = await asyncio.get_running_loop().create_server(_Gateway, "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -84,12 +84,12 @@ async def _serve() -> None:
 
 
 def main() -> None:
-    """Serve on the core that the argument of the command line determines. Use uvloop if it is installed."""
+    """Run the server on the core that the command-line argument names, and use uvloop if it is installed."""
     if len(sys.argv) > 1:
         os.sched_setaffinity(0, {int(sys.argv[1])})
     try:
-        # With uvloop, the server needs less time for each request than with the event loop of asyncio. So the
-        # server slows the contenders down less.
+        # With uvloop, the server needs less time for each request than with the asyncio event loop, so that
+        # the server slows the contenders down less.
         import uvloop  # noqa: PLC0415
     except ImportError:
         asyncio.run(_serve())
@@ -101,14 +101,14 @@ def main() -> None:
 def running() -> Iterator[str]:
     """Run a server while the block runs, and yield its base URL.
 
-    If the machine has two or more cores, the server runs on one core and the block on another core. Then the
-    server and the block do not compete for a core, and the figures do not depend on the number of cores.
+    On a machine with two or more cores, the server runs on one core and the block on another core. The
+    figures do not depend on the number of cores, because the server and the block do not compete for a core.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     apart = len(cores) > 1
     command = [sys.executable, "-m", "benchmarks.server", *([str(cores[-1])] if apart else [])]
-    # The server runs in its own operating-system session, so Ctrl-C does not reach it. When this process
-    # ends, the operating system closes the standard input of the server, and the server ends.
+    # Start the server in its own operating-system session, so that Ctrl-C does not reach the server. The end
+    # of this process ends the server, because the operating system closes the standard input of the server.
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:

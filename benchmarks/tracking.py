@@ -1,4 +1,4 @@
-"""Runs the simulation of `benchmarks.polling`, and returns its figures as tables of the benchmarks."""
+"""Runs the simulation of state requests in `benchmarks.polling`, and returns its figures as tables."""
 
 from benchmarks import polling
 from benchmarks.measure import Goal, Options, Table
@@ -13,7 +13,7 @@ PARTS = {"soon": "final soon", "all": "all"}
 
 
 def run(_: str, options: Options) -> list[Table]:
-    """Count the requests per message, and measure the delay until a final state is noticed."""
+    """Compute the state requests per message, and the delay until a strategy notices a final state."""
     compared = polling.compare(MESSAGES // options.scale, SEED)
     reference = NAMES["fixed"]
     requests = Table("Requests per tracked message (simulated)", "requests", reference, False)

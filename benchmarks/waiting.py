@@ -1,4 +1,4 @@
-"""20,000 sends with a timeout of 3 seconds, all started at once, to a gateway that does not answer."""
+"""Measures 20,000 sends with a timeout of 3 seconds, all started at once, if the gateway does not answer."""
 
 import asyncio
 from collections import Counter
@@ -12,13 +12,14 @@ SENDS = 20_000
 TIMEOUT = 3.0
 BEAT = 0.001
 OURS = "smsapi-async"
-# The number of seconds until the last send has ended, and the longest delay of the heartbeat in milliseconds.
+# Two figures of the table: the seconds until the last send has ended, and the longest time in milliseconds in
+# which the event loop is blocked.
 ENDS, STALL = "end, s", "longest stall, ms"
 GOALS = {ENDS: 3.5, STALL: 100.0}
 
 
 async def _silent_gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the login, and no send."""
+    """Answer each login request, but never answer a send."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             if b"sessionid" in head.partition(b"\r\n")[0].lower():
@@ -31,7 +32,7 @@ async def _silent_gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWr
 
 
 async def _wait(count: int) -> tuple[float, float]:
-    """Start `count` sends. Return the seconds until the last send ends, and the longest stall in ms."""
+    """Start `count` sends; return the seconds until the last send ends, and the longest loop block in ms."""
     server = await asyncio.start_server(_silent_gateway, "127.0.0.1", 0)
     late: list[float] = []
     ended: Counter[str] = Counter()
@@ -56,7 +57,7 @@ async def _wait(count: int) -> tuple[float, float]:
 
 
 def run(url: str, options: Options) -> list[Table]:  # noqa: ARG001 - the gateway of this benchmark is silent
-    """Measure when the last send ends, and the longest time in which the event loop is blocked."""
+    """Measure when the last of all sends ends, and the longest time in which the event loop is blocked."""
     count = SENDS // options.scale
     figures = [asyncio.run(_wait(count)) for _ in range(min(options.rounds, 3))]
     table = Table(f"{count:,} sends with timeout={TIMEOUT:g}, all waiting", "", higher_is_better=False)

@@ -130,9 +130,9 @@ __all__ = [
     "segment",
 ]
 
-# The modules that define the public names. A module that imports fewer other modules comes first. A name is
-# imported when it is used for the first time (PEP 562). So a program that only catches an error does not wait
-# for the import of an HTTP library.
+# The modules that define the public names of this package. Modules that import few other modules come first.
+# A public name is imported only when it is used for the first time (PEP 562), so that a program that only
+# catches an error does not wait for the import of an HTTP library.
 _HOMES = (
     "version",
     "privacy",
@@ -150,7 +150,8 @@ _HOMES = (
     "client",
 )
 
-# If a type checker could see this `__getattr__`, it would accept every misspelt name of this package.
+# `__getattr__` is hidden from type checkers, because with `__getattr__` a type checker would accept every
+# misspelt name of this package.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

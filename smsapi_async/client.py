@@ -67,7 +67,7 @@ class AsyncSmsClient:
 
     All methods raise `ValidationError` before any request if a parameter is wrong, `RequestRejected` if the
     gateway refuses the request, `ClientClosed` if the client is closed, and `WrongEventLoop` if the client
-    was first used in another event loop. The methods also raise these errors:
+    was first used in another event loop. Sends and reads also raise these errors:
 
     - A send (`send`, `send_by_time_zone`, `send_bulk`) raises `NotSent` if it is proved that no byte of the
       request was written: it is safe to send the message again. A send raises `OutcomeUnknown` if the message
@@ -93,35 +93,37 @@ class AsyncSmsClient:
             "Addresses"). None means no default, so each message needs a source address.
         base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
             allowed only for a loopback address, or if ``allow_plain_http`` is true.
-        timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. With a short
-            timeout, more sends have an unknown outcome.
+        timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. If the timeouts
+            are short, more sends have an unknown outcome.
         concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
             the client, and not in the connection pool.
         requests_per_second: maximum number of requests per second, evenly spaced, for all calls of the client
             except logins. None means no limit (contract, "Rate").
         retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.
         login_cool_down: time for which the client does not log in again after a refused login. During this
-            time, calls raise the error of the refused login. Repeated wrong logins could lock the account.
+            time, calls raise the error of the refused login. The cool-down exists because repeated wrong
+            logins could lock the account.
         proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
-            means no proxy. Environment variables are not read.
+            means no proxy. The client does not read a proxy from environment variables.
         ca_file: file of PEM certificates that are trusted instead of the public certificates.
         ssl_context: TLS context, if ``ca_file`` is None. None means a context that verifies certificates.
         allow_plain_http: whether the password may be sent unencrypted to an ``http://`` URL that is not a
             loopback address.
-        client: an `httpx.AsyncClient` of the caller. `aclose` does not close this client. A failed exchange
-            becomes `NotSent` only if the transport of this client reports the trace events of httpcore; else
-            `OutcomeUnknown`. A response hook of this client must not raise an error: otherwise a send that
-            the gateway refuses raises `OutcomeUnknown`.
+        client: an `httpx.AsyncClient` of the caller, which `aclose` does not close. After a failed exchange,
+            a send raises `NotSent` only if the transport of ``client`` reports the trace events of httpcore,
+            else `OutcomeUnknown`. A response hook of ``client`` must not raise an error, because then a send
+            that the gateway refuses raises `OutcomeUnknown`.
         transport: an httpx transport of the caller; the condition for `NotSent` is the same as for
             ``client``. ``"asyncio"`` or ``"httpcore"`` selects a transport of this package. None selects the
-            asyncio transport on asyncio without a proxy; else httpcore. The `repr` names the transport.
-        session_store: store of the session. None means a store in memory. Processes that share a store share
-            one login.
-        response_limit: largest body of a response in bytes; for `incoming`, four times this number.
+            asyncio transport if asyncio runs and no proxy is set, else httpcore. The `repr` of the client
+            names the transport.
+        session_store: object that stores the session. None means that the session is stored in memory.
+            Processes that share a session store share one login.
+        response_limit: largest allowed body of a response in bytes; for `incoming`, four times this number.
         clock: source of the time, for tests and simulations. None means the system clock.
 
     Raises:
-        ValidationError: a setting is wrong, or two settings contradict each other.
+        ValidationError: if a setting is wrong, or two settings contradict each other.
     """
 
     def __init__(
@@ -178,8 +180,8 @@ class AsyncSmsClient:
             login_cool_down=settings.checked_cool_down(login_cool_down),
         )
         self._sender = Sender(self._caller, self._clock, self._source_address)
-        # The event loop of the first call. The connections belong to this event loop, so a call in another
-        # event loop raises `WrongEventLoop`.
+        # The event loop of the first call. A call in another event loop raises `WrongEventLoop`, because the
+        # connections of the client belong to the event loop of the first call.
         self._loop: EventLoopToken | None = None
         self._closed = False
 
@@ -191,10 +193,10 @@ class AsyncSmsClient:
         ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset.
 
         Args:
-            **options: parameters of the constructor; they take precedence over environment variables.
+            **options: parameters of the constructor, which take precedence over the environment variables.
 
         Raises:
-            ValidationError: the login or the password is not set, or a value is wrong.
+            ValidationError: if the login or the password is not set, or a value is wrong.
         """
         given: dict[str, Any] = {**options}
         names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
@@ -221,7 +223,7 @@ class AsyncSmsClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections. Calls in flight fail. A second call of this method does nothing."""
+        """Close all connections, so that calls in flight fail. A second call of `aclose` does nothing."""
         self._closed = True
         await self._exchanger.aclose()
 
@@ -233,8 +235,8 @@ class AsyncSmsClient:
         """Return the balance of the account (contract, "User/Balance"). The response contains no currency.
 
         Raises:
-            RequestRejected: the gateway refused the request or the login.
-            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
+            RequestRejected: if the gateway refused the request or the login.
+            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
         return await self._caller.read(encoding.balance_request(), decoding.decode_balance)
@@ -268,11 +270,11 @@ class AsyncSmsClient:
             A receipt with one segment id for each segment.
 
         Raises:
-            ValidationError: a parameter is wrong. No request was made.
-            RequestRejected: the gateway refused the message or the login. Nothing was sent.
-            NotSent: no byte of the request was written, for example because the login failed or ``timeout``
-                passed. It is safe to send the message again.
-            OutcomeUnknown: the message may or may not have been sent.
+            ValidationError: if a parameter is wrong. No request was made.
+            RequestRejected: if the gateway refused the message or the login. Nothing was sent.
+            NotSent: if no byte of the request was written, for example because the login failed or
+                ``timeout`` passed. It is safe to send the message again.
+            OutcomeUnknown: if it is not known whether the message was sent.
         """
         self._check_usable()
         message = Message(
@@ -292,17 +294,17 @@ class AsyncSmsClient:
     ) -> Receipt:
         """Send one message at a local time of the recipient (contract, "Sms/SendByTimeZone").
 
-        The return value and the errors are those of `send`.
+        The method returns and raises the same as `send`.
 
         Args:
-            destination_address: see `send`.
-            text: see `send`.
+            destination_address: the same as for `send`.
+            text: the same as for `send`.
             send_date: time at which the gateway sends the message: a naive datetime in the local time of the
                 recipient. The gateway derives the time zone from the destination address. Fractions of a
                 second are dropped.
-            source_address: see `send`.
-            validity: see `send`.
-            timeout: see `send`.
+            source_address: the same as for `send`.
+            validity: the same as for `send`.
+            timeout: the same as for `send`.
         """
         self._check_usable()
         message = Message(
@@ -327,24 +329,24 @@ class AsyncSmsClient:
     ) -> list[Receipt]:
         """Send one text to several recipients in one request (contract, "Sms/SendBulk").
 
-        The gateway accepts all messages or none. If a number occurs twice, the gateway sends two messages to
-        this number. Use `send_many` for many recipients: `send_many` isolates the recipients that the gateway
-        refuses. This method also raises the errors of `send`.
+        The gateway accepts all messages of the request or none. If a number occurs twice, the gateway sends
+        two messages to this number. Use `send_many` for many recipients: `send_many` isolates the recipients
+        that the gateway refuses. `send_bulk` also raises the errors of `send`.
 
         Args:
             destination_addresses: a sequence of at least one destination address; see `send` for the form.
-            text: see `send`.
-            source_address: see `send`.
-            send_date: see `send`.
-            validity: see `send`.
-            timeout: see `send`.
+            text: the same as for `send`.
+            source_address: the same as for `send`.
+            send_date: the same as for `send`.
+            validity: the same as for `send`.
+            timeout: the same as for `send`.
 
         Returns:
             One receipt for each destination address, in the order of ``destination_addresses``.
 
         Raises:
-            SegmentIdsUnattributed: the gateway accepted all messages, but the number of segment ids is not a
-                multiple of the number of messages. Do not send the messages again.
+            SegmentIdsUnattributed: if the gateway accepted all messages, but the number of segment ids is not
+                a multiple of the number of messages. Do not send the messages again.
         """
         self._check_usable()
         template = Message("", text, source_address=source_address, send_date=send_date, validity=validity)
@@ -364,7 +366,7 @@ class AsyncSmsClient:
         """Send many messages. The result is a stream of outcomes: `Accepted`, `Rejected` or `Unknown`.
 
         Use the stream as ``async with sms.send_many(messages) as outcomes``, and iterate over ``outcomes``
-        inside the block. See the documentation of `Batch` for the requests, the ledger and the halt.
+        inside the block. The documentation of `Batch` describes the requests, the ledger and the early end.
 
         Args:
             messages: an iterable or async iterable of `Message`, read while messages are sent.
@@ -372,15 +374,16 @@ class AsyncSmsClient:
                 messages and the same ledger: no message is sent twice. None means no ledger.
             recipients_per_request: maximum number of recipients of one bulk, at most 2,999.
             lookahead: maximum number of messages that the batch holds back in order to find other messages
-                of equal content.
+                of equal content for one bulk.
             linger: maximum time in seconds for which the batch holds back a message.
-            unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
+            unknown_limit: number of successive requests with an unknown outcome after which the batch ends
+                early.
             grace: maximum time in seconds to wait for requests in flight if you leave the block early.
 
         Raises:
-            ValidationError: a setting is wrong. For an invalid message, the outcome is `Rejected`.
-            BatchHalted: while iterating, after the last outcome: the batch ended early, and the remaining
-                messages were not sent.
+            ValidationError: if a setting is wrong. For an invalid message, the outcome is `Rejected`.
+            BatchHalted: if the batch ended early and the remaining messages were not sent. The iteration
+                raises `BatchHalted` after the last outcome.
         """
         batch_settings = BatchSettings(
             recipients_per_request=recipients_per_request,
@@ -413,9 +416,9 @@ class AsyncSmsClient:
             segment_id: one of the ids in `Receipt.segment_ids`.
 
         Raises:
-            ValidationError: the segment id is not a `str`, or is empty.
-            RequestRejected: the gateway refused the request or the login.
-            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
+            ValidationError: if the segment id is not a `str`, or is empty.
+            RequestRejected: if the gateway refused the request or the login.
+            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         return await self._state(segment_id)
 
@@ -438,13 +441,15 @@ class AsyncSmsClient:
                 `Delivery` continues the tracking of an earlier run. An open `Ledger` means all accepted
                 messages in the ledger that are not final; the ledger also records their deliveries.
             schedule: time between two requests for a state. None means the defaults of `Schedule`.
-            deadline: seconds or a `timedelta` after the acceptance, or after a later ``send_date``. Then the
-                stream returns the last delivery, in any phase. The default is 48 hours and 10 minutes.
+            deadline: time after which the tracking of a message ends with a last delivery, in any phase:
+                seconds or a `timedelta` from the acceptance, or from a later ``send_date``. The default is 48
+                hours and 10 minutes.
             ledger: ledger that records each delivery before the stream returns the delivery.
 
         Raises:
-            RequestRejected: while iterating: the gateway refused the credentials or the account.
-            ValidationError: a setting is wrong.
+            RequestRejected: if the gateway refused the credentials or the account. The iteration raises
+                `RequestRejected`.
+            ValidationError: if a setting is wrong.
         """
         self._check_open()
         tracker = Tracker(
@@ -466,13 +471,14 @@ class AsyncSmsClient:
 
         Args:
             receipt: the receipt of the message, or the `Delivery` that an earlier call returned.
-            timeout: maximum time of the call: seconds or a `timedelta`. After this time, the method returns
-                the current delivery; ``is_final`` is false if the delivery may still change. None means 48
-                hours and 10 minutes after the acceptance, or after ``send_date`` if ``send_date`` is later.
+            timeout: maximum time of the call: seconds or a `timedelta`. After the timeout, the method returns
+                the current delivery, whose ``is_final`` is false if the delivery may still change. None means
+                48 hours and 10 minutes after the acceptance, or after ``send_date`` if ``send_date`` is
+                later.
 
         Raises:
-            RequestRejected: the gateway refused the credentials or the account.
-            ValidationError: the receipt or the timeout is wrong.
+            RequestRejected: if the gateway refused the credentials or the account.
+            ValidationError: if the receipt or the timeout is wrong.
         """
         seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
         tracker = Tracker(Schedule(), DEADLINE.total_seconds(), timeout=seconds)
@@ -483,16 +489,17 @@ class AsyncSmsClient:
     ) -> list[IncomingMessage]:
         """Return the incoming messages of a period, in the order of the response (contract, "Sms/In").
 
-        Requests have no fractions of a second: ``since`` is rounded down, and ``until`` is rounded up.
+        Dates in requests have no fractions of a second: ``since`` is rounded down, and ``until`` is rounded
+        up.
 
         Args:
             since: beginning of the period, aware. None means that the period has no beginning.
             until: end of the period, aware. None means the current time.
 
         Raises:
-            ValidationError: a date is not an aware datetime, or ``since`` is after ``until``.
-            RequestRejected: the gateway refused the request or the login.
-            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
+            ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
+            RequestRejected: if the gateway refused the request or the login.
+            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
         request = encoding.incoming_request(since, self._clock.now() if until is None else until)
@@ -516,17 +523,18 @@ class AsyncSmsClient:
             since: time at which the first run begins, aware. None means the current time. If ``checkpoint``
                 has a saved position, ``since`` is ignored.
             every: time from the start of one round of requests to the next start: a `timedelta` or seconds.
-            overlap: maximum time after which the gateway stores a message, plus the difference of the clocks.
-            window: maximum time by which one request moves the end of the period forward.
+            overlap: maximum delay with which the gateway stores an incoming message, plus the difference
+                between the clocks of the client and the gateway.
+            window: maximum time by which one request moves the end of the requested period forward.
             checkpoint: a `Checkpoint`, for example ``ledger.checkpoint()``, or an async function that
                 receives each `Position`. The position is saved when you request the next message, so that
                 after a crash the next run begins with the message that you were handling. None means that no
                 position is saved.
 
         Raises:
-            InvalidCredentials: while iterating: the stream ends. After any other failure of a request, the
-                stream makes the request again later.
-            ValidationError: a setting is wrong.
+            InvalidCredentials: if the login or the password is wrong. The iteration raises the error and the
+                stream ends. After any other failed request, the stream makes the request again later.
+            ValidationError: if a setting is wrong.
         """
         inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
         self._check_open()
@@ -550,9 +558,9 @@ class AsyncSmsClient:
             end: end of the period, aware; the period includes this second.
 
         Raises:
-            ValidationError: a date is not an aware datetime, or ``start`` is after ``end``.
-            RequestRejected: the gateway refused the request or the login.
-            ReadFailed: no usable response arrived within the attempts of `RetryPolicy`.
+            ValidationError: if a date is not an aware datetime, or ``start`` is after ``end``.
+            RequestRejected: if the gateway refused the request or the login.
+            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
         read = partial(self._caller.read, decode=decoding.decode_statistics)

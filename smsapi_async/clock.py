@@ -1,4 +1,4 @@
-"""The clock of the client. Tests and simulations can use another clock."""
+"""The clock that the client uses. Tests and simulations can pass another clock to the client."""
 
 from datetime import UTC, datetime
 from time import monotonic
@@ -8,29 +8,29 @@ import anyio
 
 
 class Clock(Protocol):
-    """The functions of a clock that the client uses."""
+    """The methods that the client needs from a clock."""
 
     def now(self) -> datetime:
         """Return the current time as an aware `datetime` in UTC."""
 
     def monotonic(self) -> float:
-        """Return the time in seconds on a clock that never goes backwards."""
+        """Return the seconds on a clock that never goes backwards, to measure durations."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for a number of seconds without blocking the event loop."""
+        """Wait for a number of seconds. Other tasks of the event loop run meanwhile."""
 
 
 class SystemClock:
-    """The clock of the operating system."""
+    """The clock of the operating system, which the client uses by default."""
 
     def now(self) -> datetime:
         """Return the current time as an aware `datetime` in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return the time in seconds on a clock that never goes backwards."""
+        """Return the seconds on a clock that never goes backwards, to measure durations."""
         return monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for a number of seconds without blocking the event loop."""
+        """Wait for a number of seconds. Other tasks of the event loop run meanwhile."""
         await anyio.sleep(seconds)

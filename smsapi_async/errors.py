@@ -1,4 +1,4 @@
-"""All errors of this package. They form one tree.
+"""All errors of this package, as one tree of exception classes.
 
 - SmsApiError
   - ValidationError             a parameter is wrong, and no request was made (also a ValueError)
@@ -54,7 +54,8 @@ def _rebuild(kind: type[SmsApiError], arguments: tuple[Any, ...], state: dict[st
     error.args = arguments
     error.__dict__.update(state)
     if arguments:
-        # The session manager changes `retry_after` before it copies an error. So the copy gets a new text.
+        # The copy of an error gets a new text, because the session manager changes `retry_after` before it
+        # copies the error.
         error.args = (error.summary(),)
     return error
 
@@ -69,8 +70,8 @@ class SmsApiError(Exception):
     def __reduce__(self) -> tuple[Callable[..., SmsApiError], tuple[Any, ...]]:
         """Support `pickle` (to pass an error to another process) and `copy` (for several tasks).
 
-        The default method `Exception.__reduce__` calls the constructor with ``args``. Here ``args`` contains
-        only the summary, so this call would fail.
+        The default method `Exception.__reduce__` would fail: it calls the constructor with ``args``, and in
+        this package ``args`` contains only the summary.
         """
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
@@ -79,9 +80,9 @@ class ValidationError(SmsApiError, ValueError):
     """A parameter is wrong, and no request was made.
 
     Attributes:
-        parameter: the name of the parameter, such as ``destination_address``.
-        value: the wrong value. A phone number, a message text or a secret is masked.
-        hint: a valid value for the parameter, in words.
+        parameter: the name of the wrong parameter, such as ``destination_address``.
+        value: the wrong value, as a text. Phone numbers, message texts and secrets are masked.
+        hint: a description of a valid value for the parameter.
     """
 
     def __init__(self, parameter: str, value: str, hint: str) -> None:
@@ -104,7 +105,7 @@ class UsageError(SmsApiError, RuntimeError):
         super().__init__(self.summary())
 
     def summary(self) -> str:
-        """Return the mistake and the correct use in one line."""
+        """Return the mistake of the caller and the correct use in one line."""
         return self.explanation
 
 
@@ -145,10 +146,11 @@ class RequestRejected(SmsApiError):
     """The gateway refused the request. The gateway did nothing and sent nothing.
 
     Attributes:
-        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
-        description: the description of the gateway, with numbers and secrets masked.
-        http_status: the HTTP status of the response.
-        retry_after: seconds to wait before the next request, or None if no wait is known.
+        code: the error code in the gateway's response (contract, "Codes"), or None if the response has no
+            code.
+        description: the gateway's description of the error, with numbers and secrets masked.
+        http_status: the HTTP status code of the response.
+        retry_after: seconds to wait before the next request, or None if no time is known.
     """
 
     def __init__(
@@ -170,11 +172,11 @@ class RequestRejected(SmsApiError):
 
 
 class ArgumentNullOrEmpty(RequestRejected):
-    """Code 1: a required argument was null or empty."""
+    """Code 1: a required argument of the request was null or empty."""
 
 
 class InvalidArgument(RequestRejected):
-    """Code 2: an argument was invalid."""
+    """Code 2: an argument of the request was invalid."""
 
 
 class InvalidSession(RequestRejected):
@@ -182,14 +184,14 @@ class InvalidSession(RequestRejected):
 
 
 class Unauthorized(RequestRejected):
-    """Code 4: the access was not authorized."""
+    """Code 4: the gateway did not authorize the request."""
 
 
 class InvalidCredentials(Unauthorized):
     """Code 4 in the response to a login: the login or the password is wrong.
 
-    The client does not log in again before ``login_cool_down`` has passed. Until then each call raises this
-    error, with the remaining seconds in ``retry_after``.
+    The client does not log in again before ``login_cool_down`` has passed. Before that time, each call raises
+    `InvalidCredentials` with the remaining seconds in ``retry_after``.
     """
 
 
@@ -214,9 +216,10 @@ class ReadFailed(SmsApiError):
 
     Attributes:
         reason: the cause of the failure, in words.
-        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
-        http_status: the HTTP status, or None if no response arrived.
-        description: the description of the gateway, with numbers and secrets masked, or "".
+        code: the error code in the gateway's response (contract, "Codes"), or None if the response has no
+            code.
+        http_status: the HTTP status code of the response, or None if no response arrived.
+        description: the gateway's description of the error, with numbers and secrets masked, or "".
     """
 
     def __init__(
@@ -234,11 +237,11 @@ class ReadFailed(SmsApiError):
 
 
 class TransportFailed(ReadFailed):
-    """No complete HTTP response arrived."""
+    """No complete HTTP response from the gateway arrived."""
 
 
 class InvalidAnswer(ReadFailed):
-    """The response does not match the contract."""
+    """The gateway's response does not match the contract."""
 
 
 class GatewayFault(ReadFailed):
@@ -270,9 +273,10 @@ class OutcomeUnknown(SmsApiError):
 
     Attributes:
         reason: the cause of the failure, in words.
-        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
-        http_status: the HTTP status, or None if no response arrived.
-        description: the description of the gateway, with numbers and secrets masked, or "".
+        code: the error code in the gateway's response (contract, "Codes"), or None if the response has no
+            code.
+        http_status: the HTTP status code of the response, or None if no response arrived.
+        description: the gateway's description of the error, with numbers and secrets masked, or "".
     """
 
     def __init__(
@@ -296,8 +300,8 @@ class SegmentIdsUnattributed(SmsApiError):
     The gateway accepted and billed every message. Do not send the messages again.
 
     Attributes:
-        messages: the messages, in the order of the destination addresses.
-        segment_ids: all segment ids, in the order of the response.
+        messages: the accepted messages, in the order of the destination addresses of the bulk.
+        segment_ids: all segment ids of the bulk, in the order of the response.
     """
 
     def __init__(self, messages: tuple[Message, ...], segment_ids: tuple[str, ...]) -> None:
@@ -321,9 +325,9 @@ class BatchHalted(SmsApiError):
 
     Attributes:
         cause: the error that ended the batch.
-        pending: number of messages that were not sent. If the iterable of messages has no length, messages
-            that were not read are not counted.
-        messages: the messages that were read and not sent.
+        pending: number of messages that were not sent. If the iterable of messages has no length, the number
+            does not include messages that were not read.
+        messages: the messages that the batch read from the iterable, but did not send.
         has_more: whether the iterable of messages has no length, so that it may contain more messages than
             ``pending`` counts.
     """
@@ -345,10 +349,10 @@ class BatchHalted(SmsApiError):
 
 
 class LedgerError(SmsApiError):
-    """A ledger cannot do an operation.
+    """A ledger cannot do an operation, for example because its file cannot be written.
 
     Attributes:
-        reason: the cause, in words.
+        reason: the cause of the failure, in words.
     """
 
     explanation: ClassVar[str] = ""
@@ -402,7 +406,7 @@ MESSAGE_REJECTIONS: tuple[type[RequestRejected], ...] = (
 )
 """The refusals that concern one message or one segment. The gateway may accept other messages of the account.
 
-Every other refusal concerns the account or its credentials, and therefore all messages.
+A refusal that is not in this tuple concerns the account or its credentials, and therefore all messages.
 """
 
 FAULTS: dict[int, type[ReadFailed]] = {8: GatewayFault, 9: InternalServerError}

@@ -1,4 +1,4 @@
-"""The parameters and results of calls: frozen classes. Their `repr` masks texts and phone numbers."""
+"""The frozen classes for parameters and results of calls. `repr` masks message texts and phone numbers."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -14,22 +14,22 @@ from smsapi_async.states import Phase, State, describe
 
 _MINUTE = timedelta(minutes=1)
 _CONTENT_FORM: Final = "smsapi_async.content_form"
-"""The key of a function in the metadata of a field. The function converts equal values to the same form."""
+"""The metadata key of a field's conversion function, which converts equal values to the same form."""
 
 
 def _moment(value: object) -> object:
     """Convert an aware datetime to UTC, and return any other valid value unchanged.
 
     Python compares two datetimes of the same time zone by their local times. When the clock is set back, one
-    hour of local time occurs twice, and two different moments have equal local times. In UTC, their times
-    differ. A datetime with a `tzinfo` but without a UTC offset is invalid, and is returned together with the
-    name of its type.
+    hour of local time occurs twice, so that two different moments have equal local times. In UTC, the times
+    of different moments differ. A datetime with a `tzinfo` but without a UTC offset is invalid, and is
+    returned together with the name of its type.
     """
     if not isinstance(value, datetime) or value.tzinfo is None:
         return value
     if value.utcoffset() is None:
-        # For this datetime, `astimezone` would use the time zone of the machine. Then the result could be
-        # equal to a valid date.
+        # For a datetime without a UTC offset, `astimezone` would use the time zone of the machine, and the
+        # result could be equal to a valid date.
         return type(value).__name__, value
     try:
         return value.astimezone(UTC)
@@ -44,8 +44,8 @@ def _as_given(value: object) -> object:
 def minutes_of(value: object) -> object:
     """Convert a validity to whole minutes.
 
-    An invalid value must not be equal to a valid value. In Python, True and 1.0 are equal to 1. So this
-    function returns a value of a wrong type together with the name of the type.
+    A value of a wrong type is returned together with the name of its type, because an invalid value must not
+    be equal to a valid value: in Python, True and 1.0 are equal to 1.
     """
     if isinstance(value, timedelta):
         minutes, rest = divmod(value, _MINUTE)
@@ -101,7 +101,8 @@ class Message:
             if values[index] is not None:
                 break
         else:
-            # Most messages have no date and no validity, and a batch may compare millions of messages.
+            # Most messages have no date and no validity. For these messages we skip the conversion, because a
+            # batch may compare millions of messages.
             return values
         return tuple([_FORMS.get(index, _as_given)(value) for index, value in enumerate(values)])
 
@@ -124,10 +125,10 @@ class Receipt:
     """The gateway accepted a message and bills each of its segments.
 
     Attributes:
-        message: the message. In the receipt of a send, the message has the form that was sent: the
+        message: the accepted message. In the receipt of a send, the message has the form that was sent: the
             destination address has no ``+``, the source address is not None, and the validity is in minutes.
             `Accepted.receipt` contains the message as the caller passed it.
-        segment_ids: one id for each segment, in the order of the text.
+        segment_ids: one id for each segment of the message, in the order of the text.
         accepted_at: the time at which the client received the response; aware, in UTC.
     """
 
@@ -141,8 +142,8 @@ class SegmentState:
     """The state of one segment (contract, "State object"). All dates are aware, in UTC.
 
     Attributes:
-        segment_id: the id of the segment.
-        state: a `State`, or the number of the gateway if the number is not in the contract.
+        segment_id: the id that the gateway gave to the segment.
+        state: a `State`, or the number in the gateway's response if the number is not in the contract.
         creation_date: the time at which the gateway created the message, or None.
         submitted_date: the time at which the gateway sent the message, or None.
         reported_date: the time at which the message was delivered, or None.
@@ -176,7 +177,7 @@ class IncomingMessage:
     """A message that was sent to a number of the account (contract, "Incoming object").
 
     Attributes:
-        id: the id of the message.
+        id: the id that the gateway gave to the message.
         text: the text of the message.
         source_address: the number from which the message came.
         destination_address: the number of the account to which the message was sent.
@@ -196,17 +197,17 @@ class Statistics:
     """The statistics of a period (contract, "Statistics object").
 
     Attributes:
-        sent: number of sent messages.
-        delivered: number of delivered messages.
-        errors: number of messages with errors.
-        in_process: number of messages in process.
-        expired: number of expired messages.
-        rejected: number of rejected messages.
-        total: number of all messages; None if the response has no such field.
+        sent: number of messages that the gateway counts as sent in the period.
+        delivered: number of messages that the gateway counts as delivered.
+        errors: number of messages that the gateway counts as errors.
+        in_process: number of messages that the gateway counts as being in process.
+        expired: number of messages that the gateway counts as expired.
+        rejected: number of messages that the gateway counts as rejected.
+        total: number of all messages in the period; None if the response contains no total.
         total_with_errors: number of all messages, including the messages with errors; None if the response
-            has no such field.
-        delivery_ratio: ratio of delivered messages; None if the response has no such field. The contract
-            defines no formula.
+            contains no such number.
+        delivery_ratio: ratio of delivered messages; None if the response contains no ratio. The contract
+            does not define how the gateway computes the ratio.
     """
 
     sent: int
@@ -224,11 +225,12 @@ class Statistics:
         """Add up the statistics of periods that do not overlap.
 
         Args:
-            parts: the statistics of each period; at least one.
+            parts: the statistics of each period, for at least one period.
 
         Returns:
-            The sums. A sum is None if this value is None in at least one period. ``delivery_ratio`` is the
-            mean of the ratios, weighted by ``total``. It is None if a ratio or a total is None.
+            The sum of each number. The sum is None if the number is None in at least one period.
+            ``delivery_ratio`` is the mean of the ratios of the periods, weighted by ``total``; it is None if
+            a ratio or a total is None.
         """
         periods = list(parts)
         if len(periods) == 1:
@@ -259,7 +261,7 @@ class Segmentation:
 
     Attributes:
         encoding: GSM 03.38 if GSM 03.38 contains every character of the text, else UCS-2.
-        parts: the text of each segment.
+        parts: the part of the text that each segment contains.
         units: the length of the whole text, in septets (GSM 03.38) or in UTF-16 units (UCS-2).
         forcing_ucs2: the characters that are not in GSM 03.38, each once, in the order of the text.
     """

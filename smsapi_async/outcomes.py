@@ -14,11 +14,12 @@ class Accepted:
 
     Attributes:
         message: the message as the caller passed it.
-        segment_ids: one id for each segment. If ``unattributed`` is True, all segment ids of the request.
+        segment_ids: one id for each segment of the message. If ``unattributed`` is True, the tuple contains
+            all segment ids of the request.
         accepted_at: the time at which the client received the response; aware, in UTC.
         unattributed: True if the segment ids of the request could not be divided among the messages of the
             request.
-        key: the key of the message in the ledger; None without a ledger.
+        key: the key that identifies the message in the ledger; None if the batch has no ledger.
         recorded: True if the batch did not send this message, because the ledger already contained an outcome
             for its key, or because the batch sent an equal message with the same key.
     """
@@ -42,10 +43,10 @@ class Rejected:
 
     Attributes:
         message: the message as the caller passed it.
-        reason: the reason in words, without personal data.
-        code: the code of the gateway (contract, "Codes"); None for an invalid message.
-        key: see `Accepted`.
-        recorded: see `Accepted`.
+        reason: why the message was refused or is invalid, in words without personal data.
+        code: the error code of the gateway (contract, "Codes"); None for an invalid message.
+        key: the same as `Accepted.key`.
+        recorded: the same as `Accepted.recorded`.
     """
 
     message: Message
@@ -61,10 +62,10 @@ class Unknown:
 
     Attributes:
         message: the message as the caller passed it.
-        reason: the reason in words, without personal data.
-        code: the code of the gateway (contract, "Codes"), or None if the response has no code.
-        key: see `Accepted`.
-        recorded: see `Accepted`.
+        reason: why the outcome is unknown, in words without personal data.
+        code: the error code of the gateway (contract, "Codes"), or None if there is no code.
+        key: the same as `Accepted.key`.
+        recorded: the same as `Accepted.recorded`.
     """
 
     message: Message
@@ -75,4 +76,4 @@ class Unknown:
 
 
 Outcome = Accepted | Rejected | Unknown
-"""The three possible outcomes of a message."""
+"""The three possible outcomes of a message of a batch: accepted, rejected, or unknown."""

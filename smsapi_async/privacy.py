@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
-# The forms in which people and gateways write phone numbers: 79031234567 or +7 (903) 123-45-67.
+# The pattern matches phone numbers as people and gateways write them: 79031234567 or +7 (903) 123-45-67.
 _LONG_NUMBER = re.compile(r"\d(?:[\s().-]{0,3}\d){6,}")
-# `scrub` keeps only this number of characters of a gateway's text.
+# The function `scrub` cuts off a gateway's text after this number of characters.
 _LONGEST_WORDS = 1000
-# A gateway may quote only a part of a private value. `scrub` masks each part that has at least this number of
-# characters.
+# A gateway's text may quote only a part of a private value. The function `scrub` masks each part of a private
+# value that has at least this number of characters.
 _SHORTEST_RUN = 8
 
 
@@ -18,7 +18,7 @@ class Secret:
     """A string that `repr` and `str` do not show.
 
     Args:
-        value: the string.
+        value: the secret string, for example a password.
     """
 
     __slots__ = ("_value",)
@@ -27,7 +27,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the string."""
+        """Return the secret string unmasked."""
         return self._value
 
     def __repr__(self) -> str:
@@ -43,8 +43,8 @@ class Secret:
 def mask_number(number: object) -> str:
     """Return a phone number with all characters masked except the last two.
 
-    A number of up to four characters is masked completely. For an object that is not a `str`, return the
-    name of the type.
+    A number of up to four characters is masked completely. If the object is not a `str`, the function returns
+    the name of its type.
     """
     if not isinstance(number, str):
         return f"<{type(number).__name__}>"
@@ -52,16 +52,16 @@ def mask_number(number: object) -> str:
 
 
 def mask_source_address(source: object) -> str:
-    """Return a source address. A name is not masked, and a number is masked."""
-    # A source address that is a name has at most 11 characters (contract, "Addresses"). A longer value with
-    # letters is not a valid name, so it is masked.
+    """Return a source address. A source address that is a number is masked, and a name is not masked."""
+    # A name has at most 11 characters (contract, "Addresses"). A longer value with letters is masked, because
+    # it is not a valid name.
     if isinstance(source, str) and any(character.isalpha() for character in source) and len(source) <= 11:
         return repr(source)
     return mask_number(source)
 
 
 def mask_text(text: object) -> str:
-    """Return the length of a text in place of the text."""
+    """Return a description of a text, which contains only the length of the text."""
     return f"<text of {len(text)} characters>" if isinstance(text, str) else f"<{type(text).__name__}>"
 
 
@@ -86,11 +86,11 @@ def scrub(words: str, private: Iterable[str]) -> str:
 
     Args:
         words: the text of the gateway.
-        private: the values that the result must not contain.
+        private: the values that the result must not contain, for example a password or a message text.
     """
     words = unquote_plus(words[:_LONGEST_WORDS]) if "%" in words else words[:_LONGEST_WORDS]
-    # The longest value is masked first. If a shorter value that is a part of the longest value were masked
-    # first, the rest of the longest value would stay in the text.
+    # The longest private value is masked first. If a shorter value that is a part of the longest value were
+    # masked first, the rest of the longest value would stay in the text.
     for value in sorted(private, key=len, reverse=True):
         if value.isdigit():
             words = words.replace(value, "***")
@@ -100,14 +100,15 @@ def scrub(words: str, private: Iterable[str]) -> str:
 
 
 def _without(words: str, value: str) -> str:
-    """Return a text in which a value and the parts of this value are masked.
+    """Return a text in which a private value and the parts of the value are masked.
 
-    A part is masked if it has at least `_SHORTEST_RUN` characters. Upper and lower case count as equal.
+    A part of the value is masked if the part has at least `_SHORTEST_RUN` characters. Upper and lower case
+    count as equal.
     """
     folded, hidden = words.casefold(), value.casefold()
     if len(folded) != len(words):
-        # Case folding can change the length of a text ("ß" becomes "ss"). Then a position in the folded text
-        # is not the same position in the original text. So we compare the original texts.
+        # If case folding changes the length of the text ("ß" becomes "ss"), we compare the original texts,
+        # because positions in the folded text are not the same as positions in the original text.
         folded, hidden = words, value
     length = min(len(hidden), _SHORTEST_RUN)
     private = bytearray(len(words))

@@ -1,6 +1,6 @@
-"""Sessions: all calls share one login, and the session is renewed before the session ends.
+"""Sessions: all calls share one login, and the client renews the session before the session ends.
 
-After a refused login the client makes no other login until a cool-down has passed.
+After the gateway has refused a login, the client makes no other login until a cool-down has passed.
 """
 
 import copy
@@ -21,8 +21,8 @@ logger = logging.getLogger("smsapi_async")
 LIFETIME = timedelta(minutes=120)
 """The time for which a session id is valid (contract, "Session")."""
 RENEW_BEFORE_END = timedelta(minutes=5)
-"""A session is renewed if it ends in less than this time."""
-# The pause between a failed renewal and the next renewal, while the old session is still valid.
+"""The client renews a session that ends in less than this time."""
+# The time between a failed renewal of the session and the next renewal, while the old session is still valid.
 _RENEWAL_PAUSE = timedelta(seconds=30)
 
 
@@ -31,9 +31,9 @@ class Session:
     """A session id and the time of the login.
 
     Attributes:
-        session_id: the session id. `session_id.reveal()` returns the string, and `repr` does not show the
-            string.
-        obtained_at: the time when the client sent the login request; aware, in UTC.
+        session_id: the session id as a `Secret`, so that `repr` does not show it. `session_id.reveal()`
+            returns the string.
+        obtained_at: the time just before the client sent the login request; aware, in UTC.
     """
 
     session_id: Secret
@@ -41,30 +41,30 @@ class Session:
 
 
 class SessionStore(Protocol):
-    """Stores the session. Processes that share a store share one login.
+    """Stores the session. Processes that share a session store share one login.
 
-    If a method raises an exception, the client logs a warning and continues without the store.
+    If a method of the store raises an exception, the client logs a warning and continues without the store.
     """
 
     async def load(self) -> Session | None:
-        """Return the last saved session; None if no session was saved."""
+        """Return the session that was saved last; None if no session was saved."""
 
     async def save(self, session: Session) -> None:
-        """Save a session. The new session replaces the last saved session."""
+        """Save a session, which replaces the session that was saved before."""
 
 
 class MemorySessionStore:
-    """Stores the session in memory. Other processes do not share the session."""
+    """Stores the session in the memory of this process. Other processes do not share the session."""
 
     def __init__(self) -> None:
         self._session: Session | None = None
 
     async def load(self) -> Session | None:
-        """Return the last saved session; None if no session was saved."""
+        """Return the session that was saved last; None if no session was saved."""
         return self._session
 
     async def save(self, session: Session) -> None:
-        """Save a session. The new session replaces the last saved session."""
+        """Save a session, which replaces the session that was saved before."""
         self._session = session
 
 
@@ -72,11 +72,11 @@ class SessionManager:
     """Provides each call with a session, and makes at most one login at a time.
 
     Args:
-        login: an async function that requests a session id from the gateway. It raises a `SmsApiError` if the
-            login fails.
-        store: stores the session.
-        clock: the clock.
-        cool_down: the time after a refused login in which no other login is made.
+        login: an async function that requests a session id from the gateway, and raises a `SmsApiError` if
+            the login fails.
+        store: stores the session, so that other processes can share the session.
+        clock: provides the current time.
+        cool_down: the time for which no other login is made after a refused login.
     """
 
     def __init__(
@@ -95,16 +95,17 @@ class SessionManager:
         self._renew_after: datetime | None = None
 
     async def get(self) -> Session:
-        """Return a valid session. Renew the session if the session ends soon.
+        """Return a valid session. A session that ends soon is renewed first.
 
         Raises:
-            RequestRejected: the gateway refused the login, or the cool-down after an earlier refused login is
-                not over.
-            ReadFailed: the login got no usable response.
+            RequestRejected: if the gateway refused the login, or if the cool-down after an earlier refused
+                login is not over.
+            ReadFailed: if the login got no usable response.
         """
         session = self._session
         if session is not None and self._is_valid(session):
-            # If another call renews the session now, this call uses the old session.
+            # If another call is already renewing the session, this call uses the old session, which is still
+            # valid.
             if not self._needs_renewal(session) or self._lock.locked():
                 return session
             return await self._replace(session, fallback=session)
@@ -117,10 +118,11 @@ class SessionManager:
             refused: the session that the gateway refused.
 
         Raises:
-            RequestRejected: as for `get`.
-            ReadFailed: as for `get`.
+            RequestRejected: if the gateway refused the login, or if the cool-down after an earlier refused
+                login is not over.
+            ReadFailed: if the login got no usable response.
         """
-        # Another call may have renewed the session already.
+        # If another call has already replaced the refused session, we return the session of that call.
         if self._session is not None and self._session != refused:
             return self._session
         self._session, self._refused = None, refused
@@ -130,30 +132,30 @@ class SessionManager:
         failures = self._failures
         async with self._lock:
             # While this call waited for the lock, another call may have made a login. If that login failed,
-            # all waiting calls fail with its error. Otherwise each waiting call would make another login.
+            # all waiting calls fail with its error, so that each waiting call does not make another login.
             if self._session is not None and self._session != old:
                 return self._session
             if self._last_failure is not None and self._failures > failures:
                 raise copy.copy(self._last_failure)
             self._check_cool_down()
             stored = await self._stored()
-            # The store may still contain the old session or a session that the gateway refused. These
-            # sessions are not used.
+            # A stored session is not used if it is the session to replace, or a session that the gateway
+            # refused.
             if stored is not None and stored not in (old, self._refused) and self._is_usable(stored):
                 self._session = stored
                 return stored
             return await self._log_in(fallback)
 
     async def _log_in(self, fallback: Session | None) -> Session:
-        # The session begins after this time, because the login request has not been sent yet. So the session
-        # does not end before `asked_at + LIFETIME`.
+        # We take the time before the login request is sent, because the session begins later. Therefore the
+        # session does not end before `asked_at + LIFETIME`.
         asked_at = self._clock.now()
         try:
             session_id = await self._login()
         except SmsApiError as error:
-            # A cancellation is not caught, because a cancellation is not a failure of the login. The next
-            # call that waits for the lock logs in.
-            # After `Unauthorized` the old session is not used: the gateway no longer accepts the credentials.
+            # A cancellation of this call is not caught, because a cancellation is not a failure of the login.
+            # The next call that waits for the lock makes the login. After `Unauthorized` we do not return the
+            # old session, because the gateway no longer accepts the login or the password.
             if fallback is not None and not isinstance(error, Unauthorized):
                 self._renew_after = self._clock.now() + _RENEWAL_PAUSE
                 return fallback
@@ -179,8 +181,8 @@ class SessionManager:
             logger.warning("the session store could not be written (%s)", type(error).__name__)
 
     def _record(self, error: SmsApiError) -> None:
-        # We store a copy of the error, and each waiting call gets another copy. Each `raise` extends the
-        # traceback of an exception, so a shared exception would collect the tracebacks of all calls.
+        # We store a copy of the error, and each waiting call gets another copy. A shared exception would
+        # collect the tracebacks of all calls, because each `raise` extends the traceback.
         self._failures += 1
         self._last_failure = copy.copy(error)
         if isinstance(error, RequestRejected) and not isinstance(error, RateLimited):
@@ -204,8 +206,8 @@ class SessionManager:
 
     def _needs_renewal(self, session: Session) -> bool:
         now = self._clock.now()
-        # The last renewal failed less than `_RENEWAL_PAUSE` ago. So the old session is used, and no renewal
-        # is made.
+        # If the last renewal failed less than `_RENEWAL_PAUSE` ago, the call uses the old session without
+        # another renewal.
         if self._renew_after is not None and now < self._renew_after:
             return False
         return now >= session.obtained_at + LIFETIME - RENEW_BEFORE_END

@@ -1,4 +1,4 @@
-"""The settings of the client: frozen values with defaults, and the checks of the client's parameters."""
+"""The settings of the client, with their defaults, and the checks of the client's parameters."""
 
 import ipaddress
 import random
@@ -16,7 +16,7 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import is_encodable
 
 _Value = TypeVar("_Value")
-# `[!-~]` matches printable ASCII characters without the space.
+# The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
 _ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
 
 BASE_URL = "https://integrationapi.net/rest"
@@ -27,9 +27,9 @@ With 10 requests in flight, httpcore almost reaches its maximum throughput. The 
 10 requests per second (contract, "Rate").
 """
 RESPONSE_LIMIT = 16 * 1024 * 1024
-"""The largest body of a response in bytes; for `incoming`, four times this number."""
+"""The largest allowed body of a response in bytes; for `incoming`, four times this number is allowed."""
 LOGIN_COOL_DOWN = timedelta(seconds=60)
-"""The time after a refused login in which the client makes no other login."""
+"""The default time for which the client makes no other login after a refused login."""
 
 
 def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
@@ -49,18 +49,19 @@ class Timeouts:
     """The timeouts for the steps of a request, in seconds.
 
     Attributes:
-        connect: the timeout for a new connection, including the TLS handshake.
+        connect: the timeout for opening a new connection, including the TLS handshake.
         read: the timeout for the next bytes of the response. The default is long, because a send without a
             response has an unknown outcome.
         write: the timeout for writing the next bytes of the request.
         pool: the timeout for getting a connection from the pool. The client limits the requests in flight,
             so normally no request waits for a connection.
         total: the timeout for a whole exchange: the name lookup, the connection, the TLS handshake, the
-            request and the response. A server that sends one byte at a time cannot exceed this timeout. A
-            send that this timeout ends is unknown, or not sent if no byte of the request was written.
+            request and the response. ``total`` also ends an exchange in which the server sends one byte at a
+            time. If ``total`` ends a send, the outcome is unknown, or not sent if no byte of the request was
+            written.
 
     Raises:
-        ValidationError: a value is not a positive number.
+        ValidationError: if a value is not a positive number.
     """
 
     connect: float = attrs.field(default=10.0, validator=_positive)
@@ -72,20 +73,20 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """Decides whether and when a call makes another attempt.
+    """Decides whether and when a call to the gateway makes another attempt.
 
-    A read may be repeated after a failure. A send is repeated only if it is proved that nothing was sent.
+    A read may be repeated after a failure. A send is repeated only if there is a proof that nothing was sent.
 
     Attributes:
-        attempts: the largest number of attempts, including the first attempt; 1 means no repeat.
-        total: no attempt begins later than this number of seconds after the start of the call.
+        attempts: the largest number of attempts of a call, including the first attempt; 1 means no repeat.
+        total: the number of seconds after the start of the call, after which no other attempt begins.
         initial: the longest wait before the second attempt, in seconds. The longest wait doubles with each
             further attempt.
         maximum: the longest wait between two attempts, in seconds. A wait that the gateway asks for may be
             longer.
 
     Raises:
-        ValidationError: `attempts` is not a positive whole number, or another value is not a positive
+        ValidationError: if `attempts` is not a positive whole number, or if another value is not a positive
             number.
     """
 
@@ -100,17 +101,17 @@ class RetryPolicy:
         """Return the seconds to wait before the next attempt; None means that no other attempt is made.
 
         Args:
-            attempt: the number of attempts that were made.
+            attempt: the number of attempts that the call has already made.
             elapsed: the seconds since the start of the call.
-            retry_after: the seconds that the gateway asks the client to wait, or None. This wait may be
+            retry_after: the seconds that the gateway asks the client to wait, or None. `retry_after` may be
                 longer than `maximum`.
-            chance: the generator of random numbers. The wait is a random number between 0 and the longest
-                wait.
+            chance: the generator of random numbers. If `retry_after` is None, the wait is a random number
+                between 0 and the longest wait.
         """
         if attempt >= self.attempts:
             return None
-        # The exponent is limited. With a much larger exponent, the power of 2 cannot be converted to a float,
-        # and the multiplication raises an OverflowError.
+        # The exponent is limited to 60. A much larger power of 2 could not be converted to a float, and the
+        # multiplication would raise an OverflowError.
         limit = min(self.maximum, self.initial * 2 ** min(attempt - 1, 60))
         wait = chance.uniform(0, limit) if retry_after is None else retry_after
         return wait if elapsed + wait < self.total else None
@@ -120,21 +121,22 @@ def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     """Return the gateway's address without a slash at the end.
 
     Raises:
-        ValidationError: `base_url` is not a valid address, contains ``@``, ``?`` or ``#``, or begins with
-            ``http://`` although the host is not a loopback address and `allow_plain_http` is False.
+        ValidationError: if `base_url` is not a valid address, or contains ``@``, ``?`` or ``#``. An
+            ``http://`` address is refused if it is not a loopback address and `allow_plain_http` is False.
     """
     hint = f"pass an address such as {BASE_URL!r}"
     if not isinstance(base_url, str):
         raise ValidationError("base_url", f"<{type(base_url).__name__}>", hint)
     if any(mark in base_url for mark in "@?#"):
-        # The error does not show the address: the part before @ or after ? may be a password.
+        # The error does not show the base URL, because the part before @ or after ? may be a password.
         raise ValidationError("base_url", "an address with '@', '?' or '#'", hint)
     try:
         parts = urlsplit(base_url)
         is_valid = parts.port is None or parts.port > 0
     except ValueError:
         is_valid = False
-    # `urlsplit` removes some control characters and accepts others. So the pattern checks the original text.
+    # The pattern checks the original text, because `urlsplit` removes some control characters and accepts
+    # others.
     if not is_valid or not _ADDRESS.fullmatch(base_url) or not parts.hostname:
         raise ValidationError("base_url", ascii(base_url), hint)
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(parts.hostname):
@@ -144,10 +146,10 @@ def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
 
 
 def checked_response_limit(response_limit: object) -> int:
-    """Return the largest body of a response in bytes.
+    """Check and return the largest allowed body of a response in bytes.
 
     Raises:
-        ValidationError: the value is not an integer from 1024 on.
+        ValidationError: if `response_limit` is not an integer, or is less than 1024.
     """
     if isinstance(response_limit, bool) or not isinstance(response_limit, int) or response_limit < 1024:
         value = repr(response_limit) if type(response_limit) is int else f"<{type(response_limit).__name__}>"
@@ -156,10 +158,10 @@ def checked_response_limit(response_limit: object) -> int:
 
 
 def checked_concurrency(concurrency: object) -> int:
-    """Return the number of requests in flight.
+    """Check and return the maximum number of requests in flight.
 
     Raises:
-        ValidationError: `concurrency` is not a positive whole number.
+        ValidationError: if `concurrency` is not a positive whole number.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ValidationError("concurrency", repr(concurrency), "pass a whole number, 1 or greater")
@@ -167,10 +169,10 @@ def checked_concurrency(concurrency: object) -> int:
 
 
 def checked_rate(requests_per_second: object) -> float | None:
-    """Return the number of requests per second; None means no limit.
+    """Check and return the maximum number of requests per second; None means no limit.
 
     Raises:
-        ValidationError: `requests_per_second` is neither a positive number nor None.
+        ValidationError: if `requests_per_second` is neither a positive number nor None.
     """
     if requests_per_second is None:
         return None
@@ -183,14 +185,14 @@ def checked_rate(requests_per_second: object) -> float | None:
 
 
 def checked_credential(parameter: str, value: object) -> str:
-    """Return a login or a password.
+    """Check and return a login or a password.
 
     Args:
-        parameter: the name of the parameter, for the error.
+        parameter: the name of the parameter that the error shows.
         value: the login or the password. The error does not show this value.
 
     Raises:
-        ValidationError: the value is not a `str`, is empty, or contains a lone surrogate.
+        ValidationError: if the login or the password is not a `str`, is empty, or contains a lone surrogate.
     """
     if not isinstance(value, str):
         raise ValidationError(parameter, f"<{type(value).__name__}>", "pass a str")
@@ -204,16 +206,16 @@ def checked_credential(parameter: str, value: object) -> str:
 
 
 def checked_instance(parameter: str, value: _Value | None, kind: type[_Value], default: _Value) -> _Value:
-    """Return a value of the expected type, or the default if the value is None.
+    """Check the type of a value, and return the value, or the default if the value is None.
 
     Args:
-        parameter: the name of the parameter, for the error.
-        value: the value to check.
-        kind: the expected type.
-        default: the result if the value is None.
+        parameter: the name of the parameter that the error shows.
+        value: the value of the parameter.
+        kind: the class that the value must be an instance of.
+        default: the value to return if the caller passed None.
 
     Raises:
-        ValidationError: the value has another type.
+        ValidationError: if the value is not None and not an instance of `kind`.
     """
     if value is None:
         return default
@@ -225,16 +227,16 @@ def checked_instance(parameter: str, value: _Value | None, kind: type[_Value], d
 def checked_methods(
     parameter: str, value: _Value | None, methods: tuple[str, ...], default: _Value
 ) -> _Value:
-    """Return an object with the expected methods, or the default if the value is None.
+    """Check the methods of an object, and return the object, or the default if the object is None.
 
     Args:
-        parameter: the name of the parameter, for the error.
-        value: the object to check.
-        methods: the names of the expected methods.
-        default: the result if the value is None.
+        parameter: the name of the parameter that the error shows.
+        value: the object that the caller passed.
+        methods: the names of the methods that the object must have.
+        default: the object to return if the caller passed None.
 
     Raises:
-        ValidationError: the object does not have all of these methods.
+        ValidationError: if the object does not have all methods in `methods`.
     """
     if value is None:
         return default
@@ -245,10 +247,10 @@ def checked_methods(
 
 
 def checked_cool_down(login_cool_down: object) -> timedelta:
-    """Return the cool-down after a refused login.
+    """Check and return the cool-down: the time without another login after a refused login.
 
     Raises:
-        ValidationError: `login_cool_down` is not a `timedelta`, or is negative.
+        ValidationError: if `login_cool_down` is not a `timedelta`, or is negative.
     """
     if not isinstance(login_cool_down, timedelta) or login_cool_down < timedelta(0):
         raise ValidationError(
@@ -258,17 +260,17 @@ def checked_cool_down(login_cool_down: object) -> timedelta:
 
 
 def checked_seconds(parameter: str, value: object) -> float:
-    """Return a duration in seconds.
+    """Check a duration, and return the duration in seconds.
 
     Args:
-        parameter: the name of the parameter, for the error.
+        parameter: the name of the parameter that the error shows.
         value: the duration, as a `timedelta` or in seconds.
 
     Raises:
-        ValidationError: the value is neither a `timedelta` nor a number, or is not positive.
+        ValidationError: if the duration is neither a `timedelta` nor a number, or is not positive.
     """
-    # `float` raises OverflowError for an `int` that is greater than the largest float. The check below
-    # excludes such a value.
+    # The check below excludes an `int` that is greater than the largest float, because `float` would raise an
+    # OverflowError.
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
         raise ValidationError(parameter, repr(value), "pass a positive timedelta or number of seconds")
@@ -280,11 +282,11 @@ def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) 
 
     Args:
         ssl_context: the caller's TLS context, or None.
-        ca_file: a file of PEM certificates to trust, or None.
+        ca_file: the path of a file with PEM certificates to trust, or None.
 
     Raises:
-        ValidationError: both parameters are given, a parameter has a wrong type, or the file cannot be
-            read.
+        ValidationError: if both parameters are given, if a parameter has a wrong type, or if the file cannot
+            be read.
     """
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         raise ValidationError("ssl_context", f"<{type(ssl_context).__name__}>", "pass an ssl.SSLContext")

@@ -9,11 +9,11 @@ class Phase(Enum):
     """The phase of a segment or a message. The protocol SMPP also uses the names of all phases except FAILED.
 
     Attributes:
-        ENROUTE: accepted by the gateway, and not final.
-        DELIVERED: delivered to the recipient. This phase is final.
-        FAILED: the segment, or at least one segment of the message, will not be delivered. This phase is
-            final.
-        UNKNOWN: the gateway does not know the result, or no longer knows the result.
+        ENROUTE: the gateway accepted the segment or message, and the phase may still change.
+        DELIVERED: the segment or message was delivered to the recipient. The phase DELIVERED is final.
+        FAILED: the segment, or at least one segment of the message, will not be delivered. The phase FAILED
+            is final.
+        UNKNOWN: the gateway does not know the result of the delivery, or no longer knows the result.
     """
 
     ENROUTE = "enroute"
@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 class State(IntEnum):
-    """The states that the contract defines (contract, "States")."""
+    """The states of a segment that the contract defines (contract, "States")."""
 
     STOPPED = -98
     DELETED_BY_OLDER_CLIENT = -97
@@ -44,12 +44,12 @@ class State(IntEnum):
 
 @attrs.frozen
 class Description:
-    """The meaning of a state.
+    """The meaning of a state of a segment.
 
     Attributes:
         phase: the phase of a segment in this state.
         is_final: True if the gateway does not change the state any more.
-        meaning: the meaning in English.
+        meaning: the meaning of the state, as an English text.
     """
 
     phase: Phase
@@ -85,10 +85,10 @@ TABLE: dict[int, Description] = {
 
 
 def known_state(code: int) -> State | int:
-    """Return the `State` for a number of the gateway, or the number if it is not in the contract."""
+    """Return the `State` for a state number of the gateway, or the number if it is not in the contract."""
     return State(code) if code in TABLE else code
 
 
 def describe(code: int) -> Description:
-    """Return the meaning of a state. A number that is not in the contract is enroute and not final."""
+    """Return the meaning of a state. A number outside the contract has the phase ENROUTE, not final."""
     return TABLE.get(code) or _enroute(f"state {code}, not in the contract")

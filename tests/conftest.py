@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the backends, the transports and the profiles of hypothesis."""
+"""Fixtures for all tests: the async backends, the HTTP transports and the profiles of hypothesis."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from smsapi_async.http import factory
 from smsapi_async.http.choice import AutomaticTransport, Kind
 
-# The keys are test ids. Each value contains the backend for AnyIO and the transport of the client.
+# Each key is the id of a test run. Each value contains the AnyIO backend and the client's transport.
 TRANSPORTS: dict[str, tuple[Any, Kind]] = {
     "trio-httpcore": (("trio", {}), "httpcore"),
     "asyncio-httpcore": (("asyncio", {"use_uvloop": False}), "httpcore"),
@@ -21,8 +21,8 @@ TRANSPORTS: dict[str, tuple[Any, Kind]] = {
 }
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Coverage measures the workers of pytest-xdist, but not the processes that the tests start. A measured
-    # process needs about twice the time of an unmeasured process.
+    # Let coverage measure the workers of pytest-xdist, but not the processes that the tests start, because a
+    # measured process needs about twice the time of an unmeasured process.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 settings.register_profile(
@@ -32,8 +32,9 @@ settings.register_profile("thorough", settings.get_profile("fast"), max_examples
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell without job control starts background commands with SIGINT ignored, and child processes inherit
-    # this setting. With SIGINT ignored, the processes that the tests start would not stop after Ctrl-C.
+    # A shell without job control starts a background command with SIGINT ignored, and its child processes
+    # inherit the ignored SIGINT. Without the next line, the processes that the tests start would not stop
+    # after Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -42,8 +43,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses the fixture `transport` once for each combination in `TRANSPORTS`."""
     if "transport" in metafunc.fixturenames:
         names, values = ("anyio_backend", "transport"), list(TRANSPORTS.values())
-        # A mark overrides the parameters of the fixture `anyio_backend`; `metafunc.parametrize` does not
-        # override them.
+        # Use a mark, because a mark overrides the parameters of the fixture `anyio_backend`, but
+        # `metafunc.parametrize` does not.
         mark = pytest.mark.parametrize(names, values, ids=list(TRANSPORTS), indirect=["transport"])
         metafunc.definition.add_marker(mark)
 
@@ -51,11 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def leaves_no_socket() -> Iterator[None]:
     """Fail the test if a socket that the test opened is still open after the test."""
-    # `gc.freeze` makes the garbage collector ignore all objects that exist before the test. So `gc.collect`
-    # visits only the objects of this test and takes much less time than a full collection.
+    # `gc.freeze` makes the garbage collector ignore all objects that exist before the test, so that
+    # `gc.collect` visits only the objects of this test and takes much less time.
     gc.freeze()
     yield
-    # The collection of an open socket issues a ResourceWarning, and a warning fails the test.
+    # If a socket is still open, its garbage collection issues a ResourceWarning, which fails the test.
     gc.collect()
     gc.unfreeze()
 
@@ -71,23 +72,23 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def transport(
     request: pytest.FixtureRequest, anyio_backend: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Kind]:
-    """Yield the name of the transport for the test. The test fails if a client uses another transport."""
+    """Yield the name of the HTTP transport, and fail the test if a client uses another HTTP transport."""
     kind: Kind = request.param
     if anyio_backend[1].get("use_uvloop"):
         pytest.importorskip("uvloop")
-    # By default, a client uses the asyncio transport on asyncio, and httpcore on trio. So the fixture forces
-    # only httpcore on asyncio.
+    # The fixture must force a transport only for httpcore on asyncio, because by default a client uses the
+    # asyncio transport on asyncio, and httpcore on trio.
     forced = kind if (anyio_backend[0], kind) == ("asyncio", "httpcore") else None
     made: list[AutomaticTransport] = []
 
     def make(given: Kind | None, ssl_context: Any, proxy: Any) -> AutomaticTransport:
         automatic = AutomaticTransport(given or forced, ssl_context, proxy)
-        # With a proxy, a client always uses httpcore.
+        # Do not check a client with a proxy, because such a client always uses httpcore.
         if proxy is None:
             made.append(automatic)
         return automatic
 
     monkeypatch.setattr(factory, "AutomaticTransport", make)
     yield kind
-    # Before its first request, an `AutomaticTransport` has not chosen a transport, and its name is "auto".
+    # The name "auto" is also correct: an `AutomaticTransport` chooses a transport only at its first request.
     assert {each.name for each in made} <= {kind, "auto"}

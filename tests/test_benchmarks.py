@@ -1,4 +1,4 @@
-"""The benchmarks give equal work to all contenders and report missed goals. No test measures time."""
+"""Tests that the benchmarks give equal work to all contenders and report missed goals, without timings."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ FOLDER = Path(server.__file__).parent
 
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_each_contender_sends_and_returns_the_ids(name: str) -> None:
-    """Each contender sends a request with a number and a text, and returns the ids in the response."""
+    """Each contender sends a request with a phone number and a text, and returns the ids in the response."""
 
     async def main() -> None:
         with anyio.fail_after(20):
@@ -61,9 +61,9 @@ def test_the_benchmark_of_tracking_has_tables_that_json_can_hold() -> None:
 
 
 def test_rounds_alternate_and_ratios_are_of_neighbours() -> None:
-    """If the load grows from round to round, two equally fast contenders still have the ratio 1."""
+    """Two equally fast contenders have the ratio 1, even if the load of the machine grows in each round."""
     order: list[str] = []
-    # In each round, both contenders have the same figure. The figure grows from round to round.
+    # In each round, both contenders return the same figure, which is higher than in the round before.
     drift = iter([10.0, 10.0, 20.0, 20.0, 90.0, 90.0])
 
     def contender(name: str) -> float:
@@ -79,7 +79,7 @@ def test_rounds_alternate_and_ratios_are_of_neighbours() -> None:
 
 @pytest.mark.parametrize(("value", "verdict"), [(0.59, "MISSED"), (0.6, "met")])
 def test_a_missed_goal_is_shown(value: float, verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A table prints each goal with the measured figure and with the word "met" or "MISSED"."""
+    """A table prints each goal with the measured figure and the word "met" or "MISSED"."""
     table = Table("Sends", "sends/s")
     table.add("a", "rate", [value])
     table.goals.append(Goal("a / b", value, 0.6, "x"))
@@ -89,7 +89,7 @@ def test_a_missed_goal_is_shown(value: float, verdict: str, capsys: pytest.Captu
 
 
 def test_the_server_ends_with_the_block() -> None:
-    """After the end of the block, the benchmark server accepts no connection."""
+    """After the `with` block of `server.running`, the benchmark server accepts no connection."""
 
     async def main() -> None:
         with pytest.raises(OSError, match="connect"):

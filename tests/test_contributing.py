@@ -1,4 +1,4 @@
-"""The documents in .github contain only files, nox sessions and layers that exist."""
+"""Tests that the documents in .github name only files, nox sessions and layers that exist."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ _PATH = re.compile(r"`((?:[.\w-]+/)+[.\w-]*|[.\w-]+\.(?:py|toml|yaml|md))`")
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.name))
 def test_every_path_exists(document: Path) -> None:
-    """Each path in backticks exists, relative to the repository or to the folder of the preceding path."""
+    """Each path in backticks in a document exists, in the repository or in the folder of the path before."""
     folder = ROOT
     for path in _PATH.findall(document.read_text()):
         if not (ROOT / path).exists():
@@ -31,12 +31,12 @@ def test_every_path_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.name))
 def test_the_documents_are_short(document: Path) -> None:
-    """Each document has at most the number of lines in `LIMITS`."""
+    """Each document in .github has at most as many lines as `LIMITS` allows for this document."""
     assert len(document.read_text().splitlines()) <= LIMITS.get(document.name, 1000)
 
 
 def test_every_session_of_nox_exists_and_is_explained() -> None:
-    """CONTRIBUTING.md contains a command for every session of nox, and for no other session."""
+    """CONTRIBUTING.md contains a command for every session in noxfile.py, and for no other session."""
     functions = [
         node
         for node in ast.parse((ROOT / "noxfile.py").read_text()).body
@@ -48,7 +48,7 @@ def test_every_session_of_nox_exists_and_is_explained() -> None:
 
 
 def test_every_room_is_explained_in_order() -> None:
-    """The table of rooms has one row for each layer, from the highest layer to the lowest layer."""
+    """The table of rooms (packages) has one row for each layer of imports, from the highest to the lowest."""
     rows = re.findall(r"^\| (`[a-z`, ]+`) \| .+ \|$", CONTRIBUTING.split("\n## The rooms\n")[1], re.MULTILINE)
     assert [set(re.findall(r"[a-z]+", row)) for row in rows] == [*reversed(LAYERS)][1:]
 

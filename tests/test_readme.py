@@ -1,4 +1,4 @@
-"""The README quotes or links each program in tests/examples, and each program runs against the sandbox."""
+"""Tests that the README quotes or links each program in tests/examples, and that each program runs."""
 
 import os
 import re
@@ -55,7 +55,7 @@ def test_the_readme_is_short() -> None:
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
-    """Return the environment variables of this process, with the account of the sandbox."""
+    """Return the environment variables of this process, and variables with the account of the sandbox."""
     return {
         **os.environ,
         "SMSAPI_LOGIN": sandbox.login,
@@ -83,7 +83,7 @@ async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend:
 
 @asynccontextmanager
 async def _running_bot(sandbox: Sandbox, directory: Path) -> AsyncIterator[TextReceiveStream]:
-    """Start the bot in `directory`, yield the stream of its output, and kill the bot after the block."""
+    """Start the bot in `directory`, yield its output as a stream, and kill the bot after the `with` block."""
     command = [sys.executable, "-u", "-W", "error", str(BOT)]
     async with await anyio.open_process(command, env=_environment(sandbox), cwd=directory) as bot:
         assert bot.stdout is not None
@@ -112,7 +112,7 @@ async def test_the_bot_answers_once_over_restarts(anyio_backend: str, tmp_path: 
 
 
 def test_the_ci_script_finds_the_test_command() -> None:
-    """The README contains the test command that `.ci/run` executes."""
+    """The README contains the same test command as the script `.ci/run`."""
     match = re.search(r"<!-- tests -->\n```sh\n(.+)\n```", README.read_text())
     assert match is not None
     assert "nox" in match[1]

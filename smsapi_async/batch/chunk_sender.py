@@ -1,4 +1,4 @@
-"""Claims a chunk in the ledger, sends the chunk, and settles its outcomes in the ledger."""
+"""Sends a chunk (the messages of one request), and records its messages and outcomes in the ledger."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from smsapi_async.protocol.encoding import Request
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
 
-# Maximum number of attempts of a request that the gateway refuses with HTTP status 429.
+# Maximum number of attempts of a request that the gateway refuses with HTTP status 429 (too many requests).
 _RATE_LIMITED_ATTEMPTS = 10
-# Wait in seconds after a response with HTTP status 429 that has no header `Retry-After`.
+# Time in seconds to wait after a response with HTTP status 429 without the header `Retry-After`.
 _RATE_LIMITED_PAUSE = 1.0
-# Maximum wait in seconds after HTTP status 429. If the gateway asks for a longer wait, the batch halts.
+# Longest time in seconds to wait after HTTP status 429. If the gateway asks for more, the batch halts.
 _RATE_LIMITED_LONGEST = 300.0
 
 
 @attrs.define
 class Result:
-    """The result of a call of `ChunkSender.send`.
+    """The result of one call of `ChunkSender.send`, that is, of sending one chunk.
 
     Attributes:
-        outcomes: the outcomes of the messages.
-        unsent: chunks of the messages that have no outcome, because the messages were not sent.
-        halt: the error because of which the batch must halt, or None.
+        outcomes: the outcomes of the messages of the chunk.
+        unsent: the parts of the chunk whose messages were not sent and so have no outcome.
+        halt: the error for which the whole batch must halt, or None.
     """
 
     outcomes: list[Outcome] = attrs.field(factory=list)
@@ -54,13 +54,13 @@ class Result:
 class ChunkSender:
     """Sends chunks. Each message is sent at most once.
 
-    Call `send` in a shielded cancel scope: if `send` were cancelled between the claim and the settlement, the
+    Call `send` in a shielded cancel scope: if `send` were cancelled before it records the outcomes, the
     outcomes would be lost. The method `stop` limits the time for which the shield delays a cancellation.
 
     Args:
-        caller: sends the requests.
+        caller: the `Caller` that sends the requests to the gateway.
         ledger: the ledger that records the messages, or None.
-        clock: the clock for the times of acceptances and for the waits.
+        clock: the clock for acceptance times and for the waits between attempts.
         unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
     """
 
@@ -70,8 +70,9 @@ class ChunkSender:
         self._clock = clock
         self._unknown_limit = unknown_limit
         self._unknown_in_a_row = 0
-        # The cancel scope of each request in flight and of each wait between two attempts. The values record
-        # the trace events of the requests. A wait has a new `Evidence` without events.
+        # `_in_flight` contains the cancel scope of each request in flight and of each wait between two
+        # attempts. Each `Evidence` holds the trace events of its request. For a wait, the `Evidence` is new
+        # and has no events.
         self._in_flight: dict[anyio.CancelScope, Evidence] = {}
         self._ending = False
 
@@ -79,8 +80,8 @@ class ChunkSender:
         """Start no more requests, and limit the time of the requests in flight.
 
         Args:
-            grace: maximum time in seconds for a request that the transport has received. Any other request is
-                cancelled immediately.
+            grace: maximum time in seconds to finish a request that was already passed to the transport. All
+                other requests are cancelled immediately.
         """
         self._ending = True
         deadline = anyio.current_time() + grace
@@ -91,19 +92,19 @@ class ChunkSender:
                 scope.cancel()
 
     async def send(self, chunk: Chunk, result: Result) -> None:
-        """Claim, send and settle a chunk.
+        """Record a chunk in the ledger, send the chunk, and record its outcomes.
 
         Args:
             chunk: the chunk to send.
-            result: this method adds the outcomes and the unsent messages to this object. The object is
-                complete even if this method raises an exception.
+            result: the object to which `send` adds the outcomes and the unsent messages. The result is
+                complete even if `send` raises an exception.
         """
         parts = []
         try:
             parts.append(await self._claim(chunk, result))
         except SmsApiError as error:
-            # The ledger could not record the chunk, so the chunk is not sent. If the chunk were sent without
-            # a record, a later run would send the messages again.
+            # If the ledger cannot record a chunk, the chunk is not sent. After a send without a record, a
+            # later run would send the messages again.
             result.unsent.append(chunk)
             self._halt(error, result)
         except BaseException:
@@ -121,22 +122,22 @@ class ChunkSender:
             raise
 
     async def _attempt(self, part: Chunk, result: Result) -> tuple[Chunk, ...]:
-        """Send a part of a chunk.
+        """Send a part of a chunk, and record the outcomes of its messages.
 
         Returns:
-            The two halves of the part, if the gateway refused the part because of one of its messages and the
-            part has several messages. In all other cases an empty tuple.
+            The two halves of the part, if the gateway refused a part with several messages because of one of
+            its messages. In all other cases, the method returns an empty tuple.
         """
         evidence = Evidence()
         try:
             outcomes = await self._send_part(part, evidence)
         except MESSAGE_REJECTIONS as refusal:
-            # The gateway refuses a whole bulk because of one message, and sends none of its messages. So the
-            # two halves of the part are sent in two requests. If the gateway refuses a half, this half is
-            # divided again, until each refused message is isolated.
+            # The gateway refuses a whole bulk because of one message, and sends none of its messages. The two
+            # halves of the part are therefore sent in two requests. Each refused half is divided again, until
+            # each refused message is isolated.
             if len(part) > 1:
-                # `send` takes the last part of its list first. We reverse the halves, so that the messages
-                # are sent in their order.
+                # `send` takes the last part of its list first. We reverse the two halves, so that the first
+                # half is sent first.
                 return tuple(reversed(part.halves()))
             outcomes = [_rejected(part, refusal)]
         except (RequestRejected, NotSent, UsageError) as error:
@@ -144,14 +145,14 @@ class ChunkSender:
             await self._release(part, result)
             return ()
         except BaseException as error:
-            # We must catch every exception: `asyncio.Task.cancel` ignores the shield of AnyIO, and a
-            # transport of the caller may raise any exception.
+            # We must catch every exception. `asyncio.Task.cancel` cancels even inside a shielded scope of
+            # AnyIO, and a transport of the caller may raise any exception.
             if evidence.proves_not_sent(error):
                 with anyio.CancelScope(shield=True):
                     await self._release(part, result)
             else:
-                # We do not settle the messages in the ledger. The messages keep the state `sending`, and this
-                # state becomes `unknown` when the ledger is opened the next time.
+                # The messages keep the state `sending` in the ledger. When the ledger is opened the next
+                # time, their state becomes `unknown`.
                 cause = OutcomeUnknown(f"the send was interrupted by {type(error).__name__}")
                 result.outcomes.extend(_unknown(part, cause))
             raise
@@ -164,18 +165,19 @@ class ChunkSender:
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
         result.halt = result.halt or cause
-        # The gateway may accept a request that the transport has already received. So the batch waits for the
-        # response to this request, and cancels only the other requests and the waits.
+        # The gateway may accept a request that was already passed to the transport, so the batch waits for
+        # the response to such a request. The batch cancels all other requests, and the waits between
+        # attempts.
         for scope, evidence in self._in_flight.items():
             if not evidence.begun:
                 scope.cancel()
 
     async def _claim(self, chunk: Chunk, result: Result) -> Chunk:
-        """Claim the messages of a chunk in the ledger.
+        """Set the messages of a chunk to the state ``sending`` in the ledger.
 
         Returns:
-            A chunk with the messages that must be sent now. For each other message, `Ledger.claim` returned
-            an outcome, and this method adds the outcome to the result.
+            A chunk with the messages that must be sent now. For all other messages, `Ledger.claim` returned
+            outcomes, which this method adds to the result.
         """
         if self._ledger is None:
             return chunk
@@ -192,7 +194,7 @@ class ChunkSender:
                 self._halt(error, result)
 
     async def _settle(self, outcomes: list[Outcome], result: Result) -> None:
-        """Add outcomes to the result and settle the outcomes in the ledger.
+        """Add outcomes to the result, and record the outcomes in the ledger.
 
         If the ledger raises an error, the outcomes stay in the result, so that the caller receives the
         outcomes.
@@ -207,7 +209,8 @@ class ChunkSender:
     async def _send_part(self, part: Chunk, evidence: Evidence) -> list[Outcome]:
         """Send a part in one request, and return the outcome of each message.
 
-        HTTP status 429 proves that nothing was sent. So this method waits and sends the request again.
+        After HTTP status 429, this method waits and sends the request again, because this status proves that
+        nothing was sent.
         """
         request = part.request()
         for attempt in range(1, _RATE_LIMITED_ATTEMPTS + 1):
@@ -236,13 +239,13 @@ class ChunkSender:
         )
 
     def _is_ending(self) -> bool:
-        # Another task may set the attribute while this task waits. A type checker assumes that the attribute
-        # does not change between two checks in one function. So the second check calls this method.
+        # Another task may set `_ending` while `_send_part` waits. A type checker assumes that `_ending` does
+        # not change between two checks in one function, so the second check calls this method.
         return self._ending
 
     async def _pause(self, seconds: float) -> None:
         with anyio.CancelScope() as scope:
-            # In a new `Evidence`, `begun` is False. So `stop` and `_halt` cancel this wait immediately.
+            # In a new `Evidence`, `begun` is False, so `stop` and `_halt` cancel the wait immediately.
             self._in_flight[scope] = Evidence()
             try:
                 await self._clock.sleep(seconds)
@@ -256,7 +259,7 @@ class ChunkSender:
                 return await self._caller.send(request, evidence)
             finally:
                 del self._in_flight[scope]
-        # This line is reached only if `stop` or `_halt` cancelled the scope, because the batch ends.
+        # The code below runs only if `stop` or `_halt` cancelled the scope, because the batch ends.
         if evidence.proves_not_sent():
             raise NotSent("the batch ended before the request was written")
         raise OutcomeUnknown("the batch ended before the response arrived")

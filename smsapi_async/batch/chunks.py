@@ -1,4 +1,4 @@
-"""Groups messages of equal content into chunks. A chunk is sent in one request. This module does no I/O."""
+"""Groups messages of equal content into chunks. A chunk is sent in one request. The module does no I/O."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ from smsapi_async.protocol.encoding import (
 )
 
 RECIPIENTS_LIMIT = 2999
-"""Maximum number of recipients of a bulk. Another service of the vendor has this limit (contract, "Rate")."""
+"""Maximum number of recipients of a bulk, a limit of another service of the vendor (contract, "Rate")."""
 
 
 def _in_range(low: float, high: float) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
@@ -30,7 +30,7 @@ def _in_range(low: float, high: float) -> Callable[[Any, "attrs.Attribute[Any]",
 
 @attrs.frozen(kw_only=True)
 class BatchSettings:
-    """The settings of a batch.
+    """The settings of a batch: how messages are grouped, and when the batch halts.
 
     Attributes:
         recipients_per_request: maximum number of recipients of one bulk, from 1 to 2,999.
@@ -39,11 +39,11 @@ class BatchSettings:
         linger: maximum time in seconds for which the batch holds back a message, from 0.001 to 3,600.
         unknown_limit: the batch halts after this number of successive requests with an unknown outcome, from
             1 to 1,000,000,000.
-        grace: maximum time in seconds to wait for requests in flight when the caller leaves the block early,
-            from 0 to 3,600.
+        grace: maximum time in seconds to wait for requests in flight when the caller leaves the ``async
+            with`` block early, from 0 to 3,600.
 
     Raises:
-        ValidationError: a value is not a number, or is out of range.
+        ValidationError: if a setting is not a number, or is out of range.
     """
 
     recipients_per_request: int = attrs.field(default=500, validator=_in_range(1, RECIPIENTS_LIMIT))
@@ -62,12 +62,13 @@ class Chunk:
     """Messages of equal content that are sent in one request.
 
     Attributes:
-        template: the first message, in the form that `prepared` returned.
-        form: the URL-encoded parameters that all messages share.
-        messages: the messages as the caller passed them.
+        template: the first message of the chunk, as `prepared` returned it.
+        form: the URL-encoded parameters that all messages of the chunk share.
+        messages: the messages of the chunk, as the caller passed them.
         numbers: the digits of the destination address of each message.
-        keys: the key of each message in the ledger; empty without a ledger.
-        opened_at: the time in seconds at which the first message was added to the chunk.
+        keys: the ledger key of each message; an empty list if there is no ledger.
+        opened_at: the time in seconds at which the first message was added to the chunk, on the clock of
+            AnyIO.
     """
 
     template: Message
@@ -87,10 +88,10 @@ class Chunk:
         return bulk_request_from_form(self.form, self.template.text, self.numbers)
 
     def pick(self, indexes: range | list[int]) -> "Chunk":
-        """Return a new chunk with some of the messages.
+        """Return a new chunk with some of the messages of this chunk.
 
         Args:
-            indexes: the positions of these messages in the chunk.
+            indexes: the positions of the messages to copy, counted from 0.
         """
         return Chunk(
             self.template,
@@ -107,15 +108,15 @@ class Chunk:
 
 
 class Grouper:
-    """Collects messages in chunks until the chunks are full or overdue.
+    """Collects messages of equal content in chunks, until a chunk is full or has waited too long.
 
     Args:
-        settings: the maximum size of a chunk, the maximum number of held messages, and the maximum time for
-            which a message is held.
+        settings: the settings of the batch, which limit the size of a chunk, the number of held messages, and
+            the time for which a message is held.
         default_source_address: the source address for messages without a source address.
 
     Attributes:
-        held: number of messages in the chunks that were not removed yet.
+        held: the number of messages in all chunks that the grouper still holds.
     """
 
     def __init__(self, settings: BatchSettings, default_source_address: str | None) -> None:
@@ -128,16 +129,17 @@ class Grouper:
         """Add a message to the chunk of messages with equal content.
 
         Args:
-            message: the message.
-            key: the key of the message in the ledger; None without a ledger.
-            now: returns the current time in seconds.
+            message: the message to add.
+            key: the ledger key of the message; None if there is no ledger.
+            now: a function that returns the current time in seconds.
 
         Returns:
-            The chunk of the message, if this chunk is full. Otherwise the oldest chunk, if the grouper holds
-            more messages than ``lookahead``. Otherwise None. The caller must send the returned chunk now.
+            A chunk that the caller must send now, or None. The grouper returns the chunk of the message if
+            that chunk is full. If the grouper holds more messages than ``lookahead``, it returns the oldest
+            chunk.
 
         Raises:
-            ValidationError: the message is invalid. The message was not added.
+            ValidationError: if the message is invalid. An invalid message is not added.
         """
         if not isinstance(message, Message):
             raise ValidationError(
@@ -159,14 +161,14 @@ class Grouper:
         if key is not None:
             chunk.keys.append(key)
         self.held += 1
-        # A bulk cannot contain messages with `by_time_zone` (contract, "Sms/SendBulk"). So the chunk of this
-        # message contains no other message.
+        # A bulk cannot contain messages with `by_time_zone` (contract, "Sms/SendBulk"), so a message with
+        # `by_time_zone` is alone in its chunk.
         if message.by_time_zone or len(chunk.messages) >= self._settings.recipients_per_request:
             return self._take(content)
         return self._take(next(iter(self._groups))) if self.held > self._settings.lookahead else None
 
     def overdue(self, now: float) -> list[Chunk]:
-        """Remove and return the chunks that have been held back for ``linger`` seconds or more.
+        """Remove and return the chunks that the grouper has held for ``linger`` seconds or more.
 
         Args:
             now: the current time in seconds.
@@ -176,11 +178,11 @@ class Grouper:
         return [self._take(content) for content in contents]
 
     def rest(self) -> list[Chunk]:
-        """Remove and return all chunks."""
+        """Remove all chunks from the grouper, and return the chunks."""
         return [self._take(content) for content in list(self._groups)]
 
     def groups(self) -> list[Chunk]:
-        """Return all chunks. The chunks stay in the grouper."""
+        """Return all chunks, without removing the chunks from the grouper."""
         return list(self._groups.values())
 
     def _take(self, content: tuple[object, ...]) -> Chunk:

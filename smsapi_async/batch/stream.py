@@ -24,8 +24,8 @@ from smsapi_async.streams import read_all
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
 
-# Maximum number of finished chunks that wait for the caller. If the caller is slow, the workers also wait,
-# and the batch reads no more messages. So the memory of a batch does not grow with the number of messages.
+# Maximum number of finished chunks (requests) whose outcomes wait for the caller. If the caller is slow, the
+# worker tasks also wait and the batch reads no more messages, so that the memory use stays bounded.
 _OUTCOMES_HELD = 4
 
 
@@ -39,14 +39,14 @@ class Batch(AsyncIterator[Outcome]):
                 ...
 
     Outcomes: a batch that is not halted returns one outcome for each message: `Accepted`, `Rejected` or
-    `Unknown`. The outcomes arrive in the order in which the requests end. This order may differ from the
-    order of the messages. The batch reads messages only as fast as you take outcomes.
+    `Unknown`. The outcomes arrive in the order in which the requests end, which may differ from the order of
+    the messages. The batch reads messages only as fast as you take outcomes.
 
     Requests: messages of equal content (text, source address, date and validity) share one request of
     ``Sms/SendBulk``. A message with ``by_time_zone`` has a request of its own. If the gateway refuses a bulk
     because of one message, the batch sends the two halves of the bulk in two requests. The batch divides each
-    refused half again, until each refused message is isolated. Only the refused messages are `Rejected`.
-    After HTTP status 429, the batch waits and sends the request again.
+    refused half again, until each refused message is isolated. Of the messages of a refused bulk, only the
+    refused messages are `Rejected`. After HTTP status 429, the batch waits and sends the request again.
 
     Ledger: the ledger records each message before the first byte of its request is written, and records the
     outcome afterwards. After a crash, pass the same messages and the same ledger again. For a message that
@@ -54,11 +54,11 @@ class Batch(AsyncIterator[Outcome]):
     message that was in flight during the crash is `Unknown` until `Ledger.resolve` changes its outcome. A
     rejected message is sent again only after `Ledger.retry_rejected`. With a ledger, two messages without
     ``key`` have the same key if their contents and their destination addresses are equal. The batch sends
-    only one of these messages. To send both messages, set a different `Message.key` for each message. Without
-    a ledger, the batch sends every message that it reads.
+    only one of two messages with the same key. To send both messages, set a different `Message.key` for each
+    message. Without a ledger, the batch sends every message that it reads.
 
     Halt: the batch starts no more requests if the next messages would probably also fail. The batch finishes
-    the requests in flight, returns all outcomes, and then raises `BatchHalted`. The causes are:
+    the requests in flight, returns all outcomes, and then raises `BatchHalted`. The causes of a halt are:
 
     - The gateway refuses the account or its credentials: for example `NotEnoughCredits`, `Forbidden` or
       `InvalidCredentials`.
@@ -68,18 +68,19 @@ class Batch(AsyncIterator[Outcome]):
     - The ledger raises an error, or the client is closed.
 
     Leaving early: if you leave the block early, for example with ``break``, the batch starts no more
-    requests. It waits at most ``grace`` seconds for the requests in flight. If a request has no response by
-    then, its messages are `Unknown`. The messages that were read but not sent get the state pending in the
-    ledger.
+    requests. The batch waits at most ``grace`` seconds for the requests in flight. If a request has no
+    response after ``grace`` seconds, its messages have the outcome `Unknown`. The messages that were read but
+    not sent get the state pending in the ledger.
 
     Attributes:
-        unread: after the end of the block, the outcomes that you did not receive.
+        unread: after the end of the ``async with`` block, the outcomes that you did not receive while
+            iterating.
 
     Raises:
-        StreamNotEntered: you iterate outside the ``async with`` block, or enter the batch twice.
-        BatchHalted: while iterating, after the last outcome: the batch halted.
-        Exception: while iterating, after the last outcome: the iterable ``messages`` raised this error.
-        LedgerError: at the end of the block: the ledger could not record the pending messages.
+        StreamNotEntered: if you iterate outside the ``async with`` block, or enter the batch twice.
+        BatchHalted: while iterating, after the last outcome, if the batch halted early.
+        Exception: while iterating, after the last outcome, if the iterable ``messages`` raised this error.
+        LedgerError: at the end of the block, if the ledger could not record the pending messages.
     """
 
     def __init__(
@@ -106,11 +107,10 @@ class Batch(AsyncIterator[Outcome]):
         self._lingering = anyio.CancelScope()
         self._exhausted = False
         self._ready: deque[Outcome] = deque()
-        # The chunks that were removed from the grouper and have no outcomes yet. The keys are the `id` of
-        # each chunk.
+        # The chunks that were removed from the grouper and have no outcomes yet, by the `id` of each chunk.
         self._unfinished_chunks: dict[int, Chunk] = {}
-        # The messages in progress for each key; empty without a ledger. Only the first message of each key is
-        # sent.
+        # The messages in progress for each ledger key. Only the first message of each key is sent. Without a
+        # ledger, the dict is empty.
         self._in_progress_by_key: dict[str, list[Message]] = {}
         self._returned = 0
         self._halt: SmsApiError | None = None
@@ -126,8 +126,8 @@ class Batch(AsyncIterator[Outcome]):
         outcomes_in, self._outcomes = anyio.create_memory_object_stream[None](_OUTCOMES_HELD)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        # Each task gets its own clone of a stream and closes this clone. The stream ends when all clones are
-        # closed.
+        # Each task gets its own clone of a memory stream, and closes its clone. A memory stream ends when all
+        # its clones are closed.
         with chunks_out, outcomes_in:
             self._group.start_soon(self._read, chunks_in, outcomes_in.clone())
             for _ in range(self._workers):
@@ -144,8 +144,8 @@ class Batch(AsyncIterator[Outcome]):
         self._stop()
         self._group.cancel_scope.cancel()
         try:
-            # If we passed the exception of the block to the task group, the task group would raise an
-            # ExceptionGroup.
+            # If we passed the exception of the `async with` block to the task group, the task group would
+            # raise an ExceptionGroup.
             await self._group.__aexit__(None, None, None)
         finally:
             self.unread.extend(self._ready)
@@ -161,13 +161,12 @@ class Batch(AsyncIterator[Outcome]):
             raise StreamNotEntered
         while not self._ready:
             try:
-                # The stream transports only None, and a deque contains the outcomes. If a task is cancelled
-                # while the stream passes an item to this task, the item is lost. So the stream must not
-                # transport outcomes.
+                # The memory stream transports only None, and the deque `_ready` contains the outcomes. An
+                # outcome in the stream would be lost if the receiving task were cancelled at that moment.
                 await self._outcomes.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
                 # After a cancellation, the None of an outcome may be lost, but the outcome is still in the
-                # deque. So the caller receives all outcomes in the deque before the error.
+                # deque `_ready`. The caller receives all outcomes in the deque before the error.
                 if not self._ready:
                     self._raise_at_the_end()
                     raise StopAsyncIteration from None
@@ -176,9 +175,10 @@ class Batch(AsyncIterator[Outcome]):
 
     @property
     def pending(self) -> int:
-        """Number of messages that were read and have no outcome.
+        """Number of messages that the batch has read and that have no outcome.
 
-        After the end of the block, these messages were not sent, and it is safe to send them.
+        After the end of the `async with` block, it is safe to send the pending messages, because they were
+        not sent.
         """
         return (
             self._grouper.held
@@ -204,7 +204,7 @@ class Batch(AsyncIterator[Outcome]):
             self._chunk_sender.stop(self._settings.grace)
 
     def _halt_for(self, cause: SmsApiError) -> None:
-        """Read no more messages and start no more requests. Requests in flight are finished."""
+        """Read no more messages and start no more requests, but finish the requests in flight."""
         if self._halt is None:
             self._halt = cause
             self._reading.cancel()
@@ -218,12 +218,12 @@ class Batch(AsyncIterator[Outcome]):
                 try:
                     await read_all(self._messages, partial(self._process, chunks=chunks, outcomes=outcomes))
                 except Exception as error:  # noqa: BLE001 - an iterable of the caller may raise any exception
-                    # The batch sends the messages that were read before the error. Then the caller receives
-                    # the error. After a halt, the cancellation of the read may have caused this error. So the
-                    # caller receives only the cause of the halt.
+                    # The batch first sends the messages that were read before the error, then the caller
+                    # receives the error. After a halt, the caller receives only the cause of the halt: the
+                    # error may come from our own cancellation of the iterable.
                     self._broken = error if self._halt is None else None
-                # We cancel only the sleep of `_flush_when_overdue`, and not its task. If we cancelled the
-                # task, a chunk that the task has just removed from the grouper could be lost.
+                # We cancel only the sleep of `_flush_when_overdue`. If we cancelled its whole task, a chunk
+                # that the task has just removed from the grouper could be lost.
                 self._exhausted = True
                 self._lingering.cancel()
             await self._hand_over(self._grouper.rest(), chunks)
@@ -239,8 +239,8 @@ class Batch(AsyncIterator[Outcome]):
             if self._ledger is not None and isinstance(message, Message):
                 key = self._ledger.key_of(message)
                 if key in self._in_progress_by_key:
-                    # A message with the same key is in progress. The batch sends only the message in
-                    # progress, and both messages get its outcome.
+                    # Another message with the same key is in progress. The batch does not send this message,
+                    # and both messages get the same outcome.
                     _check_same(self._in_progress_by_key[key][0], message)
                     self._in_progress_by_key[key].append(message)
                     return
@@ -255,7 +255,7 @@ class Batch(AsyncIterator[Outcome]):
             await self._hand_over([chunk], chunks)
 
     async def _hand_over(self, ready: list[Chunk], chunks: MemoryObjectSendStream[Chunk]) -> None:
-        # We register all chunks before the first wait. So no chunk is lost if the wait is cancelled.
+        # We register all chunks before the first `send`, so that no chunk is lost if `send` is cancelled.
         for chunk in ready:
             self._unfinished_chunks[id(chunk)] = chunk
         for chunk in ready:
@@ -274,15 +274,15 @@ class Batch(AsyncIterator[Outcome]):
         with chunks, results:
             async for chunk in chunks:
                 if self._halt is not None or self._stopped:
-                    # The chunk stays in `_unfinished_chunks`, and its messages count as pending.
+                    # An unsent chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
                 await self._send(chunk)
                 await results.send(None)
 
     async def _send(self, chunk: Chunk) -> None:
         result = Result()
-        # If the send were cancelled between the claim and the settlement, outcomes would be lost.
-        # `ChunkSender.stop` limits the time for which this shield delays a cancellation.
+        # The shield is needed because outcomes would be lost if `send` were cancelled before it records them.
+        # `ChunkSender.stop` limits the time for which the shield delays a cancellation.
         try:
             with anyio.CancelScope(shield=True):
                 await self._chunk_sender.send(chunk, result)
@@ -318,13 +318,14 @@ class Batch(AsyncIterator[Outcome]):
             except SmsApiError as error:
                 errors.append(error)
         if errors and not is_failing:
-            # The pending messages were not sent. A later run sends these messages even if the ledger does not
-            # contain them. If the block raised an exception, this error must not replace that exception.
+            # The pending messages were not sent, and a later run sends them even if the ledger does not
+            # contain them. We therefore raise the error only if the `async with` block raised no exception of
+            # its own.
             raise errors[0]
 
 
 def _check_same(first: Message, second: Message) -> None:
-    """Raise a ValidationError if two messages with the same key are different."""
+    """Check that two messages with the same key are equal, and raise a ValidationError if not."""
     first_number, second_number = (
         str(message.destination_address).removeprefix("+") for message in (first, second)
     )

@@ -1,1 +1,1 @@
-"""Calls to the gateway: the limiter, the session, the attempts, and the verdict on each exchange."""
+"""Calls to the gateway: the limit of requests, the session, the attempts, and the verdict on each result."""

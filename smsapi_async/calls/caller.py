@@ -1,8 +1,8 @@
 """Makes calls to the gateway.
 
-A call waits for the limiter, gets a session, makes an exchange and judges the result. If the gateway
-refuses the session, the call logs in again, but only once. A call makes another attempt only if a repeat
-is safe.
+A call waits until the limiter allows another request, gets a session, makes an exchange and judges the
+result. If the gateway refuses the session, the call logs in again, but only once. A call makes another
+attempt only if a repeat is safe.
 """
 
 import logging
@@ -34,23 +34,24 @@ from smsapi_async.session import Session, SessionManager, SessionStore
 from smsapi_async.settings import RetryPolicy
 
 logger = logging.getLogger("smsapi_async")
-# A body of this size in bytes takes about 5 ms to decode. A body with 100,000 incoming messages took 1.6 s.
+# The size in bytes above which a response body is decoded in a worker thread. A body of this size takes about
+# 5 ms to decode. A body with 100,000 incoming messages took 1.6 s.
 _LARGE_BODY = 256 * 1024
 _Value = TypeVar("_Value")
 _Judge = Callable[[HttpResponse | ExchangeFailure, Circumstances], Verdict[_Value]]
 
 
 class Caller:
-    """Makes calls with a session. Each attempt uses a slot of the limiter.
+    """Makes calls to the gateway with a session. Each attempt of a call uses a slot of the limiter.
 
     Args:
         exchanger: makes the HTTP exchanges.
         limiter: limits the requests in flight and the rate of requests.
-        retry: decides whether a call makes another attempt.
-        clock: the clock.
-        login: the request for a new session id.
-        session_store: stores the session.
-        login_cool_down: the time after a refused login in which no other login is made.
+        retry: decides whether and when a call makes another attempt.
+        clock: provides the current time and the waits between attempts.
+        login: the login request, which gets a new session id.
+        session_store: stores the session, so that other processes can use the session too.
+        login_cool_down: the time for which no other login is made after a refused login.
     """
 
     def __init__(
@@ -75,11 +76,11 @@ class Caller:
         """Log in, and return the new session id.
 
         Raises:
-            RequestRejected: the gateway refused the credentials or the request.
-            ReadFailed: no usable response arrived.
+            RequestRejected: if the gateway refused the credentials or the request.
+            ReadFailed: if no usable response to the login arrived.
         """
-        # A login uses no slot of the limiter. The call that needs the session may already hold the last free
-        # slot. If the login also needed a slot, the login would wait for ever.
+        # A login does not use a slot of the limiter, because the call that needs the session may already hold
+        # the last slot. If the login also needed a slot, the login would wait for ever.
         attempts = _Attempts(self._retry, self._clock, self._chance)
         while True:
             outcome = await self._exchange(request, request.form.encode("ascii"), Evidence())
@@ -94,13 +95,13 @@ class Caller:
         """Make a GET request, and return the decoded response.
 
         Args:
-            request: the request.
-            decode: decodes the body of the response.
+            request: the GET request, without the session id.
+            decode: a function that decodes the body of the response.
             background: whether the call has a lower priority than other calls; see `Limiter.background`.
 
         Raises:
-            RequestRejected: the gateway refused the request.
-            ReadFailed: the last attempt got no usable response.
+            RequestRejected: if the gateway refused the request.
+            ReadFailed: if the last attempt got no usable response.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
@@ -109,14 +110,14 @@ class Caller:
         """Make a POST request, and return the segment ids.
 
         Args:
-            request: the request.
+            request: the POST request, without the session id.
             evidence: records the trace events of each attempt. After a cancellation,
-                `evidence.proves_not_sent` returns True if there is a proof that nothing was sent.
+                `evidence.proves_not_sent()` returns whether there is a proof that nothing was sent.
 
         Raises:
-            RequestRejected: the gateway refused the request; nothing was sent.
-            NotSent: there is a proof that nothing was sent.
-            OutcomeUnknown: the gateway may or may not have accepted the request.
+            RequestRejected: if the gateway refused the request. Nothing was sent.
+            NotSent: if the call failed and there is a proof that nothing was sent.
+            OutcomeUnknown: if the gateway may or may not have accepted the request.
         """
         return await self._call(request, judge_send, Evidence() if evidence is None else evidence)
 
@@ -134,17 +135,17 @@ class Caller:
             if isinstance(verdict, Done):
                 return verdict.value
             if isinstance(verdict, SessionRefused) and not renewed:
-                # The gateway refused the session, so nothing was sent, and the request can be repeated even
-                # if the request is a send. We clear the evidence: if the login is cancelled, the empty
+                # The gateway refused the session and sent nothing, so even a send can be repeated. We clear
+                # the evidence (the trace events of the request). If the login is then cancelled, the empty
                 # evidence proves that nothing was sent.
                 renewed = True
                 evidence.reset()
                 await _session(partial(self._sessions.renew, session), request)
                 continue
             if isinstance(verdict, Again):
-                # For a send, the verdict `Again` is returned only if the gateway certainly did not accept the
-                # message. We clear the evidence: if the wait is cancelled, the empty evidence proves that
-                # nothing was sent.
+                # For a send, the verdict `Again` means that the gateway certainly did not accept the message.
+                # We clear the evidence (the trace events of the request). If the wait for the next attempt is
+                # then cancelled, the empty evidence proves that nothing was sent.
                 evidence.reset()
             await attempts.wait_or_raise(verdict)
 
@@ -156,7 +157,8 @@ class Caller:
         outcome = await self._exchanger.exchange(
             resource.method, resource.name, parameters, evidence, body_factor=resource.body_factor
         )
-        # The log record does not contain the parameters, because the parameters contain secrets.
+        # The log record does not contain the parameters of the request, because the parameters contain
+        # secrets.
         if logger.isEnabledFor(logging.DEBUG):
             result = outcome.status if isinstance(outcome, HttpResponse) else outcome.kind
             milliseconds = round((self._clock.monotonic() - started) * 1000, 1)
@@ -171,7 +173,7 @@ class Caller:
 async def _judged(
     judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
 ) -> Verdict[_Value]:
-    """Return the verdict. A worker thread decodes a large body, so that the event loop is not blocked."""
+    """Return the verdict on an exchange. A large body is decoded in a thread, to keep the event loop free."""
     if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
         return await to_thread.run_sync(judge, outcome, circumstances)
     return judge(outcome, circumstances)
@@ -191,10 +193,10 @@ class _Attempts:
         """Wait before the next attempt, or raise the error of the last attempt.
 
         Args:
-            verdict: the verdict on the last attempt; not `Done`.
+            verdict: the verdict on the last attempt, which did not succeed: any verdict except `Done`.
 
         Raises:
-            SmsApiError: the verdict or the retry policy allows no other attempt.
+            SmsApiError: if the verdict or the retry policy does not allow another attempt.
         """
         assert not isinstance(verdict, Done)  # noqa: S101 - for the type checker
         self._made += 1
@@ -208,13 +210,13 @@ class _Attempts:
 
 
 async def _session(get: Callable[[], Any], request: Request) -> Session:
-    """Return a session.
+    """Return a session for a request.
 
     If the request is a send and the login fails, this function raises `NotSent`. Only `Unauthorized` and
-    `RateLimited` are raised unchanged.
+    `RateLimited` are raised unchanged for a send.
 
     Args:
-        get: returns a session, or raises the error of the login.
+        get: an async function that returns a session, or raises the error of the login.
         request: the request that needs the session.
     """
     try:
@@ -224,8 +226,8 @@ async def _session(get: Callable[[], Any], request: Request) -> Session:
             raise
         reason = f"the login failed: {error}"
     except RequestRejected as error:
-        # Any other refusal concerns the login request. If we raised this error unchanged, the caller would
-        # think that the gateway refused the message.
+        # For a send, other refusals of the login than `Unauthorized` and `RateLimited` become `NotSent`. If
+        # we raised such a refusal unchanged, the caller would think that the gateway refused the message.
         if not request.resource.sends or isinstance(error, Unauthorized | RateLimited):
             raise
         reason = f"the login was refused: {error}"

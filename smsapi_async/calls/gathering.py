@@ -16,7 +16,7 @@ async def gather(calls: Sequence[Callable[[], Awaitable[_Value]]]) -> list[_Valu
     The first error cancels the other calls.
 
     Raises:
-        SmsApiError: the first error, unchanged.
+        SmsApiError: if a call fails. The error of the first failed call is raised unchanged.
     """
     results: dict[int, _Value] = {}
     errors: list[SmsApiError] = []
@@ -25,8 +25,8 @@ async def gather(calls: Sequence[Callable[[], Awaitable[_Value]]]) -> list[_Valu
         try:
             results[index] = await call()
         except SmsApiError as error:
-            # If we raised the error here, the task group would raise an `ExceptionGroup` that contains the
-            # error.
+            # We store the error, because a raised error would leave the task group inside an
+            # `ExceptionGroup`.
             errors.append(error)
             group.cancel_scope.cancel()
 

@@ -12,13 +12,13 @@ from smsapi_async.clock import Clock
 class Limiter:
     """Limits the number of requests in flight and the rate of requests.
 
-    Calls get their slots in the order of arrival.
+    A call needs a slot for each request. Calls get their slots in the order of arrival.
 
     Args:
         concurrency: the number of requests that may be in flight at the same time.
         requests_per_second: the number of requests that may begin in a second, evenly spaced; None means
             no limit.
-        clock: the clock.
+        clock: provides the current time and the waits.
     """
 
     def __init__(self, concurrency: int, requests_per_second: float | None, clock: Clock) -> None:
@@ -36,8 +36,8 @@ class Limiter:
             try:
                 await self._pace(self._interval)
             except BaseException:
-                # If `__aenter__` raises an exception, Python does not call `__aexit__`. So we release the
-                # slot here.
+                # We release the slot here, because Python does not call `__aexit__` if `__aenter__` raises an
+                # exception.
                 self._slots.release()
                 raise
 
@@ -53,9 +53,8 @@ class Limiter:
     async def background(self) -> AsyncIterator[None]:
         """Return a context manager that holds a slot for a call with low priority.
 
-        Only one background call at a time waits for a slot, and the other background calls wait for this
-        call. So at most one background call is ahead of a new call with normal priority in the queue for
-        slots.
+        Only one background call at a time is in the queue for slots; the other background calls wait.
+        Therefore a new call with normal priority waits for at most one background call in the queue.
         """
         async with self._background:
             await self.__aenter__()
@@ -67,8 +66,8 @@ class Limiter:
     async def _pace(self, interval: float) -> None:
         """Wait until the next request may begin.
 
-        This function is a token bucket with one token. Only one call at a time waits for the token. If the
-        waiting call is cancelled, the next call gets the token.
+        The function works as a token bucket with one token: only one call at a time waits for its time to
+        begin. If the waiting call is cancelled, the next call takes its place.
         """
         async with self._pacing:
             now = self._clock.monotonic()

@@ -21,10 +21,10 @@ class Sender:
     """Sends one message in one request, or one text to several recipients in one bulk.
 
     Args:
-        caller: makes the calls.
-        clock: the clock.
-        source_address: the default source address; None means that each message must have a source
-            address.
+        caller: makes the calls to the gateway.
+        clock: provides the time at which a message was accepted.
+        source_address: the default source address of messages; None means that each message must have a
+            source address.
     """
 
     def __init__(self, caller: Caller, clock: Clock, source_address: str | None) -> None:
@@ -35,7 +35,7 @@ class Sender:
     async def send(self, message: Message, timeout: Seconds) -> Receipt:  # noqa: ASYNC109
         """Send a message with ``Sms/Send`` or ``Sms/SendByTimeZone``.
 
-        The errors are those of `AsyncSmsClient.send`.
+        The method raises the same errors as `AsyncSmsClient.send`.
         """
         message = prepared(message, self._source_address)
         segment_ids = await self._call(send_request(message), timeout)
@@ -49,7 +49,7 @@ class Sender:
     ) -> list[Receipt]:
         """Send a text to each destination address with one ``Sms/SendBulk``.
 
-        The errors are those of `AsyncSmsClient.send_bulk`.
+        The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
         template, numbers = prepared_bulk(destination_addresses, template, self._source_address)
         segment_ids = await self._call(bulk_request(template, numbers), timeout)
@@ -67,7 +67,7 @@ class Sender:
         evidence = Evidence()
         with anyio.move_on_after(seconds):
             return await self._caller.send(request, evidence)
-        # This line is reached only if the timeout has passed.
+        # The code below runs only if the timeout has passed.
         if evidence.proves_not_sent():
             raise NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
         raise OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
@@ -77,16 +77,16 @@ def attribute(count: int, segment_ids: tuple[str, ...]) -> list[tuple[str, ...]]
     """Divide the segment ids of a bulk among the messages.
 
     The gateway returns all ids of the first message, then all ids of the second message, and so on
-    (contract, "Sms/SendBulk"). All messages of a bulk have the same text, so all messages have the same
-    number of segments.
+    (contract, "Sms/SendBulk"). All messages of a bulk have the same number of segments, because they have
+    the same text.
 
     Args:
-        count: the number of messages.
-        segment_ids: the ids in the order of the response.
+        count: the number of messages of the bulk.
+        segment_ids: all segment ids, in the order of the response.
 
     Returns:
-        The ids of each message; None if the ids cannot be divided evenly. A guess could assign an id to
-        the wrong message.
+        The segment ids of each message. None if the ids cannot be divided evenly, because a guess could
+        assign an id to the wrong message.
     """
     share, rest = divmod(len(segment_ids), count)
     if rest or not share:

@@ -1,9 +1,9 @@
-"""Computes the verdict on an exchange. This module does no I/O.
+"""Computes the verdict on an exchange: what the call does next. This module does no I/O.
 
 The verdict on a send says that the gateway accepted or refused the send, that nothing was sent, or that the
 outcome is unknown. The verdict on a read says that the read succeeded, failed, or may be repeated. For sends
-and reads, the verdict `SessionRefused` says that the gateway refused the session: the request can be repeated
-after a new login.
+and reads, the verdict `SessionRefused` says that the gateway refused the session. After a new login, the
+request can be repeated.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Done(Generic[_Value]):
     """The call succeeded.
 
     Attributes:
-        value: the decoded response.
+        value: the decoded body of the response.
     """
 
     value: _Value
@@ -48,10 +48,10 @@ class Done(Generic[_Value]):
 
 @attrs.frozen
 class SessionRefused:
-    """The gateway refused the session id, and did nothing.
+    """The gateway refused the session id, and did not process the request.
 
     Attributes:
-        error: the error to raise after a second refusal in the same call.
+        error: the error that the call raises if the gateway also refuses the session after a new login.
     """
 
     error: RequestRejected
@@ -62,8 +62,8 @@ class Again:
     """Another attempt is safe: there is a proof that nothing was sent, or the request only reads.
 
     Attributes:
-        error: the error to raise if no other attempt is made.
-        retry_after: the seconds that the gateway asks the client to wait, or None.
+        error: the error that the call raises if no other attempt is made.
+        retry_after: the seconds that the gateway asks the client to wait; None if the gateway names no time.
     """
 
     error: SmsApiError
@@ -75,7 +75,7 @@ class Failed:
     """The call failed, and no other attempt is made.
 
     Attributes:
-        error: the error to raise.
+        error: the error that the call raises.
     """
 
     error: SmsApiError
@@ -86,12 +86,12 @@ Verdict = Done[_Value] | SessionRefused | Again | Failed
 
 @attrs.frozen
 class Circumstances:
-    """The facts about a call that a verdict depends on.
+    """The facts about a call, apart from the result of the exchange, that a verdict depends on.
 
     Attributes:
-        resource: the resource of the request.
-        private: the values that no error text may contain.
-        now: the current time, aware; used if ``Retry-After`` is a date.
+        resource: the resource of the gateway to which the request was made.
+        private: the values of the request that no error text may contain, for example the session id.
+        now: the current time, as an aware datetime; needed if the header ``Retry-After`` is a date.
     """
 
     resource: Resource
@@ -102,11 +102,11 @@ class Circumstances:
 def judge_send(
     outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
 ) -> Verdict[tuple[str, ...]]:
-    """Return the verdict on a POST request. A send is repeated only if it is proved that nothing was sent.
+    """Return the verdict on a send. A send is repeated only if there is a proof that nothing was sent.
 
     Args:
         outcome: the response or the failure of the exchange.
-        circumstances: the facts about the call.
+        circumstances: the resource, the private values and the time of the call.
     """
     if isinstance(outcome, ExchangeFailure):
         reason = _words(outcome, circumstances)
@@ -115,7 +115,7 @@ def judge_send(
         try:
             return Done(decode_segment_ids(_plain_body(outcome)))
         except Undecodable as error:
-            # The gateway may have accepted the message. So the code below returns `OutcomeUnknown`.
+            # The code below returns `OutcomeUnknown`, because the gateway may have accepted the message.
             reason = str(error)
     else:
         reason = f"the gateway answered with HTTP {outcome.status}"
@@ -136,12 +136,12 @@ def judge_send(
 def judge_read(
     outcome: HttpResponse | ExchangeFailure, decode: Callable[[bytes], _Value], circumstances: Circumstances
 ) -> Verdict[_Value]:
-    """Return the verdict on a GET request. A read may be repeated after a failure.
+    """Return the verdict on a read. A read may be repeated after a failure, because a read sends no message.
 
     Args:
         outcome: the response or the failure of the exchange.
-        decode: decodes the body of the response; raises `Undecodable`.
-        circumstances: the facts about the call.
+        decode: a function that decodes the body of the response, or raises `Undecodable`.
+        circumstances: the resource, the private values and the time of the call.
     """
     if isinstance(outcome, ExchangeFailure):
         return Again(TransportFailed(f"no response arrived: {_words(outcome, circumstances)}"))
@@ -153,14 +153,16 @@ def judge_read(
         return Failed(InvalidAnswer(reason, http_status=outcome.status))
     body = None if outcome.coding else decode_error(outcome.body)
     refusal = _refusal(outcome, body, circumstances)
-    # A read is repeated after HTTP status 429. A send is not repeated here: the caller gets `RateLimited`.
+    # A read is repeated after HTTP status 429. A send is not repeated after status 429, but raises
+    # `RateLimited`.
     if isinstance(refusal, Failed) and isinstance(refusal.error, RateLimited):
         return Again(refusal.error, refusal.error.retry_after)
     return refusal or _failed_read(outcome, body, circumstances)
 
 
 def _plain_body(response: HttpResponse) -> bytes:
-    # The client does not ask for a content coding. A decoded body may be a thousand times larger.
+    # A body with a content coding is refused, because the client does not request one and a decoded body may
+    # be a thousand times larger.
     if response.coding is not None:
         raise Undecodable("the response has a content coding, and the client does not decode it")
     return response.body
@@ -169,13 +171,12 @@ def _plain_body(response: HttpResponse) -> bytes:
 def _refusal(
     answer: HttpResponse, body: ErrorBody | None, circumstances: Circumstances
 ) -> SessionRefused | Failed | None:
-    """Return the verdict on a definite refusal; None if the response is no definite refusal.
+    """Return the verdict if the response is a definite refusal, else None.
 
-    A definite refusal is a response with HTTP status 429, or a response with another HTTP status 4xx (except
-    408) and a code from 1 to 7 (contract, "Codes").
+    A response with HTTP status 429 is always a definite refusal. A response with another HTTP status 4xx
+    (except 408) is a definite refusal if it contains a code from 1 to 7 (contract, "Codes").
     """
-    # HTTP status 408 reports a timeout (RFC 9110, 15.5.9). A timeout does not prove that the gateway did
-    # nothing.
+    # HTTP status 408 reports a timeout (RFC 9110, 15.5.9), which does not prove that the gateway did nothing.
     if not 400 <= answer.status < 500 or answer.status == 408:
         return None
     description = scrub(body.description, circumstances.private) if body else ""
@@ -195,7 +196,8 @@ def _refusal(
     if circumstances.resource is LOGIN and kind is Unauthorized:
         kind = InvalidCredentials
     error = kind(code=body.code, description=description, http_status=answer.status)
-    # A login request contains no session id. If the gateway refuses the login, another login does not help.
+    # For a login, the verdict is never `SessionRefused`: a login request contains no session id, and another
+    # login does not help.
     if body.refuses_session and circumstances.resource is not LOGIN:
         return SessionRefused(error)
     return Failed(error)
@@ -220,17 +222,17 @@ def _failed_read(
 
 
 def _words(failure: ExchangeFailure, circumstances: Circumstances) -> str:
-    # If the request was written, the text of the exception may contain a part of the response, and the
-    # response may contain private values of the request. So the error shows only the name of the exception.
+    # If the request was written, the error shows only the name of the exception. The text of the exception
+    # may quote the response, and the response may contain private values of the request.
     if not failure.not_sent or not failure.words:
         return failure.kind
     return f"{failure.kind}: {scrub(failure.words, circumstances.private)}"
 
 
 def _seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
-    """Return the seconds to wait: ``Retry-After`` is a number or a date (RFC 9110, 10.2.3).
+    """Convert the ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3), to seconds to wait.
 
-    The result is None if the header is missing or is not valid.
+    The result is None if the ``Retry-After`` header is missing or is not valid.
     """
     if retry_after is None:
         return None

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 
 _EXTRA = frozenset({"cyclopts", "rich", "starlette", "tomli_w", "uvicorn"})
-# The value of `ExitCode.BAD_INPUT`. This module cannot import `exit_codes`, which needs the extra ``cli``.
+# The value of `ExitCode.BAD_INPUT`, which cannot be imported here because `exit_codes` needs the extra
+# ``cli``.
 _BAD_INPUT = 2
 
 
@@ -22,13 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments after the program name; None means the arguments of this process.
     """
-    # The import is inside the function, because `run` needs the extra ``cli``. Without the extra, the user
-    # must get a hint and not a traceback.
+    # The import is inside the function, because `run` needs the extra ``cli``. Without the extra ``cli``, the
+    # user must get a hint and not a traceback.
     try:
         from smsapi_async.cli.run import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        # If the missing module does not belong to the extra, the installation has a defect. So raise the
-        # exception again: its traceback shows the import that failed.
+        # Raise the exception again if the missing module does not belong to the extra ``cli``: the
+        # installation has a defect, and the traceback shows the import that failed.
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         sys.stderr.write(

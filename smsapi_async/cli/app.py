@@ -72,8 +72,9 @@ app = App(
     help_format="plaintext",
     help_epilogue=_EXIT_CODES,
     version=__version__,
-    # By default, cyclopts ends the process after Ctrl-C, for example at the password prompt. With False,
-    # cyclopts raises `KeyboardInterrupt`, and `run` reports the interruption.
+    # By default, cyclopts ends the process after Ctrl-C, for example at the password prompt. With
+    # `suppress_keyboard_interrupt=False`, cyclopts raises `KeyboardInterrupt`, and `run` reports the
+    # interruption.
     suppress_keyboard_interrupt=False,
 )
 

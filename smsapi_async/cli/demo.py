@@ -20,16 +20,16 @@ _CYRILLIC = (
 )
 _BULK = "Big sale: 20% off until Sunday."
 _MORNING = "Good morning! Your appointment is today at 11:00."
-# The last three digits of a number determine the behaviour of the sandbox. With 700, the recipient replies to
-# the message. With 946, the message expires. With 942, the SMS centre rejects the message.
+# The last three digits of a number determine what the sandbox does with a message. With 700 the recipient
+# replies, with 946 the message expires, and with 942 the SMS centre rejects the message.
 _ANSWERS = "79035550700"
 _BULK_NUMBERS = ("79035550102", "79035550946", "79035550942", "79035550103")
 # In the sandbox, numbers that begin with 7914 are in the time zone UTC+10.
 _VLADIVOSTOK = "79145550105"
 _VLADIVOSTOK_OFFSET = timedelta(hours=10)
 _NINE = time(9)
-# The longest time for the tracking, in seconds of real time. The demo must end even if a message never
-# becomes final.
+# The longest time for the tracking, in seconds of real time. The demo must end even if a message of the demo
+# never becomes final.
 _LIMIT = 60.0
 
 
@@ -38,9 +38,9 @@ class DemoMessage:
     """One message of the demo with its latest states.
 
     Attributes:
-        title: the name of the message in the table.
-        receipt: the receipt of the message.
-        states: the latest state of each segment, by segment id. Segments without a known state are missing.
+        title: the name of the message in the table of messages.
+        receipt: the receipt that the client returned for the message.
+        states: the latest state of each segment, by segment id; segments without a known state are missing.
     """
 
     title: str
@@ -54,12 +54,12 @@ class Demo:
 
     Attributes:
         base_url: the URL of the sandbox.
-        step: the current step, in words.
+        step: the current step of the demo, in words.
         balance_before: the balance before the messages were sent.
-        deliveries: the messages, in the order of sending.
-        incoming: the replies of the recipients.
+        deliveries: the messages of the demo, in the order of sending.
+        incoming: the incoming messages, which are the replies of the recipients.
         statistics: the sandbox's statistics of the demo.
-        balance_after: the balance at the end.
+        balance_after: the balance at the end of the demo.
         logins: the number of logins that the sandbox received.
         requests: the number of requests that the sandbox received.
     """
@@ -76,7 +76,7 @@ class Demo:
 
     @property
     def spent(self) -> Decimal | None:
-        """The price of all segments: `balance_before` minus `balance_after`. None until both are known."""
+        """The price of all segments: `balance_before` minus `balance_after`; None until both are known."""
         if self.balance_before is None or self.balance_after is None:
             return None
         return self.balance_before - self.balance_after
@@ -97,8 +97,8 @@ class Demo:
 class _SandboxClock(SystemClock):
     """A clock that returns the sandbox's time.
 
-    The demo moves the sandbox's clock forward. With this clock, the client's time also moves forward. So the
-    send date of the scheduled message has passed for the client, too.
+    The demo moves the sandbox's clock forward. With `_SandboxClock`, the client's time also moves forward, so
+    that the send date of the scheduled message has passed for the client, too.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -161,8 +161,8 @@ async def _follow(
 ) -> None:
     """Follow the messages until their states are final.
 
-    The last message has a send date on the next day. When the other messages are final, this function moves
-    the sandbox's clock to the send date.
+    The last message has a send date on the next day. When the other messages are final, `_follow` moves the
+    sandbox's clock to the send date.
     """
 
     def enter(state: SegmentState) -> None:

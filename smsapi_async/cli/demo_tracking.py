@@ -20,14 +20,14 @@ async def follow(
     """Follow messages until all are final or the time limit is over.
 
     Args:
-        sms: the open client.
-        receipts: the receipts of the messages.
+        sms: the open client that requests the states.
+        receipts: the receipts of the messages to follow.
         observe: a function that is called with the latest state of each segment whenever a message changes.
         interval: the seconds between two requests about the same message.
         limit: the seconds after which the function returns, even if some messages are not final.
     """
-    # With `factor=0`, the wait between two requests does not grow with the age of a message. So the demo is
-    # fast.
+    # The demo is fast, because with `factor=0` the time between two requests does not grow with the age of a
+    # message.
     evenly = Schedule(first=interval, factor=0, maximum=interval, jitter=0)
     with anyio.move_on_after(limit):
         async with sms.track(receipts, schedule=evenly) as deliveries:

@@ -18,14 +18,15 @@ async def show_demo(*, speed: float, is_live: bool) -> Demo:
 
     Args:
         speed: how many seconds pass on the sandbox's clock in one real second.
-        is_live: whether to show a live display. If standard output is not a terminal, nothing is shown.
+        is_live: whether to show a live display. If standard output is not a terminal, no live display is
+            shown.
     """
     console = Console(highlight=False, markup=False, emoji=False)
     if not is_live or not console.is_terminal:
         return await run_demo(lambda _: None, speed=speed)
     spinner = Spinner("dots", style="cyan")
-    # `observe` refreshes the display. With `auto_refresh`, a thread of rich would read the results while the
-    # demo changes the results.
+    # `observe` refreshes the display, because with `auto_refresh` a thread of rich would read the results
+    # while the demo changes the results.
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
         def observe(demo: Demo) -> None:

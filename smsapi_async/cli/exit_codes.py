@@ -72,7 +72,7 @@ class OutputFailed(Exception):
     """Writing to standard output failed.
 
     Attributes:
-        cause: the error of the operating system.
+        cause: the error that the operating system reported.
     """
 
     def __init__(self, cause: OSError) -> None:
@@ -85,8 +85,8 @@ class CommandFailure:
     """The failure of a command: an exit code and a line for standard error.
 
     Attributes:
-        code: the exit code.
-        line: the line, without line break and without the prefix ``smsapi-async:``.
+        code: the exit code of the command.
+        line: the line for standard error, without line break and without the prefix ``smsapi-async:``.
         segment_ids: the segment ids of messages that the gateway accepted although the command failed.
     """
 
@@ -95,7 +95,8 @@ class CommandFailure:
     segment_ids: tuple[str, ...] = ()
 
 
-# `explain` uses the first class that matches. So `LedgerUnwritable` precedes its base class `LedgerError`.
+# `LedgerUnwritable` precedes its base class `LedgerError`, because `explain` uses the first class that
+# matches.
 _CODES: dict[type[SmsApiError], ExitCode] = {
     ValidationError: ExitCode.BAD_INPUT,
     UsageError: ExitCode.BAD_INPUT,
@@ -138,10 +139,10 @@ _OPTIONS = {
 
 
 def explain(error: BaseException, *, in_doubt: bool) -> CommandFailure:
-    """Return the exit code and the line for an exception that ended a command.
+    """Return the exit code and the error line for an exception that ended a command.
 
     Args:
-        error: the exception.
+        error: the exception that ended the command.
         in_doubt: whether a message may have been sent before the exception.
     """
     error = _sole(error)
@@ -156,8 +157,8 @@ def explain(error: BaseException, *, in_doubt: bool) -> CommandFailure:
             ids = error.segment_ids if isinstance(error, SegmentIdsUnattributed) else ()
             return CommandFailure(code, one_line(_words(error) + _ADVICE.get(code, "")), ids)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    # The text of an unexpected exception may contain a phone number, a message text or a password. So the
-    # line contains only the class of the exception and the position in the code.
+    # The line contains only the class of the exception and the position in the code, because the text of an
+    # unexpected exception may contain a phone number, a message text or a password.
     line = f"unexpected {type(error).__qualname__} at {place.name}, line {place.lineno} of {place.filename}"
     if in_doubt:
         return CommandFailure(ExitCode.OUTCOME_UNKNOWN, f"{_UNKNOWN_OUTCOME}: {line}")
@@ -195,7 +196,7 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return "there are more arguments than the command accepts; put a text of several words in quotes"
     if isinstance(error, MissingArgumentError | RepeatArgumentError | CoercionError):
-        # For these errors, the message of cyclopts contains the name of the parameter. The message may also
-        # contain a value, so `scrub` masks the numbers in the message.
+        # The message of cyclopts contains the name of the parameter and may also contain a value, so `scrub`
+        # masks the numbers in the message.
         return scrub(one_line(str(error)), ()).rstrip(".")
     return "the arguments cannot be understood"

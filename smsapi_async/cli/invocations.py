@@ -25,11 +25,11 @@ class Invocation(Generic[_Result]):
             command has already printed its output.
         document: a function that converts the result to JSON data, for programs.
         view: a function that converts the result to tables, for people.
-        as_json: whether the JSON data is printed; otherwise the tables are printed.
-        failure: a function that gets the result. It returns the exit code and the error line, or None if the
+        as_json: whether the JSON data is printed in place of the tables.
+        failure: a function that gets the result and returns the exit code and the error line, or None if the
             command succeeded.
-        may_have_sent: a function that returns whether a message may have been sent. It is called if `run`
-            raises an exception.
+        may_have_sent: a function that returns whether a message may have been sent, called if `run` raises an
+            exception.
         backend: the backend that runs the command, ``asyncio`` or ``trio``.
         backend_options: the options of the backend, as `anyio.run` accepts them.
     """
@@ -59,7 +59,7 @@ class ObservedSessionStore(MemorySessionStore):
     Every send needs a session. If no session was saved, no message can have been sent.
 
     Attributes:
-        is_filled: whether a session was saved.
+        is_filled: whether the client has ever saved a session.
     """
 
     def __init__(self) -> None:
@@ -84,15 +84,15 @@ def gateway_invocation(
     """Return a command that opens a client, makes one or a few calls, and closes the client.
 
     Args:
-        account: the gateway and the account.
+        account: the options that name the gateway and the account.
         call: a function that gets the open client, makes the calls and returns the result.
         document: a function that converts the result to JSON data.
         view: a function that converts the result to tables.
         as_json: whether the result is printed as JSON.
-        sends: whether `call` sends messages. If so, an error may leave the outcome of a send unknown.
+        sends: whether `call` sends messages, so that an error may leave the outcome of a send unknown.
 
     Raises:
-        ValidationError: a setting of the account is missing or wrong.
+        ValidationError: if a setting of the account is missing or wrong.
     """
     store = ObservedSessionStore()
     client = account.client(store)

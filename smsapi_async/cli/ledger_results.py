@@ -27,11 +27,11 @@ async def summary(path: str) -> Summary:
     """Return the counts of a ledger. Another process may write the ledger at the same time.
 
     Args:
-        path: the file of the ledger.
+        path: the path of the ledger file.
 
     Raises:
-        ValidationError: the file does not exist.
-        LedgerError: the file cannot be read as a ledger.
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the file cannot be read as a ledger.
     """
     check_file_exists(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
@@ -42,11 +42,11 @@ async def unknown(path: str) -> list[Outcome]:
     """Return the unknown outcomes of a ledger. Another process may write the ledger at the same time.
 
     Args:
-        path: the file of the ledger.
+        path: the path of the ledger file.
 
     Raises:
-        ValidationError: the file does not exist.
-        LedgerError: the file cannot be read as a ledger.
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the file cannot be read as a ledger.
     """
     check_file_exists(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
@@ -57,15 +57,15 @@ async def resolve(path: str, key: str, *, sent: bool, segment_ids: Sequence[str]
     """Record whether a message with an unknown outcome was sent. Return the new state as JSON data.
 
     Args:
-        path: the file of the ledger.
-        key: the key of the message.
+        path: the path of the ledger file.
+        key: the key of the message in the ledger.
         sent: True makes the message accepted; False makes the message pending, so that the next run sends it.
         segment_ids: the segment ids of a message that was sent, if they are known.
 
     Raises:
-        ValidationError: the file does not exist.
-        LedgerError: the ledger has no unknown message with this key, segment ids were passed for a message
-            that was not sent, or another process has the ledger open for writing.
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the ledger has no unknown message with this key, if segment ids were passed for a
+            message that was not sent, or if another process has the ledger open for writing.
     """
     check_file_exists(path)
     async with Ledger.sqlite(path) as ledger:
@@ -77,11 +77,11 @@ async def retry(path: str) -> int:
     """Make all rejected messages pending. Return the number of these messages.
 
     Args:
-        path: the file of the ledger.
+        path: the path of the ledger file.
 
     Raises:
-        ValidationError: the file does not exist.
-        LedgerError: the file is not a ledger, or another process has the ledger open for writing.
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
     """
     check_file_exists(path)
     async with Ledger.sqlite(path) as ledger:
@@ -94,12 +94,12 @@ def retry_view(count: int) -> RenderableType:
 
 
 def summary_document(counts: Summary) -> Document:
-    """Return the counts as JSON data."""
+    """Return the counts of a ledger as JSON data."""
     return attrs.asdict(counts)
 
 
 def summary_view(counts: Summary) -> RenderableType:
-    """Return the counts as a table that explains each state."""
+    """Return the counts of a ledger as a table that explains each state."""
     rows = output.table("State", "Messages", "Meaning", right=["Messages"])
     for state, meaning in _MEANINGS.items():
         rows.add_row(state, f"{getattr(counts, state):,}", meaning)
@@ -109,8 +109,8 @@ def summary_view(counts: Summary) -> RenderableType:
 def unknown_document(outcomes: Sequence[Outcome]) -> Document:
     """Return the unknown messages as JSON data.
 
-    A redacted ledger contains no phone numbers, so each number is "". Keys and numbers are not masked,
-    because programs use keys and numbers to match messages.
+    A redacted ledger contains no phone numbers, so each `destination_address` is "". Keys and numbers are not
+    masked, because programs use keys and numbers to match messages.
     """
     return {
         "unknown": [
@@ -137,7 +137,7 @@ def unknown_view(outcomes: Sequence[Outcome]) -> RenderableType:
     for outcome in outcomes:
         if isinstance(outcome, Unknown):
             number = outcome.message.destination_address
-            # A redacted ledger does not contain the number.
+            # A redacted ledger does not contain the number of the recipient.
             words = [mask_number(number).strip("'")] if number else []
             words += [f"code {outcome.code}"] if outcome.code is not None else []
             lines += [
@@ -160,10 +160,10 @@ def check_file_exists(path: str) -> None:
     """Check that the file of a ledger exists. If the file is missing, `Ledger` would create an empty ledger.
 
     Args:
-        path: the file of the ledger.
+        path: the path of the ledger file.
 
     Raises:
-        ValidationError: the file does not exist.
+        ValidationError: if the ledger file does not exist.
     """
     if not os.path.exists(path):
         raise ValidationError("LEDGER", repr(path), "pass the file that `batch --ledger` wrote")

@@ -66,10 +66,10 @@ class AccountOptions:
 
         Args:
             session_store: the store for the session of the client.
-            more: further options of `AsyncSmsClient`.
+            more: further keyword arguments of `AsyncSmsClient.from_env`.
 
         Raises:
-            ValidationError: a setting is missing or wrong.
+            ValidationError: if a setting is missing or wrong.
         """
         login = self.login or os.environ.get("SMSAPI_LOGIN")
         if not login:
@@ -91,7 +91,8 @@ def _password(login: str) -> str:
         try:
             return getpass.getpass(f"Password of {login}: ")
         except EOFError:
-            # The user pressed Ctrl-D at the prompt. The error below explains how to pass the password.
+            # The user pressed Ctrl-D at the prompt. The `ValidationError` below explains how to pass the
+            # password.
             pass
     hint = "set SMSAPI_PASSWORD, or run the command in a terminal and type the password"
     raise ValidationError("SMSAPI_PASSWORD", "an unset value", hint)
@@ -101,13 +102,13 @@ def source_address(given: str | None, *, needed: bool = True) -> str:
     """Return the source address.
 
     Args:
-        given: the value of ``--source-address``, or None. If it is None or empty, the function returns the
+        given: the value of ``--source-address``. If the value is None or empty, the function returns the
             value of the environment variable `SMSAPI_SOURCE_ADDRESS`.
-        needed: whether messages will be sent. If false, and if neither the option nor the variable is set,
-            the function returns a placeholder.
+        needed: whether messages will be sent and need a source address. If no messages will be sent, a
+            placeholder replaces a missing source address.
 
     Raises:
-        ValidationError: messages will be sent, and neither the option nor the variable is set.
+        ValidationError: if messages will be sent, and neither the option nor the variable is set.
     """
     source = given or os.environ.get("SMSAPI_SOURCE_ADDRESS") or ("" if needed else _ANY_SOURCE)
     if not source:
@@ -126,11 +127,11 @@ def parse_aware(name: str, text: str) -> datetime:
     """Parse a date and time in ISO 8601 with an offset. Return an aware datetime with the same offset.
 
     Args:
-        name: the name of the parameter, for the error.
-        text: the date and time.
+        name: the name of the parameter, which the error shows.
+        text: the date and time to parse.
 
     Raises:
-        ValidationError: `text` is not ISO 8601, or has no offset.
+        ValidationError: if `text` is not in ISO 8601, or if it has no offset.
     """
     hint = "pass ISO 8601 with an offset, such as 2026-01-28T16:00:00+03:00 or 2026-01-28T13:00:00Z"
     parsed = _parsed(name, text, hint)
@@ -143,11 +144,11 @@ def parse_local(name: str, text: str | None) -> datetime:
     """Parse a date and time in ISO 8601 without an offset. Return a naive datetime.
 
     Args:
-        name: the name of the parameter, for the error.
+        name: the name of the parameter, which the error shows.
         text: the date and time in the recipient's local time.
 
     Raises:
-        ValidationError: `text` is None, is not ISO 8601, or has an offset.
+        ValidationError: if `text` is None, if it is not in ISO 8601, or if it has an offset.
     """
     hint = "pass the recipient's local time in ISO 8601 without an offset, such as 2026-01-28T09:00:00"
     if text is None:
@@ -162,11 +163,11 @@ def check_seconds(name: str, number: float) -> None:
     """Check that `number` is a positive, finite number of seconds.
 
     Args:
-        name: the name of the parameter, for the error.
-        number: the seconds.
+        name: the name of the parameter, which the error shows.
+        number: the number of seconds to check.
 
     Raises:
-        ValidationError: `number` is zero, negative, infinite or not a number.
+        ValidationError: if `number` is zero, negative, infinite or not a number.
     """
     if not 0 < number < float("inf"):
         raise ValidationError(name, str(number), "pass a positive number of seconds")
@@ -182,11 +183,11 @@ def _parsed(name: str, text: str, hint: str) -> datetime:
 def numbers(arguments: Iterable[str]) -> list[str]:
     """Return phone numbers in the order of the arguments.
 
-    The argument ``-`` is replaced by the numbers on standard input. Spaces or line breaks separate these
-    numbers.
+    The argument ``-`` is replaced by the numbers on standard input, which are separated by spaces or line
+    breaks.
 
     Raises:
-        ValidationError: an argument begins with a hyphen and is not ``-``. Probably the argument is a
+        ValidationError: if an argument begins with a hyphen and is not ``-``; such an argument is probably a
             misspelt option.
     """
     found: list[str] = []
@@ -205,12 +206,12 @@ def input_name(name: str, argument: str) -> str:
     """Return `argument`: the name of a file, or ``-`` for standard input.
 
     Args:
-        name: the name of the parameter, for the error.
-        argument: the argument of the command line.
+        name: the name of the parameter, which the error shows.
+        argument: the argument of the command line to check.
 
     Raises:
-        ValidationError: `argument` begins with a hyphen and is not ``-``. Probably the argument is a misspelt
-            option.
+        ValidationError: if `argument` begins with a hyphen and is not ``-``; such an argument is probably a
+            misspelt option.
     """
     if argument.startswith("-") and argument != _STANDARD_INPUT:
         hint = "pass a file, or - for standard input"

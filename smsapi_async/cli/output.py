@@ -72,9 +72,9 @@ def table(
     """Return an empty table in the common style.
 
     Args:
-        columns: the headings of the columns.
-        right: the columns that are aligned to the right.
-        whole: the columns that are never wrapped.
+        columns: the headings of the columns of the table.
+        right: the headings of the columns that are aligned to the right.
+        whole: the headings of the columns that are never wrapped.
         title: the title above the table, or None.
     """
     made = Table(
@@ -87,7 +87,8 @@ def table(
         collapse_padding=True,
     )
     for column in columns:
-        # With this minimum width, rich does not break a word of the heading.
+        # The longest word is the minimum width of the column, so that rich does not break a word of the
+        # heading.
         longest_word = max(map(len, column.split()))
         justify: Literal["left", "right"] = "right" if column in right else "left"
         made.add_column(
@@ -116,7 +117,7 @@ def phase_text(phase: Phase) -> Text:
 def money(amount: Decimal | None) -> str:
     """Return an amount with at least two decimals, or "" for None.
 
-    The contract does not name the currency, so the text does not name a currency.
+    The text names no currency, because the contract does not name the currency.
     """
     if amount is None:
         return ""
@@ -141,8 +142,8 @@ def balance_view(balance: Decimal) -> RenderableType:
 def receipt_document(receipt: Receipt) -> Document:
     """Return a receipt as JSON data. Dates are in UTC.
 
-    The number is not masked, because programs use the number to match receipts with recipients. The data does
-    not contain the message text.
+    The phone number is not masked, because programs use the number to match receipts with recipients. The
+    data does not contain the message text.
     """
     segmentation = segment(receipt.message.text)
     return {
@@ -168,7 +169,7 @@ def receipts_document(receipts: Sequence[Receipt]) -> Document:
 def receipts_view(receipts: Sequence[Receipt]) -> RenderableType:
     """Return the number of accepted messages and segments, the encoding, and a table of the segment ids.
 
-    The numbers in the table are masked.
+    The phone numbers in the table are masked.
 
     Args:
         receipts: at least one receipt; all messages have the same text.
@@ -245,7 +246,7 @@ def incoming_view(messages: Sequence[IncomingMessage], title: str | None = None)
 
 
 def statistics_document(statistics: Statistics) -> Document:
-    """Return the counts as JSON data. A count that the gateway did not return is null."""
+    """Return the counts of Sms/Statistics as JSON data. A count that the gateway did not return is null."""
     counts = {name: getattr(statistics, name) for name in _COUNTS}
     return {**counts, "delivery_ratio": statistics.delivery_ratio}
 
@@ -274,9 +275,9 @@ def _incoming(message: IncomingMessage) -> Document:
 
 
 def _write_json(document: Document, *, indent: int | None) -> None:
-    # An encoding other than UTF-8 may lack characters of the document. So `json.dumps` must write all
-    # characters outside ASCII as JSON escapes. Otherwise the error handler `backslashreplace`, which `run`
-    # sets for standard output, would write escapes that are not valid JSON.
+    # An encoding other than UTF-8 may lack characters of the document, so `json.dumps` writes all characters
+    # outside ASCII as JSON escapes. The error handler `backslashreplace`, which `run` sets for standard
+    # output, would write escapes that are not valid JSON.
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=indent)
     sys.stdout.write(text + "\n")
@@ -288,8 +289,8 @@ def _count(number: int, noun: str) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal):
-        # A string represents the amount exactly. Many programs read a JSON number as a binary float, which
-        # may be inexact.
+        # Write the amount as a string, because many programs read a JSON number as a binary float, which may
+        # be inexact.
         return f"{value:f}"
     if isinstance(value, datetime):
         return value.isoformat()

@@ -15,7 +15,8 @@ from smsapi_async.cli.app import app
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, OutputFailed, explain
 from smsapi_async.cli.invocations import Invocation
 
-# `KeyboardInterrupt` is not a subclass of `Exception`. Trio raises `KeyboardInterrupt` in an exception group.
+# The exceptions that can end a command: `KeyboardInterrupt` is not a subclass of `Exception`, and trio raises
+# `KeyboardInterrupt` in an exception group.
 _ANY = (Exception, KeyboardInterrupt, BaseExceptionGroup)
 
 
@@ -23,8 +24,8 @@ def run(argv: Sequence[str]) -> ExitCode:
     """Run the command that `argv` describes, and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # The encoding of a terminal may lack some characters of the result. Print these characters as
-            # escape sequences. Otherwise an encoding error after a send would look like a failed send.
+            # Print characters that the encoding of the terminal lacks as escape sequences, because an
+            # encoding error after a send would look like a failed send.
             stream.reconfigure(errors="backslashreplace")
     try:
         job = _parse(argv)
@@ -63,7 +64,8 @@ def _print(job: Invocation[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the
 
 def _report(failure: CommandFailure, *, as_json: bool) -> ExitCode:
     sys.stderr.write(f"smsapi-async: {failure.line}\n")
-    # The messages of these segment ids are accepted and billed. The user needs the ids to request the states.
+    # Print the segment ids of the accepted and billed messages, because the user needs the ids to request the
+    # states.
     if failure.segment_ids and as_json:
         _write(lambda: output.write_json({"segment_ids": failure.segment_ids}))
     elif failure.segment_ids:
@@ -81,9 +83,8 @@ def _write(action: Callable[[], None]) -> ExitCode:
 
 
 def _unwritable(error: OSError) -> ExitCode:
-    # At exit, the interpreter flushes standard output again. If this flush failed, too, the interpreter would
-    # print a second error. So redirect standard output to the null device: output to the null device cannot
-    # fail.
+    # Redirect standard output to the null device, where output cannot fail. At exit, the interpreter flushes
+    # standard output again and would print a second error if the flush failed.
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     line = "the command was carried out, but its result could not be written"

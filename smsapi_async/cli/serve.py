@@ -25,7 +25,8 @@ async def serve(host: str, port: int, speed: float, faults: str | None = None, *
         as_json: whether the address is printed as JSON.
 
     Raises:
-        ValidationError: the sandbox cannot listen on the address, or the file contains no valid fault plan.
+        ValidationError: if the sandbox cannot listen on the address, or if the file contains no valid fault
+            plan.
     """
     plan = None if faults is None else await to_thread.run_sync(_plan, faults)
     async with AsyncExitStack() as stack:
@@ -80,6 +81,6 @@ async def _until_signalled() -> None:
             async for _ in signals:
                 return
     except NotImplementedError:
-        # On Windows, the event loop of asyncio does not support signal handlers. Ctrl-C then cancels this
-        # task.
+        # On Windows, the event loop of asyncio does not support signal handlers, and Ctrl-C cancels the
+        # waiting task.
         await anyio.sleep_forever()

@@ -13,7 +13,7 @@ async def receive_signals(stop: Callable[[], None], *, task_status: TaskStatus[N
     With asyncio on Windows, the function cannot receive signals and returns at once.
 
     Args:
-        stop: the function to call; it is called again at each further signal.
+        stop: the function that is called at each signal.
         task_status: reports to the task group that the function now receives signals.
     """
     try:
@@ -22,6 +22,6 @@ async def receive_signals(stop: Callable[[], None], *, task_status: TaskStatus[N
             async for _ in signals:
                 stop()
     except NotImplementedError:
-        # On Windows, the event loop of asyncio does not support signal handlers. Ctrl-C then cancels the
+        # On Windows, the event loop of asyncio does not support signal handlers, and Ctrl-C cancels the
         # command.
         task_status.started()

@@ -17,24 +17,24 @@ async def open_and_track(
     """Open a ledger, follow its accepted messages, and return the counts.
 
     Args:
-        path: the file of the ledger.
-        client: the client of the account. This function opens and closes the client.
+        path: the path of the ledger file.
+        client: the client of the account, which the function opens and closes.
         deadline: for how many seconds a message is followed. The seconds count from the acceptance or, if the
-            message has a later send date, from the send date. None means the default of
+            message has a later send date, from the send date; None means the default of
             `AsyncSmsClient.track`.
-        schedule: the times of the requests about a message. None means the default of `AsyncSmsClient.track`.
+        schedule: the times of the requests about a message; None means the default of `AsyncSmsClient.track`.
 
     Raises:
-        ValidationError: the file does not exist or cannot be written.
-        LedgerError: the file is not a ledger, or another process has the ledger open for writing.
+        ValidationError: if the ledger file does not exist or cannot be written.
+        LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
     """
     check_file_exists(path)
     try:
         async with Ledger.sqlite(path) as ledger, client as sms:
             return await track_open_ledger(ledger, sms, deadline=deadline, schedule=schedule)
     except LedgerUnwritable:
-        # The exit code of `LedgerUnwritable` means "not sent". This command sends nothing, so raise an error
-        # with another exit code.
+        # The exit code of `LedgerUnwritable` means "not sent". The command ``track`` sends nothing, so raise
+        # an error with another exit code.
         raise ValidationError("LEDGER", repr(path), "pass a file that can be written") from None
 
 
@@ -47,13 +47,13 @@ async def track_open_ledger(
 ) -> TrackingCounts:
     """Follow all accepted messages of an open ledger that are not final, and return the counts.
 
-    On a terminal, a live table shows the counts. SIGINT and SIGTERM stop the tracking. The ledger then
-    contains the states that were received before the signal. An error, for example refused credentials, also
-    stops the tracking: `TrackingCounts.halted` holds the error.
+    On a terminal, a live table shows the counts. SIGINT and SIGTERM stop the tracking. After a signal, the
+    ledger contains the states that were received before the signal. An error, for example refused
+    credentials, also stops the tracking: `TrackingCounts.halted` holds the error.
 
     Args:
-        ledger: the open ledger.
-        sms: the open client.
+        ledger: the open ledger that contains the messages.
+        sms: the open client that requests the states.
         deadline: for how many seconds a message is followed: see `open_and_track`.
         schedule: the times of the requests about a message: see `open_and_track`.
     """
@@ -61,8 +61,7 @@ async def track_open_ledger(
     tally.enter(await ledger.deliveries_summary())
     run = _TrackRun(ledger, sms, tally)
     await run.run(DEADLINE.total_seconds() if deadline is None else deadline, schedule)
-    # The counts that were made during the run are only for the live table. Replace them by the exact counts
-    # of the ledger.
+    # Replace the counts of the live table, which were made during the run, by the exact counts of the ledger.
     tally.enter(await ledger.deliveries_summary())
     return tally
 

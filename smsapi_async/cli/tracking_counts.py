@@ -21,8 +21,8 @@ from smsapi_async.states import Phase, describe
 from smsapi_async.tracking import Delivery
 
 _INTERVAL = 0.1
-# The table is drawn ten times per second and takes one sample for each drawing. So the rate is the average
-# over the last five seconds.
+# The rate is the average over the last five seconds, because the live table takes one sample for each
+# drawing, ten times per second.
 _SAMPLES = 50
 
 
@@ -34,7 +34,7 @@ class TrackingCounts:
         counts: the number of messages in each phase, including messages of earlier runs.
         failed_by_state: the number of failed messages for each state of the segment that failed.
         without_ids: the number of messages that cannot be followed, because the ledger does not contain their
-            segment ids. `counts` does not contain these messages.
+            segment ids; `counts` leaves out the messages without segment ids.
         finals: the number of messages that became final in this run.
         requests: the number of requests for a state in this run.
         is_interrupted: whether SIGINT or SIGTERM stopped the run.
@@ -52,8 +52,8 @@ class TrackingCounts:
     def enter(self, summary: DeliverySummary) -> None:
         """Replace the counts by the counts of a ledger."""
         self.counts = Counter({phase: getattr(summary, phase.value) for phase in Phase})
-        # The ledger contains no state of the `untracked` messages. The `untracked` messages with known
-        # segment ids are enroute.
+        # The ledger contains no state of the `untracked` messages. If their segment ids are known,
+        # `untracked` messages count as enroute.
         self.counts[Phase.ENROUTE] += summary.untracked - summary.without_ids
         self.failed_by_state = Counter(summary.failed_by_state)
         self.without_ids = summary.without_ids
@@ -95,8 +95,8 @@ class TrackingCounts:
     def _code_of_the_end(self) -> ExitCode:
         if self.is_interrupted or self.halted is None:
             return ExitCode.INTERRUPTED
-        # The exit codes of ledger errors mean "not sent" or "no request was made". Both meanings are wrong
-        # for an error that stops the tracking.
+        # The exit codes of ledger errors mean "not sent" or "no request was made", which is wrong for an
+        # error that stops the tracking.
         is_of_ledger = isinstance(self.halted, LedgerError)
         return ExitCode.UNEXPECTED if is_of_ledger else explain(self.halted, in_doubt=False).code
 
@@ -111,7 +111,7 @@ _ORDER = (Phase.DELIVERED, Phase.FAILED, Phase.UNKNOWN, Phase.ENROUTE)
 
 
 def tracking_document(following: TrackingCounts) -> Document:
-    """Return the counts as JSON data."""
+    """Return the counts of the tracking as JSON data."""
     return {
         "ending": following.ending,
         **{phase.value: following.counts[phase] for phase in _ORDER},
@@ -125,11 +125,11 @@ def tracking_document(following: TrackingCounts) -> Document:
 
 
 def tracking_view(following: TrackingCounts, rate: float | None = None) -> RenderableType:
-    """Return the counts as a table.
+    """Return the counts of the tracking as a table.
 
     Args:
-        following: the counts.
-        rate: the number of messages that become final per second. None means that the rate is not shown.
+        following: the counts of the tracking.
+        rate: the number of messages that become final per second; None means that the rate is not shown.
     """
     rows = output.table("Delivery", "Messages", right=["Messages"])
     for phase in _ORDER:
@@ -144,12 +144,12 @@ def tracking_view(following: TrackingCounts, rate: float | None = None) -> Rende
 
 
 class LiveTable:
-    """A table on standard error that shows the current counts. Without a terminal, nothing is shown.
+    """A table on standard error that shows the current counts. Without a terminal, no table is shown.
 
     Enter the table as a context manager, and execute `run` in a task inside the block.
 
     Args:
-        following: the counts, which change during the run.
+        following: the counts of the tracking, which change during the run.
     """
 
     def __init__(self, following: TrackingCounts) -> None:
@@ -157,8 +157,8 @@ class LiveTable:
         self._following = following
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._is_shown = console.is_terminal
-        # With `auto_refresh`, a thread of rich would read the counts while the event loop changes the counts.
-        # So `run` draws the table in the event loop.
+        # `run` draws the table in the event loop, because with `auto_refresh` a thread of rich would read the
+        # counts while the event loop changes the counts.
         self._live = Live(console=console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:

@@ -41,13 +41,13 @@ async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
     The ledger stores the position after a message only when the message was written to standard output.
 
     Args:
-        watch: the options.
-        client: the client of the account. This function opens and closes the client.
+        watch: the options of ``incoming --follow``.
+        client: the client of the account, which the function opens and closes.
 
     Raises:
-        ValidationError: a setting is wrong, or the ledger cannot be written.
-        LedgerError: the file is not a ledger, or another process has the ledger open for writing.
-        OutputFailed: writing to standard output failed.
+        ValidationError: if a setting is wrong, or if the ledger cannot be written.
+        LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
+        OutputFailed: if writing to standard output failed.
     """
     try:
         async with AsyncExitStack() as stack:
@@ -58,8 +58,8 @@ async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
             sms = await stack.enter_async_context(client)
             await _WatchRun(watch, sms, checkpoint).run()
     except LedgerUnwritable:
-        # The exit code of `LedgerUnwritable` means "not sent". This command sends nothing, so raise an error
-        # with another exit code.
+        # The exit code of `LedgerUnwritable` means "not sent". The command ``incoming`` sends nothing, so
+        # raise an error with another exit code.
         raise ValidationError("--ledger", repr(watch.ledger), "pass a file that can be written") from None
 
 

@@ -17,13 +17,14 @@ _NO_RESPONSE = "the server closed the connection before the end of the response"
 
 @attrs.frozen
 class ExchangeLimits:
-    """The limits of one exchange.
+    """The limits of one exchange (a request and its response).
 
     Attributes:
-        read: the seconds until the next bytes of the response; None means no limit.
-        write: the seconds until the next bytes of the request are written; None means no limit.
-        deadline: the time of the event loop at which the exchange ends; None means no limit.
-        body: the largest body of the response in bytes.
+        read: the maximum wait for the next bytes of the response, in seconds; None means no limit.
+        write: the maximum wait until the next bytes of the request are written, in seconds; None means no
+            limit.
+        deadline: the event loop's time after which the exchange fails; None means no limit.
+        body: the largest allowed body of the response in bytes.
     """
 
     read: float | None
@@ -36,15 +37,16 @@ _NO_LIMITS = ExchangeLimits(None, None, None, 0)
 
 
 class AsyncioConnection(asyncio.Protocol):
-    """A connection to the gateway. Bytes that no request asked for close the connection.
+    """A connection to the gateway. If bytes arrive while no request is in flight, the connection is closed.
 
     Args:
-        loop: the event loop.
+        loop: the event loop in which the connection is used.
 
     Attributes:
-        is_new: whether no request has been written yet.
-        can_be_reused: whether the last response was whole, and the server accepts another request.
-        idle_since: the time of the event loop at which the last exchange ended.
+        is_new: whether no request has been written to the connection yet.
+        can_be_reused: whether the last response was complete, and the server accepts another request on the
+            connection.
+        idle_since: the event loop's time at which the last exchange ended.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,21 +61,21 @@ class AsyncioConnection(asyncio.Protocol):
         self._end = AnswerEnd()
         # The future of the response; None if no request is in flight.
         self._response: asyncio.Future[ParsedResponse] | None = None
-        # The number of bytes of the request that wait to be written.
+        # The number of bytes of the request that the socket has not accepted yet.
         self._unwritten = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Store the transport. asyncio calls this method after the TLS handshake."""
-        # uvloop's transports are no subclasses of `asyncio.Transport`.
+        # `cast` is used because uvloop's transports are not subclasses of `asyncio.Transport`.
         self._transport = cast("asyncio.Transport", transport)
-        # With these limits asyncio calls `resume_writing` when the last byte is written, and not earlier.
+        # With a limit of 0 bytes, asyncio calls `resume_writing` only when the last byte is written.
         self._transport.set_write_buffer_limits(0)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
 
     def data_received(self, data: bytes) -> None:
-        """Add bytes to the response. Bytes without a request close the connection."""
+        """Add bytes to the response. If no request is in flight, close the connection."""
         if self._response is None:
             self.abort()
             return
@@ -87,13 +89,13 @@ class AsyncioConnection(asyncio.Protocol):
             self._set_timer()
 
     def resume_writing(self) -> None:
-        """Start the read timeout: the whole request is written."""
+        """Start the read timeout, because the whole request is now written."""
         if self._unwritten:
             self._unwritten = 0
             self._set_timer()
 
     def eof_received(self) -> None:
-        """Handle the end of the server's bytes. A response without a length is complete now."""
+        """Handle the end of the server's data, which is also the end of a response without a length."""
         if self._response is None:
             return
         if self._end.is_until_eof and not self._unwritten and self._is_orderly_end():
@@ -102,33 +104,34 @@ class AsyncioConnection(asyncio.Protocol):
             self._fail(httpx.RemoteProtocolError(_NO_RESPONSE))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the request in flight. A response that an error cut off is not complete."""
+        """Fail the request in flight, because its response was cut off when the connection was lost."""
         self._transport = None
-        # The text of the exception may quote the server.
+        # Only the name of the exception is shown: the text of the exception may quote the server.
         error = (
             httpx.RemoteProtocolError(_NO_RESPONSE) if exc is None else httpx.ReadError(type(exc).__name__)
         )
         self._fail(error)
 
     def is_clean(self) -> bool:
-        """Return whether a request may be written: no byte has arrived since the last response."""
+        """Return whether a request may be written: the connection is open, and no extra byte has arrived."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        # On a new TLS connection session tickets may be readable (RFC 8446, 4.6.1).
+        # A new TLS connection is not checked, because the server may have sent session tickets (RFC 8446,
+        # 4.6.1).
         return (self.is_new and self._is_tls) or not is_readable(transport.get_extra_info("socket"))
 
     async def exchange(self, wire: bytes, limits: ExchangeLimits) -> ParsedResponse:
         """Write a request, and return the response.
 
-        The connection is closed unless `can_be_reused` is true afterwards.
+        After the exchange, the connection is closed unless `can_be_reused` is true.
 
         Args:
-            wire: the bytes of the request.
-            limits: the limits of this exchange.
+            wire: all bytes of the request, as they are written to the socket.
+            limits: the time limits and the size limit of this exchange.
 
         Raises:
-            httpx.TransportError: no whole response arrived within the limits.
+            httpx.TransportError: if no whole response arrived within the limits.
         """
         self.is_new = self.can_be_reused = False
         self._limits = limits
@@ -144,7 +147,7 @@ class AsyncioConnection(asyncio.Protocol):
             return await response
         finally:
             self._response = None
-            # The timer stays for the next exchange: a new timer for each exchange takes more time.
+            # We keep the timer for the next exchange, because a new timer for each exchange takes more time.
             self.idle_since = self._loop.time()
             if not self.can_be_reused:
                 self.abort()
@@ -152,15 +155,15 @@ class AsyncioConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once. A request in flight fails.
 
-        The orderly end of a TLS connection would wait for the server.
+        The connection is aborted, because an orderly end of a TLS connection would wait for the server.
         """
         self._fail(httpx.ReadError("the client was closed"))
 
     def _is_orderly_end(self) -> bool:
         """Return whether the server ended the connection in order.
 
-        If a TLS connection ends without the message ``close_notify``, somebody may have cut off the response
-        (RFC 8446, 6.1). asyncio reports both ends in the same way.
+        If a TLS connection ends without the message ``close_notify``, an attacker may have cut off the
+        response (RFC 8446, 6.1). asyncio reports an end with and without ``close_notify`` in the same way.
         """
         ssl_object = None if self._transport is None else self._transport.get_extra_info("ssl_object")
         if ssl_object is None:
@@ -173,10 +176,11 @@ class AsyncioConnection(asyncio.Protocol):
             return False
 
     def _refusal(self) -> httpx.TransportError | None:
-        """Return why the response is refused before its end has arrived, or None."""
+        """Return the error if the response must be refused before its end has arrived, else None."""
         if self._end.flaw is not None:
             return httpx.RemoteProtocolError(self._end.flaw)
-        # Surplus bytes after a whole response are not too much: they only close the connection.
+        # Surplus bytes after a whole response do not make the response too large. Surplus bytes only prevent
+        # another use of the connection.
         count = len(self._received) if self._end.length is None else 0
         words = self._end.oversize(count, self._limits.body)
         return None if words is None else ResponseTooLarge(words)
@@ -212,7 +216,7 @@ class AsyncioConnection(asyncio.Protocol):
     def _set_timer(self) -> None:
         """Compute the time at which the exchange fails, and start the timer if none is early enough.
 
-        A timer that fires too early is started again. So most bytes need no new timer.
+        A timer that fires too early is started again, so that most arriving bytes need no new timer.
         """
         seconds = self._limits.write if self._unwritten else self._limits.read
         due = float("inf") if seconds is None else self._loop.time() + seconds
@@ -233,7 +237,8 @@ class AsyncioConnection(asyncio.Protocol):
         if self._unwritten and self._transport is not None:
             unwritten = self._transport.get_write_buffer_size()
             if unwritten < self._unwritten:
-                # The server has accepted a part of the request since the timer was started.
+                # A part of the request was written since the timer was started, so the write timeout begins
+                # again.
                 self._unwritten = unwritten
                 self._set_timer()
         if self._due > now:

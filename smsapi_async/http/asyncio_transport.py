@@ -1,7 +1,7 @@
-"""The transport for asyncio: its own connections, and a parser for exactly one response on each.
+"""The transport for asyncio: makes its own connections, and parses exactly one response to each request.
 
-The transport uses only public interfaces of asyncio. It never repeats a request, never follows a redirect,
-and never uses a connection again after a failed exchange.
+The transport uses only public interfaces of asyncio. The transport never repeats a request, never follows a
+redirect, and never uses a connection again after a failed exchange.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ class _Origin:
     """A server and its idle connections.
 
     Attributes:
-        host: the name or the address of the server.
-        port: the port.
-        ssl_context: the TLS context; None for ``http://``.
-        idle: the connections without a request; the connection that was used last is the last one.
+        host: the host name or the IP address of the server.
+        port: the TCP port of the server.
+        ssl_context: the TLS context for connections to the server; None for ``http://``.
+        idle: the open connections without a request in flight. The most recently used connection comes last.
     """
 
     host: str
@@ -50,7 +50,7 @@ class _Origin:
 
 
 class AsyncioTransport(BundledTransport):
-    """Sends requests on asyncio. The exceptions are httpx's. Make a transport inside a running event loop.
+    """Sends requests on asyncio, and raises httpx's exceptions. The constructor needs a running event loop.
 
     Args:
         ssl_context: the TLS context for ``https://`` addresses.
@@ -81,9 +81,10 @@ class AsyncioTransport(BundledTransport):
             connection = await self._connect(origin, timeouts["connect"], deadline)
         limits = ExchangeLimits(timeouts["read"], timeouts["write"], deadline, body_limit_of(request))
         try:
-            # A task may be cancelled and not yet know it. A request of this task must not be written.
+            # The cancellation of this task may be requested, but not yet raised. In this case, the checkpoint
+            # raises the cancellation before the request is written.
             await checkpoint_if_cancelled()
-            # No other task runs between this report and the first byte.
+            # No other task runs between this trace event and the write of the first byte of the request.
             await trace("http11.send_request_headers.started", {})
             response = await connection.exchange(wire, limits)
         finally:
@@ -93,8 +94,8 @@ class AsyncioTransport(BundledTransport):
     async def aclose(self) -> None:
         """Close every connection. Requests in flight fail."""
         self._is_closed = True
-        # A forked child shares the sockets and the selector with its parent. A close in the child would end
-        # the parent's connections.
+        # A forked child process shares the sockets and the selector with its parent process. If the child
+        # closed the connections, the connections of the parent would end.
         if self._process != os.getpid():
             return
         if self._cleaner is not None:
@@ -160,7 +161,8 @@ class AsyncioTransport(BundledTransport):
         if not connection.is_clean():
             raise httpx.ConnectError("the server sent bytes before the first request")
         if is_cancelled:
-            # The race between two addresses can lose a cancellation.
+            # The code that connects to several addresses at once can swallow a cancellation, so we raise the
+            # cancellation here.
             raise asyncio.CancelledError
 
     def _check_open(self) -> None:
@@ -182,7 +184,7 @@ class AsyncioTransport(BundledTransport):
         return connection
 
     def _release(self, origin: _Origin, connection: AsyncioConnection) -> None:
-        """Keep a connection for the next request, or drop the connection."""
+        """Keep a connection for the next request, or close the connection if it cannot be reused."""
         if self._is_closed or not connection.can_be_reused:
             self._drop(connection)
             return
@@ -205,10 +207,10 @@ class AsyncioTransport(BundledTransport):
 
 
 def _wire(request: httpx.Request, content: bytes) -> bytes:
-    """Return the bytes of a request.
+    """Return the bytes of a request, as they are written to the socket.
 
     Raises:
-        httpx.LocalProtocolError: the target or a header field contains a character that HTTP forbids.
+        httpx.LocalProtocolError: if the target or a header field contains a character that HTTP forbids.
     """
     target = target_of(request)
     if _NOT_IN_A_TARGET.search(target):
@@ -217,13 +219,14 @@ def _wire(request: httpx.Request, content: bytes) -> bytes:
     return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method.encode("ascii"), target, lines, content)
 
 
-# Requests for one resource differ only in the length of the body.
+# The header lines are cached, because the headers of two requests for one resource differ only in the length
+# of the body.
 @lru_cache(maxsize=256)
 def _field_lines(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """Return the header fields as lines.
+    """Return the header fields of a request as the lines that are sent.
 
     Raises:
-        httpx.LocalProtocolError: a header field contains a character that HTTP forbids.
+        httpx.LocalProtocolError: if a header field contains a character that HTTP forbids.
     """
     lines = b"".join([b"%s: %s\r\n" % field for field in fields])
     if _NOT_IN_A_HEADER.search(lines):

@@ -11,11 +11,11 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 Fields = Sequence[tuple[bytes, bytes]]
 
 KEEPALIVE_SECONDS = 20.0
-"""A connection that is idle for this number of seconds is not used again."""
+"""The number of seconds after which an idle connection is not used again."""
 WITHDRAWN = "send_request_headers.withdrawn"
-"""A trace event of this package: no byte of the request was written, although the write was reported.
+"""The name of a trace event: no byte of the request was written, although the write was reported.
 
-httpcore defines all other trace events.
+httpcore defines all other trace events; this package defines only this event.
 """
 
 
@@ -25,14 +25,14 @@ class BundledTransport(httpx.AsyncBaseTransport):
     A transport returns whole responses and reports httpcore's trace events. The trace event for a write
     comes before the first byte of the request is written.
 
-    The ``target`` extension of a request replaces the path and the query of the URL. So the text of a
+    The ``target`` extension of a request replaces the path and the query of the URL, so that the text of a
     URL never contains a secret.
 
     A transport does not limit the number of connections, because the client's `Limiter` limits the
     requests in flight.
 
     Attributes:
-        name: ``asyncio`` or ``httpcore``; the `repr` of the client shows the name.
+        name: the name of the transport, ``asyncio`` or ``httpcore``; the `repr` of the client shows the name.
     """
 
     name: str
@@ -41,12 +41,11 @@ class BundledTransport(httpx.AsyncBaseTransport):
 class DirectClient(httpx.AsyncClient):
     """An `httpx.AsyncClient` that passes each request directly to the transport.
 
-    httpx's own `send` also handles redirects, cookies, credentials and event hooks. This package uses
-    none of these features, and each response arrives whole. The skipped work of httpx's `send` takes more
-    time than the exchange.
+    httpx's own `send` also handles redirects, cookies, credentials and event hooks, which this package does
+    not use. `DirectClient` skips this work of httpx, because the work takes more time than the exchange.
 
     Args:
-        transport: makes the exchanges.
+        transport: sends the requests and returns the whole responses.
     """
 
     def __init__(self, transport: BundledTransport) -> None:
@@ -59,17 +58,17 @@ class DirectClient(httpx.AsyncClient):
 
 
 class ResponseTooLarge(httpx.RemoteProtocolError):
-    """The response is larger than the client accepts."""
+    """The response of the gateway is larger than the client accepts."""
 
 
 def timeouts_of(request: httpx.Request) -> Mapping[str, float | None]:
-    """Return the ``timeout`` extension: the seconds for each step, and ``total`` for the whole exchange."""
+    """Return a request's ``timeout`` extension: the seconds for each step, and ``total`` for all steps."""
     timeouts: Mapping[str, float | None] = request.extensions["timeout"]
     return timeouts
 
 
 def body_limit_of(request: httpx.Request) -> int:
-    """Return the ``body_limit`` extension: the largest body of the response in bytes."""
+    """Return the ``body_limit`` extension of a request: the largest allowed body of the response in bytes."""
     limit: int = request.extensions.get("body_limit", RESPONSE_LIMIT)
     return limit
 
@@ -78,7 +77,7 @@ async def read_body(pieces: AsyncIterable[bytes], limit: int) -> bytes:
     """Read the body of a response.
 
     Raises:
-        ResponseTooLarge: the body has more bytes than the limit.
+        ResponseTooLarge: if the body has more bytes than the limit.
     """
     body = bytearray()
     async for piece in pieces:
@@ -91,8 +90,8 @@ async def read_body(pieces: AsyncIterable[bytes], limit: int) -> bytes:
 def whole_response(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
     """Return a response whose ``body`` extension is the body as it arrived.
 
-    httpx decodes a content coding when it reads the stream of a response, and the result may be a thousand
-    times larger than the body. So this package reads the extension, and not the stream.
+    This package reads the body from the extension and not from the stream. If httpx read the stream, httpx
+    would decode compressed content, and the result may be a thousand times larger than the body.
     """
     return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body), extensions={"body": body})
 

@@ -1,7 +1,7 @@
 """The choice between the transports of this package, asyncio and httpcore.
 
-The choice depends on the running event loop. So the choice is made at the start of the client's `async
-with` block or at the first request, and not in the constructor.
+The choice depends on the running event loop. Therefore the client chooses the transport at the start of its
+`async with` block or at the first request, and not in the constructor.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Kind = Literal["asyncio", "httpcore"]
 
 
 class AutomaticTransport(BundledTransport):
-    """Uses the asyncio transport if asyncio runs and no proxy is set; otherwise httpcore.
+    """Uses the asyncio transport if asyncio runs and no proxy is set, else the httpcore transport.
 
     Args:
         kind: the transport to use; None means that the choice depends on the running event loop.
         ssl_context: the TLS context for ``https://`` addresses.
-        proxy: an ``http://``, ``https://`` or ``socks5://`` proxy. Only httpcore supports proxies.
+        proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None. Only httpcore supports proxies.
 
     Raises:
-        ValidationError: the transport named by `kind` cannot be used.
-        RuntimeError: a package that the proxy needs is not installed.
+        ValidationError: if the transport named by `kind` cannot be used.
+        RuntimeError: if a package that the proxy needs is not installed.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class AutomaticTransport(BundledTransport):
         return await (self._chosen or self.choose()).handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection of the chosen transport."""
         self._is_closed = True
         if self._chosen is not None:
             await self._chosen.aclose()
@@ -66,8 +66,8 @@ class AutomaticTransport(BundledTransport):
         """Return the transport for the running event loop. The first choice is final.
 
         Raises:
-            ValidationError: the caller requires the asyncio transport, but asyncio does not run.
-            ClosedResourceError: this transport is closed.
+            ValidationError: if the caller requires the asyncio transport, but asyncio does not run.
+            ClosedResourceError: if this transport is closed.
         """
         if self._chosen is not None:
             return self._chosen
@@ -84,15 +84,15 @@ class AutomaticTransport(BundledTransport):
 
 
 def _over_asyncio(ssl_context: ssl.SSLContext | None) -> BundledTransport:
-    # A program on trio does not need to import asyncio.
+    # The import is inside the function, so that a program on trio does not import asyncio.
     from smsapi_async.http.asyncio_transport import AsyncioTransport  # noqa: PLC0415
 
     return AsyncioTransport(ssl_context)
 
 
 def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> BundledTransport:
-    # httpcore imports the whole of trio if trio is installed. The asyncio transport does not need this slow
-    # import.
+    # The import is inside the function, because httpcore imports the whole of trio if trio is installed. The
+    # asyncio transport does not need this slow import.
     from smsapi_async.http.httpcore_transport import HttpcoreTransport  # noqa: PLC0415
 
     return HttpcoreTransport(ssl_context, proxy)
@@ -101,9 +101,9 @@ def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
 def _runs_asyncio() -> bool:
     """Return whether this code runs in an asyncio task.
 
-    Trio in guest mode on asyncio has no current asyncio task.
+    If trio runs in guest mode on asyncio, the result is False, because no asyncio task is current.
     """
-    # If no module has imported asyncio, asyncio does not run.
+    # If no module has imported asyncio, no asyncio event loop can be running.
     asyncio = sys.modules.get("asyncio")
     try:
         return asyncio is not None and asyncio.current_task() is not None

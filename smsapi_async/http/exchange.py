@@ -1,6 +1,6 @@
 """One exchange with the gateway: a request, and then a response or a failure.
 
-A failure includes the proof that the request was not sent, if this proof exists.
+A failed exchange also says whether there is a proof that the request was not sent.
 """
 
 import re
@@ -19,8 +19,8 @@ from smsapi_async.http.base import WITHDRAWN, body_limit_of, coding_of, read_bod
 from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.redaction import PrivateURL, in_exchange
 
-# The exceptions that transports are known to raise. `Exception` is not in the table: any other exception
-# is a defect, and an error of the SDK in its place would hide the defect.
+# The exceptions that transports are known to raise for a failed exchange. Any other exception is a defect of
+# the program. We do not catch `Exception`, because an error of the SDK would hide the defect.
 TRANSPORT_ERRORS = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -32,25 +32,25 @@ TRANSPORT_ERRORS = (
     EOFError,
 )
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
-# The largest number of stored headers for each resource.
+# The largest number of stored header sets (one for each length of the body) for each resource.
 _LENGTHS_REMEMBERED = 256
-# httpcore reports this event before the first byte of a request is written. The full name begins with the
-# protocol, for example ``http11``.
+# The end of the name of the trace event that httpcore reports before the first byte of a request is written.
+# The full name of the event begins with the protocol, for example ``http11``.
 _WRITING = ".send_request_headers.started"
 
 
 @attrs.define
 class Evidence:
-    """The events that a transport reported during one attempt.
+    """The trace events that a transport reported during one attempt to make a request.
 
     The caller of the exchange owns this object, so the events remain readable after a cancellation.
 
     Attributes:
         begun: whether the request was passed to the transport.
-        reported: whether the transport reported any event.
+        reported: whether the transport reported any trace event.
         written: whether the transport began to write the request.
-        trusted: whether the transport is known to report every write.
-        failure: the exception in the last event, or None.
+        trusted: whether the transport is known to report every write of a request.
+        failure: the exception in the last trace event; None if the event contains no exception.
     """
 
     begun: bool = False
@@ -60,44 +60,44 @@ class Evidence:
     failure: object = attrs.field(default=None, repr=False)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Record one trace event. This function is the ``trace`` extension of the request.
+        """Record one trace event. `trace` is passed as the ``trace`` extension of the request.
 
         Args:
-            event: the name of the event.
-            info: the details of the event, for example the request or the exception.
+            event: the name of the trace event.
+            info: the details of the trace event, for example the request or the exception.
         """
         self.reported = True
         self.failure = info.get("exception")
         if event.endswith(_WRITING) and not _to_proxy(info):
             self.written = True
-        # Only this package's transports report this event.
+        # Only this package's transports report `WITHDRAWN`: the request was not written after all.
         elif event.endswith(WITHDRAWN) and self.trusted:
             self.written = False
 
     def reset(self) -> None:
-        """Clear all events before another attempt."""
+        """Clear all recorded events before another attempt to make the request."""
         self.begun = self.reported = self.written = self.trusted = False
         self.failure = None
 
     def proves_not_sent(self, error: BaseException | None = None) -> bool:
-        """Return True if there is a proof that no byte of the request was written.
+        """Return whether there is a proof that no byte of the request was written.
 
         Args:
             error: the exception that ended the attempt; None means that a cancellation ended the attempt.
         """
         if not self.begun:
             return True
-        # A transport without trace events proves nothing.
+        # If the transport reported no trace events, we cannot know whether the request was written.
         if not self.reported or self.written:
             return False
         if self.trusted:
             return True
-        # A caller's transport may repeat a failed request over another transport that reports no events.
-        # So the reported exception is a proof only if the same exception ended the attempt.
+        # A transport of the caller may repeat a failed request over another transport that reports no events.
+        # Therefore a reported exception is a proof only if the same exception ended the attempt.
         if error is None:
             return isinstance(self.failure, anyio.get_cancelled_exc_class())
-        # httpx raises an exception of httpx in place of the exception that httpcore reported. The reported
-        # exception is the cause of the raised exception.
+        # If httpcore reports an exception, httpx raises an exception of its own with httpcore's exception as
+        # the cause.
         return self.failure is not None and self.failure in (error, error.__cause__)
 
 
@@ -106,10 +106,11 @@ class HttpResponse:
     """A whole HTTP response.
 
     Attributes:
-        status: the HTTP status.
-        body: the body, as it arrived.
+        status: the HTTP status code of the response, for example 200.
+        body: the body of the response as it arrived, before any content coding is decoded.
         coding: the content coding of the body, for example ``gzip``; None if the body is not encoded.
-        retry_after: the ``Retry-After`` header of a response with status 400 or higher; otherwise None.
+        retry_after: the value of the ``Retry-After`` header if the status is 400 or higher. None if the
+            status is lower or the header is missing.
     """
 
     status: int
@@ -124,7 +125,7 @@ class ExchangeFailure:
 
     Attributes:
         kind: the package and the name of the exception, for example ``httpx.ReadTimeout``.
-        words: the text of the exception; the text may quote the server.
+        words: the text of the exception, which may quote the server; "" if the text may contain a secret.
         not_sent: whether there is a proof that no byte of the request was written.
     """
 
@@ -135,7 +136,7 @@ class ExchangeFailure:
 
 @attrs.frozen
 class _RequestParts:
-    """The parts that all requests for one resource share."""
+    """The URL, the path and the headers that all requests for one resource share."""
 
     url: httpx.URL
     path: bytes
@@ -145,8 +146,8 @@ class _RequestParts:
     def headers_for(self, length: int) -> httpx.Headers:
         """Return the headers of a request with a body of the given length.
 
-        The headers are stored for each length: a copy of an `httpx.Headers` takes much less time than a
-        new `httpx.Headers`.
+        The headers are stored for each length of the body, because a new `httpx.Headers` takes much more time
+        than a copy.
         """
         headers = self._sized.get(length)
         if headers is None:
@@ -162,12 +163,12 @@ class Exchanger:
     """Makes exchanges through an `httpx.AsyncClient`.
 
     Attributes:
-        client: the HTTP client.
-        base_url: the gateway's address, without a slash at the end.
-        headers: the headers of every request.
+        client: the HTTP client that sends the requests.
+        base_url: the base URL of the gateway.
+        headers: the HTTP headers that every request contains.
         timeout: httpx's ``timeout`` extension: the seconds for each step, and ``total`` for an exchange.
-        body_limit: the largest body of a response in bytes.
-        owned: whether this package made the HTTP client. If so, `aclose` closes the HTTP client.
+        body_limit: the largest allowed body of a response in bytes.
+        owned: whether this package made the HTTP client, and `aclose` therefore closes the HTTP client.
         own: this package's transport, which accepts the query outside the URL; None if the caller
             supplies the transport or the HTTP client.
     """
@@ -192,7 +193,7 @@ class Exchanger:
         """Choose the transport, unless the caller supplies the transport or the HTTP client.
 
         Raises:
-            ValidationError: the caller requires a transport that cannot run on this event loop.
+            ValidationError: if the caller requires a transport that cannot run on this event loop.
         """
         if self.own is not None:
             self.own.choose()
@@ -200,20 +201,20 @@ class Exchanger:
     async def exchange(
         self, method: str, resource: str, parameters: bytes, evidence: Evidence, *, body_factor: int = 1
     ) -> HttpResponse | ExchangeFailure:
-        """Make one request.
+        """Make one request to the gateway, and return the response or the failure.
 
         Args:
             method: ``GET`` or ``POST``.
-            resource: the path below the base URL.
+            resource: the path of the resource below the base URL, for example ``Sms/Send``.
             parameters: the URL-encoded parameters: the query of a GET, the body of a POST.
             evidence: records the trace events of the request.
-            body_factor: the body of the response may have `body_factor` times `body_limit` bytes.
+            body_factor: a factor for `body_limit`, for resources with large responses.
 
         Returns:
-            The whole response. If no whole response arrived, the failure.
+            The whole response, or the failure if no whole response arrived.
 
         Raises:
-            ClientClosed: the HTTP client is closed.
+            ClientClosed: if the HTTP client is closed.
         """
         if self.client.is_closed:
             raise ClientClosed
@@ -221,12 +222,12 @@ class Exchanger:
         if self.own is None:
             request = self._request(method, resource, parameters, evidence)
         else:
-            # This package's transports report every write. So a request without events was not written, for
-            # example because the request failed before the pool assigned a connection.
+            # This package's transports report every write. Therefore a request without trace events was not
+            # written, for example because the request failed before the pool assigned a connection.
             evidence.reported = evidence.trusted = True
             request = self._own_request(method, resource, parameters, evidence)
         request.extensions["body_limit"] = self.body_limit * body_factor
-        # `redaction` drops the log records of httpcore during this exchange.
+        # While `in_exchange` is true, the module `redaction` drops the log records of httpcore.
         token = in_exchange.set(True)
         try:
             if self.own is None:
@@ -247,7 +248,7 @@ class Exchanger:
             # A redirect must not be followed: a 307 or 308 would repeat the send.
             response = await self.client.send(request, follow_redirects=False, stream=True)
             try:
-                # A hook of the caller, or a transport without a stream, has read the body already.
+                # If the response is closed, a hook of the caller or the transport has already read the body.
                 if response.is_closed:
                     body = response.content
                 else:
@@ -278,7 +279,7 @@ class Exchanger:
             method,
             same.url,
             headers=headers,
-            # With `content` in place of `stream`, httpx would compute the Content-Length header again.
+            # We pass `stream` because, with `content`, httpx would compute the Content-Length header again.
             stream=httpx.ByteStream(content),
             extensions={
                 "timeout": self.timeout,
@@ -297,7 +298,7 @@ class Exchanger:
             content=parameters if method == "POST" else None,
             extensions={"timeout": self.timeout, "trace": evidence.trace},
         )
-        # httpx logs the URL of each request, and the query contains the session id.
+        # httpx logs the URL of each request. `PrivateURL` hides the query, which contains the session id.
         query = {} if method == "POST" else {"query": parameters}
         request.url = PrivateURL(request.url.copy_with(**query))
         return request
@@ -306,7 +307,7 @@ class Exchanger:
         same = self._resources.get((method, resource))
         if same is None:
             url = self.base_url.copy_with(path=f"{self.base_url.path.rstrip('/')}/{resource}")
-            # A client supplied by the caller sets the `Host` header itself.
+            # If the caller supplies the HTTP client or the transport, httpx sets the `Host` header itself.
             host = {} if self.own is None else {"Host": url.netloc.decode("ascii")}
             headers = httpx.Headers({**host, **self.headers})
             if method == "POST":
@@ -317,8 +318,8 @@ class Exchanger:
 
 def transport_errors() -> tuple[type[Exception], ...]:
     """Return `TRANSPORT_ERRORS`, and httpcore's exceptions if httpcore is imported."""
-    # The import of httpcore takes 0.1 seconds. If httpcore is not imported, no code can raise an exception of
-    # httpcore.
+    # This function does not import httpcore, because the import takes 0.1 seconds. If httpcore is not
+    # imported, no code can raise an exception of httpcore.
     httpcore = sys.modules.get("httpcore")
     if httpcore is None:
         return TRANSPORT_ERRORS
@@ -334,7 +335,7 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
 
 def _to_proxy(info: Mapping[str, Any]) -> bool:
-    """Return whether an event belongs to a CONNECT request.
+    """Return whether a trace event belongs to a CONNECT request.
 
     A CONNECT request asks the proxy for a tunnel. The request to the gateway is written later, through
     the tunnel.
@@ -352,8 +353,8 @@ def _failure(error: BaseException, evidence: Evidence) -> ExchangeFailure:
 def _words(error: BaseException) -> str:
     """Return the text of an exception, or "" if the text may contain a secret.
 
-    Texts of the operating system and of this package are safe. Other texts may quote a proxy, and a proxy
-    may quote the password of the proxy.
+    Error texts of the operating system and of this package contain no secrets. Other error texts may quote a
+    reply of a proxy, and the reply may contain the password of the proxy.
     """
     name = type(error).__name__
     if name == "ProxyError":

@@ -36,10 +36,11 @@ def build_exchanger(
 ) -> Exchanger:
     """Return an exchanger over the caller's HTTP client or transport, or over this package's transport.
 
-    The parameters are those of `AsyncSmsClient`.
+    The parameters have the same meaning as the parameters of `AsyncSmsClient`. `body_limit` is the
+    parameter `response_limit` of the client.
 
     Raises:
-        ValidationError: a setting is wrong, or two settings contradict each other.
+        ValidationError: if a setting is wrong, or two settings contradict each other.
     """
     quieten()
     _check_kinds(client, transport)
@@ -51,8 +52,8 @@ def build_exchanger(
         raise ValidationError("base_url", ascii(base_url[:80]), f"pass a valid address ({error})") from None
     owned, own = client is None, None
     if isinstance(transport, httpx.AsyncBaseTransport):
-        # The client accepts no cookies: a cookie would connect requests of different sessions. The contract
-        # has no cookies.
+        # The HTTP client accepts no cookies, because a cookie would connect requests of different sessions.
+        # The contract with the gateway defines no cookies.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         client = httpx.AsyncClient(transport=transport, cookies=cookies, trust_env=False)
     elif client is None:
@@ -75,15 +76,15 @@ def _own_transport(
     if ssl_context is None and url.scheme == "https":
         ssl_context = httpx.create_ssl_context()
     if ssl_context is not None:
-        # With this option, OpenSSL reports the end of a connection that was cut off as an orderly end
-        # (RFC 8446, 6.1). A response without a length would then look complete.
+        # We clear `OP_IGNORE_UNEXPECTED_EOF`: with this option, OpenSSL reports a cut-off connection as an
+        # orderly end (RFC 8446, 6.1), and a cut-off response without a length looks complete.
         ssl_context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     try:
         address = None if proxy is None else _proxy(proxy, ssl_context)
     except (ValueError, TypeError, httpx.InvalidURL):
         address = None
     if proxy is not None and (address is None or not address.url.host):
-        # The message does not show the address: the address may contain the password of the proxy.
+        # The error does not show the address of the proxy, because the address may contain a password.
         hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
         raise ValidationError("proxy", f"<{type(proxy).__name__}>", hint)
     try:
@@ -94,7 +95,7 @@ def _own_transport(
 
 
 def _proxy(proxy: str, ssl_context: ssl.SSLContext | None) -> httpx.Proxy:
-    """Return the proxy. The TLS context of the client is also used for a proxy with ``https://``."""
+    """Return the proxy. A connection to an ``https://`` proxy uses the TLS context of the client."""
     is_tls = httpx.URL(proxy).scheme == "https"
     return httpx.Proxy(proxy, ssl_context=ssl_context if is_tls else None)
 
@@ -110,12 +111,12 @@ def _check_kinds(client: object, transport: object) -> None:
 def _check_exclusive(
     client: httpx.AsyncClient | None, transport: httpx.AsyncBaseTransport | Kind | None, **settings: object
 ) -> None:
-    """Refuse the settings of connections if the caller supplies the HTTP client or the transport.
+    """Refuse connection settings, such as a proxy, if the caller supplies the HTTP client or the transport.
 
-    This package would not make the connections, so the settings would have no effect.
+    The settings would have no effect, because this package would not make the connections.
 
     Raises:
-        ValidationError: a setting would have no effect.
+        ValidationError: if a setting would have no effect.
     """
     brought = isinstance(transport, httpx.AsyncBaseTransport)
     given = "client" if client is not None else "transport" if brought else None

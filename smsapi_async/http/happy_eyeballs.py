@@ -1,6 +1,7 @@
-"""Happy eyeballs (RFC 8305): a socket that is connected to the first address of a host that responds.
+"""Happy eyeballs (RFC 8305): connects to several addresses of a host, and keeps the first connection.
 
-uvloop does not have happy eyeballs. asyncio has, but a cancelled task can leave a connected socket open.
+uvloop does not offer happy eyeballs. asyncio does, but there a cancelled task can leave a connected socket
+open.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any
 import anyio
 
 ATTEMPT_DELAY = 0.25
-"""The seconds after which the next address is tried as well: the Connection Attempt Delay (RFC 8305, 5)."""
+"""The seconds between the attempts to connect to two addresses: Connection Attempt Delay (RFC 8305, 5)."""
 
 _AddressInfo = tuple[Any, Any, int, str, Any]
 
@@ -21,8 +22,8 @@ async def connected_socket(loop: asyncio.AbstractEventLoop, host: str, port: int
     """Return a socket that is connected to the host.
 
     Raises:
-        OSError: the host has no address, or no address accepts a connection. The error is that of the first
-            address.
+        OSError: if the host has no address, or no address accepts a connection. In the second case, the
+            first error is raised.
     """
     race = _Race(loop)
     try:
@@ -34,7 +35,7 @@ async def connected_socket(loop: asyncio.AbstractEventLoop, host: str, port: int
 
 
 async def look_up(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[_AddressInfo]:
-    """Return the addresses of a host."""
+    """Look up the IP addresses of a host, and return them in the order of `getaddrinfo`."""
     return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
@@ -55,11 +56,11 @@ class _Race:
                     await has_failed.wait()
 
     def winner(self) -> socket.socket:
-        # Two attempts may succeed in the same iteration of the event loop.
+        # Two attempts may connect in the same iteration of the event loop. We keep only the first socket.
         for late in self._connected[1:]:
             late.close()
         if not self._connected:
-            raise self._errors[0]
+            raise self._errors[0] if self._errors else OSError("the host has no address")
         return self._connected[0]
 
     def close(self) -> None:
@@ -70,24 +71,31 @@ class _Race:
         self, address: _AddressInfo, has_failed: anyio.Event, others: anyio.CancelScope
     ) -> None:
         family, kind, protocol, _, destination = address
-        opened = socket.socket(family, kind, protocol)
+        opened: socket.socket | None = None
         try:
+            # The operating system refuses a socket for IPv6 if IPv6 is turned off.
+            opened = socket.socket(family, kind, protocol)
             opened.setblocking(False)
             await self._loop.sock_connect(opened, destination)
         except OSError as error:
-            opened.close()
+            _close(opened)
             self._errors.append(error)
             has_failed.set()
         except BaseException:
-            opened.close()
+            _close(opened)
             raise
         else:
             self._connected.append(opened)
             others.cancel()
 
 
+def _close(opened: socket.socket | None) -> None:
+    if opened is not None:
+        opened.close()
+
+
 def _interleaved(addresses: Sequence[_AddressInfo]) -> list[_AddressInfo]:
-    """Sort the addresses so that the address families alternate, beginning with the first (RFC 8305, 4)."""
+    """Sort addresses so that IPv4 and IPv6 alternate, beginning with the first address (RFC 8305, 4)."""
     first = [address for address in addresses if address[0] == addresses[0][0]]
     others = [address for address in addresses if address[0] != addresses[0][0]]
     pairs = chain.from_iterable(zip_longest(first, others))

@@ -1,7 +1,7 @@
 """Connections for httpcore that never return a response to the wrong request.
 
-httpcore keeps the bytes that arrive after a response, and reads these bytes as the next response. So this
-module never uses a connection again after surplus bytes have arrived.
+httpcore keeps the bytes that arrive after a response, and reads these surplus bytes as the next response.
+Therefore this module never uses a connection again after surplus bytes have arrived.
 """
 
 import ssl
@@ -16,8 +16,8 @@ from smsapi_async.http.answer_end import HEAD_LIMIT, AnswerEnd
 from smsapi_async.http.base import ResponseTooLarge
 from smsapi_async.http.sockets import is_readable
 
-# A connection keeps this number of bytes to find the end of a response. The end of a longer chunked
-# response is not found, and the connection is not used again.
+# To find the end of a response, a connection keeps about this number of received bytes. If a chunked response
+# is longer, its end is not found, and the connection is not used again.
 _RETAINED = 2 * HEAD_LIMIT
 
 
@@ -26,18 +26,18 @@ class WriteObserver(Protocol):
 
     Attributes:
         written: whether a connection began to write the request. The connection sets this attribute.
-        body_limit: the largest body of the response in bytes.
+        body_limit: the largest allowed body of the response in bytes.
     """
 
     written: bool
     body_limit: int
 
     async def refused(self) -> None:
-        """Handle the refusal of a connection to write the request."""
+        """Handle the case that a connection refused to write the request."""
 
 
 write_observer: ContextVar[WriteObserver | None] = ContextVar("write_observer", default=None)
-"""The observer of the request that the current task makes."""
+"""The `WriteObserver` of the request that the current task makes; None outside a request."""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
@@ -49,8 +49,8 @@ class HttpcoreBackend(httpcore.AsyncNetworkBackend):
         network: the httpcore backend that opens the underlying connections.
 
     Attributes:
-        is_closed: whether all connections refuse to write. A flag is necessary because the close of
-            httpcore's pool does not stop a connection attempt in progress.
+        is_closed: whether all connections refuse to write. The flag is necessary because a connection attempt
+            in progress continues after httpcore's pool is closed.
     """
 
     def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
@@ -74,7 +74,7 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
     """One connection, with a check for bytes that arrive after the response to the last request.
 
     Args:
-        stream: the underlying connection.
+        stream: the underlying connection, which sends and receives the bytes.
         backend: the backend that opened the connection.
     """
 
@@ -82,11 +82,12 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         self._stream = stream
         self._backend = backend
         self._is_new = True
-        # These two objects are stored because AnyIO's look-up is slow. The pool checks each idle connection
-        # very often.
+        # The socket and the TLS object are stored, because AnyIO's look-up is slow and the pool checks each
+        # idle connection very often.
         self._socket = stream.get_extra_info("socket")
         self._ssl_object = stream.get_extra_info("ssl_object")
-        # None means that the result is not known: bytes may have arrived since the last search.
+        # Whether the received bytes are exactly one whole response. None means that this is not known,
+        # because bytes may have arrived since the last search.
         self._is_whole: bool | None = None
         self._received = 0
         self._retained = bytearray()
@@ -109,7 +110,8 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
             raise httpcore.RemoteProtocolError(self._end.flaw)
         request = write_observer.get()
         if request is not None:
-            # Surplus bytes after a whole response are not too much: they only close the connection.
+            # Surplus bytes after a whole response do not make the response too large. Surplus bytes only
+            # prevent another use of the connection.
             count = self._received if self._end.length is None else 0
             words = self._end.oversize(count, request.body_limit)
             if words is not None:
@@ -120,9 +122,9 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         """Write a part of a request.
 
         Raises:
-            httpcore.ConnectError: the client is closed, or the server sent bytes before the first
-                request; nothing was written.
-            httpcore.ConnectionNotAvailable: bytes arrived after the last response; nothing was written.
+            httpcore.ConnectError: if the client is closed, or if the server sent bytes before the first
+                request. In both cases nothing was written.
+            httpcore.ConnectionNotAvailable: if bytes arrived after the last response. Nothing was written.
         """
         request = write_observer.get()
         refusal = self._refusal()
@@ -137,7 +139,7 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
             self._received = 0
             self._retained.clear()
             self._end = AnswerEnd()
-        # The attribute is set before the write, because a failed write may have sent a part of the request.
+        # `written` is set before the write, because a failed write may have sent a part of the request.
         if request is not None:
             request.written = True
         await self._stream.write(buffer, timeout)
@@ -151,12 +153,12 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         if self._backend.is_closed:
             return httpcore.ConnectError("the client was closed")
         is_new, self._is_new = self._is_new, False
-        # On a new TLS connection session tickets may be readable (RFC 8446, 4.6.1). Session tickets are no
-        # response.
+        # A new TLS connection is not checked: the server may have sent session tickets (RFC 8446, 4.6.1), and
+        # session tickets are not a response.
         if is_new and self._ssl_object is None and is_readable(self._socket):
             return httpcore.ConnectError("the server sent bytes before the first request")
-        # Bytes may have arrived since httpcore's check of the idle connection. These bytes are no response to
-        # this request. After `ConnectionNotAvailable` the pool uses another connection.
+        # Bytes that arrived since httpcore's check of the idle connection are not a response to this request.
+        # After `ConnectionNotAvailable` the pool sends the request on another connection.
         return httpcore.ConnectionNotAvailable() if self._answering and self.has_surplus() else None
 
     async def start_tls(
@@ -169,25 +171,26 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
-            # httpcore closes the connection after a failure, but not after a cancellation.
+            # We close the connection here, because httpcore does not close the connection after a
+            # cancellation.
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
             raise
         return HttpcoreStream(stream, self._backend)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's interface
-        """Return a fact about the connection.
+        """Return a property of the connection, for example the socket.
 
-        Before httpcore uses an idle connection again, httpcore asks for ``is_readable``. If the result is
-        True, httpcore closes the connection.
+        Before httpcore uses an idle connection again, httpcore requests the property ``is_readable``. If
+        ``is_readable`` is True, httpcore closes the connection.
         """
         return self.has_surplus() if info == "is_readable" else self._stream.get_extra_info(info)
 
     def has_surplus(self) -> bool:
         """Return whether the connection must not be used again.
 
-        The result is True if bytes or the end of the connection can be read from the socket. The result is
-        also True if the received bytes are not exactly one whole response.
+        The connection must not be used again if bytes, or the end of the connection, can be read from the
+        socket. The same applies if the received bytes are not exactly one whole response.
         """
         if is_readable(self._socket):
             return True
@@ -200,7 +203,8 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
     def _was_cut_off(self) -> bool:
         """Return whether the TLS connection ended without the message ``close_notify`` (RFC 8446, 6.1).
 
-        AnyIO reports such an end like an orderly end.
+        The check for ``close_notify`` is necessary because AnyIO reports an end without ``close_notify`` like
+        an orderly end.
         """
         if self._ssl_object is None:
             return False
@@ -216,8 +220,8 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         if self._ssl_object is None:
             return False
         try:
-            # A TLS record may be in memory, and the check of the socket does not find this record. If a byte
-            # can be read, the byte is surplus, and the connection is not used again.
+            # A check of the socket does not find a TLS record that is already in memory. If we can read a
+            # byte from such a record, the byte is surplus, and the connection is not used again.
             self._ssl_object.read(1)
         except ssl.SSLWantReadError:
             return False

@@ -31,7 +31,7 @@ class HttpcoreTransport(BundledTransport):
         proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None.
 
     Raises:
-        RuntimeError: the package `socksio` for SOCKS proxies is not installed.
+        RuntimeError: if the package `socksio` for SOCKS proxies is not installed.
     """
 
     name = "httpcore"
@@ -54,15 +54,15 @@ class HttpcoreTransport(BundledTransport):
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         url, content, trace = request.url, await request.aread(), trace_of(request)
-        # httpcore does not pass the request to the functions of a connection. So the connection finds the
-        # observer in a context variable.
+        # The connection gets the observer of the request from a context variable, because httpcore does not
+        # pass the request to the methods of a connection.
         token = write_observer.set(_Withdrawal(trace, body_limit_of(request)))
         try:
             response = await self._pool.handle_async_request(
                 httpcore.Request(
                     request.method,
-                    # The target is in the URL, not in the extensions: httpcore would copy the extension
-                    # into the CONNECT request, and the proxy would receive the target unencrypted.
+                    # The target is in the URL and not in the `target` extension. httpcore would copy the
+                    # extension into the CONNECT request, and the proxy would receive the target unencrypted.
                     httpcore.URL(
                         scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target_of(request)
                     ),
@@ -72,8 +72,8 @@ class HttpcoreTransport(BundledTransport):
                 )
             )
             try:
-                # A body that is too large ends the reading in `HttpcoreStream`. An exception here would leave
-                # httpcore's async generators unfinished, and trio would issue a warning.
+                # `HttpcoreStream` stops the read of a body that is too large. If we stopped the read here,
+                # httpcore's async generators would stay unfinished, and trio would issue a warning.
                 body = await response.aread()
             finally:
                 with anyio.CancelScope(shield=True):
@@ -85,21 +85,22 @@ class HttpcoreTransport(BundledTransport):
         return whole_response(response.status, response.headers, body)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection of the pool."""
         self._backend.is_closed = True
-        # A forked child shares the sockets with its parent: a close would end the parent's TLS connections.
+        # A forked child process does not close the connections, because it shares the sockets with its
+        # parent: a close would end the parent's TLS connections.
         if self._process == os.getpid():
             await self._pool.aclose()
 
 
 class _Withdrawal:
-    """Reports `WITHDRAWN` if a connection refuses to write a request.
+    """Reports the trace event `WITHDRAWN` if a connection refuses to write a request.
 
-    httpcore reports the write before the connection refuses.
+    The event is necessary because httpcore reports the write before the connection refuses.
 
     Args:
         trace: the ``trace`` extension of the request.
-        body_limit: the largest body of the response in bytes.
+        body_limit: the largest allowed body of the response in bytes.
     """
 
     def __init__(self, trace: Trace, body_limit: int) -> None:
@@ -116,8 +117,8 @@ class _Withdrawal:
 class _Body:
     """The body of a request, in one piece.
 
-    httpcore's own class for bodies uses an async generator. A failed write leaves the async generator
-    unfinished, and trio then issues a warning.
+    httpcore's own class for bodies is not used, because it is based on an async generator. A failed write
+    would leave the generator unfinished, and trio would issue a warning.
     """
 
     def __init__(self, content: bytes) -> None:

@@ -1,6 +1,6 @@
-"""Keeps secrets in URLs out of log records and other texts.
+"""Keeps the secrets in URLs out of log records and other texts.
 
-The query of a GET contains the password or the session id (contract, "Requests").
+The query of a GET request contains the password or the session id (contract, "Requests").
 """
 
 import logging
@@ -12,16 +12,16 @@ import httpx
 in_exchange: Final[ContextVar[bool]] = ContextVar("smsapi_async_in_exchange", default=False)
 """Whether this package makes an exchange in the current context."""
 
-# At DEBUG httpcore logs response headers and exceptions. A server may repeat parts of the request in a
-# response header: the Location header of a redirect can contain the whole query.
+# At level DEBUG, httpcore logs exceptions and response headers. A server may repeat parts of the request in a
+# response header. For example, the Location header of a redirect can contain the whole query.
 _TALKATIVE_LOGGERS = (
     "httpcore.connection",
     "httpcore.http11",
     "httpcore.http2",
     "httpcore.proxy",
     "httpcore.socks",
-    # An HTTP/2 client of the caller uses `hpack`. `hpack` logs every header, and one header contains the
-    # path with the query.
+    # An HTTP/2 client of the caller uses `hpack`, which logs every header. One of the headers contains the
+    # path and the query.
     "hpack.hpack",
     "hpack.table",
 )
@@ -44,7 +44,7 @@ def _outside_exchanges(_: logging.LogRecord) -> bool:
 def quieten() -> None:
     """Drop the log records of httpcore and hpack during this package's exchanges.
 
-    Log records of other requests are kept.
+    Log records of requests that this package does not make are kept.
     """
     for name in _TALKATIVE_LOGGERS:
         # `addFilter` does nothing if the logger already has the filter.

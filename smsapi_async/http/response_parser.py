@@ -1,7 +1,7 @@
-"""One whole HTTP/1.1 response, parsed by httptools if httptools is installed, otherwise by h11.
+"""Parses one whole HTTP/1.1 response: with httptools if httptools is installed, else with h11.
 
-`ResponseEnd` has found the end of the response before, and so has refused a response with an ambiguous end.
-The parser must then agree: bytes that are not exactly one response are an error.
+Before a response is parsed, `AnswerEnd` has found its end; `AnswerEnd` refuses responses with an ambiguous
+end. If the parser does not find exactly one response in the same bytes, the parser raises an error.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ else:
 
 @attrs.frozen
 class ParsedResponse:
-    """One response.
+    """One parsed HTTP response.
 
     Attributes:
-        status: the status code.
-        headers: names and values, in the order of the response.
-        body: the body without its chunk framing; content codings are not decoded.
+        status: the HTTP status code of the response.
+        headers: the names and values of the headers, in the order of the response.
+        body: the body of the response without the sizes of its chunks; content codings are not decoded.
         keeps_alive: whether the server accepts another request on the connection.
     """
 
@@ -36,7 +36,7 @@ class ParsedResponse:
 
 
 class _Collector:
-    """The callbacks of httptools."""
+    """Collects the parts of a response from the callbacks of httptools."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
@@ -53,7 +53,7 @@ class _Collector:
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        # llhttp gives the right result in this callback only.
+        # The parser's result for `should_keep_alive` is right in this callback only.
         self.keeps_alive = self.parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
@@ -68,7 +68,7 @@ def _parsed_by_httptools(raw: bytes, *, until_eof: bool) -> ParsedResponse:
     try:
         collector.parser.feed_data(raw)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-        # The text of the error may quote the response.
+        # Only the name of the error is shown, because the text of the error may quote the response.
         raise httpx.RemoteProtocolError(type(error).__name__) from None
     if collector.messages != 1 or (collector.ended != 1 and not until_eof):
         raise httpx.RemoteProtocolError("the bytes are not exactly one response")
@@ -83,7 +83,7 @@ _END = h11.EndOfMessage()
 
 
 def parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
-    """Parse one whole response with h11. The parameters and the errors are those of `parse_response`."""
+    """Parse one whole response with h11. Parameters and errors are the same as for `parse_response`."""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(raw) + 1)
     connection.send(_REQUEST)
     connection.send(_END)
@@ -109,12 +109,12 @@ def parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
 
 
 parse_response: Callable[..., ParsedResponse] = _parsed_by_httptools if _HAS_HTTPTOOLS else parsed_by_h11
-"""Parse one whole response.
+"""Parse one whole HTTP response.
 
 Args:
     raw: the bytes of the final response, without interim responses.
-    until_eof: whether the end of the connection ended the body.
+    until_eof: whether the body ended when the server closed the connection.
 
 Raises:
-    httpx.RemoteProtocolError: the bytes are not exactly one response.
+    httpx.RemoteProtocolError: if the bytes are not exactly one response.
 """

@@ -1,4 +1,4 @@
-"""Asks the operating system whether a socket can be read. No event loop is needed."""
+"""Asks the operating system, without an event loop, whether a socket can be read."""
 
 import select
 from typing import Protocol
@@ -12,7 +12,7 @@ class HasDescriptor(Protocol):
 
 
 def is_readable(opened: HasDescriptor | None) -> bool:
-    """Return whether bytes or the end of the connection can be read.
+    """Return whether bytes or the end of the connection can be read from a socket.
 
     The result is True if the socket is closed.
 
@@ -22,7 +22,8 @@ def is_readable(opened: HasDescriptor | None) -> bool:
     descriptor = -1 if opened is None else opened.fileno()
     if descriptor < 0:
         return True
-    # Windows has no `poll`. On other systems `poll` is necessary: `select` fails for a descriptor above 1023.
+    # `poll` is used where it exists, because `select` fails for a descriptor above 1023. Windows has no
+    # `poll`.
     if not hasattr(select, "poll"):
         return bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()

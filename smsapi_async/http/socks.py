@@ -1,7 +1,7 @@
 """Connections through a SOCKS5 proxy (RFC 1928). The connect timeout includes the handshake.
 
-The handshake of httpcore has four faults. The handshake has no timeout, treats a part of a reply as the
-whole reply, raises exceptions of the library `socksio`, and does not close the socket after a failure.
+This module replaces httpcore's SOCKS handshake. httpcore's handshake has no timeout, treats a part of a reply
+as the whole reply, raises exceptions of the library `socksio`, and does not close the socket after a failure.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from socksio import SOCKSError, socks5
 
 from smsapi_async.http.httpcore_streams import SocketOption
 
-# The default port of SOCKS (RFC 1928, 3).
+# The default port of a SOCKS proxy (RFC 1928, 3).
 _PORT = 1080
 # The lengths of IP addresses in the reply to a CONNECT request, in bytes (RFC 1928, 6).
 _ADDRESS_LENGTHS = {socks5.SOCKS5AType.IPV4_ADDRESS: 4, socks5.SOCKS5AType.IPV6_ADDRESS: 16}
@@ -25,10 +25,10 @@ _Request = (
 class SocksBackend(httpcore.AnyIOBackend):
     """Opens connections through a SOCKS5 proxy.
 
-    Each failure of the proxy is a failure to connect: no byte of the request was written.
+    Each failure of the proxy is reported as a failure to connect, because no byte of the request was written.
 
     Args:
-        proxy: the address of the proxy, with a login if the proxy requires a login.
+        proxy: the address of the proxy, and a login and password if the proxy requires them.
     """
 
     def __init__(self, proxy: httpx.Proxy) -> None:
@@ -47,8 +47,8 @@ class SocksBackend(httpcore.AnyIOBackend):
         """Connect to a host through the proxy. The proxy resolves the name of the host.
 
         Raises:
-            httpcore.ConnectTimeout: the timeout ended before the connection was established.
-            httpcore.ConnectError: the proxy cannot be reached, or the handshake failed.
+            httpcore.ConnectTimeout: if the timeout ended before the connection was established.
+            httpcore.ConnectError: if the proxy cannot be reached, or the handshake failed.
         """
         try:
             with anyio.fail_after(timeout):
@@ -58,7 +58,7 @@ class SocksBackend(httpcore.AnyIOBackend):
                 try:
                     await self._ask_for(host, port, stream)
                 except BaseException:
-                    # Without the shield, a cancellation would leave the socket open.
+                    # Without the shield, a cancelled task could not close the socket.
                     with anyio.CancelScope(shield=True):
                         await stream.aclose()
                     raise
@@ -93,8 +93,8 @@ class SocksBackend(httpcore.AnyIOBackend):
 class _Handshake:
     """Sends the requests of the handshake and reads the replies.
 
-    This class reads exactly the bytes of each reply. The bytes after the last reply belong to the connection
-    with the gateway.
+    This class never reads more bytes than the reply has, because the bytes after the last reply belong to the
+    connection with the gateway.
 
     Args:
         stream: the connection to the proxy.
@@ -108,20 +108,20 @@ class _Handshake:
         """Send a request, and return the reply.
 
         Args:
-            request: the request.
-            length: the length of the reply in bytes; None means that the reply contains an address, and
-                so the length depends on the address.
+            request: the request of the SOCKS handshake.
+            length: the length of the reply in bytes. None means that the reply contains an address, and that
+                the length depends on the kind of address.
 
         Raises:
-            EOFError: the proxy closed the connection.
+            EOFError: if the proxy closed the connection before the end of the reply.
         """
         self._protocol.send(request)
         await self._stream.write(self._protocol.data_to_send())
         reply = await self._exactly(5 if length is None else length)
         if length is None:
             kind = socks5.SOCKS5AType(reply[3:4])
-            # The fifth byte is the first byte of an IP address, or the length of a host name. The port
-            # follows in two bytes.
+            # The fifth byte of the reply is the first byte of an IP address, or the length of a host name.
+            # The port follows the address in two bytes.
             rest = _ADDRESS_LENGTHS[kind] - 1 if kind in _ADDRESS_LENGTHS else reply[4]
             reply += await self._exactly(rest + 2)
         return self._protocol.receive_data(reply)

@@ -1,7 +1,7 @@
 """Watch incoming messages.
 
-The stream returns each incoming message once, even if the gateway stores the message late. After a restart,
-the stream continues after the last message that was handled.
+The stream `Inbox` returns each incoming message once, even if the gateway stores the message late. After a
+restart, the stream continues after the last message that was handled.
 """
 
 from smsapi_async.inbox.checkpoints import CallbackCheckpoint, Checkpoint, MemoryCheckpoint

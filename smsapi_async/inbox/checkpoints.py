@@ -11,26 +11,26 @@ from smsapi_async.inbox.position import Position
 class Checkpoint(Protocol):
     """An object that stores the position of one `Inbox`.
 
-    Pass a checkpoint to `AsyncSmsClient.watch_incoming`. You can write your own class with these two methods,
-    for example for your database. `Ledger.checkpoint` returns a checkpoint that stores the position in a
-    ledger. `Position.to_json` and `Position.from_json` convert a position to a text and back.
+    Pass a checkpoint to `AsyncSmsClient.watch_incoming`. You can write your own class with the methods `load`
+    and `save`, for example for your database. `Ledger.checkpoint` returns a checkpoint that stores the
+    position in a ledger. `Position.to_json` and `Position.from_json` convert a position to a text and back.
 
     The inbox saves a position for each message, and after each response without new messages. A position
-    contains the ids of the messages of one overlap. If you receive many messages, a shorter overlap makes the
-    position smaller.
+    contains the ids of the messages of one overlap (the time that two successive requests share). If you
+    receive many messages, a shorter setting ``overlap`` makes the saved position smaller.
 
-    If `load` raises an error, entering the inbox raises this error. If `save` raises an error, asking for the
-    next message raises this error. When you ask for the next message again, the inbox saves the position
-    again before it returns the message.
+    An error that `load` raises is raised when you enter the inbox. An error that `save` raises is raised when
+    you ask for the next message. When you ask for the next message again, the inbox saves the position again
+    before it returns the message.
     """
 
     async def load(self) -> Position | None:
         """Return the position that was saved last, or None if no position was saved."""
 
     async def save(self, position: Position) -> None:
-        """Store a position. It replaces the earlier position.
+        """Store a position in place of the earlier position.
 
-        The position must be stored when this method returns.
+        The position must be stored when `save` returns.
 
         Args:
             position: the position to store.
@@ -48,11 +48,11 @@ class MemoryCheckpoint:
         self.position = position
 
     async def load(self) -> Position | None:
-        """Return the position that was saved last."""
+        """Return the position that was saved last, or None if no position was saved."""
         return self.position
 
     async def save(self, position: Position) -> None:
-        """Store a position. It replaces the earlier position."""
+        """Store a position in place of the earlier position."""
         self.position = position
 
 
@@ -60,7 +60,7 @@ class CallbackCheckpoint:
     """A checkpoint that passes each position to an async function of the caller.
 
     Args:
-        save: an async function. The checkpoint awaits the function with each `Position` to store.
+        save: an async function that stores a position. The checkpoint awaits ``save`` with each `Position`.
         position: the position at which the inbox continues. None means that no earlier run exists.
     """
 
@@ -73,7 +73,7 @@ class CallbackCheckpoint:
         return self._position
 
     async def save(self, position: Position) -> None:
-        """Await the function with the position."""
+        """Await the function of the caller with the position to store."""
         result = self._save(position)
         if not inspect.isawaitable(result):
             raise ValidationError("checkpoint", "a save function that is not async", "pass an async function")
@@ -90,12 +90,11 @@ def checked_checkpoint(checkpoint: object) -> Checkpoint | None:
         The checkpoint, a `CallbackCheckpoint` that calls the function, or None.
 
     Raises:
-        ValidationError: the argument has another type.
+        ValidationError: if ``checkpoint`` has another type.
     """
     if checkpoint is None:
         return None
-    # A class can have the methods `load` and `save`, but these methods need an instance. So a class is not a
-    # checkpoint.
+    # A class with the methods `load` and `save` is not a checkpoint, because the methods need an instance.
     is_class = isinstance(checkpoint, type)
     if not is_class and all(callable(getattr(checkpoint, method, None)) for method in ("load", "save")):
         return checkpoint  # type: ignore[return-value]

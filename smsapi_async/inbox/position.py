@@ -11,13 +11,13 @@ from smsapi_async.protocol.dates import aware
 
 
 def checked_ids(value: object) -> tuple[tuple[str, datetime], ...]:
-    """Return the pairs of an id and a date for `Position.ids`; the dates are aware, in UTC.
+    """Check the pairs of a message id and a date for `Position.ids`, and convert the dates to UTC.
 
     Args:
-        value: a tuple or list of pairs. Each pair may be a tuple or a list.
+        value: a tuple or list of pairs of a message id and an aware date. Each pair may be a tuple or a list.
 
     Raises:
-        ValidationError: the value is not a tuple or list of such pairs, or a date is naive.
+        ValidationError: if the value is not a tuple or list of such pairs, or a date is naive.
     """
     hint = "pass pairs of an id and an aware datetime"
     if not isinstance(value, tuple | list):
@@ -42,21 +42,21 @@ def _since(value: object) -> datetime | None:
 class Position:
     """The position of an `Inbox`: the data that a later run needs to continue.
 
-    An `Inbox` creates positions and passes them to its `Checkpoint`. All dates are aware. The
+    An `Inbox` creates positions and passes them to its `Checkpoint`. All dates of a position are aware. The
     constructor converts `until` and `since` to UTC.
 
     Attributes:
         until: the time up to which all incoming messages were handled. A message with an earlier creation
-            date that the gateway stores after this time may not be handled yet.
-        ids: the id and a date for each handled message that a later response may contain again. The date is
-            the creation date of the message. If the message has no usable creation date, the date is the end
-            of the requested period.
+            date may not be handled yet, if the gateway stores it after `until`.
+        ids: the message id and a date for each handled message that a later response may contain again. The
+            date is the creation date of the message or, without a usable creation date, the end of the
+            requested period.
         since: the earliest start of the period of the next request. Even with a longer overlap, a later run
-            does not request messages before this time, because the ids of these messages are no longer
-            stored. None means that only the overlap limits the period.
+            requests no messages before `since`, because the ids of older messages are no longer stored. None
+            means that only the overlap limits the period.
 
     Raises:
-        ValidationError: `until` or `since` is naive or not a `datetime`.
+        ValidationError: if `until` or `since` is naive or not a `datetime`.
     """
 
     until: datetime = attrs.field(converter=_until)
@@ -78,7 +78,7 @@ class Position:
         """Return the position from a text that `to_json` returned.
 
         Raises:
-            ValidationError: the text is not a position.
+            ValidationError: if the text is not the JSON text of a position.
         """
         try:
             fields: dict[str, Any] = json.loads(text)

@@ -1,12 +1,12 @@
 """The decisions of an `Inbox`: the next period, the new messages of a response, and the ids to remember.
 
-This module does no I/O.
+The module ``progress`` does no I/O.
 
 Why the inbox misses no message: a period ends at the time `until`, and the inbox requests the period at
-`until` or later. If the response does not contain a message of the period, the gateway stores this message
-after `until`. The overlap must be at least as long as the time from the creation of a message until the
-gateway stores the message. So this message was created after `until - overlap`. The next period begins at
-`until - overlap`, so a later response contains this message.
+`until` or later. If the response does not contain a message of the period, the gateway stores the missing
+message only after `until`. The overlap must be at least as long as the time from the creation of a message
+until the gateway stores the message. The missing message was therefore created after `until - overlap`. The
+next period begins at `until - overlap`, so a later response contains the missing message.
 """
 
 from collections import deque
@@ -26,12 +26,12 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @attrs.frozen
 class Window:
-    """The period of one request. The period includes both ends. Both datetimes are aware, in UTC.
+    """The period of one request for incoming messages, including both ends; aware datetimes in UTC.
 
     Attributes:
-        since: the start of the period, a whole second.
-        until: the end of the period. The end is not later than the time of the request. There are two
-            exceptions: the clock was set back, or the clock has not reached the start of the period yet.
+        since: the start of the period, without a fraction of a second.
+        until: the end of the period. The end is later than the time of the request only if the clock was set
+            back, or if the clock has not reached the start of the period yet.
     """
 
     since: datetime
@@ -40,23 +40,23 @@ class Window:
     def date_of(self, message: IncomingMessage) -> datetime:
         """Return the date that `Progress` stores together with the id of a message.
 
-        A later response can contain the message again if the requested period begins at or before this date.
-        `Progress` must not forget the id as long as such a period is possible.
+        A later response can contain the message again if its period begins at or before the returned date.
+        `Progress` must not forget the message id as long as such a period is possible.
         """
         date = message.creation_date
         # Requests have whole seconds, so the end of the requested period is rounded up. If the creation date
         # is missing or outside the period, the creation date cannot be trusted, and the end of the period is
-        # used in its place. If a later response contains the message again, `Progress` stores the end of the
-        # later period with the id.
+        # used in its place. If a later response contains such a message again, `Progress` stores the end of
+        # the later period with the message id.
         if date is not None and self.since <= date <= ceil_to_second(self.until):
             return date
         return self.until
 
 
 def _order(message: IncomingMessage) -> tuple[bool, datetime]:
-    # Messages without a date come first. `mark_handled` moves `until` to the creation date of each handled
-    # message. A message without a date may be older than all others. If it came later, `until` could already
-    # be past it, so the inbox returns it first.
+    # Messages without a creation date come first, because a message without a date may be older than all
+    # others. `mark_handled` moves `until` to the creation date of each handled message, and must not move
+    # `until` past a message that is not handled yet.
     return message.creation_date is not None, message.creation_date or _EARLIEST
 
 
@@ -64,8 +64,8 @@ def _order(message: IncomingMessage) -> tuple[bool, datetime]:
 class Progress:
     """The progress of an `Inbox`: the handled messages and the received messages that are not handled yet.
 
-    A message is handled when `mark_handled` is called for the message. `Progress` keeps the ids and dates of
-    one overlap and the messages of one response in memory.
+    A message is handled when `mark_handled` is called for the message. `Progress` keeps only the message ids
+    and dates of one overlap and the messages of one response in memory.
     """
 
     _settings: InboxSettings
@@ -80,7 +80,8 @@ class Progress:
         """Return the progress for a first run, without an earlier position.
 
         Args:
-            since: the start of the first period; aware. The start is rounded down to a whole second.
+            since: the start of the first period, an aware datetime. `begin` rounds the start down to a whole
+                second.
             settings: the settings of the inbox.
         """
         return cls(settings, since, floor_to_second(since))
@@ -94,7 +95,7 @@ class Progress:
             settings: the settings of the inbox. The earlier run may have used other settings.
 
         Raises:
-            ValidationError: `Position.ids` does not consist of pairs of an id and an aware date.
+            ValidationError: if `Position.ids` does not consist of pairs of an id and an aware date.
         """
         earliest = _EARLIEST if position.since is None else floor_to_second(position.since)
         return cls(settings, position.until, earliest, dict(checked_ids(position.ids)))
@@ -102,17 +103,17 @@ class Progress:
     def next_window(self, now: datetime) -> Window:
         """Return the period of the next request.
 
-        The start of the period stays the same until `receive` is called.
+        The start of the next period stays the same until `receive` is called.
 
         Args:
-            now: the current time; aware, in UTC.
+            now: the current time, an aware datetime in UTC.
         """
-        # If the clock was set back, `now` is before `until`. The end of the period must not move back.
+        # If the clock was set back, `now` is before `_until`, but the end of the period must not move back.
         gap = max(now - self._until, timedelta(0))
         return Window(self._begin(), self._until + min(gap, self._settings.window))
 
     def receive(self, window: Window, messages: Iterable[IncomingMessage]) -> None:
-        """Process the response for a period. Call this method only while `upcoming` is None.
+        """Process the response for a period. Call `receive` only while `upcoming` is None.
 
         Args:
             window: the period of the request.
@@ -147,10 +148,10 @@ class Progress:
         return Position(self._until, tuple(self._handled.items()), self._begin())
 
     def _advance(self, date: datetime) -> None:
-        """Move `until` forward to `date`. If all messages are handled, move `until` to the end of the period.
+        """Move `_until` forward to a date or, if all messages are handled, to the end of the period.
 
         Args:
-            date: all messages of the response that were created before this date are handled.
+            date: a date before which all messages of the response are handled.
         """
         assert self._window is not None  # noqa: S101 - the type checker needs this line
         if not self._unhandled:

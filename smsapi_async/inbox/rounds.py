@@ -32,13 +32,14 @@ class InboxSettings:
         every: the time from the start of one round of requests to the start of the next round: a `timedelta`
             or a number of seconds. The attribute stores the time in seconds.
         overlap: the time by which the period of a request overlaps the period of the previous request. The
-            inbox finds a message if the gateway stores the message within this time after its creation date.
-            A difference between the local clock and the clock of the gateway reduces this time.
-        window: the longest time by which one request moves the end of the period forward. After a longer gap,
-            the inbox makes several requests without a pause.
+            inbox finds a message if the gateway stores the message within ``overlap`` after its creation
+            date. A difference between the local clock and the clock of the gateway makes the usable overlap
+            shorter.
+        window: the longest time by which one request moves the end of the period forward. If the inbox did
+            not run for a longer time than ``window``, it makes several requests without a pause.
 
     Raises:
-        ValidationError: `every` is not positive, or `overlap` or `window` is not a `timedelta` of at least
+        ValidationError: if `every` is not positive, or `overlap` or `window` is not a `timedelta` of at least
             one second.
     """
 

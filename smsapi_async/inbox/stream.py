@@ -1,4 +1,4 @@
-"""The stream of incoming messages.
+"""The stream of incoming messages that `AsyncSmsClient.watch_incoming` returns.
 
 `Inbox` makes requests only while a consumer waits for the next message.
 """
@@ -37,7 +37,7 @@ class Read(Protocol):
     """The type of `AsyncSmsClient.incoming`."""
 
     def __call__(self, *, since: datetime, until: datetime) -> Awaitable[list[IncomingMessage]]:
-        """Return the incoming messages of a period. Both dates are aware."""
+        """Return the incoming messages of a period. Both dates of the period are aware."""
 
 
 class Inbox(AsyncIterator[IncomingMessage]):
@@ -53,28 +53,28 @@ class Inbox(AsyncIterator[IncomingMessage]):
     loop or cancel the task.
 
     Requests: while you wait for the next message, the inbox requests new messages every ``every`` seconds.
-    There is no background task. While you handle a message, the inbox makes no requests. So a slow consumer
+    The inbox has no background task: while you handle a message, the inbox makes no requests. A slow consumer
     delays the next request, but no message is lost.
 
     Periods: the period of each request overlaps the previous period by ``overlap`` (10 minutes by default),
     because the gateway may store a message some time after its creation date. The overlap must be longer than
-    this delay plus the difference between your clock and the clock of the gateway. Otherwise, the inbox can
-    miss a message. If the inbox did not run for a long time, the inbox divides this time into periods of
-    ``window`` (one day by default), and makes one request for each period without a pause. The inbox keeps
-    only the ids of one overlap and the messages of one response in memory.
+    this delay of the gateway plus the difference between your clock and the clock of the gateway. If the
+    overlap is too short, the inbox can miss a message. After a long time without a request, the inbox divides
+    this time into periods of ``window`` (one day by default), and makes one request for each period without a
+    pause. The inbox keeps only the ids of one overlap and the messages of one response in memory.
 
     Order: messages of one response are sorted by creation date. Messages without a creation date come first.
-    If the gateway stores a message late, the inbox may return newer messages before this message.
+    If the gateway stores a message late, the inbox may return newer messages before the late message.
 
     Restarts: a message counts as handled when you request the next message. The inbox then saves its position
     in the ``checkpoint`` before it returns the next message. The inbox also saves its position when a first
     run starts, and after each response without new messages. After a crash, a cancellation or a ``break``,
-    the next run begins with the message that you were handling. So you can receive this one message twice.
-    You can also receive a message twice if ``save`` raises an error and the process then ends. The inbox
-    returns all other messages exactly once.
+    the next run begins with the message that you were handling, so you can receive this one message twice.
+    You can also receive a message twice if ``save`` raises an error and the process then ends. All other
+    messages arrive exactly once.
 
     Start: if the checkpoint has a position, the inbox continues at this position and ignores ``since``.
-    Otherwise the inbox begins at ``since``, or at the current time if ``since`` is None.
+    Without a saved position, the inbox begins at ``since``, or at the current time if ``since`` is None.
 
     Failures: after `ReadFailed`, `RateLimited` or another `RequestRejected`, the inbox repeats the request
     after ``every`` seconds, or later if the gateway asks for a longer wait. The repeated request includes the
@@ -85,13 +85,13 @@ class Inbox(AsyncIterator[IncomingMessage]):
         last_error: the error of the last request, or None if the last request succeeded.
 
     Raises:
-        StreamNotEntered: you iterate outside the ``async with`` block, or enter the inbox twice.
-        InboxInUse: while iterating: two tasks iterate at the same time.
-        InvalidCredentials: while iterating: the login or the password is wrong. The stream ends.
-        ClientClosed: while iterating: the client was closed.
-        ValidationError: when you create the inbox: ``since`` is naive, or ``checkpoint`` has a wrong type.
-            At ``async with``: ``load`` of the checkpoint returned an object that is not a `Position`.
-        Exception: the checkpoint raised this error in ``load`` or ``save``.
+        StreamNotEntered: if you iterate outside the ``async with`` block, or enter the inbox twice.
+        InboxInUse: while iterating, if two tasks iterate over the inbox at the same time.
+        InvalidCredentials: while iterating, if the login or the password is wrong. The stream ends.
+        ClientClosed: while iterating, if the client was closed.
+        ValidationError: when you create the inbox, if ``since`` is naive or ``checkpoint`` has a wrong type.
+            Also at ``async with``, if ``load`` of the checkpoint returned an object that is not a `Position`.
+        Exception: if ``load`` or ``save`` of the checkpoint raised this error.
     """
 
     def __init__(
@@ -159,14 +159,14 @@ class Inbox(AsyncIterator[IncomingMessage]):
             hint = "let load() return a Position or None"
             raise ValidationError("checkpoint", f"a <{type(position).__name__}> from load()", hint)
         progress = Progress.begin(self._first or self._clock.now(), self._settings)
-        # We save the start at once. If this run ends before its first response, the next run begins at the
-        # start of this run.
+        # We save the start position at once, so that the next run begins at the same start if this run ends
+        # before its first response.
         self._unsaved = True
         await self._save(progress)
         return progress
 
     async def _next(self, progress: Progress) -> IncomingMessage:
-        # The consumer requests the next message. This means that the previous message is handled.
+        # The previous message counts as handled when the consumer requests the next message.
         if self._given:
             progress.mark_handled()
             self._given, self._unsaved = False, True
@@ -174,7 +174,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
         while (message := progress.upcoming) is None:
             await self._ask(progress)
             await self._save(progress)
-        # This line lets other tasks run. Without this line, a consumer that never suspends would block the
+        # We let other tasks run before each message. A consumer that never suspends would otherwise block the
         # event loop until all messages of one response are handled.
         await let_others_run()
         self._given = True

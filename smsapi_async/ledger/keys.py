@@ -16,8 +16,8 @@ Stored = str | int | None
 """The stored form of one field of a message."""
 
 # Existing ledgers contain keys that were derived from the first five content fields. If a later version of
-# this package adds a field to `Message`, this field becomes part of a key only if its value differs from the
-# default. So the keys in existing ledgers stay valid.
+# this package adds a field to `Message`, the new field becomes part of a key only if its value differs from
+# the default, so that the keys in existing ledgers stay valid.
 _FIRST_FIELDS = 5
 
 
@@ -27,7 +27,7 @@ def key_of(message: Message) -> str:
     Equal messages have equal derived keys. A derived key is a SHA-256 hash with the prefix ``sha256:``.
 
     Raises:
-        ValidationError: a field has a wrong type, or the key of the caller is empty or contains a lone
+        ValidationError: if a field has a wrong type, or if `Message.key` is empty or contains a lone
             surrogate.
     """
     if message.key is not None:
@@ -43,8 +43,8 @@ def key_of(message: Message) -> str:
         shared = _spelled_content(*values)
     except TypeError:  # an unhashable value: call the function without the cache to get a ValidationError
         shared = _spelled_content.__wrapped__(*values)
-    # The string contains the length of each part except the last part. So two different messages never have
-    # the same string.
+    # `spelled` contains the length of each part except the last part, so that two different messages never
+    # have the same value of `spelled`.
     spelled = f"{len(digits)}|{digits}|{len(shared)}|{shared}|{text}"
     return "sha256:" + hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -53,16 +53,16 @@ def stored_content(message: Message) -> tuple[Stored, ...]:
     """Return the stored form of `Message.content`: dates as ISO 8601 text, booleans as 0 or 1.
 
     Raises:
-        ValidationError: a field has a wrong type.
+        ValidationError: if a field has a wrong type.
     """
     return tuple(
         [_stored(field, value) for field, value in zip(CONTENT_FIELDS, message.content(), strict=True)]
     )
 
 
-# The messages of a batch often differ only in destination address and text. For the other fields, the cache
-# returns the result of an earlier call. With `typed`, the cache distinguishes a `str` from an equal member of
-# a `StrEnum`. The two values have different keys, because they have a different `repr`.
+# The messages of a batch often differ only in destination address and text. For all other fields, the cache
+# returns the result of an earlier call. `typed=True` is needed because a `str` and an equal member of a
+# `StrEnum` have a different `repr`, and so different keys.
 @lru_cache(maxsize=64, typed=True)
 def _spelled_content(*values: object) -> str:
     parts = []
@@ -75,8 +75,7 @@ def _spelled_content(*values: object) -> str:
 
 
 def _spelled(field: "attrs.Attribute[Any]", value: object) -> str:
-    # The result for a value must never change, because the keys in existing ledgers were derived from such
-    # results.
+    # The text for a value must never change, because the keys in existing ledgers are hashes of such texts.
     stored = _stored(field, value)
     if isinstance(field.default, bool):
         return str(bool(stored))
@@ -105,7 +104,7 @@ _HINTS = {"send_date": "pass a `datetime`", "validity": "pass whole minutes"}
 def _stored_date(parameter: str, date: datetime) -> str:
     """Return a date as ISO 8601 text.
 
-    An aware date is converted to UTC. A naive date is the local time of the recipient and stays naive.
+    An aware date is converted to UTC. A naive date means the local time of the recipient and stays naive.
     """
     if date.tzinfo is None:
         return date.isoformat()
@@ -125,8 +124,8 @@ def _checked_key(key: object) -> str:
         try:
             key.encode()
         except UnicodeEncodeError:
-            # We raise the new error outside this handler. Otherwise the UnicodeEncodeError would be its
-            # context. The UnicodeEncodeError contains the key, and the key may be a phone number.
+            # We raise the ValidationError outside this handler, so that the UnicodeEncodeError does not
+            # become its context. The UnicodeEncodeError contains the key, and the key may be a phone number.
             reason = "pass a key without lone surrogates"
         else:
             return key

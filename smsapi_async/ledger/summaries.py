@@ -10,17 +10,18 @@ OutcomeState = Literal["accepted", "rejected", "unknown"]
 
 @attrs.frozen
 class Summary:
-    """The number of messages in each state. `Ledger.summary` returns this object.
+    """The number of messages in each state, as `Ledger.summary` returns it.
 
     Attributes:
-        pending: messages that are not sent yet. The next run with these messages sends them.
-        sending: messages in flight. A ledger opened with ``read_only=True`` also counts the messages of a
-            process that ended during a request.
-        accepted: messages that the gateway accepted. The gateway bills these messages.
-        rejected: messages that the gateway refused. The gateway did not send these messages.
-        unknown: messages that may or may not have been sent. A run sends an unknown message again only after
-            ``resolve(key, sent=False)``.
-        segments: the number of recorded segment ids.
+        pending: the number of messages that are not sent yet. A run of a batch with the same messages sends
+            them.
+        sending: the number of messages in flight. A ledger opened with ``read_only=True`` also counts the
+            messages of a process that ended during a request.
+        accepted: the number of messages that the gateway accepted and bills.
+        rejected: the number of messages that the gateway refused and did not send.
+        unknown: the number of messages that may or may not have been sent. A batch sends an unknown message
+            again only after ``resolve(key, sent=False)``.
+        segments: the number of segment ids of all messages in the ledger.
     """
 
     pending: int = 0
@@ -35,19 +36,21 @@ class Summary:
 class DeliverySummary:
     """The number of accepted messages in each phase, according to the last recorded delivery of each message.
 
-    `Ledger.deliveries_summary` returns this summary. `Phase` and `Delivery` define the phases.
+    `Ledger.deliveries_summary` returns a `DeliverySummary`. `Phase` and `Delivery` define the phases.
 
     Attributes:
-        enroute: messages that are not final, or were not final at the deadline.
-        delivered: messages with all segments delivered.
-        failed: messages with at least one failed segment.
-        unknown: messages with at least one segment of unknown state and no failed segment.
-        untracked: accepted messages without a recorded delivery.
-        without_ids: the messages in `untracked` that cannot be tracked, because the ledger does not know
-            which segment ids belong to each message. Either the segment ids of the request could not be
-            divided among its messages, or `Ledger.resolve` was called without segment ids.
-        failed_by_state: the number of failed messages for each state. The key is the number of the state, see
-            `State`. If several segments of a message failed, only the state of the first of these segments
+        enroute: the number of messages without a final state, also those whose tracking ended at the
+            deadline.
+        delivered: the number of messages with all segments delivered.
+        failed: the number of messages with at least one failed segment.
+        unknown: the number of messages without a failed segment and with at least one segment of unknown
+            state.
+        untracked: the number of accepted messages without a recorded delivery.
+        without_ids: the number of messages in `untracked` that cannot be tracked, because their own segment
+            ids are not known. Either the segment ids of the request could not be divided among its messages,
+            or `Ledger.resolve` was called without segment ids.
+        failed_by_state: the number of failed messages for each state; each dict key is the number of a
+            `State`. If several segments of a message failed, only the state of the first failed segment
             counts.
     """
 

@@ -5,13 +5,14 @@ import re
 from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import mask_number, mask_source_address
 
-# A number has at most 15 digits, and no country code begins with 0 (ITU-T E.164).
+# A phone number has at most 15 digits, and no country code begins with 0 (ITU-T E.164).
 _DESTINATION = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
 _SOURCE_DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
-# At most 11 printable ASCII characters. A space may not be the first or the last character.
+# A source address has at most 11 printable ASCII characters. Its first and its last character may not be a
+# space.
 _SOURCE_LATIN = re.compile(r"[!-~](?:[ -~]{0,9}[!-~])?", re.ASCII)
-# No country code begins with 89. A number that begins with 89 and has 11 digits is a Russian number with the
-# trunk prefix 8.
+# No country code begins with 89. A phone number that begins with 89 and has 11 digits is a Russian number
+# with the trunk prefix 8.
 _RUSSIAN_TRUNK_PREFIX = re.compile(r"\+?89[0-9]{9}", re.ASCII)
 
 
@@ -23,7 +24,8 @@ def checked_destination_address(address: object, parameter: str = "destination_a
         parameter: the name of the parameter in the error.
 
     Raises:
-        ValidationError: the address is not a `str` with a number in international format.
+        ValidationError: if the destination address is not a `str` with a phone number in international
+            format.
     """
     match = _DESTINATION.fullmatch(address) if isinstance(address, str) else None
     if match is None:
@@ -36,10 +38,10 @@ def checked_destination_address(address: object, parameter: str = "destination_a
 
 
 def checked_source_address(address: object) -> str:
-    """Return a valid source address unchanged.
+    """Check a source address, and return the source address unchanged.
 
     Raises:
-        ValidationError: the address is None, too long, or contains characters that are not Latin.
+        ValidationError: if the source address is None, too long, or contains characters that are not Latin.
     """
     if address is None:
         hint = "pass a source address to this method or to AsyncSmsClient, or set SMSAPI_SOURCE_ADDRESS"

@@ -16,15 +16,15 @@ _NAIVE_HINT = "pass a naive datetime: the local time of the recipient"
 
 
 def aware(parameter: str, value: object) -> datetime:
-    """Check an aware datetime and convert the datetime to UTC.
+    """Check that a value is an aware datetime, and convert the datetime to UTC.
 
     Args:
         parameter: the name of the parameter in the error.
         value: the value to check.
 
     Raises:
-        ValidationError: the value is not a datetime, is naive, or is outside the years 1 to 9999 in UTC or
-            in GMT+03:00.
+        ValidationError: if the value is not an aware datetime, or is outside the years 1 to 9999 in UTC or in
+            GMT+03:00.
     """
     if not isinstance(value, datetime):
         raise ValidationError(parameter, f"<{type(value).__name__}>", _AWARE_HINT)
@@ -32,8 +32,8 @@ def aware(parameter: str, value: object) -> datetime:
         raise ValidationError(parameter, f"{value!s} (without a time zone)", _AWARE_HINT)
     try:
         moment = value.astimezone(UTC)
-        # Other functions later convert the date to GMT+03:00, or add a second (`ceil_to_second`). If one of
-        # these operations would overflow, we detect the overflow here and raise a ValidationError.
+        # Other functions later convert the date to GMT+03:00, or add a second (`ceil_to_second`). We try both
+        # operations here, so that an overflow raises a ValidationError.
         moment.astimezone(GATEWAY_TIME_ZONE)
         moment + _SECOND
     except OverflowError:
@@ -49,7 +49,7 @@ def gateway_time(parameter: str, value: object) -> str:
         value: an aware datetime. Fractions of a second are dropped.
 
     Raises:
-        ValidationError: the value is not an aware datetime, or is out of range.
+        ValidationError: if the value is not an aware datetime, or is out of range.
     """
     return _seconds(aware(parameter, value).astimezone(GATEWAY_TIME_ZONE))
 
@@ -62,7 +62,7 @@ def wall_clock(parameter: str, value: object) -> str:
         value: a naive datetime. Fractions of a second are dropped.
 
     Raises:
-        ValidationError: the value is not a naive datetime.
+        ValidationError: if the value is not a naive datetime.
     """
     if not isinstance(value, datetime):
         raise ValidationError(parameter, f"<{type(value).__name__}>", _NAIVE_HINT)
@@ -95,16 +95,17 @@ def statistics_windows(start: datetime, end: datetime) -> list[tuple[datetime, d
     """Divide a period into windows of at most 90 days, the limit of ``Sms/Statistics``.
 
     Args:
-        start: the beginning of the period, a whole second.
-        end: the end of the period, a whole second.
+        start: the beginning of the period, without a fraction of a second.
+        end: the end of the period, without a fraction of a second.
 
     Returns:
-        The first and the last second of each window. Each second of the period is in exactly one window.
+        A list with the first and the last second of each window. Each second of the period is in exactly one
+        window.
     """
     windows = []
     while end - start > STATISTICS_LIMIT:
-        # The statistics of a window include its first and its last second. So each window ends one second
-        # before the next window begins.
+        # Each window ends one second before the next window begins, because the statistics of a window
+        # include its first and its last second.
         windows.append((start, start + STATISTICS_LIMIT - _SECOND))
         start += STATISTICS_LIMIT
     windows.append((start, end))
@@ -112,7 +113,7 @@ def statistics_windows(start: datetime, end: datetime) -> list[tuple[datetime, d
 
 
 def parse_date(value: object) -> datetime | None:
-    """Parse a date of a response.
+    """Parse a date of a response, which has the .NET form ``/Date(milliseconds)/``.
 
     Args:
         value: a decoded JSON value, such as ``"/Date(1294045911213)/"`` or None.
@@ -121,7 +122,8 @@ def parse_date(value: object) -> datetime | None:
         An aware datetime in UTC, or None if the value means "no date".
 
     Raises:
-        ValueError: the value is not a date (contract, "Dates received"), or the date is after the year 9999.
+        ValueError: if the value is not a date (contract, "Dates received"), or the date is after the year
+            9999.
     """
     if value is None:
         return None
@@ -129,9 +131,9 @@ def parse_date(value: object) -> datetime | None:
     if match is None:
         raise ValueError("a date is not in the form /Date(milliseconds)/")
     milliseconds = int(match[1])
-    # `DateTime.MinValue` of .NET means "no date". A time zone can shift this value, and the vendor's document
-    # misprints this value (contract, "Misprints"). In all these cases the number is negative. The number of a
-    # real date is not negative, because no message is older than 1970.
+    # `DateTime.MinValue` of .NET means "no date". A time zone can shift the value, and the vendor's document
+    # misprints the value (contract, "Misprints"), but the number of milliseconds is always negative. A real
+    # date never has a negative number, because no message is older than 1970.
     if milliseconds < 0:
         return None
     try:

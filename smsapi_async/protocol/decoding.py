@@ -21,15 +21,15 @@ _Value = TypeVar("_Value")
 _UNQUOTED_KEY = re.compile(r"""([{,]\s*)(Code|Desc)\s*:""")
 _SESSION_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _CREATION_DATE_SPELLINGS = ("CreateDateUtc", "CreatedDateUtc", "CreationDateUtc")
-# An amount of money has about twelve digits. A hostile response may contain 1E+999999999. If this number were
-# formatted with all its digits, the text would fill the memory.
+# An amount of money has about twelve digits. A hostile response may contain an amount like 1E+999999999, and
+# its text with all digits would fill the memory.
 _MONEY_EXPONENT_LIMIT = 30
 # The gateway runs on .NET, and an `int` of .NET has 32 bits.
 _LONGEST_CODE = 2**31 - 1
 
 
 class Undecodable(ValueError):
-    """The response body does not match the contract. The text of this error contains no part of the body."""
+    """The response body does not match the contract. The error text contains no part of the body."""
 
 
 @attrs.frozen
@@ -37,8 +37,9 @@ class ErrorBody:
     """A decoded error body, such as ``{"Code": 4, "Desc": "..."}`` (contract, "Error body").
 
     Attributes:
-        code: the code of the gateway.
-        description: the description of the gateway, not masked; "" if the body has no description.
+        code: the error code in the field ``Code``.
+        description: the error description in the field ``Desc``, not masked; "" if the body has no
+            description.
     """
 
     code: int
@@ -54,7 +55,7 @@ def decode_login(body: bytes) -> Secret:
     """Decode the session id in the response to a login.
 
     Raises:
-        Undecodable: the body is not a JSON string of 1 to 128 printable ASCII characters.
+        Undecodable: if the body is not a JSON string of 1 to 128 printable ASCII characters.
     """
     session_id = _parse(body)
     if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
@@ -66,7 +67,7 @@ def decode_balance(body: bytes) -> Decimal:
     """Decode the balance as an exact `Decimal`.
 
     Raises:
-        Undecodable: the body is neither a JSON number nor a JSON string with a number.
+        Undecodable: if the body is neither a JSON number nor a JSON string with a number.
     """
     return _guard(lambda payload: _to_money(payload, Decimal), _parse(body))
 
@@ -75,7 +76,7 @@ def decode_segment_ids(body: bytes) -> tuple[str, ...]:
     """Decode the segment ids of an accepted send, in the order of the response.
 
     Raises:
-        Undecodable: the body is not a JSON array, the array is empty, or the array contains an invalid id.
+        Undecodable: if the body is not a JSON array, the array is empty, or the array contains an invalid id.
     """
     payload = _parse(body)
     if not isinstance(payload, list) or not payload:
@@ -87,16 +88,17 @@ def decode_state(body: bytes, segment_id: str) -> SegmentState:
     """Decode the state of one segment (contract, "State object").
 
     Args:
-        body: the response body.
-        segment_id: the id in the request; the response contains no id.
+        body: the response body, as received.
+        segment_id: the segment id from the request, because the response contains no id.
 
     Raises:
-        Undecodable: the body is not a state object.
+        Undecodable: if the body is not a state object.
     """
     payload = _parse(body)
     if not isinstance(payload, dict):
         raise Undecodable("the response is not a state object")
-    # The id of the request comes last. So a field "segment_id" of the response cannot replace this id.
+    # The segment id of the request comes last in the dict, so that a field "segment_id" of the response
+    # cannot replace it.
     return _guard(
         lambda fields: _converter.structure(fields, SegmentState), {**payload, "segment_id": segment_id}
     )
@@ -106,7 +108,7 @@ def decode_incoming(body: bytes) -> list[IncomingMessage]:
     """Decode incoming messages, in the order of the response (contract, "Incoming object").
 
     Raises:
-        Undecodable: the body is not an array of incoming objects.
+        Undecodable: if the body is not an array of incoming objects.
     """
     payload = _parse(body)
     if not isinstance(payload, list):
@@ -118,7 +120,7 @@ def decode_statistics(body: bytes) -> Statistics:
     """Decode the statistics of one period (contract, "Statistics object").
 
     Raises:
-        Undecodable: the body is not a statistics object.
+        Undecodable: if the body is not a statistics object.
     """
     payload = _parse(body)
     if not isinstance(payload, dict):
@@ -165,9 +167,9 @@ def _parse(body: bytes) -> Any:  # noqa: ANN401 - a JSON value has any type
 def _load(text: str) -> Any:  # noqa: ANN401 - a JSON value has any type
     try:
         # The vendor's document shows a description with line breaks, which strict JSON does not allow. The
-        # decoder therefore accepts control characters.
+        # decoder therefore accepts control characters such as line breaks in a JSON string.
         return _DECODER.decode(text)
-    # `Decimal` raises ArithmeticError for a huge exponent. Deep nesting raises RecursionError.
+    # `Decimal` raises ArithmeticError for a huge exponent. Deeply nested JSON raises RecursionError.
     except (ValueError, ArithmeticError, RecursionError):
         raise Undecodable("the response is not JSON") from None
 
@@ -176,12 +178,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# `json.loads` with these arguments would create a new decoder for each call. One shared decoder is faster.
+# One shared decoder is faster than `json.loads`, which would create a new decoder for each call with such
+# arguments.
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, strict=False)
 
 
 def _guard(decode: Callable[[Any], _Value], payload: object) -> _Value:
-    """Call a decoder. An error of the decoder becomes an `Undecodable` that contains no part of the body."""
+    """Call a decoder, and convert its errors to an `Undecodable` that contains no part of the body."""
     try:
         return decode(payload)
     except Undecodable:
@@ -210,8 +213,8 @@ def _to_text(value: object, _: object) -> str:
 
 
 def _to_int(value: object, _: object) -> int:
-    # `int` also accepts digits of other scripts, so we accept only ASCII. A 64-bit integer has at most 20
-    # characters.
+    # We accept only ASCII, because `int` also accepts digits of other scripts. The limit is 20 characters,
+    # the most that a 64-bit integer needs.
     if isinstance(value, str) and value.isascii() and len(value) <= 20:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -302,7 +305,7 @@ def _statistics_hook(converter: Converter) -> Callable[..., Statistics]:
 
 
 def _build_converter() -> Converter:
-    # With detailed validation, cattrs raises an exception group, which `_guard` does not catch.
+    # With detailed validation, cattrs would raise an exception group, which `_guard` does not catch.
     converter = Converter(detailed_validation=False)
     converter.register_structure_hook(SegmentState, _state_hook(converter))
     converter.register_structure_hook(IncomingMessage, _incoming_hook(converter))

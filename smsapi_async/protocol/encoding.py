@@ -34,9 +34,9 @@ class Request:
     """A request without its session id. The same request can be sent again with another session id.
 
     Attributes:
-        resource: the resource of the request.
-        form: the URL-encoded parameters, without the session id.
-        private: the parameter values that no error text may contain.
+        resource: the resource of the gateway that the request addresses.
+        form: the URL-encoded parameters of the request, without the session id.
+        private: the parameter values that must not appear in an error text, for example phone numbers.
     """
 
     resource: Resource
@@ -50,7 +50,7 @@ class Request:
 
 
 def login_request(login: str, password: Secret) -> Request:
-    """Build the request for a session id. This request has no session id (contract, "user/sessionid")."""
+    """Build the login request, which asks for a session id (contract, "user/sessionid")."""
     form = urlencode({"Login": login, "Password": password.reveal()})
     return Request(LOGIN, form, private=(password.reveal(),))
 
@@ -64,7 +64,7 @@ def state_request(segment_id: str) -> Request:
     """Build the request for the state of one segment (contract, "Sms/State").
 
     Raises:
-        ValidationError: the segment id is not a `str`, is empty, or contains a lone surrogate.
+        ValidationError: if the segment id is not a `str`, is empty, or contains a lone surrogate.
     """
     return Request(STATE, urlencode({"messageId": _checked_segment_id(segment_id)}))
 
@@ -72,15 +72,16 @@ def state_request(segment_id: str) -> Request:
 def incoming_request(since: datetime | None, until: datetime) -> Request:
     """Build the request for incoming messages (contract, "Sms/In").
 
-    Requests have no fractions of a second. The beginning is rounded down and the end is rounded up, so that
-    the request includes the whole period.
+    Requests have no fractions of a second. `incoming_request` rounds the beginning down and the end up, so
+    that the request includes the whole period.
 
     Args:
-        since: the beginning of the period, aware. None means a request without ``minDateUTC``.
-        until: the end of the period, aware.
+        since: the beginning of the period, an aware datetime. None means that the request has no
+            ``minDateUTC``.
+        until: the end of the period, an aware datetime.
 
     Raises:
-        ValidationError: a date is not an aware datetime, or ``since`` is after ``until``.
+        ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
     """
     end = dates.aware("until", until)
     form = {"maxDateUTC": dates.utc_time(dates.ceil_to_second(end))}
@@ -94,14 +95,14 @@ def incoming_request(since: datetime | None, until: datetime) -> Request:
 def statistics_requests(start: datetime, end: datetime) -> list[Request]:
     """Build one request for each window of at most 90 days (contract, "Sms/Statistics").
 
-    Requests have no fractions of a second. Both dates are rounded down to whole seconds.
+    Requests have no fractions of a second. `statistics_requests` rounds both dates down to whole seconds.
 
     Args:
-        start: the beginning of the period, aware.
-        end: the end of the period, aware. The period includes the second at its end.
+        start: the beginning of the period, an aware datetime.
+        end: the end of the period, an aware datetime. The period includes its last second.
 
     Raises:
-        ValidationError: a date is not an aware datetime, or ``start`` is after ``end``.
+        ValidationError: if a date is not an aware datetime, or ``start`` is after ``end``.
     """
     first = dates.aware("start", start)
     last = dates.aware("end", end)
@@ -123,14 +124,14 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
     """Check a message and return the message in the form that is sent.
 
     The returned message has a destination address without ``+``, a source address, and a validity in minutes.
-    This function does not check the date; `common_form` checks the date.
+    `prepared` does not check `send_date`; `common_form` checks it.
 
     Args:
-        message: the message of the caller.
+        message: the message that the caller passed.
         default_source_address: the source address for a message without a source address.
 
     Raises:
-        ValidationError: an address, the text, the validity or ``by_time_zone`` is invalid.
+        ValidationError: if an address, the text, the validity or ``by_time_zone`` is invalid.
     """
     number = checked_destination_address(message.destination_address)
     _check_text(message.text)
@@ -149,19 +150,19 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
 def prepared_bulk(
     destination_addresses: Sequence[str], template: Message, default_source_address: str | None
 ) -> tuple[Message, list[str]]:
-    """Check a message to several recipients.
+    """Check a message to several recipients, and return the message in the form that is sent.
 
     Args:
-        destination_addresses: the destination addresses.
-        template: the message. Its destination address is ignored.
+        destination_addresses: the destination addresses of all recipients, at least one.
+        template: the message to send. The destination address of the template is ignored.
         default_source_address: the source address for a template without a source address.
 
     Returns:
         The checked template with the first destination address, and the digits of each destination address.
 
     Raises:
-        ValidationError: the list of addresses is empty, an address is invalid, or the template is invalid:
-            see `prepared`.
+        ValidationError: if the list of addresses is empty, if an address is invalid, or if `prepared` refuses
+            the template.
     """
     name = "destination_addresses"
     hint = "pass a list of at least one number"
@@ -185,7 +186,7 @@ def send_request(message: Message) -> Request:
         message: a message that `prepared` returned.
 
     Raises:
-        ValidationError: the date is invalid: see `common_form`.
+        ValidationError: if `send_date` is invalid, as described in `common_form`.
     """
     return single_request_from_form(common_form(message), message, message.destination_address)
 
@@ -194,9 +195,9 @@ def single_request_from_form(form: str, template: Message, number: str) -> Reque
     """Build the request for one message from the parameters that `common_form` encoded.
 
     Args:
-        form: the encoded parameters.
+        form: the parameters that `common_form` returned.
         template: the message from which the parameters were encoded.
-        number: the digits of the destination address.
+        number: the digits of the destination address, without ``+``.
     """
     resource = SEND_BY_TIME_ZONE if template.by_time_zone else SEND
     return Request(resource, f"{form}&DestinationAddress={number}", private=(template.text, number))
@@ -210,7 +211,7 @@ def bulk_request(template: Message, numbers: Sequence[str]) -> Request:
         numbers: the digits of each destination address.
 
     Raises:
-        ValidationError: the date is not an aware datetime.
+        ValidationError: if `send_date` is not an aware datetime.
     """
     return bulk_request_from_form(common_form(template), template.text, numbers)
 
@@ -219,8 +220,8 @@ def bulk_request_from_form(form: str, text: str, numbers: Sequence[str]) -> Requ
     """Build the request for several recipients from the parameters that `common_form` encoded.
 
     Args:
-        form: the encoded parameters.
-        text: the text, which no error text may contain.
+        form: the parameters that `common_form` returned.
+        text: the text of the message, which must not appear in an error text.
         numbers: the digits of each destination address.
     """
     destinations = "&DestinationAddresses=".join(("", *numbers))
@@ -230,14 +231,14 @@ def bulk_request_from_form(form: str, text: str, numbers: Sequence[str]) -> Requ
 def common_form(message: Message) -> str:
     """Encode the parameters of a message except the destination address.
 
-    A batch encodes these parameters once for all messages of equal content.
+    A batch encodes the common parameters only once for all messages of equal content.
 
     Args:
         message: a message that `prepared` returned.
 
     Raises:
-        ValidationError: the date is not aware; or, with `Message.by_time_zone`, the date is missing or not
-            naive.
+        ValidationError: if `send_date` is not aware. With `Message.by_time_zone`, the error means that
+            `send_date` is missing or not naive.
     """
     form = f"SourceAddress={_quoted(message.source_address or '')}&Data={quote_plus(message.text)}"
     further = _further_parameters(message)
@@ -245,9 +246,9 @@ def common_form(message: Message) -> str:
 
 
 def _quoted(value: str) -> str:
-    # Session ids and most source addresses contain no character that must be quoted. For these values, this
-    # check is much faster than `quote_plus`. A member of an enum is never plain, because an f-string would
-    # write the name of the member and not its value.
+    # Session ids and most source addresses contain no character that must be quoted. For such values, the
+    # check `is_plain` is much faster than `quote_plus`. A member of an enum is never plain, because an
+    # f-string would write the name of the member and not its value.
     is_plain = type(value) is str and value.isascii() and value.isalnum()
     return value if is_plain else quote_plus(value)
 
@@ -285,9 +286,8 @@ def _check_text(text: object) -> None:
 
 
 def _encodable(parameter: str, text: str) -> str:
-    # `quote_plus` raises UnicodeEncodeError for a lone surrogate, and this error contains the text. So we
-    # check the text first, and raise a ValidationError that does not have the UnicodeEncodeError as its
-    # context.
+    # `quote_plus` raises UnicodeEncodeError for a lone surrogate, and this error contains the text. We check
+    # the text first, so that the ValidationError does not have the UnicodeEncodeError as its context.
     if not is_encodable(text):
         raise ValidationError(parameter, mask_text(text), "pass text without lone surrogates")
     return text

@@ -5,12 +5,12 @@ import attrs
 
 @attrs.frozen
 class Resource:
-    """A resource of the gateway.
+    """A resource of the gateway's HTTP API: a path and its HTTP method.
 
     Attributes:
-        name: the path below the base URL, without a leading slash.
-        method: the HTTP method, ``GET`` or ``POST``.
-        body_factor: the largest body of a response, as a multiple of the setting ``response_limit``.
+        name: the path of the resource below the base URL, without a leading slash.
+        method: the HTTP method of the resource, ``GET`` or ``POST``.
+        body_factor: the maximum size of a response body, as a multiple of the setting ``response_limit``.
     """
 
     name: str

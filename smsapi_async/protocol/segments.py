@@ -6,22 +6,24 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.models import Encoding, Segmentation
 from smsapi_async.privacy import mask_text
 
-# 3GPP TS 23.038, 6.2.1: the default alphabet without the escape character.
+# The GSM 03.38 default alphabet without its escape character (3GPP TS 23.038, 6.2.1).
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-# 3GPP TS 23.038, 6.2.1.1: the extension table. Each character uses two septets, an escape and a code.
+# The GSM 03.38 extension table (3GPP TS 23.038, 6.2.1.1). Each of its characters needs two septets: an escape
+# and a code.
 _EXTENSION = frozenset("\f^{}\\[~]|€")
 _GSM = _BASIC | _EXTENSION
 
-# The maximum number of units of a single segment, and of each segment if the text has several segments.
+# For each encoding: the maximum number of units in the only segment of a text, and in each of several
+# segments.
 _LIMITS = {Encoding.GSM_03_38: (160, 153), Encoding.UCS_2: (70, 67)}
 
 
 def utf16_units(text: str) -> int:
     """Return the number of UTF-16 units of a text. The gateway runs on .NET and counts UTF-16 units."""
-    # Most texts contain no character above U+FFFF. For these texts, the two checks are faster than the sum.
+    # Most texts contain no character above U+FFFF, and for such texts the two checks are faster than the sum.
     if text.isascii() or max(text) < "\U00010000":
         return len(text)
     return len(text) + sum(character > "\uffff" for character in text)
@@ -30,17 +32,17 @@ def utf16_units(text: str) -> int:
 def segment(text: str) -> Segmentation:
     """Split a text into segments in the same way as the gateway (contract, "Text").
 
-    The gateway bills each segment. This function makes no request.
+    The gateway bills each segment. `segment` computes the result locally, without a request.
 
     Args:
-        text: a text of any length. This function does not check the limit of 2000 units for a message.
+        text: a text of any length, because `segment` does not check the limit of 2000 units for a message.
 
     Returns:
         The encoding, the text of each segment, the length in the units of the encoding, and the characters
         that force UCS-2. An empty text has no segments.
 
     Raises:
-        ValidationError: the text is not a `str`, or contains a lone surrogate.
+        ValidationError: if the text is not a `str`, or contains a lone surrogate.
     """
     if not isinstance(text, str):
         raise ValidationError("text", mask_text(text), "pass a str")

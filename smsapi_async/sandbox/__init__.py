@@ -13,8 +13,8 @@
 
 The docstring of `smsapi_async.sandbox.faults` describes the kinds of fault.
 
-The sandbox is written from the contract alone and shares no code with the client. So the sandbox does not
-repeat a mistake of the client.
+The sandbox is written from the contract alone and shares no code with the client, so that the sandbox does
+not repeat a mistake of the client.
 
 **Number endings.** The last three digits of a destination address determine the states of the segments. A new
 segment has state 255 (not yet in the database). One second after acceptance the segment is queued (-2). Two
@@ -46,13 +46,14 @@ range of Sms/In is in UTC. A range includes its start and its end. The sandbox i
 when it compares a time with a range.
 
 **Behaviour that the contract does not define.** If the form and the query contain the same parameter name,
-the sandbox uses the value in the form, as ASP.NET MVC does. A request with a wrong method gets HTTP status
-405. A request with an unknown path gets HTTP status 404. Both responses are HTML. A text of more than 2000
-UTF-16 units gets code 2. A negative Validity gets code 2. A range with a start after its end gets code 2. An
-invalid destination address gets code 6. A date or a number that cannot be read gets code 9. DeliveryRatio is
-Delivered as a percentage of Total. Total leaves out the messages in Errors. Sms/Statistics counts the states
-10, 11 and 41 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected. Sms/Statistics counts the states
--2, -98, 99 and 255, and all states that the contract does not define, as InProcess.
+the sandbox uses the value in the form, as ASP.NET MVC does. A request with a wrong method gets an HTML
+response with HTTP status 405. A request with an unknown path gets an HTML response with HTTP status 404. A
+text of more than 2000 UTF-16 units gets code 2. A negative Validity gets code 2. A range with a start after
+its end gets code 2. An invalid destination address gets code 6. A date or a number that cannot be read gets
+code 9. DeliveryRatio is Delivered as a percentage of Total. Total leaves out the messages in Errors.
+Sms/Statistics counts the states 10, 11 and 41 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected.
+Sms/Statistics counts the states -2, -98, 99 and 255, and all states that the contract does not define, as
+InProcess.
 """
 
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
@@ -63,8 +64,8 @@ try:
     from smsapi_async.sandbox.gateway import Sandbox
     from smsapi_async.sandbox.server import run_sandbox
 except ModuleNotFoundError as error:
-    # The extra `sandbox` installs the libraries of this set. If another module is missing, the extra does not
-    # install this module, so the hint would be wrong.
+    # The extra `sandbox` installs starlette, tomli_w and uvicorn. If another module is missing, a hint about
+    # the extra would be wrong.
     library = (error.name or "").partition(".")[0]
     if library not in {"starlette", "tomli_w", "uvicorn"}:
         raise

@@ -30,14 +30,14 @@ class Arrival:
 
     Attributes:
         index: the position of the request in `Account.arrivals`, from 0.
-        method: the HTTP method.
+        method: the HTTP method of the request.
         target: the path and the query, percent-encoded as in the request.
         raw_headers: the names and values of the header fields, in their order, as bytes.
         body: the body of the request, unchanged.
-        resource: the canonical name of the resource, for example "Sms/Send". None if the path is unknown.
+        resource: the canonical name of the resource, for example "Sms/Send"; None if the path is unknown.
         at: the time of the arrival on the sandbox's clock, aware, in UTC.
-        status: the HTTP status of the response. None until the sandbox sends the response.
-        code: the error code of the response (contract, "Codes"). None if the response has no error code.
+        status: the HTTP status of the response; None until the sandbox sends the response.
+        code: the error code of the response (contract, "Codes"); None if the response has no error code.
     """
 
     index: int
@@ -51,8 +51,8 @@ class Arrival:
     code: int | None = None
 
     def __repr__(self) -> str:
-        # A repr may get into a log or into the output of a failed test. The target and the body may contain
-        # the password, the session id and the text. So the repr contains neither the target nor the body.
+        # A repr may get into a log or into the output of a failed test. The repr leaves out the target and
+        # the body of the request, because they may contain the password, the session id and the text.
         return (
             f"<Arrival {self.index}: {self.method} {self.resource}, status {self.status}, code {self.code}>"
         )
@@ -77,15 +77,15 @@ class AcceptedMessage:
 
     Attributes:
         destination_address: the digits of the destination address, without `+`.
-        source_address: the source address as in the request.
-        text: the whole text.
-        segment_ids: the segment ids, in the order of the segments.
-        send_date: the send date, aware, in UTC. None means that the message is sent at once.
-        validity: the validity in minutes. None means the default of 48 hours.
+        source_address: the source address of the message, as in the request.
+        text: the whole text of the message.
+        segment_ids: the segment ids of the message, in the order of the segments.
+        send_date: the send date of the message, aware, in UTC; None means that the message is sent at once.
+        validity: the validity of the message in minutes; None means the default of 48 hours.
         accepted_at: the time of the acceptance on the sandbox's clock, aware, in UTC.
         price: the price of all segments of the message together.
         resource: the canonical name of the resource that accepted the message.
-        arrival: the index of the request in `Account.arrivals`.
+        arrival: the index in `Account.arrivals` of the request that sent the message.
     """
 
     destination_address: str
@@ -100,7 +100,7 @@ class AcceptedMessage:
     arrival: int
 
     def __repr__(self) -> str:
-        # A repr may get into a log, so the repr masks the number and hides the text.
+        # The repr of a message masks the number and hides the text, because a repr may get into a log.
         number = f"{self.destination_address[:2]}***{self.destination_address[-2:]}"
         return (
             f"<AcceptedMessage to {number}: {len(self.text)} characters, {len(self.segment_ids)} segments, "
@@ -111,11 +111,11 @@ class AcceptedMessage:
 class Account:
     """The requests and the messages of a sandbox, for the assertions of a test.
 
-    `arrivals` and `messages` return copies. A test may read a copy while further requests arrive. Only the
-    sandbox calls the `add_` methods, and the sandbox holds its lock during the call.
+    `arrivals` and `messages` return copies of the lists. A test may read the copies while further requests
+    arrive. Only the sandbox calls the `add_` methods, and the sandbox holds its lock during the call.
 
     Args:
-        lock: the lock of the sandbox.
+        lock: the lock of the sandbox, which protects the requests and the messages.
     """
 
     def __init__(self, lock: RLock) -> None:
@@ -154,13 +154,13 @@ class Account:
         """Return the number of requests that arrived.
 
         Args:
-            resource: count only the requests to this resource. The name may be in any case. None counts the
-                requests to all paths.
+            resource: count only the requests to this resource; the case of the name is ignored. None counts
+                the requests to all paths.
             status: count only the requests that got a response with this HTTP status. None counts all
                 requests, also requests without a response.
 
         Raises:
-            ValueError: the gateway has no resource with this name.
+            ValueError: if the gateway has no resource with this name.
         """
         name = canonical_name(resource)
         return sum(

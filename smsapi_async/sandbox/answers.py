@@ -18,8 +18,8 @@ class Refusal(Exception):
     """The sandbox refuses a request with an error code (contract, "Codes").
 
     Args:
-        code: the error code.
-        description: the value of `Desc` in the error body. None means the usual description of the code.
+        code: the error code of the refusal.
+        description: the value of `Desc` in the error body; None means the usual description of the code.
     """
 
     def __init__(self, code: int, description: str | None = None) -> None:
@@ -33,10 +33,10 @@ class Answer:
     """One HTTP response.
 
     Attributes:
-        status: the HTTP status.
+        status: the HTTP status of the response.
         body: the body of the response.
         headers: the header fields of the response.
-        code: the error code in the body (contract, "Codes"). None if the body has no error code.
+        code: the error code in the body (contract, "Codes"); None if the body has no error code.
     """
 
     status: int
@@ -50,10 +50,11 @@ class Script:
     """A response that a test prepared for the next requests.
 
     Attributes:
-        resource: the canonical name of the resource. None means any resource.
-        answer: the prepared response.
-        times: the number of requests that still get this response.
-        accept: whether the sandbox also processes these requests.
+        resource: the canonical name of the resource to which the prepared response applies; None means any
+            resource.
+        answer: the response that the test prepared.
+        times: the number of requests that still get the prepared response.
+        accept: whether the sandbox also processes the requests that get the prepared response.
     """
 
     resource: str | None

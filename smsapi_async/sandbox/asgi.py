@@ -17,7 +17,7 @@ class Gateway(Protocol):
     """The part of a sandbox that the ASGI application uses.
 
     Attributes:
-        latency: the real seconds before each response.
+        latency: the delay of each response, in seconds of real time.
         ending: a signal that is set when the server stops.
     """
 
@@ -30,8 +30,8 @@ class Gateway(Protocol):
         """Record a request in the account and process the request.
 
         Returns:
-            The arrival, the response, and the gate that holds the response. The gate is None if no gate holds
-            the response.
+            The recorded request, the response, and the gate that holds the response (None if no gate holds
+            it).
         """
         ...
 
@@ -42,7 +42,7 @@ def application(gateway: Gateway) -> ASGIApp:
     One handler serves all paths, because the sandbox itself responds to an unknown path.
 
     Args:
-        gateway: the sandbox.
+        gateway: the sandbox that processes the requests.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,19 +51,21 @@ def application(gateway: Gateway) -> ASGIApp:
         try:
             body = await Request(scope, receive).body()
         except ClientDisconnect:
-            # The request is incomplete, so the sandbox neither records nor processes the request.
+            # The client disconnected before the end of the request, so the sandbox neither records nor
+            # processes the request.
             return
         arrival, answer, gate = gateway.admit(scope["method"], _target(scope), tuple(scope["headers"]), body)
         if gate is not None:
-            # Count the request before the latency, so that the latency does not delay `Gate.arrived`.
+            # Count the request before the latency (the delay of the response), so that `Gate.arrived` is not
+            # delayed.
             gate.catch()
-        # `ending` interrupts the latency and the wait for the gate. Otherwise a delayed or held response
-        # would delay the stop of the server.
+        # The signal `ending` interrupts the latency and the wait for the gate, so that a delayed or held
+        # response does not delay the stop of the server.
         if gateway.latency > 0:
             await _first_of(gateway.ending.wait, lambda: anyio.sleep(gateway.latency))
         if gate is not None:
             await _first_of(gateway.ending.wait, gate.passed)
-        # The status is set just before the response is written. While the response is delayed or held,
+        # Set `Arrival.status` just before the response is written. While the response is delayed or held,
         # `Arrival.status` is None.
         arrival.status, arrival.code = answer.status, answer.code
         await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
@@ -78,7 +80,8 @@ def _target(scope: Scope) -> str:
     return (path + b"?" + query if query else path).decode("latin-1")
 
 
-# Run all `waits` at the same time. Return when the first function returns, and cancel the other functions.
+# Run all functions in `waits` at the same time. When the first function returns, cancel the others and
+# return.
 async def _first_of(*waits: Callable[[], Awaitable[None]]) -> None:
     async def race(wait: Callable[[], Awaitable[None]]) -> None:
         await wait()

@@ -10,10 +10,11 @@ from smsapi_async.sandbox.splitting import utf16_units
 from smsapi_async.sandbox.tables import GatewayResource
 from smsapi_async.sandbox.wire import Malformed, Parameters, to_utc
 
-# The highest length of a text, in UTF-16 units (contract, "Text").
+# The greatest length of a message text, in UTF-16 units (contract, "Text").
 LONGEST_TEXT = 2000
 
-# The number endings for which the sandbox refuses a request, and the error code for each number ending.
+# Maps the last three digits of a destination address to the error code with which the sandbox refuses the
+# request.
 _ASKED_TO_FAIL = {"806": 6, "807": 7, "808": 8, "809": 9}
 
 
@@ -22,11 +23,12 @@ class Order:
     """The parameters of a send request, before the checks.
 
     Attributes:
-        destinations: the destination addresses.
-        text: the text.
-        source_address: the source address.
-        send_date: the naive send date; `due` converts it to UTC. None means that the message is sent at once.
-        validity: the validity in minutes. 0 means the default validity.
+        destinations: the destination addresses in the request.
+        text: the text of the message.
+        source_address: the source address of the message.
+        send_date: the naive send date, which `due` converts to UTC; None means that the message is sent at
+            once.
+        validity: the validity of the message in minutes; 0 means the default validity.
     """
 
     destinations: list[str]
@@ -41,11 +43,12 @@ def required(parameters: Parameters, name: str, shown_as: str | None = None) -> 
 
     Args:
         parameters: the parameters of the request.
-        name: the name of the parameter.
-        shown_as: the spelling of the name in the error description. None means `name`.
+        name: the name of the parameter to read.
+        shown_as: the spelling of the parameter name in the error description; None means the spelling of
+            `name`.
 
     Raises:
-        Refusal: the parameter is missing or empty (code 1).
+        Refusal: if the parameter is missing or empty (error code 1).
     """
     text = parameters.text(name)
     if text is None:
@@ -60,15 +63,16 @@ def required_date(
 
     Args:
         parameters: the parameters of the request.
-        name: the name of the parameter.
+        name: the name of the parameter to read.
         resource: the resource of the request; the error description quotes its .NET method.
-        shown_as: the spelling of the name in the error description. None means `name`.
+        shown_as: the spelling of the parameter name in the error description; None means the spelling of
+            `name`.
 
     Raises:
-        Refusal: the date is missing or cannot be read (code 9, with ASP.NET's description).
+        Refusal: if the date is missing or cannot be read (error code 9, with ASP.NET's description).
     """
-    # ASP.NET MVC converts a date that it cannot read to null. So an unreadable date gets the same error as a
-    # missing date.
+    # An unreadable date gets the same error as a missing date, because ASP.NET MVC converts a date that it
+    # cannot read to null.
     try:
         date = parameters.date(name)
     except Malformed:
@@ -82,11 +86,11 @@ def read_order(parameters: Parameters, resource: GatewayResource) -> tuple[str, 
     """Return the session id and the parameters of a send request.
 
     Raises:
-        Refusal: a required parameter is missing.
-        Malformed: the validity or an optional send date cannot be read.
+        Refusal: if a required parameter is missing.
+        Malformed: if the validity or an optional send date cannot be read.
     """
-    # ASP.NET MVC converts numbers and dates before the resource checks any parameter. So a validity or a date
-    # that cannot be read gets an error before a missing parameter does.
+    # A validity or a date that cannot be read is reported before a missing parameter, because ASP.NET MVC
+    # converts numbers and dates before the resource checks any parameter.
     validity = parameters.integer("Validity")
     if resource.name == "Sms/SendByTimeZone":
         send_date: datetime | None = required_date(parameters, "SendDate", resource, shown_as="sendDate")
@@ -107,7 +111,7 @@ def checked_destinations(addresses: list[str]) -> list[str]:
     """Return the digits of each destination address.
 
     Raises:
-        Refusal: an address is invalid. The sandbox then refuses the whole request.
+        Refusal: if an address is invalid. The sandbox then refuses the whole request.
     """
     checked = []
     for address in addresses:
@@ -121,10 +125,10 @@ def checked_destinations(addresses: list[str]) -> list[str]:
 def check_rest(order: Order, destinations: list[str]) -> None:
     """Run the checks that follow the check of the destination addresses.
 
-    These checks concern the source address, the length of the text, the validity and the number endings.
+    `check_rest` checks the source address, the length of the text, the validity and the number endings.
 
     Raises:
-        Refusal: a check failed.
+        Refusal: if a check fails.
     """
     if not is_source(order.source_address):
         raise Refusal(6, "Invalid source address")
@@ -139,15 +143,15 @@ def check_rest(order: Order, destinations: list[str]) -> None:
 
 
 def due(send_date: datetime | None, digits: str, resource: GatewayResource) -> datetime | None:
-    """Return the send date of a message, aware, in UTC. None means that the message is sent at once.
+    """Return the send date of a message, aware, in UTC; None means that the message is sent at once.
 
     For Sms/SendByTimeZone, `send_date` is in the local time of the recipient. For the other resources,
     `send_date` is in GMT+03:00 (contract, "Dates sent").
 
     Args:
-        send_date: the naive send date in the request. None if the request has no send date.
+        send_date: the naive send date in the request; None if the request has no send date.
         digits: the digits of the destination address.
-        resource: the resource of the request.
+        resource: the resource that the request calls.
     """
     if send_date is None:
         return None
@@ -155,7 +159,7 @@ def due(send_date: datetime | None, digits: str, resource: GatewayResource) -> d
     return to_utc(send_date, recipient_offset(digits) if is_local else GATEWAY_OFFSET)
 
 
-# ASP.NET MVC writes this description for a missing date (contract, "Codes").
+# The error description that ASP.NET MVC writes for a missing date (contract, "Codes").
 _NULL_ENTRY = (
     "The parameters dictionary contains a null entry for parameter '{parameter}' of non-nullable type "
     "'DateTime' for method 'System.Web.Mvc.ActionResult {action}' in "
@@ -165,6 +169,7 @@ _NULL_ENTRY = (
 
 
 def _missing(name: str, shown_as: str | None = None) -> Refusal:
-    # .NET appends the name of the C# parameter to the description, for example `messageId` for `MessageID`.
+    # .NET appends the name of the C# parameter to the error description, for example `messageId` for
+    # `MessageID`.
     argument = name[0].lower() + name[1:].replace("ID", "Id")
     return Refusal(1, f"{shown_as or name} can not be null or empty Parameter name: {argument}")

@@ -37,15 +37,15 @@ from smsapi_async.sandbox.tables import (
 )
 from smsapi_async.sandbox.wire import MIN_VALUE, Malformed, Value, to_utc
 
-# The time for which a session id is valid (contract, "Session"), and the longest range of Sms/Statistics
-# (contract, "Sms/Statistics").
+# A session id is valid for 120 minutes (contract, "Session"). A request to Sms/Statistics covers at most 90
+# days (contract, "Sms/Statistics").
 SESSION_LIFETIME = timedelta(minutes=120)
 LONGEST_RANGE = timedelta(days=90)
 
 _UTC = timedelta(0)
-# If the number of a recipient has this ending, the recipient replies to a delivered message.
+# A recipient whose number ends with 700 replies to a delivered message.
 _ANSWERING = "700"
-# The state object of a segment that is not in the database (contract, "State object").
+# The response of Sms/State for a segment that is not in the database (contract, "State object").
 _UNKNOWN_STATE: dict[str, Value] = {
     "State": UNKNOWN,
     "CreationDateUtc": None,
@@ -59,7 +59,7 @@ _UNKNOWN_STATE: dict[str, Value] = {
 
 @attrs.frozen
 class Rules:
-    """The options of one sandbox. `Sandbox` describes each option."""
+    """The options of one sandbox. The docstring of `Sandbox` describes each option."""
 
     login: str
     password: str = attrs.field(repr=False)
@@ -87,8 +87,8 @@ class Engine:
 
     Args:
         rules: the options of the sandbox.
-        clock: the clock of the sandbox.
-        account: records the accepted messages and the session ids.
+        clock: the clock of the sandbox, which a test can move forward.
+        account: the account that records the accepted messages and counts the session ids.
         balance: the money on the account at the start.
         price: the price of one segment.
     """
@@ -108,7 +108,7 @@ class Engine:
         self._segment_ids = (
             _alphanumeric_ids() if rules.alphanumeric_ids else map(str, itertools.count(_FIRST_ID))
         )
-        # The first id is the id of the incoming message in the example of the vendor's document.
+        # The ids of incoming messages begin with the id in the example of the vendor's document.
         self._incoming_ids = itertools.count(539187174, 40)
         self._handlers: dict[str, Callable[[Arrival, GatewayResource], Value]] = {
             "User/SessionId": self._log_in,
@@ -133,7 +133,8 @@ class Engine:
         except Refusal as error:
             return self.refuse(error)
         except Malformed as error:
-            # The contract defines no code for a parameter that cannot be converted. The sandbox uses code 9.
+            # The sandbox uses code 9 for a parameter that cannot be converted, because the contract defines
+            # no code.
             return self.refuse(Refusal(9, str(error)))
 
     def refuse(self, error: Refusal) -> Answer:
@@ -154,7 +155,8 @@ class Engine:
     def expire_sessions(self) -> None:
         """End every session that is open now."""
         now = self.clock.now()
-        # A session that has already expired must not get a later end. So use the earlier of the two times.
+        # Keep the earlier of `ends_at` and `now`, because a session that has already expired must not get a
+        # later end.
         self.sessions = {session: min(ends_at, now) for session, ends_at in self.sessions.items()}
 
     def _log_in(self, arrival: Arrival, _: GatewayResource) -> Value:
@@ -172,7 +174,7 @@ class Engine:
         if ends_at is None:
             raise Refusal(3)
         if self.clock.now() >= ends_at:
-            # The contract allows both codes for an expired session (contract, "Session").
+            # The contract allows the codes 3 and 4 for an expired session (contract, "Session").
             raise Refusal(4, "SessionID expired") if self.rules.expired_session_code == 4 else Refusal(3)
 
     def _tell_balance(self, arrival: Arrival, _: GatewayResource) -> Value:
@@ -189,8 +191,8 @@ class Engine:
             raise Refusal(5)
         destinations = checked_destinations(order.destinations)
         check_rest(order, destinations)
-        # All checks precede the first change of the account. So the sandbox accepts all messages of the
-        # request or none of the messages (contract, "Sms/SendBulk").
+        # All checks precede the first change of the account, so that the sandbox accepts either all messages
+        # of the request or none (contract, "Sms/SendBulk").
         accepted_at = self.clock.now()
         segment_ids: list[str] = []
         for digits in destinations:
@@ -225,7 +227,7 @@ class Engine:
         self.balance -= message.price
         self.account.add_message(message)
         # The recipient replies only if all segments are delivered. The creation time of the reply is the time
-        # of the delivery. Sms/In does not return the reply before this time.
+        # of the delivery, and Sms/In does not return the reply earlier.
         ends = [line.changes[-1] for line in timelines]
         if message.destination_address.endswith(_ANSWERING) and all(state == DELIVERED for _, state in ends):
             delivered_at = max(at for at, _ in ends)
@@ -245,11 +247,12 @@ class Engine:
         return {
             "State": state,
             "CreationDateUtc": changes[0][0],
-            # A segment is submitted at the beginning of its first state that is neither 255 nor "queued".
+            # A segment counts as submitted when its first state begins that is neither unknown (255) nor
+            # queued (-2).
             "SubmittedDateUtc": next((at for at, each in changes if each not in {UNKNOWN, QUEUED}), None),
             "ReportedDateUtc": changed_at if state in FINAL_STATES else None,
             "TimeStampUtc": changed_at,
-            # A test may define a journey with states that `STATES` does not contain.
+            # A test may define states for a segment that `STATES` does not contain.
             "StateDescription": STATES.get(state, STATES[UNKNOWN]),
             "Price": price,
         }
@@ -305,7 +308,7 @@ class Engine:
         return states
 
 
-# The segment id in the examples of the vendor's document.
+# Numeric segment ids begin with the segment id in the examples of the vendor's document.
 _FIRST_ID = 579700854169272358
 
 
@@ -319,7 +322,7 @@ def _alphanumeric_ids() -> Iterator[str]:
         number += 1
 
 
-# Return whether a time is in a range. The range includes `since` and `until`. The comparison ignores
+# Return whether `moment` is in the range from `since` to `until`, both included. The comparison ignores
 # fractions of a second.
 def _is_within(moment: datetime, since: datetime, until: datetime) -> bool:
     return since.replace(microsecond=0) <= moment.replace(microsecond=0) <= until.replace(microsecond=0)
@@ -330,7 +333,7 @@ def _statistics(states: Counter[int]) -> dict[str, Value]:
     for state, number in states.items():
         counts[COUNTED_AS.get(state, "InProcess")] += number
     everything = sum(counts.values())
-    # `TotalWithErrors` includes the errors. `Total` does not include the errors.
+    # `Total` does not include the messages in `Errors`, and `TotalWithErrors` includes them.
     total = everything - counts["Errors"]
     ratio = round(Decimal(100 * counts["Delivered"]) / total, 2) if total else Decimal(0)
     return {**counts, "Total": total, "TotalWithErrors": everything, "DeliveryRatio": ratio}
@@ -340,7 +343,7 @@ def aware(moment: datetime) -> datetime:
     """Convert an aware datetime to UTC.
 
     Raises:
-        ValueError: `moment` is naive.
+        ValueError: if `moment` is a naive datetime.
     """
     if moment.tzinfo is None:
         raise ValueError(

@@ -48,16 +48,16 @@ class Signal:
         try:
             await event.wait()
         finally:
-            # `set` removes all wakers from the list. So only a task that was cancelled before `set` still has
-            # its waker in the list.
+            # `set` removes all wakers (functions that wake a waiting task) from the list. Only a task that
+            # was cancelled before `set` still has its waker in the list.
             with self._lock, suppress(ValueError):
                 self._wakers.remove(wake)
 
 
 def _waker(event: anyio.Event) -> Callable[[], object]:
-    # `anyio.from_thread` blocks the calling thread until the event loop has run the function. If `set` is
-    # called in the thread of the same event loop, this call would never return. A trio token has
-    # `run_sync_soon`, and an asyncio event loop has `call_soon_threadsafe`. These two functions do not block.
+    # `anyio.from_thread` blocks the calling thread until the event loop has run the function. With
+    # `anyio.from_thread`, a call of `set` in the thread of the same event loop would never return.
+    # `run_sync_soon` of a trio token and `call_soon_threadsafe` of an asyncio event loop do not block.
     native: Any = anyio.lowlevel.current_token().native_token
     soon = getattr(native, "run_sync_soon", None) or native.call_soon_threadsafe
     return lambda: soon(event.set)
@@ -70,7 +70,7 @@ class Gate:
     released at the end of the block. `Sandbox.hold` creates a gate.
 
     Attributes:
-        resource: the canonical name of the resource. None means all resources.
+        resource: the canonical name of the resource whose responses are held; None means all resources.
     """
 
     def __init__(self, resource: str | None) -> None:
@@ -101,7 +101,7 @@ class Gate:
     async def arrived(self, count: int = 1) -> None:
         """Wait until `count` requests have reached the gate.
 
-        A task of any event loop in any thread may call this method.
+        A task of any event loop in any thread may call `arrived`.
 
         Args:
             count: the number of requests, counted from the creation of the gate.

@@ -22,7 +22,7 @@ from smsapi_async.sandbox.wire import SUCCESS_HEADERS
 
 _BASE_PATH = "/rest"
 # An HTTP client needs a full URL, even if `httpx.ASGITransport` calls the sandbox without a connection. No
-# client connects to this URL.
+# client connects to `_IN_PROCESS_URL`.
 _IN_PROCESS_URL = "http://127.0.0.1/rest"
 
 
@@ -32,14 +32,14 @@ class Sandbox:
     Args:
         login: the login of the account.
         password: the password of the account.
-        balance: the money on the account.
+        balance: the money on the account at the start.
         price: the price of one segment.
-        start: the aware datetime at which the clock is frozen; only `advance` moves a frozen clock. None
-            creates a clock that runs from the current time.
+        start: the aware datetime at which the clock is frozen until `advance` moves it. If `start` is None,
+            the clock runs from the current time.
         speed: the seconds that a running clock advances in one real second.
         journey: a function that chooses the states of a segment. The default function uses the table of
             number endings in the docstring of `smsapi_async.sandbox`.
-        latency: the real seconds before each response.
+        latency: the delay of each response, in seconds of real time.
         expired_session_code: the error code for an expired session: 4 (HTTP status 401) or 3 (HTTP status
             400).
         unquoted_errors: whether the keys in error bodies are unquoted, as in the vendor's document.
@@ -53,11 +53,11 @@ class Sandbox:
         base_url: the base URL for a client. While `run_sandbox` serves the sandbox, the URL has a port.
         account: the requests that arrived, and the messages that the sandbox accepted.
         proxy: the fault proxy, while `run_sandbox` serves the sandbox with ``faults``; otherwise None.
-        latency: the real seconds before each response. A test may change the value.
+        latency: the delay of each response, in seconds of real time. A test may change `latency`.
 
     Raises:
-        ValueError: `expired_session_code` or `id_style` has a value that is not listed above, or `start` is
-            naive.
+        ValueError: if `expired_session_code` or `id_style` has a value that is not listed above, or if
+            `start` is a naive datetime.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Sandbox:
         self.base_url = _IN_PROCESS_URL
         self.latency = latency
         self.proxy: FaultProxy | None = None
-        # The server that `run_sandbox` starts sets this signal when the server stops.
+        # The server that `run_sandbox` starts sets the signal `ending` when the server stops.
         self.ending = Signal()
         self._lock = RLock()
         self._clock = GatewayClock(start, speed)
@@ -111,18 +111,18 @@ class Sandbox:
         """Move the clock forward. The states of segments and the expiry of sessions depend on the clock.
 
         Args:
-            by: the step. None means that `units` define the step.
+            by: the time by which the clock moves forward; None means that `units` define the time.
             units: the keyword arguments of `timedelta`, for example `hours=2`.
 
         Raises:
-            ValueError: the step is negative.
+            ValueError: if the time to move forward is negative.
         """
         with self._lock:
             self._clock.advance(timedelta(**units) if by is None else by)
 
     @property
     def balance(self) -> Decimal:
-        """The money on the account. A test may set the value."""
+        """The money on the account, which a test may set."""
         with self._lock:
             return self._engine.balance
 
@@ -133,7 +133,7 @@ class Sandbox:
 
     @property
     def price(self) -> Decimal:
-        """The price of one segment. A test may set the value."""
+        """The price of one segment, which a test may set."""
         with self._lock:
             return self._engine.price
 
@@ -153,16 +153,16 @@ class Sandbox:
 
         Args:
             source_address: the number from which the message was sent.
-            text: the text of the message.
+            text: the text of the incoming message.
             destination_address: the number to which the message was sent.
-            at: the creation time, aware. None means the current time of the sandbox. Sms/In does not return
+            at: the creation time, aware; None means the current time of the sandbox. Sms/In does not return
                 the message before its creation time.
 
         Returns:
             The id of the message: an int for the id style "digits", a str for "alphanumeric".
 
         Raises:
-            ValueError: `at` is naive.
+            ValueError: if `at` is a naive datetime.
         """
         with self._lock:
             created_at = self._clock.now() if at is None else aware(at)
@@ -176,13 +176,13 @@ class Sandbox:
             states: one state for each segment, or a mapping from a state to a number of segments.
 
         Raises:
-            ValueError: `at` is naive.
+            ValueError: if `at` is a naive datetime.
         """
         with self._lock:
             self._engine.record_history(aware(at), Counter(states))
 
     def expire_sessions(self) -> None:
-        """End all current sessions. The sandbox refuses later requests with the ids of these sessions."""
+        """End all current sessions, so that the sandbox refuses later requests with their session ids."""
         with self._lock:
             self._engine.expire_sessions()
 
@@ -202,16 +202,17 @@ class Sandbox:
         in the order of the calls.
 
         Args:
-            resource: the name of the resource, in any case. None means any resource.
+            resource: the name of the resource, in upper or lower case; None means any resource.
             status: the HTTP status of the response.
             body: the body of the response. A str is encoded as UTF-8.
-            headers: the header fields of the response. None means the usual header fields of the gateway.
-            times: the number of requests that get this response.
-            accept: whether the sandbox also processes the requests. If true, the sandbox accepts and bills
-                the messages of valid requests, even if the prepared response reports a failure.
+            headers: the header fields of the response; None means the usual header fields of the gateway.
+            times: the number of requests that get the prepared response.
+            accept: whether the sandbox also processes the requests that get the prepared response. If
+                `accept` is true, the sandbox accepts and bills the messages of valid requests, even if the
+                prepared response reports a failure.
 
         Raises:
-            ValueError: the gateway has no resource with this name.
+            ValueError: if the gateway has no resource with this name.
         """
         content = body.encode() if isinstance(body, str) else body
         answer = Answer(status, content, SUCCESS_HEADERS if headers is None else dict(headers))
@@ -219,17 +220,17 @@ class Sandbox:
             self._scripts.append(Script(canonical_name(resource), answer, times, accept))
 
     def refuse_next(self, resource: str | None, code: int, desc: str | None = None, times: int = 1) -> None:
-        """Refuse the next requests to a resource. The sandbox does not process these requests.
+        """Refuse the next requests to a resource without processing them.
 
         Args:
-            resource: the name of the resource, in any case. None means any resource.
+            resource: the name of the resource, in upper or lower case; None means any resource.
             code: the error code; the code determines the HTTP status (contract, "Codes").
-            desc: the value of `Desc` in the error body. None means the usual description of the code.
+            desc: the value of `Desc` in the error body; None means the usual description of the code.
             times: the number of requests that the sandbox refuses.
 
         Raises:
-            ValueError: the gateway has no resource with this name.
-            KeyError: the contract has no error code `code`.
+            ValueError: if the gateway has no resource with this name.
+            KeyError: if the contract has no error code `code`.
         """
         with self._lock:
             answer = self._engine.refuse(Refusal(code, desc))
@@ -238,16 +239,16 @@ class Sandbox:
     def hold(self, resource: str | None = None) -> Gate:
         """Hold the responses to all further requests to a resource until the gate is released.
 
-        The sandbox processes the requests when they arrive. Only the responses wait.
+        The sandbox processes each request when the request arrives; only the response waits.
 
         Args:
-            resource: the name of the resource, in any case. None means all resources.
+            resource: the name of the resource, in upper or lower case; None means all resources.
 
         Returns:
             The gate.
 
         Raises:
-            ValueError: the gateway has no resource with this name.
+            ValueError: if the gateway has no resource with this name.
         """
         gate = Gate(canonical_name(resource))
         with self._lock:
@@ -260,17 +261,17 @@ class Sandbox:
     ) -> tuple[Arrival, Answer, Gate | None]:
         """Record a request in the account and process the request.
 
-        Only the ASGI application calls this method.
+        Only the ASGI application calls `admit`.
 
         Args:
-            method: the HTTP method.
-            target: the path and the query, percent-encoded.
-            headers: the names and values of the header fields.
+            method: the HTTP method of the request.
+            target: the path and the query of the request, percent-encoded.
+            headers: the names and values of the header fields of the request.
             body: the body of the request.
 
         Returns:
-            The arrival, the response, and the gate that holds the response. The gate is None if no gate holds
-            the response.
+            The recorded request, the response, and the gate that holds the response (None if no gate holds
+            it).
         """
         resource = _resource_at(target.partition("?")[0])
         with self._lock:
@@ -308,8 +309,7 @@ class Sandbox:
 
 
 def _resource_at(path: str) -> str | None:
-    # If other path segments precede the base path, `base` is not empty. Then the path does not belong to a
-    # resource.
+    # If other path segments precede the base path, `base` is not empty, and the path belongs to no resource.
     base, found, name = path.lower().partition(f"{_BASE_PATH}/")
     resource = resource_named(name.removesuffix("/")) if found and not base else None
     return resource.name if resource else None

@@ -3,8 +3,8 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-# If the offset of a time zone is added to a time between these limits, the result is still in the range of
-# `datetime`.
+# A time between `EARLIEST` and `LATEST` stays in the range of `datetime` when the offset of a time zone is
+# added.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -13,12 +13,12 @@ class GatewayClock:
     """The clock of one sandbox. All times are aware, in UTC.
 
     Args:
-        start: the aware datetime at which the clock is frozen; only `advance` moves a frozen clock. None
-            creates a clock that runs from the current time.
+        start: the aware datetime at which the clock is frozen until `advance` moves it. If `start` is None,
+            the clock runs from the current time.
         speed: the seconds that a running clock advances in one real second.
 
     Raises:
-        ValueError: `start` is naive.
+        ValueError: if `start` is a naive datetime.
     """
 
     def __init__(self, start: datetime | None, speed: float) -> None:
@@ -28,7 +28,7 @@ class GatewayClock:
             )
         self._running = start is None
         self._origin = datetime.now(UTC) if start is None else start.astimezone(UTC)
-        # The system time may go back. The monotonic clock never goes back.
+        # Measure the elapsed time with the monotonic clock, because the system time may go back.
         self._started = time.monotonic()
         self._speed = speed
 
@@ -42,7 +42,7 @@ class GatewayClock:
         """Move the clock forward.
 
         Raises:
-            ValueError: `by` is negative.
+            ValueError: if `by` is negative.
         """
         if by < timedelta(0):
             raise ValueError("the clock only moves forward; pass a step that is not negative")

@@ -16,19 +16,19 @@ Journey: TypeAlias = Sequence[tuple[timedelta, int]]
 """The steps of one segment in their order. Each step is a pair (delay, state).
 
 The delay counts from the send date of the message. If the message has no send date in the future, the delay
-counts from the acceptance. Before the first step the state is 255. But if the send date is in the future, the
-segment is queued (-2) until the send date.
+counts from the acceptance. Before the first step the state is 255 (not yet in the database). If the send date
+of the message is in the future, the segment is queued (-2) until the send date.
 """
 
 JourneyRule: TypeAlias = Callable[[AcceptedMessage, int], Journey]
 """A function that returns the journey of one segment.
 
-The arguments are the message and the index of the segment, from 0.
+The arguments of the function are the message and the index of the segment in the message, from 0.
 """
 
 # Sms/State returns 255 for a message that is older than 48 hours (contract, "States").
 MEMORY = timedelta(hours=48)
-# The contract does not define the default validity. The vendor's SOAP document defines 2880 minutes.
+# The contract does not define the default validity; the vendor's SOAP document defines 2880 minutes.
 DEFAULT_VALIDITY = timedelta(hours=48)
 
 _SECOND = timedelta(seconds=1)
@@ -67,7 +67,7 @@ def default_journey(message: AcceptedMessage, segment_index: int) -> Journey:  #
     The docstring of `smsapi_async.sandbox` has the table of number endings.
 
     Args:
-        message: the message of the segment.
+        message: the message to which the segment belongs.
         segment_index: the index of the segment, from 0. All segments of a message have the same journey.
     """
     return _JOURNEY_BY_ENDING.get(message.destination_address[-3:], _DELIVERED)
@@ -86,7 +86,7 @@ class Timeline:
     begins_at: datetime
 
     def until(self, now: datetime) -> tuple[tuple[datetime, int], ...]:
-        """Return the changes with a time before `now` or at `now`, but at least the first change."""
+        """Return the state changes up to and including the time `now`, but at least the first change."""
         return self.changes[: max(1, bisect_right(self.changes, now, key=itemgetter(0)))]
 
     def state(self, now: datetime) -> int:
@@ -101,26 +101,27 @@ class Timeline:
 def timeline(journey: Journey, accepted_at: datetime, begins_at: datetime, validity: timedelta) -> Timeline:
     """Return the states of a segment with their times.
 
-    The gateway stores a scheduled message before its send date. Until the send date, its segments have the
-    state "queued". A segment that is not final at the end of the validity expires at the end of the validity.
-    A segment that stays in the state 255 does not expire.
+    The gateway stores a scheduled message before its send date, and the segments have the state "queued"
+    until the send date. A segment that is not final at the end of the validity expires at the end of the
+    validity. A segment that stays in the state 255 does not expire.
 
     Args:
-        journey: the steps of the segment.
-        accepted_at: the time of the acceptance, aware, in UTC.
+        journey: the steps of the segment, as pairs (delay, state).
+        accepted_at: the time at which the sandbox accepted the message, aware, in UTC.
         begins_at: the later of the send date and `accepted_at`, aware, in UTC.
-        validity: the time from `begins_at` to the expiry.
+        validity: the time from `begins_at` to the expiry of the message.
     """
     changes = [(accepted_at, UNKNOWN)]
     seen_after = next((after for after, state in journey if state != UNKNOWN), None)
-    # Without a state other than 255, the segment is never in the database. So the segment cannot expire.
+    # A segment whose only state is 255 is never in the database, so the segment cannot expire.
     if seen_after is None:
         return Timeline(tuple(changes), begins_at)
     if begins_at > accepted_at:
         changes.append((later(accepted_at, seen_after), QUEUED))
     changes += [(later(begins_at, after), state) for after, state in journey if after >= seen_after]
     expires_at = later(begins_at, validity)
-    # If the segment is not final before its expiry, the expiry replaces all steps at and after this time.
+    # If the segment is not final before its expiry, the expiry replaces all steps at and after the time of
+    # the expiry.
     in_time = [change for change in changes if change[0] < expires_at]
     if in_time[-1][1] not in FINAL_STATES:
         changes = [*in_time, (expires_at, EXPIRED)]

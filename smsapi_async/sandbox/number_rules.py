@@ -6,16 +6,15 @@ from datetime import timedelta
 # The time zone of the gateway is GMT+03:00 (contract, "Dates sent").
 GATEWAY_OFFSET = timedelta(hours=3)
 
-# A destination address has 7 to 15 digits (contract, "Addresses"). A number of 11 digits that begins with 89
-# is a Russian number with the trunk prefix 8. The trunk prefix is not a country code, so the sandbox refuses
-# the number.
+# A destination address has 7 to 15 digits (contract, "Addresses"). The sandbox refuses a number of 11 digits
+# that begins with 89: a Russian number with the trunk prefix 8 in place of a country code.
 _DESTINATION = re.compile(r"\+?(?!89[0-9]{9}\Z)([1-9][0-9]{6,14})")
 # A source address has at most 15 digits, or at most 11 printable ASCII characters (contract, "Addresses"). A
-# source address of spaces alone is invalid.
+# source address that consists only of spaces is invalid.
 _SOURCE = re.compile(r"[0-9]{1,15}|(?=.*[!-~])[ -~]{1,11}")
 
-# The UTC offsets in hours, by the prefix of a number. A prefix is a country code. For a country with several
-# time zones, some prefixes also contain the network code. The table ignores summer time.
+# The UTC offsets in hours, by the prefix of a number. Each prefix begins with a country code. For a country
+# with several time zones, some prefixes also contain the network code. The UTC offsets ignore summer time.
 _OFFSETS = {
     "7": 3, "7902": 5, "7904": 5, "7908": 5, "7912": 5, "7913": 7, "7914": 10, "7919": 5, "7922": 5,
     "7923": 7, "7924": 10, "7927": 4, "7937": 4, "7950": 5, "7951": 5, "7962": 10, "7963": 7, "7964": 8,
@@ -46,8 +45,8 @@ def is_source(address: str) -> bool:
 def recipient_offset(digits: str) -> timedelta:
     """Return the UTC offset of the recipient's time zone.
 
-    The longest prefix of `digits` that is in the table determines the offset. If the table has no prefix of
-    `digits`, return the UTC offset of the gateway.
+    The longest prefix of `digits` that is in the table `_OFFSETS` determines the offset. If `_OFFSETS` has no
+    prefix of `digits`, return the UTC offset of the gateway.
     """
     for length in range(_LONGEST_PREFIX, 0, -1):
         hours = _OFFSETS.get(digits[:length])

@@ -37,26 +37,26 @@ async def run_sandbox(
     The sandbox is ready when the block begins. At the end of the block the server aborts every connection. A
     response that is held or delayed at the end of the block is never written.
 
-    With ``faults``, a fault proxy runs in front of the sandbox, on a free port of 127.0.0.1. ``base_url`` is
-    then the URL of the fault proxy. ``Sandbox.proxy`` is the fault proxy, and ``Sandbox.proxy.history`` lists
+    With ``faults``, a fault proxy runs in front of the sandbox, on a free port of 127.0.0.1, and ``base_url``
+    is the URL of the fault proxy. ``Sandbox.proxy`` is the fault proxy, and ``Sandbox.proxy.history`` lists
     the faults. The server of the sandbox still listens on ``host`` and ``port``.
 
     Args:
-        sandbox: the sandbox to serve. Only one server at a time may serve a sandbox. None creates a sandbox
-            from `sandbox_arguments`.
-        port: the port to listen on. 0 means a free port.
-        host: the address to listen on.
-        faults: the fault plan, or the path of a `.json` or `.toml` file with a fault plan. None means no
+        sandbox: the sandbox to serve. Only one server at a time may serve a sandbox. If `sandbox` is None, a
+            new sandbox is created from `sandbox_arguments`.
+        port: the port to listen on; 0 means a free port.
+        host: the network address to listen on.
+        faults: the fault plan, or the path of a `.json` or `.toml` file with a fault plan; None means no
             fault proxy.
-        sandbox_arguments: the arguments of `Sandbox`.
+        sandbox_arguments: the arguments of `Sandbox` for a new sandbox.
 
     Yields:
         The sandbox.
 
     Raises:
-        OSError: the server cannot listen on the port, or the file of the fault plan cannot be read.
-        FaultPlanError: the file does not contain a valid fault plan.
-        TypeError: the call has a sandbox and also arguments of `Sandbox`.
+        OSError: if the server cannot listen on the port, or if the file of the fault plan cannot be read.
+        FaultPlanError: if the file does not contain a valid fault plan.
+        TypeError: if the call has a sandbox and also arguments of `Sandbox`.
     """
     plan = await to_thread.run_sync(FaultPlan.load, faults) if isinstance(faults, str | PathLike) else faults
     if sandbox is None:
@@ -81,12 +81,12 @@ async def run_sandbox(
                 yield sandbox
     finally:
         server.stop()
-        # Wait for the thread even if the caller is cancelled, because the port is not free before the end of
-        # the thread.
+        # Wait for the thread of the server even if the caller is cancelled, because the port is not free
+        # before the end of the thread.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(thread.join)
         sandbox.base_url, sandbox.proxy = in_process_url, None
-        # A signal cannot be reset, so the next server of this sandbox needs a new signal.
+        # A `Signal` cannot be reset, so the next server of the same sandbox needs a new signal.
         sandbox.ending = Signal()
 
 
@@ -95,8 +95,8 @@ def _listen(host: str, port: int) -> socket.socket:
     # algorithm a response would take 40 ms.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, proto=socket.IPPROTO_TCP)
     try:
-        # With this option, a server can listen on a port even if connections of an earlier server on the same
-        # port are in the state TIME_WAIT.
+        # With SO_REUSEADDR, a server can listen on a port even if connections of an earlier server on the
+        # same port are in the state TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(2048)
@@ -126,12 +126,13 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     """A uvicorn server that stops at once and does not wait for its clients.
 
-    The base class checks only every 0.1 seconds whether it must stop. Before it stops, it pauses for 0.1
-    seconds and waits until the clients have closed their connections.
+    The base class `uvicorn.Server` checks only every 0.1 seconds whether it must stop. Before
+    `uvicorn.Server` stops, it pauses for 0.1 seconds and waits until the clients have closed their
+    connections.
 
     Args:
         sandbox: the sandbox to serve.
-        listener: the listening socket.
+        listener: the socket on which the server listens.
     """
 
     def __init__(self, sandbox: Sandbox, listener: socket.socket) -> None:
@@ -167,7 +168,8 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         self.ready.set()
         while not self._stopped.is_set:
-            # `on_tick` updates the `Date` header field of the responses. So it must run once per second.
+            # `on_tick` must run once per second, because `on_tick` updates the `Date` header field of the
+            # responses.
             await self.on_tick(0)
             with anyio.move_on_after(1):
                 await self._stopped.wait()
@@ -178,12 +180,12 @@ class _Server(uvicorn.Server):
         # `remove_reader`.
         with suppress(NotImplementedError):
             asyncio.get_running_loop().remove_reader(self._listener)
-        # The signal `ending` releases the held and delayed responses. Abort the connections before the signal
-        # is set, so that these responses are not written.
+        # Abort the connections before the signal `ending` is set, because the signal releases the held and
+        # delayed responses, which must not be written.
         self._abort_connections()
         self._sandbox.ending.set()
-        # Wait for all other tasks. These tasks process requests, or set up connections that `server_state`
-        # does not contain yet.
+        # Wait for all other tasks, which process requests or set up connections that `server_state` does not
+        # contain yet.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
         for server in self.servers:
@@ -191,8 +193,8 @@ class _Server(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         self._abort_connections()
-        # The aborted transports close their sockets in the next iteration of the event loop. So wait for one
-        # iteration.
+        # Wait for one iteration of the event loop, because the aborted transports close their sockets in the
+        # next iteration.
         await asyncio.sleep(0)
 
     def _abort_connections(self) -> None:

@@ -23,8 +23,8 @@ def split_text(text: str) -> list[str]:
     A text of one segment has at most 160 septets or 70 UTF-16 units. If a text has several segments, each
     segment has at most 153 septets or 67 UTF-16 units.
     """
-    # If a text has several segments, each segment also contains a concatenation header of 6 bytes (3GPP TS
-    # 23.040). So each of these segments contains fewer characters than a single segment.
+    # If a text has several segments, each segment contains fewer characters than a single segment, because it
+    # also contains a concatenation header of 6 bytes (3GPP TS 23.040).
     if _GSM.issuperset(text):
         return _split(text, _septet_cost, single=160, part=153)
     return _split(text, _utf16_cost, single=70, part=67)

@@ -8,8 +8,8 @@ class GatewayResource:
     """One resource (contract, "Resources").
 
     Attributes:
-        name: the name of the resource as the contract spells the name.
-        method: the HTTP method.
+        name: the name of the resource, spelled as in the contract.
+        method: the HTTP method that the resource accepts.
         action: the signature of the .NET method. The error description for a missing date quotes `action`.
     """
 
@@ -41,7 +41,7 @@ RESOURCES = {
 # The HTTP status of each error code (contract, "Codes").
 HTTP_STATUS = {1: 400, 2: 400, 3: 400, 4: 401, 5: 403, 6: 400, 7: 403, 8: 500, 9: 500}
 
-# The usual value of `Desc` for each error code.
+# The usual error description (the value of `Desc`) for each error code.
 DESCRIPTIONS = {
     1: "Argument cannot be null or empty",
     2: "Invalid argument",
@@ -60,8 +60,8 @@ DELIVERED = 0
 EXPIRED = 46
 UNKNOWN = 255
 
-# The value of `StateDescription` for each state, as in the vendor's document. The document does not contain
-# the state -97 (contract, "States").
+# The value of `StateDescription` for each state, as in the vendor's document. The vendor's document does not
+# contain the state -97 (contract, "States").
 STATES = {
     -1: "Отправлено (передано в мобильную сеть)",
     -2: "В очереди",
@@ -84,7 +84,7 @@ STATES = {
 # "States").
 FINAL_STATES = frozenset({-97, 0, 10, 11, 41, 42, 46, 47, 48, 69})
 
-# The count of Sms/Statistics to which each state belongs. A state that is not in this table counts as
+# The count of Sms/Statistics to which each state belongs. A state that is not in `COUNTED_AS` counts as
 # `InProcess`.
 COUNTED_AS = {
     -1: "Sent",
@@ -104,7 +104,7 @@ COUNTS = ("Sent", "Delivered", "Errors", "InProcess", "Expired", "Rejected")
 
 
 def resource_named(name: str) -> GatewayResource | None:
-    """Return the resource with this name, in any case. Return None for an unknown name."""
+    """Return the resource with this name, in upper or lower case, or None for an unknown name."""
     return RESOURCES.get(name.lower())
 
 
@@ -112,7 +112,7 @@ def canonical_name(name: str | None) -> str | None:
     """Return the canonical spelling of a resource name. If `name` is None, return None.
 
     Raises:
-        ValueError: the gateway has no resource with this name.
+        ValueError: if the gateway has no resource with this name.
     """
     if name is None:
         return None

@@ -26,14 +26,14 @@ _DATE = re.compile(
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,7}))?)?)?"
 )
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
-# The vendor's C# client uses HttpValueCollection.ToString() of .NET Framework. This method encodes a Cyrillic
-# character as %uXXXX.
+# The vendor's C# client encodes a Cyrillic character as %uXXXX, because the client uses
+# HttpValueCollection.ToString() of .NET Framework.
 _DOTNET_ESCAPES = re.compile(r"(?:%u[0-9a-fA-F]{4})+")
 _INDEXED = re.compile(r"(.+)\[[0-9]+\]")
 
 Value = str | int | Decimal | datetime | None | Sequence["Value"] | Mapping[str, "Value"]
 
-# This value is DateTime.MinValue of .NET. In a field that cannot be null, the value means "no date".
+# `MIN_VALUE` is DateTime.MinValue of .NET. In a field that cannot be null, DateTime.MinValue means "no date".
 MIN_VALUE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -46,11 +46,12 @@ class Parameters:
     """The parameters of a request. The methods ignore the case of names.
 
     If the form contains a name, the methods ignore the values of this name in the query, as ASP.NET MVC does.
-    So a client that puts every parameter into both the form and the query does not send a message twice.
+    A client that puts every parameter into both the form and the query therefore does not send a message
+    twice.
 
     Attributes:
-        form: the values of each name in the form. The names are in lower case.
-        query: the values of each name in the query. The names are in lower case.
+        form: the values of each parameter in the form, by lower-case name.
+        query: the values of each parameter in the query, by lower-case name.
     """
 
     form: Mapping[str, list[str]]
@@ -67,22 +68,22 @@ class Parameters:
         return cls(_fields(body.decode("utf-8", "replace")) if is_form else {}, _fields(query))
 
     def all(self, name: str) -> list[str]:
-        """Return all values of a name, in their order. If all values are empty, the list is empty."""
+        """Return all values of a parameter, in their order, or an empty list if all values are empty."""
         name = name.lower()
         values = self.form.get(name) or self.query.get(name) or []
         return values if any(values) else []
 
     def text(self, name: str) -> str | None:
-        """Return the first value of a name. Return None if the value is empty or missing."""
+        """Return the first value of a parameter, or None if the value is empty or missing."""
         name = name.lower()
         values = self.form.get(name) or self.query.get(name)
         return (values[0] or None) if values else None
 
     def integer(self, name: str) -> int | None:
-        """Return the first value of a name as an integer. Return None if the value is empty or missing.
+        """Return the first value of a parameter as an integer, or None if the value is empty or missing.
 
         Raises:
-            Malformed: the value is not an integer of 32 bits.
+            Malformed: if the value is not an integer of 32 bits.
         """
         text = self.text(name)
         if text is None:
@@ -92,10 +93,10 @@ class Parameters:
         return int(text)
 
     def date(self, name: str) -> datetime | None:
-        """Return the first value of a name as a naive date. Return None if the value is empty or missing.
+        """Return the first value of a parameter as a naive datetime, or None if it is empty or missing.
 
         Raises:
-            Malformed: the value is not a date.
+            Malformed: if the value is not a date.
         """
         text = self.text(name)
         return None if text is None else _read_date(text.strip())
@@ -105,10 +106,10 @@ def to_utc(naive: datetime, offset: timedelta) -> datetime:
     """Convert a naive local time to an aware datetime in UTC.
 
     Args:
-        naive: the local time.
+        naive: the naive local time to convert.
         offset: the offset of the local time from UTC.
     """
-    # With these limits, the result is always in the range of `datetime`.
+    # The limits `EARLIEST` and `LATEST` keep the result in the range of `datetime`.
     moment = min(max(naive.replace(tzinfo=UTC), EARLIEST), LATEST)
     return moment - offset
 
@@ -121,7 +122,7 @@ def encode(value: Value) -> str:
     if isinstance(value, datetime):
         return f'"\\/Date({(value - _EPOCH) // _MILLISECOND})\\/"'
     if isinstance(value, Decimal):
-        # `str` would write some decimal numbers with an exponent.
+        # Use `format`, because `str` would write some decimal numbers with an exponent.
         return format(value, "f")
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{json.dumps(name)}:{encode(each)}" for name, each in value.items()) + "}"
@@ -134,9 +135,10 @@ def encode_error(code: int, description: str, *, unquoted: bool) -> str:
     """Return the body of an error.
 
     Args:
-        code: the error code.
-        description: the value of `Desc`.
-        unquoted: whether the keys are unquoted, as in the vendor's document. The body is then not valid JSON.
+        code: the error code, which is the value of `Code`.
+        description: the error description, which is the value of `Desc`.
+        unquoted: whether the keys in the body are unquoted, as in the vendor's document. A body with unquoted
+            keys is not valid JSON.
     """
     text = json.dumps(description, ensure_ascii=False)
     return f"{{Code: {code}, Desc: {text}}}" if unquoted else f'{{"Code": {code}, "Desc": {text}}}'
@@ -154,8 +156,8 @@ def _fields(encoded: str) -> dict[str, list[str]]:
 
 
 def _standard_escapes(match: re.Match[str]) -> str:
-    # Each escape is one UTF-16 unit. Adjacent escapes are decoded together, because a surrogate pair has two
-    # units.
+    # Each %uXXXX escape is one UTF-16 unit. Adjacent escapes are decoded together, because a surrogate pair
+    # has two units.
     units = bytes.fromhex(match[0].replace("%u", ""))
     return quote(units.decode("utf-16-be", "replace"))
 
@@ -165,8 +167,7 @@ def _read_date(text: str) -> datetime:
     if match is None:
         raise Malformed("String was not recognized as a valid DateTime.")
     year, month, day, hour, minute, second = (int(group or 0) for group in match.groups()[:6])
-    # In .NET, the fraction of a second has at most 7 digits. In a `datetime`, the fraction has at most 6
-    # digits.
+    # Cut the fraction of a second from at most 7 digits in .NET to 6 digits in a `datetime`.
     microsecond = int((match[7] or "").ljust(6, "0")[:6])
     try:
         return datetime(year, month, day, hour, minute, second, microsecond)  # noqa: DTZ001 - the caller adds the time zone

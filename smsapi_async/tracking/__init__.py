@@ -1,6 +1,6 @@
 """Follow sent messages to their final states.
 
-The package decides when the client requests a state, for which segment, and when tracking ends.
+The package ``tracking`` decides when the client requests the state of which segment, and when tracking ends.
 """
 
 from smsapi_async.tracking.delivery import Delivery, DeliverySink

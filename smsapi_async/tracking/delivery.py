@@ -16,21 +16,21 @@ class Delivery:
     """The phase of one tracked message and the states of its segments.
 
     `AsyncSmsClient.track` returns a new delivery when a state or a price of the message changes.
-    `AsyncSmsClient.wait_delivered` returns one delivery. A delivery itself never changes.
+    `AsyncSmsClient.wait_delivered` returns one delivery. A `Delivery` object itself never changes.
 
     The phase combines the states of all segments:
 
     - ``Phase.DELIVERED``: every segment is delivered.
     - ``Phase.FAILED``: at least one segment failed. `failed_segment` and `reason` describe the failure.
     - ``Phase.UNKNOWN``: no segment failed, and the gateway does not know the state of at least one segment.
-      For this segment, the gateway returned state 255 after 48 hours or state 99 at the deadline.
-      A message gets this phase only when its tracking ends.
+      For such a segment, the gateway returned state 255 after 48 hours or state 99 at the deadline. A message
+      gets the phase unknown only when its tracking ends.
     - ``Phase.ENROUTE``: the message is accepted, and its final state is not known yet. A message that is
-      still enroute at the deadline keeps this phase in its last delivery.
+      still enroute at the deadline keeps the phase enroute in its last delivery.
 
     State 255 means "not yet in the database" while the message is younger than 48 hours, and "no longer in
-    the database" afterwards (contract, "States"). The 48 hours start when the gateway accepts the message, or
-    at ``send_date`` if ``send_date`` is later.
+    the database" afterwards (contract, "States"). The 48 hours for which the gateway keeps a state start when
+    the gateway accepts the message, or at ``send_date`` if ``send_date`` is later.
 
     To continue after a restart, pass the latest delivery of the message to `AsyncSmsClient.track`.
 
@@ -41,9 +41,9 @@ class Delivery:
             the client has received no state yet, or only state 255 within the 48 hours. If the gateway
             returns state 255 after the 48 hours, the segment keeps its last known state; only a segment
             without a known state gets state 255.
-        is_final: whether this is the last delivery of the message. The delivery at the deadline is final in
-            every phase. The delivery that `AsyncSmsClient.wait_delivered` returns at its timeout is not
-            final: you can continue to track the message.
+        is_final: whether this delivery is the last delivery of the message. The delivery at the deadline is
+            final in every phase. The delivery that `AsyncSmsClient.wait_delivered` returns at its timeout is
+            not final: you can continue to track the message.
         updated_at: the time at which the client computed this delivery; aware, in UTC.
     """
 
@@ -81,8 +81,8 @@ class Delivery:
     def delivered_at(self) -> datetime | None:
         """The time at which the last segment was delivered; aware, in UTC.
 
-        The gateway reports this time. The time is None if the message is not delivered, or if the gateway
-        reported no date for its segments.
+        The gateway reports the time of delivery. `delivered_at` is None if the message is not delivered, or
+        if the gateway reported no date for its segments.
         """
         if self.phase is not Phase.DELIVERED:
             return None
@@ -96,7 +96,7 @@ class DeliverySink(Protocol):
     async def record(self, deliveries: Sequence[Delivery]) -> None:
         """Store deliveries.
 
-        `Tracking` may record the same deliveries a second time after a cancellation.
+        After a cancellation, `Tracking` may pass the same deliveries to `record` a second time.
 
         Args:
             deliveries: the deliveries in the order in which they occurred. A later delivery of a message
@@ -109,21 +109,21 @@ def phase_of(states: Sequence[SegmentState | None], open_segments: int, *, at_th
 
     Args:
         states: the last known state of each segment.
-        open_segments: a bit mask. A set bit means that the state of this segment can still change. The other
-            segments are final, or no longer in the database of the gateway.
+        open_segments: a bit mask. A set bit means that the state of the segment with this index can still
+            change. All other segments are final, or no longer in the database of the gateway.
         at_the_end: whether tracking of the message ends now.
     """
     phases = [None if state is None else state.phase for state in states]
     if Phase.FAILED in phases:
         return Phase.FAILED
-    # `all` is true for an empty list. A receipt without segment ids must not count as delivered.
+    # A receipt without segment ids must not count as delivered, although `all` is true for an empty list.
     if phases and all(phase is Phase.DELIVERED for phase in phases):
         return Phase.DELIVERED
     if not open_segments:
         return Phase.UNKNOWN
-    # A segment that is neither open nor delivered is no longer in the database of the gateway. If tracking
-    # does not end now, the message stays enroute, because an open segment may still fail. Then the phase must
-    # become FAILED.
+    # A segment that is neither open nor delivered is no longer in the database of the gateway. Such a segment
+    # makes the phase UNKNOWN only when tracking ends. Until then the message stays enroute, because an open
+    # segment may still fail and make the phase FAILED.
     if at_the_end and any(
         phase is Phase.UNKNOWN or (phase is not Phase.DELIVERED and not open_segments >> index & 1)
         for index, phase in enumerate(phases)

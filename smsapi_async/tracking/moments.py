@@ -8,9 +8,9 @@ from smsapi_async.models import Message, Receipt
 MEMORY = 48 * 3600.0
 """The seconds for which the gateway keeps the state of a message (contract, "States", state 255)."""
 
-# The gateway measures the 48 hours and the validity with its own clock, and this clock can differ from our
-# clock. So the client makes one request 60 seconds before the end of the 48 hours, and one request 60 seconds
-# after this end. For the same reason, the client makes a request 3 seconds after the end of the validity.
+# The clock of the gateway can differ from our clock. The client therefore makes one request 60 seconds before
+# the end of the 48 hours for which the gateway keeps a state, and one request 60 seconds after it. For the
+# same reason, the client waits 3 seconds after the end of the validity before it makes a request.
 _MEMORY_MARGIN = 60.0
 _VALIDITY_MARGIN = 3.0
 # The time zones of recipients are between UTC-12 and UTC+14.
@@ -20,8 +20,8 @@ _WEST, _EAST = 12 * 3600.0, 14 * 3600.0
 def beginning(receipt: Receipt) -> tuple[float, float]:
     """Return the earliest and the latest time at which the gateway starts to send a message.
 
-    The two times differ only for a message with ``by_time_zone``: the time zone of the recipient is not
-    known.
+    The two times differ only for a message with ``by_time_zone``, because the time zone of the recipient is
+    not known.
     """
     accepted = receipt.accepted_at.timestamp()
     date = receipt.message.send_date
@@ -36,11 +36,11 @@ def beginning(receipt: Receipt) -> tuple[float, float]:
 def milestones(message: Message, due: float, last_look: float) -> Iterator[float]:
     """Yield the times at which the client requests a state even if the schedule would wait longer.
 
-    The times are: 3 seconds after the end of the validity, 60 seconds before and 60 seconds after the end of
-    the 48 hours, and the time of the last request.
+    The times are: 3 seconds after the end of the validity, 60 seconds before and after the end of the 48
+    hours for which the gateway keeps a state, and the time of the last request.
 
     Args:
-        message: the message.
+        message: the tracked message, with its validity.
         due: the latest time at which the gateway starts to send the message.
         last_look: the time of the last request before the deadline.
     """
@@ -56,7 +56,7 @@ def milestones(message: Message, due: float, last_look: float) -> Iterator[float
 def all_segments_from(due: float, last_look: float) -> float:
     """Return the time from which the client requests the state of every segment of a message.
 
-    Before this time, the client requests the state of one segment only. After this time, the client must
-    request the states of all segments, because these states can differ.
+    Before the returned time, the client requests the state of one segment only. Afterwards, the client must
+    request the states of all segments, because the states of the segments can differ.
     """
     return min(due + MEMORY - _MEMORY_MARGIN, last_look)

@@ -12,7 +12,7 @@ DEADLINE = timedelta(hours=48, minutes=10)
 """The default deadline of tracking.
 
 The gateway keeps the state of a message for 48 hours (contract, "States", state 255). The additional 10
-minutes are for one request after the gateway has deleted the state.
+minutes leave time for one request after the gateway has deleted the state.
 """
 
 
@@ -27,35 +27,36 @@ class Schedule:
     """The time that `AsyncSmsClient.track` waits before it requests the state of a segment again.
 
     The wait is `factor` times the age of the message, but at least `first` and at most `maximum`. Then
-    `jitter` changes the wait. So the client makes frequent requests for a new message and fewer requests for
-    an old message. The age starts at ``accepted_at`` of the receipt, or at ``send_date`` if ``send_date`` is
-    later. For a message with ``by_time_zone``, ``send_date`` counts as a time in the time zone UTC+14. When
-    the first segment of a message becomes final, the age of the other segments starts again at zero.
+    `jitter` changes the wait at random. The client therefore makes frequent requests for a new message and
+    fewer requests for an old message. The age of a message starts at ``accepted_at`` of the receipt, or at
+    ``send_date`` if ``send_date`` is later. For a message with ``by_time_zone``, ``send_date`` counts as a
+    time in the time zone UTC+14. When the first segment of a message becomes final, the age of the other
+    segments starts again at zero.
 
     The client also requests the state just after the end of the validity, 60 seconds before and after the end
     of the 48 hours for which the gateway keeps a state, and 5 seconds before the deadline.
 
     A simulation compares the defaults with a simple client that requests the state of every segment every 5
-    seconds. For messages that are final within 10 minutes, the defaults need 4.7 requests per message, one
-    third of the requests of the simple client. The median delay until the client receives the final state is
-    3.4 seconds, 1.3 times the delay of the simple client. For all messages, including the 5 % that are never
-    delivered, the defaults need 0.2 % of the requests of the simple client. The simulation tracks 20,000
-    messages with 1 to 5 segments; run ``python -m benchmarks.polling``.
+    seconds. For messages that are final within 10 minutes, the default schedule needs 4.7 requests per
+    message, one third of the requests of the simple client. The median delay until the client receives the
+    final state is 3.4 seconds, 1.3 times the delay of the simple client. For all messages, including the 5 %
+    that are never delivered, the default schedule needs 0.2 % of the requests of the simple client. The
+    simulation tracks 20,000 messages with 1 to 5 segments; run ``python -m benchmarks.polling``.
 
-    A subclass can override `wait`.
+    A subclass can override the method `wait` to compute other waits.
 
     Attributes:
-        first: the shortest wait, in seconds, before the jitter is applied. It is also the wait before the
-            first request.
-        factor: the ratio of the wait to the age.
-        maximum: the longest wait, in seconds, before the jitter is applied.
+        first: the shortest wait between two requests, in seconds, before the jitter is applied. The first
+            request also follows after this wait.
+        factor: the ratio of the wait to the age of the message.
+        maximum: the longest wait between two requests, in seconds, before the jitter is applied.
         jitter: the random change of each wait, as a ratio: with 0.1, a wait becomes up to 10 % shorter or
-            longer. The ratio must be below 1. The jitter spreads the requests for messages that were accepted
+            longer. `jitter` must be below 1. The jitter spreads the requests for messages that were accepted
             at the same time.
 
     Raises:
-        ValidationError: a value is negative or not a number, `first` is 0, `maximum` is below `first`, or
-            `jitter` is not below 1.
+        ValidationError: if an attribute is negative or not a number, `first` is 0, `maximum` is below
+            `first`, or `jitter` is not below 1.
     """
 
     first: float = attrs.field(default=5.0, validator=_number)

@@ -1,7 +1,7 @@
-"""The stream of deliveries.
+"""The stream of deliveries that `AsyncSmsClient.track` returns.
 
-`Tracker` decides which state to request and when. `Tracking` makes the requests with one timer and a fixed
-number of worker tasks.
+`Tracker` decides which segment state to request and when. `Tracking` makes the requests with one timer and a
+fixed number of worker tasks.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.tracker import StateRequest, Tracker
 from smsapi_async.tracking.waiting import DeliveryQueue, Timer
 
-# At most this many lists of deliveries wait for a slow consumer. If more deliveries follow, the stream reads
-# no more receipts, so that the memory stays bounded.
+# Maximum number of lists of deliveries that wait for a slow consumer. If more deliveries follow, the stream
+# reads no more receipts, so that its memory use stays bounded.
 _BATCHES_HELD = 2
 
 ReadState = Callable[[str], Awaitable[SegmentState]]
-"""An async function that requests the state of one segment. The argument is the segment id."""
+"""The type of an async function that requests the state of one segment, given by its segment id."""
 
 
 class Tracking(AsyncIterator[Delivery]):
@@ -49,54 +49,54 @@ class Tracking(AsyncIterator[Delivery]):
     The stream returns a new `Delivery` each time a state or a price of a message changes. The last delivery
     of each message has ``is_final`` set. The stream ends after the last delivery of the last message.
 
-    The gateway has no callbacks: the client must request each state, one segment per request. The stream
-    needs few requests:
+    The gateway has no callbacks: the client must request each state, one segment per request. Two rules keep
+    the number of state requests small:
 
-    - While a message is enroute, the stream requests the state of one segment only. The stream requests the
-      states of the other segments when this segment is final, or shortly before the end of the 48 hours or
-      the deadline.
+    - While a message is enroute, the stream requests the state of one of its segments only. When that segment
+      is final, the stream requests the states of the other segments. Shortly before the deadline, or before
+      the gateway deletes states after 48 hours, the stream requests the states of all segments.
     - `Schedule` makes the requests less frequent as the message gets older.
 
     Other calls of the same client, for example sends, have priority over the state requests.
 
-    After `ReadFailed` or `RateLimited`, the stream makes the request again later. Until then, all requests of
-    the stream pause for up to 60 seconds, or longer if the gateway asks for a longer wait. If the gateway
-    refuses a request only because of its segment, the stream makes this request again at the next time of the
+    After `ReadFailed` or `RateLimited`, the stream makes the failed request again later. First, all requests
+    of the stream pause for up to 60 seconds, or longer if the gateway asks for a longer wait. If the gateway
+    refuses a request only because of its segment, the stream repeats the request at the next time of the
     schedule.
 
     With a ledger, the stream records each delivery before it returns the delivery. After a restart,
-    ``sms.track(ledger)`` continues with all messages that are not final. It does not request the state of a
-    final segment again. If you leave the block early, the stream first records the deliveries that you have
-    not received yet.
+    ``sms.track(ledger)`` continues with all messages that are not final. The stream does not request the
+    state of a final segment again. If you leave the block early, the stream first records the deliveries that
+    you have not received yet.
 
-    Before the stream raises an error, it returns the deliveries that it has already recorded.
+    Before the stream raises an error, it first returns the deliveries that it has already recorded.
 
     The stream reads receipts only as fast as you take deliveries. An enroute message needs about 400 bytes of
     memory beside its receipt. All messages share one timer.
 
     Attributes:
-        requests: the number of state requests so far. Several attempts of one request count as one request.
-            If the stream makes a request again later, this request counts again.
+        requests: the number of state requests so far. Several attempts of one request count as one request. A
+            request that the stream repeats later counts again.
 
     Args:
         receipts: the messages to track. For a `Delivery` of an earlier run, tracking continues from its
             states. The stream returns a final `Delivery` at once, without a request.
-        tracker: decides which state to request and when.
-        read_state: requests the state of one segment.
+        tracker: the `Tracker` that decides which segment state to request and when.
+        read_state: an async function that requests the state of one segment.
         clock: the clock for the schedule and the deadline.
-        workers: the maximum number of requests in flight.
+        workers: the number of worker tasks, which is the maximum number of requests in flight.
         ledger: the object that records each delivery before the stream returns the delivery.
         check_usable: a function that raises an error if the client is closed or belongs to another event
             loop.
 
     Raises:
-        StreamNotEntered: you iterate outside the ``async with`` block, or enter the stream twice.
-        RequestRejected: while iterating: the gateway refused the credentials or the account. The stream ends.
-        ClientClosed: while iterating: the client was closed. The stream ends.
-        LedgerError: while iterating: the ledger could not record a delivery. The stream ends.
-        ValidationError: while iterating: an item of `receipts` is not a `Receipt` or a `Delivery`. The stream
-            ends.
-        Exception: while iterating: the iterable `receipts` raised this error. The stream ends.
+        StreamNotEntered: if you iterate outside the ``async with`` block, or enter the stream twice.
+        RequestRejected: while iterating, if the gateway refused the credentials or the account.
+        ClientClosed: while iterating, if the client was closed.
+        LedgerError: while iterating, if the ledger could not record a delivery.
+        ValidationError: while iterating, if an item of `receipts` is not a `Receipt` or a `Delivery`.
+        Exception: while iterating, if the iterable `receipts` raised this error. Every error but
+            `StreamNotEntered` ends the stream.
     """
 
     def __init__(
@@ -151,14 +151,13 @@ class Tracking(AsyncIterator[Delivery]):
         assert self._group is not None  # noqa: S101 - the type checker needs this line
         self._group.cancel_scope.cancel()
         try:
-            # If we passed the exception of the block to the task group, the task group would wrap the
-            # exception in an exception group.
+            # If we passed the exception of the `async with` block to the task group, the task group would
+            # wrap the exception in an exception group.
             await self._group.__aexit__(None, None, None)
         finally:
             self._deliveries.close()
-            # We record the deliveries that the consumer has not received, so that a later run does not
-            # request these states again. The shield makes sure that the deliveries are recorded even if the
-            # task is cancelled.
+            # We record the queued deliveries, so that a later run does not request their states again. The
+            # shielded scope makes sure that the deliveries are recorded even if the task is cancelled.
             if not self._is_ledger_broken:
                 with anyio.CancelScope(shield=True):
                     await self._record(self._queue.rest())
@@ -180,12 +179,12 @@ class Tracking(AsyncIterator[Delivery]):
         return self._ready.popleft()
 
     async def last(self) -> Delivery:
-        """Return the last delivery of a stream with one message. This method enters and leaves the stream."""
+        """Return the last delivery of a stream with one message. `last` enters and leaves the stream."""
         async with self:
             return [delivery async for delivery in self][-1]
 
     def _end_with(self, error: Exception) -> None:
-        """Stop all requests. The consumer gets the queued deliveries first, then the error."""
+        """Stop all state requests. The consumer gets the queued deliveries first, then the given error."""
         if self._error is None:
             self._error = error
         if self._following is not None:
@@ -201,8 +200,8 @@ class Tracking(AsyncIterator[Delivery]):
                     for _ in range(self._workers):
                         group.start_soon(self._work, asked)
                     await self._dispatch(asks)
-                    # Every message has its last delivery now, and no request in flight can change a delivery.
-                    # So we cancel the requests in flight.
+                    # Every message has its last delivery now. We cancel the requests in flight, because their
+                    # responses cannot change a delivery.
                     group.cancel_scope.cancel()
         finally:
             self._queue.end()
@@ -236,12 +235,12 @@ class Tracking(AsyncIterator[Delivery]):
                 await self._queue.room()
             while self._busy < self._workers and (ask := self._tracker.due(now)) is not None:
                 self._busy += 1
-                # The memory stream can hold one request per worker, and at most one request per worker is in
-                # progress. So `send_nowait` never fails.
+                # `send_nowait` never fails: the memory stream can hold one request per worker, and at most
+                # one request per worker is in progress.
                 asks.send_nowait(ask)
             if self._all_read and not self._tracker:
                 return
-            # If all workers are busy, no request can start. Then the timer waits only for the next deadline.
+            # If all workers are busy, no request can start, so the timer waits only for the next deadline.
             is_free = self._busy < self._workers
             await self._timer.wait_until(
                 self._tracker.next_time() if is_free else self._tracker.next_deadline()

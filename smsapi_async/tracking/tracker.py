@@ -1,8 +1,8 @@
-"""The decisions of tracking: which segment state to request, and when. This module does no I/O.
+"""The decisions of tracking: which segment state to request, and when. The module does no I/O.
 
-All times are seconds since the epoch. Each tracked message has one entry in the heap of deadlines. The heap
-of requests has one entry for each segment with a planned request. A segment has no entry while its request is
-in flight.
+All times are seconds since the epoch. Each tracked message has one entry in the heap `_deadlines`. The heap
+`_requests` has one entry for each segment with a planned request. While a request is in flight, its segment
+has no entry in `_requests`.
 """
 
 import random
@@ -17,24 +17,24 @@ from smsapi_async.tracking.delivery import Delivery, phase_of
 from smsapi_async.tracking.moments import MEMORY, all_segments_from, beginning, milestones
 from smsapi_async.tracking.schedule import Schedule
 
-# The last request is made this many seconds before the deadline, so that its response arrives before the
-# deadline.
+# Time in seconds between the last request for a message and its deadline, so that the response arrives before
+# the deadline.
 _LAST_LOOK = 5.0
-# If the deadline of a message has already passed when `add` is called, the message gets a new deadline: at
-# most this many seconds after the call. The tracker makes requests at once. Shortly before the new deadline,
-# the tracker makes another request for each segment whose state can still change.
+# Maximum time in seconds from the call of `add` to the deadline, for a message whose original deadline has
+# already passed. The tracker requests its states at once. Shortly before the new deadline, the tracker makes
+# another request for each segment whose state can still change.
 _LATE_START = 60.0
-# A failed request is planned again after at most this many seconds, even if the schedule has a longer wait. A
-# pause can delay the request further.
+# Maximum time in seconds after which a failed request is planned again, even if the schedule has a longer
+# wait. A pause of all requests can delay the failed request further.
 _LONGEST_RETRY = 30.0
-# Near a deadline, each retry waits half of the remaining time. If this wait is shorter than this many
-# seconds, no retry follows. Without this limit, the number of retries would be infinite.
+# Shortest wait in seconds before a retry. Near a deadline, each retry waits half of the remaining time, so
+# without `_SHORTEST_RETRY` the number of retries would be infinite.
 _SHORTEST_RETRY = 0.05
-# The first failure outside a pause starts a new pause. Each new pause is twice as long as the previous pause,
-# up to this many seconds.
+# Longest pause in seconds after failed requests. The first failure outside a pause starts a new pause, which
+# is twice as long as the previous pause.
 _LONGEST_PAUSE = 60.0
-# The entry of a finished message stays in the heap of deadlines. The heap is rebuilt when it contains at
-# least this many more entries of finished messages than entries of other messages.
+# The heap `_deadlines` keeps the entries of finished messages (stale entries). The heap is rebuilt when its
+# stale entries outnumber the other entries by more than `_STALE_ENTRIES`.
 _STALE_ENTRIES = 1000
 
 _States = tuple[SegmentState | None, ...]
@@ -42,20 +42,21 @@ _States = tuple[SegmentState | None, ...]
 
 @attrs.define(eq=False, weakref_slot=False)
 class _TrackedMessage:
-    """A message that is tracked.
+    """A message whose states the tracker still requests, or requested until its tracking ended.
 
     Attributes:
-        serial: the number of the message in the order of `Tracker.add`. Heap entries with the same time are
-            ordered by this number.
-        receipt: the message and its segment ids.
+        serial: the number of the message in the order of the calls of `Tracker.add`. Heap entries with the
+            same time are ordered by `serial`.
+        receipt: the receipt, which contains the message and its segment ids.
         age_starts_at: the time from which the schedule computes the age of the message.
         due: the latest time at which the gateway starts to send the message. The 48 hours for which the
-            gateway keeps a state start at this time.
+            gateway keeps a state start at `due`.
         deadline: the time at which tracking of the message ends, even if the message is not final.
-        states: the last known state of each segment.
-        open: a bit mask of the segments that still need requests. The mask is 0 when tracking has ended.
+        states: the last known state of each segment, or None if no state is known.
+        open: a bit mask of the segments that still need requests. `open` is 0 when tracking of the message
+            has ended.
         asks_each_segment: whether each open segment has its own requests. If False, the tracker requests the
-            state of one segment only.
+            state of one segment of the message only.
     """
 
     serial: int
@@ -68,35 +69,35 @@ class _TrackedMessage:
     asks_each_segment: bool = False
 
     def is_open(self, index: int) -> bool:
-        """Return whether a segment still needs requests."""
+        """Return whether the segment with this index still needs requests."""
         return bool(self.open >> index & 1)
 
 
 @attrs.frozen(eq=False)
 class StateRequest:
-    """A state request that the caller must make now."""
+    """A request for the state of one segment, which the caller of `Tracker.due` must make now."""
 
     tracked: _TrackedMessage
     index: int
 
     @property
     def segment_id(self) -> str:
-        """The id of the segment."""
+        """The id of the segment whose state is requested."""
         return self.tracked.receipt.segment_ids[self.index]
 
 
 class Tracker:
     """Decides which state requests to make for many messages.
 
-    `due` returns the next `StateRequest`. When the request ends, pass the request to exactly one of
+    `due` returns the next `StateRequest`. When this request ends, pass the `StateRequest` to exactly one of
     `responded`, `failed` or `refused`.
 
     Args:
-        schedule: the waits between the requests for one message.
-        deadline: seconds after the gateway starts to send a message. After this time, tracking of the message
-            ends, even if the message is not final.
-        timeout: seconds after the call of `add`. If a message is not final by then, tracking of the message
-            ends before the deadline, and its last delivery has ``is_final`` False. None means no timeout.
+        schedule: the schedule, which computes the waits between the requests for one message.
+        deadline: the time in seconds, from the moment when the gateway starts to send a message, after which
+            tracking ends even if the message is not final.
+        timeout: the time in seconds, from the call of `add`, after which tracking ends even before the
+            deadline. The last delivery then has ``is_final`` False. None means no timeout.
         chance: the random generator for the jitter. None means a new generator.
     """
 
@@ -111,8 +112,8 @@ class Tracker:
         self._schedule = schedule
         self._length = deadline
         self._timeout = timeout
-        # The last request is made 5 seconds before the end. If the deadline or the timeout is shorter than 50
-        # seconds, the last request is made after 90 % of that duration.
+        # The last request for a message is made 5 seconds before its tracking ends. If the deadline or the
+        # timeout is shorter than 50 seconds, the last request is made after 90 % of that duration.
         self._last_look = min(_LAST_LOOK, min(deadline, timeout or deadline) / 10)
         self._chance = random.Random() if chance is None else chance  # noqa: S311 - jitter is no secret
         self._requests: list[tuple[float, int, int, _TrackedMessage]] = []
@@ -130,8 +131,8 @@ class Tracker:
         """Start to track a message.
 
         Args:
-            receipt: the message and its segment ids.
-            now: the current time.
+            receipt: the receipt of the message, with its segment ids.
+            now: the current time in seconds since the epoch.
             states: the states of the segments from an earlier run. The tracker makes no requests for segments
                 with a final state.
 
@@ -150,7 +151,8 @@ class Tracker:
         if not opened or phase_of(known, opened, at_the_end=False) is Phase.FAILED:
             return self._finish(tracked, now)
         heappush(self._deadlines, (deadline, tracked.serial, tracked))
-        # If an earlier run has found a final segment, the other segments need their own requests.
+        # If an earlier run has received a final state for one segment, each other segment needs its own
+        # requests.
         tracked.asks_each_segment = opened != (1 << segments) - 1
         first = self._not_beyond_a_milestone(tracked, begins + self._schedule.wait(0, self._chance), now)
         for index in range(segments):
@@ -161,7 +163,7 @@ class Tracker:
         return None
 
     def due(self, now: float) -> StateRequest | None:
-        """Return the next request that must be made now, or None."""
+        """Return the next state request that must be made now, or None."""
         if now < self._paused_until:
             return None
         while self._requests and self._requests[0][0] <= now:
@@ -177,7 +179,7 @@ class Tracker:
     def expired(self, now: float) -> Delivery | None:
         """Return the last delivery of one message that has reached its deadline or timeout, or None.
 
-        Call this method until it returns None.
+        Call `expired` again until it returns None.
         """
         while self._deadlines and self._deadlines[0][0] <= now:
             tracked = heappop(self._deadlines)[2]
@@ -187,12 +189,12 @@ class Tracker:
         return None
 
     def responded(self, ask: StateRequest, state: SegmentState, now: float) -> Delivery | None:
-        """Process the response to a request.
+        """Process the response to a state request.
 
         Args:
-            ask: the request.
+            ask: the state request that `due` returned.
             state: the state in the response.
-            now: the current time.
+            now: the current time in seconds since the epoch.
 
         Returns:
             A delivery if the response changes the message, or None. A response that arrives after the last
@@ -206,8 +208,8 @@ class Tracker:
         known: SegmentState | None = state
         is_settled = state.is_final
         if state.state == State.NOT_IN_DATABASE:
-            # State 255 does not say whether the segment was delivered. So state 255 must not replace the last
-            # known state of the segment.
+            # State 255 does not say whether the segment was delivered, so it must not replace the last known
+            # state of the segment.
             is_settled = now >= tracked.due + MEMORY
             known = state if is_settled and previous is None else previous
         if known is not previous:
@@ -219,22 +221,22 @@ class Tracker:
         return self._delivery(tracked, now) if _differs(previous, known) else None
 
     def failed(self, ask: StateRequest, now: float, *, retry_after: float | None = None) -> None:
-        """Process the failure of a request.
+        """Process the failure of a state request: plan the request again, and pause all requests.
 
-        The tracker makes the request again after at most 30 seconds, or after the pause if the pause is
-        longer. The pause applies to all requests of all messages. It lasts 1 second after the first failure,
-        then 2, 4, 8 and so on up to 60 seconds. After a response, the next pause lasts 1 second again.
-        Shortly before the deadline, the tracker may not make the request again.
+        The tracker makes the failed request again after at most 30 seconds, or after the pause if the pause
+        is longer. The pause applies to all requests of all messages. The pause lasts 1 second after the first
+        failure, then 2, 4, 8 and so on up to 60 seconds. After a response, the next pause lasts 1 second
+        again. Shortly before the deadline of a message, the tracker may not repeat a failed request.
 
         Args:
-            ask: the request.
-            now: the current time.
+            ask: the state request that failed.
+            now: the current time in seconds since the epoch.
             retry_after: the seconds of the ``Retry-After`` header of the response. None means that the
                 response has no such header.
         """
-        # Requests that are in flight at the same time often fail for the same reason. So only the first of
-        # these failures counts: a failure during a pause does not make the pause longer, except if the
-        # gateway asks for a longer wait.
+        # Requests that are in flight at the same time often fail for the same reason, so only the first
+        # failure counts. A failure during a pause makes the pause longer only if the gateway asks for a
+        # longer wait.
         if now >= self._paused_until:
             self._failures += 1
             pause = min(2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
@@ -243,20 +245,21 @@ class Tracker:
             self._paused_until = max(self._paused_until, now + retry_after)
         tracked = ask.tracked
         wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
-        # The wait is at most half of the remaining time, so that another request is possible before the
-        # deadline.
+        # The wait before a retry is at most half of the remaining time, so that another request is possible
+        # before the deadline.
         wait = min(wait, _LONGEST_RETRY, (tracked.deadline - now) / 2)
         if tracked.is_open(ask.index) and wait > _SHORTEST_RETRY:
             self._push(tracked, ask.index, now + wait)
 
     def refused(self, ask: StateRequest, now: float) -> None:
-        """Process a refusal that concerns only this segment.
+        """Process a refused state request, if the refusal concerns only its segment.
 
-        The tracker makes the request again at the next time of the schedule. Other requests do not pause.
+        The tracker makes the refused request again at the next time of the schedule. All other requests
+        continue without a pause.
 
         Args:
-            ask: the request.
-            now: the current time.
+            ask: the state request that the gateway refused.
+            now: the current time in seconds since the epoch.
         """
         self._failures = 0
         if ask.tracked.is_open(ask.index):
@@ -280,8 +283,8 @@ class Tracker:
     def _deadline(self, due: float, now: float) -> float:
         deadline = due + self._length
         if deadline <= now:
-            # The deadline has already passed, for example because the program did not run for several days.
-            # The new deadline gives the tracker time for the last requests.
+            # The original deadline has already passed, for example because the program did not run for
+            # several days. The new deadline gives the tracker time for the last requests.
             deadline = now + min(_LATE_START, self._length)
         return deadline if self._timeout is None else min(deadline, now + self._timeout)
 
@@ -299,7 +302,7 @@ class Tracker:
         return min([at, *(milestone for milestone in ahead if milestone > now)])
 
     def _end_requests(self, tracked: _TrackedMessage, index: int, now: float) -> Delivery | None:
-        """End the requests for a segment; return the last delivery if this ends tracking of the message."""
+        """End the requests for a segment; return the last delivery if tracking of the whole message ends."""
         tracked.open &= ~(1 << index)
         if not tracked.open or phase_of(tracked.states, tracked.open, at_the_end=False) is Phase.FAILED:
             return self._finish(tracked, now)
@@ -315,13 +318,13 @@ class Tracker:
                 self._push(tracked, other, now)
 
     def _finish(self, tracked: _TrackedMessage, now: float, *, is_final: bool = True) -> Delivery:
-        # The phase depends on `open`. So we compute the delivery before we set `open` to 0.
+        # We compute the delivery before we set `open` to 0, because its phase depends on `open`.
         delivery = self._delivery(tracked, now, at_the_end=True, is_final=is_final)
         tracked.open = 0
         self._under_way -= 1
         if len(self._deadlines) > 2 * self._under_way + _STALE_ENTRIES:
-            # More than half of the entries belong to finished messages, and the rebuild removes these
-            # entries. So the rebuilds need a constant time per finished message.
+            # More than half of the heap entries belong to finished messages, and the rebuild removes them. On
+            # average, the rebuilds therefore need a constant time per finished message.
             self._deadlines = [entry for entry in self._deadlines if entry[2].open]
             heapify(self._deadlines)
         return delivery

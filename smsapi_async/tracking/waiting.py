@@ -8,16 +8,16 @@ import attrs
 from smsapi_async.clock import Clock
 from smsapi_async.tracking.delivery import Delivery
 
-# If the queue contains this many deliveries, the producers wait for the consumer, so that the memory stays
+# Number of queued deliveries at which the producers wait for the consumer, so that the memory use stays
 # bounded.
 _CHANGES_HELD = 500
 
 
 @attrs.define(eq=False)
 class Timer:
-    """A timer. Another task can end the wait of the timer early.
+    """A timer for one waiting task. Other tasks can end the wait early with `wake`.
 
-    Only one task at a time may wait for the timer.
+    Only one task at a time may call `wait_until`.
     """
 
     clock: Clock
@@ -30,8 +30,8 @@ class Timer:
     def now(self) -> float:
         """Return the current time in seconds since the epoch.
 
-        The time never goes back. The timer reads the wall clock once and then counts with the monotonic
-        clock. So a later change of the wall clock has no effect.
+        The returned time never goes back. The timer reads the wall clock once and then counts with the
+        monotonic clock, so a later change of the wall clock has no effect.
         """
         return self._offset + self.clock.monotonic()
 
@@ -49,16 +49,16 @@ class Timer:
         self._scope = None
 
     def wake(self) -> None:
-        """End the current wait. If no task waits, this method does nothing."""
+        """End the current `wait_until`. If no task waits, `wake` does nothing."""
         if self._scope is not None:
             self._scope.cancel()
 
 
 @attrs.define(eq=False)
 class DeliveryQueue:
-    """A queue of deliveries that are not recorded yet.
+    """A queue of deliveries that are not recorded in the ledger yet.
 
-    A delivery stays in the queue until it is recorded. So a cancellation during the recording loses no
+    A delivery stays in the queue until it is recorded, so that a cancellation during the recording loses no
     delivery.
     """
 
@@ -73,12 +73,12 @@ class DeliveryQueue:
         self._filled.set()
 
     def end(self) -> None:
-        """Declare that no further delivery follows."""
+        """Mark the end of the queue: no further delivery follows."""
         self._ended = True
         self._filled.set()
 
     async def room(self) -> None:
-        """Wait until the queue is not full."""
+        """Wait until the queue has room for another delivery."""
         while len(self._noticed) >= _CHANGES_HELD:
             self._emptied = anyio.Event()
             await self._emptied.wait()
@@ -99,7 +99,7 @@ class DeliveryQueue:
         return list(self._noticed)
 
     def drop(self, count: int) -> None:
-        """Remove the oldest deliveries from the queue, because they are recorded.
+        """Remove the oldest deliveries from the queue after they were recorded.
 
         Args:
             count: the number of deliveries to remove.

@@ -46,19 +46,19 @@ request.
 
 @attrs.define
 class Report:
-    """The totals of several scripts.
+    """The totals of several scripts. A script is one batch with its own fault plan.
 
     Attributes:
         scripts: the number of scripts that ran.
         messages: the number of messages in these scripts.
-        requests: the number of requests that arrived at the sandbox.
-        runs: the number of runs. A script with a ledger may need several runs.
+        requests: the number of requests that arrived at the sandbox, over all scripts.
+        runs: the number of batch runs. A script with a ledger may need several runs.
         duplicates: the number of messages that the sandbox accepted more than once.
-        lost: the number of messages without a correct outcome.
+        lost: the number of messages with a wrong outcome or without an outcome.
         accepted: the number of messages with the outcome `Accepted`.
         rejected: the number of messages with the outcome `Rejected`.
         unknown: the number of messages with the outcome `Unknown`.
-        faults: the number of exchanges with each fault.
+        faults: a dictionary from the name of each fault to the number of requests with this fault.
     """
 
     scripts: int = 0
@@ -74,14 +74,14 @@ class Report:
 
 
 class Disagreement(AssertionError):
-    """The error that an outcome contradicts the account of the sandbox."""
+    """Raised if the outcome of a message does not agree with the messages that the sandbox accepted."""
 
 
 def batch_of(texts: Sequence[str], bad: Sequence[int] = ()) -> list[Message]:
-    """Return a batch with one message for each text. Each message has its own recipient.
+    """Return a batch with one message for each text, in which each message has its own recipient.
 
     Args:
-        texts: the texts.
+        texts: the texts of the messages.
         bad: the indexes of the messages that the gateway must refuse.
     """
     return [
@@ -94,13 +94,13 @@ def compare(batch: Sequence[Message], outcomes: dict[str, Outcome], sandbox: San
     """Compare the outcome of each message with the messages that the sandbox accepted.
 
     Args:
-        batch: the messages.
-        outcomes: the outcome of each message by the key of the message.
-        sandbox: the sandbox.
-        report: the function adds the numbers of this batch to this report.
+        batch: the messages of the batch that was sent.
+        outcomes: a dictionary from the key of each message to the outcome of the message.
+        sandbox: the sandbox that received the batch.
+        report: the totals, to which the function adds the numbers of this batch.
 
     Raises:
-        Disagreement: the sandbox accepted a message twice, or the outcome of a message is wrong.
+        Disagreement: if the sandbox accepted a message twice, or if the outcome of a message is wrong.
     """
     for message in batch:
         outcome = outcomes.get(message.key or "")
@@ -134,19 +134,20 @@ async def run_script(
     unknown_limit: int = 1000,
     transport: Kind | None = None,
 ) -> None:
-    """Send a batch through a fault proxy, and compare the outcomes with the account of the sandbox.
+    """Send a batch through a fault proxy, and compare the outcomes with the messages the sandbox accepted.
 
     Args:
-        batch: the messages.
-        plan: the faults of the proxy.
-        report: the function adds the numbers of this batch to this report.
+        batch: the messages to send.
+        plan: the plan that determines the fault of each request through the proxy.
+        report: the totals, to which the function adds the numbers of this batch.
         ledger_path: the path of the ledger. With a ledger, the batch is repeated until the batch is complete.
             None means one run without a ledger.
-        unknown_limit: the parameter `unknown_limit` of `send_many`.
-        transport: the transport of the client. None means that the client chooses the transport.
+        unknown_limit: the number of successive requests with an unknown outcome after which a batch halts.
+        transport: the name of the HTTP transport. None means that the client chooses the HTTP transport.
 
     Raises:
-        Disagreement: an outcome contradicts the account of the sandbox, or a message has no outcome.
+        Disagreement: if the sandbox accepted a message twice, if an outcome is wrong or missing, or if the
+            batch is not complete after the last run.
     """
     outcomes: dict[str, Outcome] = {}
     async with run_sandbox() as sandbox:
@@ -194,7 +195,7 @@ async def _run(
     ledger_path: Path | None,
     unknown_limit: int,
 ) -> bool:
-    """Run the batch once. Return True if the batch is complete, and False if the batch halted."""
+    """Run the batch once, and return True if the batch is complete, or False if the batch halted."""
     options = {"recipients_per_request": 5, "unknown_limit": unknown_limit, "linger": 0.001}
     async with sms:
         try:
@@ -226,7 +227,7 @@ def _key(outcome: Outcome) -> str:
 def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
     """Return a random batch, a random fault plan and a random `unknown_limit`.
 
-    Equal seeds return equal values.
+    Two calls with equal seeds return equal batches, equal plans and equal limits.
     """
     chance = random.Random(seed)
     size = chance.randint(1, 30)
@@ -238,15 +239,15 @@ def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
 
 
 async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
-    """Run one script for each seed, and print the totals. Every second script uses a ledger.
+    """Run one script (batch with faults) for each seed, every second script with a ledger; print the totals.
 
     Args:
-        scripts: the number of scripts.
-        first_seed: the seed of the first script.
-        transport: the transport of the clients. None means that each client chooses the transport.
+        scripts: the number of scripts to run.
+        first_seed: the random seed of the first script. The seed of each next script is higher by 1.
+        transport: the name of the HTTP transport of all clients. None means that each client chooses.
 
     Returns:
-        The exit code: 0 if all outcomes are correct, otherwise 1.
+        The exit code of the program: 0 if all outcomes are correct, otherwise 1.
     """
     report = Report()
     with tempfile.TemporaryDirectory() as directory:

@@ -26,7 +26,7 @@ async def main(*arguments: str) -> None:
     """Send the batch, and print a dot for each outcome.
 
     Args:
-        arguments: the base URL of the sandbox and the path of the ledger.
+        arguments: the command-line arguments: the base URL of the sandbox and the path of the ledger.
     """
     url, path = arguments
     sms = AsyncSmsClient(

@@ -24,8 +24,8 @@ class Tally:
 
     Attributes:
         kills: the number of killed processes.
-        duplicates: the number of surplus sends. A message that the sandbox accepted n times adds n - 1.
-        unaccounted: the number of messages without a correct outcome.
+        duplicates: the number of surplus sends: a message that the sandbox accepted n times counts n - 1.
+        unaccounted: the number of messages with a wrong outcome or without an outcome.
         unknown_requests: the number of requests with an unknown outcome.
         unknown: the number of messages with an unknown outcome.
         sent_but_unknown: the number of messages with an unknown outcome that the sandbox accepted.
@@ -43,9 +43,9 @@ async def kill_and_resume(path: Path, kills: int, chance: random.Random) -> Tall
     """Send one batch of 2,000 messages with one ledger in several processes, and return the result.
 
     Args:
-        path: the path of the ledger.
+        path: the path of the ledger file.
         kills: the number of processes to kill. After the last kill, one more process completes the batch.
-        chance: the random generator for the times of the kills.
+        chance: the random generator that determines after how many outcomes a process is killed.
     """
     tally = Tally()
     async with run_sandbox(balance=10**6, login="sandbox", password="sandbox-password") as sandbox:
@@ -65,11 +65,11 @@ async def _run_and_kill(url: str, path: Path, after: int) -> bool:
 
     Args:
         url: the base URL of the sandbox.
-        path: the path of the ledger.
-        after: the number of outcomes.
+        path: the path of the ledger file.
+        after: the number of outcomes after which the process is killed.
 
     Returns:
-        Whether the process was still running before the kill.
+        True if the process was still running before the kill, otherwise False.
     """
     seen = 0
     async with await anyio.open_process(_command(url, path), stderr=None) as process:
@@ -88,7 +88,7 @@ async def _run_and_kill(url: str, path: Path, after: int) -> bool:
 async def _compare(sandbox: Sandbox, path: Path, tally: Tally) -> None:
     """Compare the outcomes in the ledger with the messages that the sandbox accepted.
 
-    Store the numbers in `tally`.
+    The numbers of duplicates, wrong outcomes and unknown outcomes are stored in `tally`.
     """
     arrived = Counter((m.destination_address, m.text) for m in sandbox.account.messages)
     tally.duplicates = sum(count - 1 for count in arrived.values())
@@ -117,14 +117,14 @@ async def main(batches: int, kills: int, seed: int, directory: str) -> int:
     """Run several batches, kill each batch several times, and print the totals.
 
     Args:
-        batches: the number of batches.
-        kills: the number of kills of each batch.
-        seed: the seed of the random generator.
-        directory: the directory for the ledgers.
+        batches: the number of batches to run.
+        kills: the number of times that each batch is killed.
+        seed: the seed of the random generator for the times of the kills.
+        directory: the directory for the ledger files.
 
     Returns:
-        The exit code. The exit code is 0 if no message was sent twice and each message has a correct outcome.
-        The number of unknown requests must also not exceed the number of requests in flight at the kills.
+        The exit code of the program: 0 if no message was sent twice, each message has a correct outcome, and
+        not more requests have an unknown outcome than were in flight at the kills.
     """
     chance = random.Random(seed)
     total = Tally()

@@ -1,7 +1,7 @@
 """A program that measures the peak memory of a short batch and of a long batch.
 
-``python -m tests.batch.memory`` runs each batch in a separate process. A function replaces the gateway, so
-the measured memory contains only the client and the messages in progress.
+``python -m tests.batch.memory`` runs each batch in a separate process. The measured memory contains only the
+client and the messages in progress, because a function replaces the gateway.
 """
 
 import resource
@@ -19,7 +19,7 @@ LIMIT_MEGABYTES = 30
 
 
 def gateway(request: httpx.Request) -> httpx.Response:
-    """Accept every request, and return the response that the gateway would return."""
+    """Return the response that the gateway would return if it accepted the request."""
     if request.method == "GET":
         return httpx.Response(200, json="Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1")
     count = max(1, request.content.count(b"DestinationAddresses="))
@@ -29,7 +29,7 @@ def gateway(request: httpx.Request) -> httpx.Response:
 def source(size: int) -> Iterator[Message]:
     """Yield `size` messages.
 
-    Every hundredth message has a text of its own. The other messages use ten texts in turn.
+    Every hundredth message has a text that no other message has. All other messages use ten texts in turn.
     """
     for index in range(size):
         text = f"own {index}" if index % 100 == 0 else f"text {index % 10}"
@@ -37,7 +37,7 @@ def source(size: int) -> Iterator[Message]:
 
 
 async def run(size: int) -> None:
-    """Send a batch of `size` messages. The outcomes are counted, but not kept in memory."""
+    """Send a batch of `size` messages, and count the outcomes without keeping them in memory."""
     transport = httpx.MockTransport(gateway)
     count = 0
     sms = AsyncSmsClient("login", "password", source_address="ACME", transport=transport)
@@ -51,7 +51,7 @@ def main() -> int:
     """Run a batch of each size in `SIZES`, and print the peak memory of each batch.
 
     Returns:
-        1 if the long batch needs more memory than the short batch plus `LIMIT_MEGABYTES`, otherwise 0.
+        The exit code: 1 if the long batch needs over `LIMIT_MEGABYTES` more than the short batch, else 0.
     """
     if len(sys.argv) > 1:
         anyio.run(run, int(sys.argv[1]))

@@ -43,7 +43,7 @@ def own_texts(count: int) -> list[Message]:
 async def test_a_second_way_that_does_not_report_proves_nothing(sandbox: Sandbox) -> None:
     """If the caller's transport falls back to a second connection, the outcome of a failed send is unknown.
 
-    The transport may have sent the request over the second connection.
+    The outcome is unknown because the transport may have sent the request over the second connection.
     """
 
     class FailsOver(httpx.AsyncBaseTransport):
@@ -71,7 +71,7 @@ async def test_a_second_way_that_does_not_report_proves_nothing(sandbox: Sandbox
 
 @pytest.mark.parametrize("left_after", [1, 3])
 async def test_no_outcome_is_dropped_when_the_loop_is_left(sandbox: Sandbox, left_after: int) -> None:
-    """If the caller leaves the loop early, no outcome is lost.
+    """If the caller leaves the loop over the outcomes early, no outcome is lost.
 
     Each accepted message has an outcome that the caller has received, or an outcome in `unread`.
     """
@@ -79,7 +79,7 @@ async def test_no_outcome_is_dropped_when_the_loop_is_left(sandbox: Sandbox, lef
     async with client_for(sandbox, concurrency=4) as sms, sms.send_many(own_texts(40)) as outcomes:
         async for outcome in outcomes:
             given.append(outcome)
-            # The outcomes of other messages arrive during this request.
+            # During this request, the outcomes of other messages of the batch arrive.
             await sms.balance()
             if len(given) == left_after:
                 break
@@ -147,7 +147,7 @@ async def test_a_worker_that_is_cancelled_itself_leaves_an_unknown(
 
 
 async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox) -> None:
-    """If a batch halts, the batch still returns the outcomes of the invalid messages that it has read."""
+    """A batch that halts (stops early) still returns the outcomes of the invalid messages it has read."""
     sandbox.refuse_next("Sms/Send", 5, times=100)
     batch = [own_texts(1)[0], *(Message("not a number", "x", key=f"bad {index}") for index in range(20))]
     given: list[Outcome] = []
@@ -165,9 +165,9 @@ async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox
 async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """If the client is closed during a batch, the batch halts.
+    """If the client is closed during a batch, the batch halts (stops early).
 
-    The messages that were not sent stay pending.
+    After the halt, the messages that were not sent stay pending.
     """
     sms = client_for(sandbox, concurrency=1)
     async with Ledger.sqlite(tmp_path / "run.db") as ledger:
@@ -183,7 +183,7 @@ async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
 
 
 async def test_a_refused_login_is_not_the_messages_fault(sandbox: Sandbox, tmp_path: Path) -> None:
-    """If the gateway refuses the login, no message is rejected, and the next run sends all messages."""
+    """If the gateway refuses the login, no message becomes rejected, and the next run sends all messages."""
     sandbox.refuse_next("user/sessionid", 2)
     async with Ledger.sqlite(tmp_path / "run.db") as ledger:
         async with client_for(sandbox) as sms:
@@ -226,7 +226,7 @@ async def test_nothing_is_begun_after_the_block_was_left(sandbox: Sandbox) -> No
 
 
 async def test_an_endless_retry_after_halts(sandbox: Sandbox) -> None:
-    """If ``Retry-After`` demands a wait of one hour, the batch does not wait, but halts."""
+    """If ``Retry-After`` demands a wait of one hour, the batch halts (stops early) instead of waiting."""
     sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "3600"})
     clock = ManualClock()
     async with client_for(sandbox, clock=clock) as sms:
@@ -238,7 +238,7 @@ async def test_an_endless_retry_after_halts(sandbox: Sandbox) -> None:
 async def test_the_reason_for_a_halt_survives_a_broken_ledger(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the ledger fails after a halt, `BatchHalted` still contains the reason of the halt."""
+    """If the ledger fails after a batch has halted, `BatchHalted` still contains the reason of the halt."""
 
     async def broken(*_: object) -> None:
         raise LedgerInUse("the file is locked")
@@ -251,9 +251,9 @@ async def test_the_reason_for_a_halt_survives_a_broken_ledger(
 
 
 async def test_the_hour_that_comes_twice(sandbox: Sandbox) -> None:
-    """At the end of summer time, one local hour occurs twice.
+    """Two messages with equal local send dates, but different UTC send dates, do not share a bulk request.
 
-    Two send dates in this hour with equal local times, but with different UTC times, do not share a bulk.
+    At the end of summer time, one local hour occurs twice, so that two UTC times have the same local time.
     """
     first = datetime(2030, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
     second = first.replace(fold=1)
@@ -265,7 +265,7 @@ async def test_the_hour_that_comes_twice(sandbox: Sandbox) -> None:
 
 
 async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
-    """If a batch halts and the iterable of messages then raises an error, the caller gets `BatchHalted`."""
+    """The caller gets `BatchHalted` even if the iterable of messages raises an error after the halt."""
     sandbox.refuse_next("Sms/Send", 5, times=100)
 
     def source() -> Iterator[Message]:
@@ -285,7 +285,7 @@ async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
 
 
 async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path) -> None:
-    """If an error code is too large for the database, the outcome is still recorded as unknown."""
+    """If the gateway returns an error code too large for the database, the outcome is recorded as unknown."""
     sandbox.answer_next("Sms/Send", status=500, body=b'{"Code": 99999999999999999999, "Desc": ""}')
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         assert [type(outcome) for outcome in await outcomes_of(sms, messages(1), ledger=ledger)] == [Unknown]
@@ -293,7 +293,7 @@ async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path)
 
 
 class _WaitsBetweenAttempts(ManualClock):
-    """A clock that sets the event `waiting` at the start of a wait. Other tasks run during the wait."""
+    """A clock that sets the event `waiting` when a wait starts, and lets other tasks run during the wait."""
 
     def __init__(self) -> None:
         super().__init__()

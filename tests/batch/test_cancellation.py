@@ -1,6 +1,6 @@
 """Tests that cancel a send or a batch at every `await`.
 
-The first run is cancelled at the first `await`, the second run at the second `await`, and so on.
+The first test run is cancelled at the first `await`, the second test run at the second `await`, and so on.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -26,12 +26,12 @@ class CancelledAt(Awaitable[Any]):
     """An awaitable that runs a coroutine and cancels a scope when the coroutine waits for the n-th time.
 
     Args:
-        coroutine: the coroutine.
-        scope: the cancel scope.
-        at: the number n. The number of the first wait is 1.
+        coroutine: the coroutine to run.
+        scope: the cancel scope to cancel.
+        at: the number n of the wait at which the scope is cancelled. The first wait has the number 1.
 
     Attributes:
-        waits: the number of waits so far.
+        waits: the number of times that the coroutine has waited so far.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], scope: anyio.CancelScope, at: int) -> None:
@@ -60,7 +60,7 @@ class CancelledAt(Awaitable[Any]):
 
 
 async def test_one_send_cancelled_at_every_await(anyio_backend: str) -> None:
-    """If the evidence proves that a cancelled message was not sent, its request has not arrived."""
+    """If the client reports a cancelled message as not sent, the sandbox has received no request for it."""
     at = 0
     verdicts = set()
     while True:
@@ -82,8 +82,8 @@ async def test_one_send_cancelled_at_every_await(anyio_backend: str) -> None:
             if counted.waits < at:
                 break
     assert at > 5
-    # The number of waits varies from run to run. So the test may never cancel the send while it waits for the
-    # response. The pair (True, False) of such a cancellation is therefore optional.
+    # The pair (True, False) means that the send was cancelled, but may have been sent. The pair is optional,
+    # because it needs a cancellation during the wait for the response, and the number of waits varies.
     assert verdicts - {(True, False)} == {(True, True), (False, False)}
 
 
@@ -103,7 +103,7 @@ async def test_one_send_cancelled_while_it_waits_for_the_response(anyio_backend:
 async def test_a_batch_cancelled_at_every_await(anyio_backend: str, tmp_path: Path) -> None:
     """If a batch is cancelled at any `await`, the ledger and the account of the sandbox agree.
 
-    If the sandbox has accepted the message, the ledger contains an accepted or unknown outcome.
+    If the sandbox has accepted the message, the ledger contains the outcome accepted or unknown.
     """
     at = 0
     while True:
@@ -122,7 +122,7 @@ async def test_a_batch_cancelled_at_every_await(anyio_backend: str, tmp_path: Pa
                 assert [type(outcome) for outcome in outcomes] in ([Accepted], [Unknown])
             else:
                 assert [type(outcome) for outcome in outcomes] in ([], [Unknown])
-            # The next run completes the batch and does not send an accepted message a second time.
+            # The next run of the batch must not send a message a second time if it was accepted before.
             await _send_one(sms, path)
             assert len(sandbox.account.messages) == (0 if arrived == 0 and outcomes else 1)
             if counted.waits < at:
@@ -139,7 +139,7 @@ async def _send_one(sms: Any, path: Path) -> None:
 async def _settled(sandbox: Sandbox) -> None:
     """Make a request to the sandbox, and wait for the response.
 
-    After this response, all earlier requests have arrived at the sandbox.
+    After the response to the new request, all earlier requests have arrived at the sandbox.
     """
     async with client_for(sandbox) as other:
         await other.balance()

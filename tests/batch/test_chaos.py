@@ -1,4 +1,4 @@
-"""Property tests: for any faults, the outcomes of a batch agree with the account of the sandbox."""
+"""Property tests: for any faults, the outcomes of a batch agree with what the sandbox has accepted."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +22,9 @@ RESOURCES = st.sampled_from([None, "Sms/Send", "Sms/SendBulk", "user/sessionid"]
 def test_any_script_of_faults(
     anyio_backend: str, texts: list[str], bad: set[int], faults: list[Fault], resource: str | None, limit: int
 ) -> None:
-    """For any faults, the sandbox accepts each message at most once.
+    """For any faults of the proxy, the sandbox accepts each message at most once.
 
-    An accepted message has the outcome `Accepted` or `Unknown`.
+    A message that the sandbox has accepted has the outcome `Accepted` or `Unknown`.
     """
     plan = FaultPlan.script(faults, resource=resource)
     anyio.run(run_script, batch_of(texts, sorted(bad)), plan, Report(), None, limit, backend=anyio_backend)

@@ -26,7 +26,7 @@ def _all(messages: list[Message], settings: BatchSettings) -> list[Chunk]:
 
 @given(MESSAGES, st.integers(1, 7), st.integers(1, 20))
 def test_every_message_is_in_exactly_one_chunk(messages: list[Message], size: int, lookahead: int) -> None:
-    """Each message is in exactly one chunk.
+    """The grouper puts each message into exactly one chunk (the messages of one request).
 
     All messages of one chunk have the same text and source address.
     """
@@ -40,7 +40,7 @@ def test_every_message_is_in_exactly_one_chunk(messages: list[Message], size: in
 
 @given(MESSAGES, st.integers(1, 20))
 def test_no_more_is_held_back_than_allowed(messages: list[Message], lookahead: int) -> None:
-    """The number of messages that the grouper holds back never exceeds `lookahead`."""
+    """The grouper never holds back more than `lookahead` messages for later requests."""
     grouper = Grouper(BatchSettings(lookahead=lookahead), "ACME")
     for message in messages:
         grouper.add(message, None, lambda: 0.0)
@@ -60,7 +60,7 @@ def test_messages_for_the_recipients_time_zone_go_alone() -> None:
 
 
 def test_a_chunk_is_overdue_after_its_linger() -> None:
-    """A chunk is overdue when the grouper has held the chunk back for `linger` seconds."""
+    """A chunk (the messages of one request) is overdue `linger` seconds after its first message was added."""
     grouper = Grouper(BatchSettings(linger=1.0), "ACME")
     grouper.add(Message("79031234567", "old"), None, lambda: 0.0)
     grouper.add(Message("79031234567", "young"), None, lambda: 0.5)
@@ -83,7 +83,7 @@ def test_a_chunk_is_overdue_after_its_linger() -> None:
 def test_a_setting_out_of_range_is_named(setting: str, value: object) -> None:
     """A setting that is out of range raises a `ValidationError`.
 
-    The error contains the name of the setting and the allowed range.
+    The text of the error contains the name of the setting and its allowed range.
     """
     with pytest.raises(ValidationError, match=f"{setting}: .*pass a number from"):
         BatchSettings(**{setting: value})  # type: ignore[arg-type]

@@ -29,9 +29,9 @@ async def run(sms: AsyncSmsClient, batch: list[Message], path: Path, size: int =
     """Send a batch with a ledger, and return all outcomes.
 
     Args:
-        sms: the client.
-        batch: the messages.
-        path: the path of the ledger.
+        sms: the client that sends the batch.
+        batch: the messages to send.
+        path: the path of the ledger file.
         size: the maximum number of recipients of one request.
     """
     async with (
@@ -42,7 +42,7 @@ async def run(sms: AsyncSmsClient, batch: list[Message], path: Path, size: int =
 
 
 async def test_the_same_messages_again_send_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A second run with the same messages as before returns the recorded outcomes and makes no request."""
+    """A second run with the same messages returns the outcomes in the ledger and makes no request."""
     batch = [*messages(20), Message("79031234806", "refused")]
     async with client_for(sandbox) as sms:
         first = await run(sms, batch, tmp_path / "run.db")
@@ -66,7 +66,7 @@ async def test_new_messages_join_old_ones(sandbox: Sandbox, tmp_path: Path) -> N
 
 
 async def test_equal_messages_are_one_unless_their_keys_differ(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two equal messages without keys are sent once, but each of the two messages has an outcome.
+    """Two equal messages without keys are sent only once, but each of the two messages has an outcome.
 
     Two equal messages with different keys are both sent.
     """
@@ -96,7 +96,7 @@ async def test_a_key_that_names_two_messages(sandbox: Sandbox, tmp_path: Path) -
 async def test_after_a_top_up_the_same_ledger_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
     """If a batch halts because the account has too few credits, a later run completes the batch.
 
-    Over both runs, each message is sent once.
+    Over the halted run and the later run, each message is sent once.
     """
     sandbox.balance = Decimal(15)
     batch = messages(50)
@@ -118,7 +118,7 @@ async def test_after_a_top_up_the_same_ledger_goes_on(sandbox: Sandbox, tmp_path
 
 
 async def test_an_unknown_is_settled_by_a_person(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An unknown message stays unknown until a call of `Ledger.resolve` records whether it was sent."""
+    """A message with an unknown outcome stays unknown until `Ledger.resolve` records whether it was sent."""
     path = tmp_path / "run.db"
     batch = [Message(number(1), "one", key="one"), Message(number(2), "two", key="two")]
     sandbox.answer_next("Sms/Send", status=500, times=2)
@@ -140,7 +140,7 @@ async def test_an_unknown_is_settled_by_a_person(sandbox: Sandbox, tmp_path: Pat
 async def test_unattributed_ids_are_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """If the segment ids of a bulk cannot be divided among its messages, the ledger stores all ids.
 
-    A later run returns all ids for each message of the bulk.
+    A later run returns all segment ids of the bulk request for each of its messages.
     """
     sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3", "4"]', accept=True)
     async with client_for(sandbox) as sms:
@@ -154,7 +154,7 @@ async def test_unattributed_ids_are_kept(sandbox: Sandbox, tmp_path: Path) -> No
 async def test_a_second_writer_is_told_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """If a ledger file is open for writing, a second batch cannot use the file.
 
-    Opening the file a second time raises `LedgerInUse`.
+    Opening the ledger file a second time raises `LedgerInUse`.
     """
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db"):
         with pytest.raises(LedgerInUse):
@@ -165,7 +165,7 @@ async def test_a_second_writer_is_told_at_once(sandbox: Sandbox, tmp_path: Path)
 async def test_what_cannot_be_recorded_is_not_sent(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the ledger cannot record a claim, the batch halts and sends no message."""
+    """If the ledger cannot record a claim (the entry before a send), the batch halts and sends no message."""
 
     async def full(*_: object) -> None:
         raise LedgerUnwritable("the disk is full; a message that cannot be recorded is not sent")
@@ -183,7 +183,7 @@ async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
 ) -> None:
     """If the ledger cannot record an outcome, the batch still returns this outcome.
 
-    In the next run, a message with an outcome that was not recorded is unknown.
+    If an outcome was not recorded, its message is unknown in the next run.
     """
     given = []
 
@@ -205,7 +205,7 @@ async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
 async def test_a_batch_is_committed_by_the_chunk(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The batch calls `claim` once and `settle` once for each request.
+    """For each request, the batch calls the ledger methods `claim` and `settle` once, not for each message.
 
     A batch of 1,000 messages with one text needs two requests.
     """
@@ -219,14 +219,15 @@ async def test_a_batch_is_committed_by_the_chunk(
                 return await original(*arguments)  # type: ignore[operator]
 
             monkeypatch.setattr(ledger, name, counted)
-        # A busy machine may read 500 messages in more time than the default of `linger`.
+        # A long `linger` is needed because a busy machine may take longer than the default `linger` to read
+        # the 500 messages of a request.
         async with sms.send_many(messages(1000), ledger=ledger, linger=60) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 1000
     assert Counter(calls) == {"claim": 2, "settle": 2}
 
 
 async def test_an_interrupted_run_leaves_the_rest_pending(sandbox: Sandbox, tmp_path: Path) -> None:
-    """After a `break`, the ledger records the messages that were read but not sent as pending.
+    """After a `break`, the messages that the batch has read but not sent are pending in the ledger.
 
     The next run sends the messages that are pending in the ledger.
     """

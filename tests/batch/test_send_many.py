@@ -1,4 +1,4 @@
-"""Tests of batches without a ledger: the outcomes, the requests, the halts and the end of a batch."""
+"""Tests of batches without a ledger: outcomes, requests, halts (early stops) and the end of a batch."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,8 @@ pytestmark = pytest.mark.anyio
 def number(index: int) -> str:
     """Return a different phone number for each `index`.
 
-    No number has an ending with a special meaning in the sandbox.
+    Some endings of phone numbers have a special meaning in the sandbox. The returned numbers do not have
+    such an ending.
     """
     return f"7903{index:05}12"
 
@@ -50,19 +51,20 @@ async def outcomes_of(sms: AsyncSmsClient, batch: Any, **options: Any) -> list[O
     """Send a batch, and return all outcomes.
 
     Args:
-        sms: the client.
-        batch: the messages.
-        options: more parameters of `send_many`.
+        sms: the client that sends the batch.
+        batch: the messages to send.
+        options: more parameters for `send_many`.
     """
     async with sms.send_many(batch, **options) as outcomes:
         return [outcome async for outcome in outcomes]
 
 
 async def test_messages_that_share_a_text_share_requests(sandbox: Sandbox) -> None:
-    """A text for 1,000 recipients needs two requests, and each message has its own segment ids."""
+    """A batch of one text to 1,000 recipients needs two requests; each message has its own segment ids."""
     batch = messages(1000)
     async with client_for(sandbox) as sms:
-        # A busy machine may read 500 messages in more time than the default of `linger`.
+        # A long `linger` is needed because a busy machine may take longer than the default `linger` to read
+        # the 500 messages of a request.
         outcomes = await outcomes_of(sms, batch, linger=60)
     assert sandbox.account.count("Sms/SendBulk") == 2
     assert {outcome.message for outcome in outcomes} == set(batch)
@@ -133,7 +135,7 @@ async def test_culprits_are_found_by_halving(sandbox: Sandbox) -> None:
 async def test_ids_that_do_not_divide_are_shared_and_said_so(sandbox: Sandbox) -> None:
     """If the segment ids of a bulk cannot be divided among its messages, each outcome contains all ids.
 
-    Each of these outcomes has `unattributed` set.
+    Each outcome with ids that cannot be divided has `unattributed` set.
     """
     sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3", "4"]', accept=True)
     async with client_for(sandbox) as sms:
@@ -149,7 +151,7 @@ async def test_ids_that_do_not_divide_are_shared_and_said_so(sandbox: Sandbox) -
 async def test_running_out_halts_the_batch_in_order(
     sandbox: Sandbox, code: int, cause: type[Exception]
 ) -> None:
-    """If the account has too few credits or is blocked, the batch halts.
+    """If the account has too few credits or is blocked, the batch halts (stops early).
 
     `BatchHalted.pending` is the number of messages that were not sent.
     """
@@ -172,7 +174,7 @@ async def test_running_out_halts_the_batch_in_order(
 
 
 async def test_refused_credentials_halt_the_batch(sandbox: Sandbox) -> None:
-    """A wrong password halts a batch of 1,000 messages after one login."""
+    """If the password is wrong, a batch of 1,000 messages halts (stops early) after one login."""
     async with client_for(sandbox, password="wrong") as sms:
         with pytest.raises(BatchHalted) as caught:
             await outcomes_of(sms, messages(1000))
@@ -182,7 +184,7 @@ async def test_refused_credentials_halt_the_batch(sandbox: Sandbox) -> None:
 
 
 async def test_a_gateway_that_is_away_halts_the_batch(anyio_backend: str) -> None:
-    """If the gateway cannot be reached, the batch halts.
+    """If the gateway cannot be reached, the batch halts (stops early).
 
     `BatchHalted` contains the number of messages that were read but not sent.
     """
@@ -201,7 +203,7 @@ async def test_a_gateway_that_is_away_halts_the_batch(anyio_backend: str) -> Non
 
 
 async def test_unknown_outcomes_in_a_row_halt_the_batch(sandbox: Sandbox) -> None:
-    """The batch halts after `unknown_limit` successive requests with an unknown outcome."""
+    """The batch halts (stops early) after `unknown_limit` successive requests with an unknown outcome."""
     sandbox.answer_next("Sms/Send", status=500, times=1000)
     batch = [Message(number(index), f"text {index}") for index in range(100)]
     collected = []
@@ -221,7 +223,7 @@ async def test_unknown_outcomes_in_a_row_halt_the_batch(sandbox: Sandbox) -> Non
 async def test_a_batch_waits_when_the_gateway_is_too_busy(sandbox: Sandbox) -> None:
     """After HTTP status 429, the batch waits for the time in ``Retry-After``.
 
-    After the wait, the batch sends the message exactly once.
+    After the wait for ``Retry-After``, the batch sends the message exactly once.
     """
     clock = ManualClock()
     sandbox.answer_next("Sms/Send", status=429, headers={"Retry-After": "3"})
@@ -233,7 +235,7 @@ async def test_a_batch_waits_when_the_gateway_is_too_busy(sandbox: Sandbox) -> N
 
 
 async def test_a_source_is_read_no_faster_than_it_is_sent(sandbox: Sandbox) -> None:
-    """If the consumer takes no more outcomes, the batch does not read all messages of the iterable."""
+    """The batch stops reading messages from the iterable if the caller takes no more outcomes."""
     read = 0
 
     def source() -> Iterator[Message]:
@@ -299,7 +301,7 @@ async def test_leaving_early_waits_for_what_is_in_flight(sandbox: Sandbox) -> No
 
 
 async def test_a_request_that_outlasts_the_grace_is_unknown(sandbox: Sandbox) -> None:
-    """If a response does not arrive within `grace` seconds after the block, the message is unknown."""
+    """If a response is missing `grace` seconds after the end of the block, its message becomes unknown."""
     async with client_for(sandbox) as sms:
         await sms.balance()
         with sandbox.hold("Sms/Send") as gate:
@@ -310,7 +312,7 @@ async def test_a_request_that_outlasts_the_grace_is_unknown(sandbox: Sandbox) ->
 
 
 async def test_cancelling_a_batch_keeps_its_account(sandbox: Sandbox) -> None:
-    """After a cancellation, `unread` contains an unknown outcome for each request that was in flight."""
+    """After the batch is cancelled, `unread` contains an unknown outcome for each request in flight."""
     batch = [Message(number(index), f"text {index}") for index in range(100)]
     async with client_for(sandbox, concurrency=4) as sms:
         await sms.balance()
@@ -328,7 +330,7 @@ async def test_cancelling_a_batch_keeps_its_account(sandbox: Sandbox) -> None:
 async def test_the_block_is_needed(sandbox: Sandbox) -> None:
     """Iterating outside the ``async with`` block, or entering a batch twice, raises `UsageError`.
 
-    A wrong `ledger` raises a `ValidationError`. A closed client raises `ClientClosed`.
+    A `ledger` of a wrong type raises a `ValidationError`. A closed client raises `ClientClosed`.
     """
     async with client_for(sandbox) as sms:
         batch = sms.send_many(messages(1))
@@ -369,7 +371,7 @@ async def test_requests_are_paced(sandbox: Sandbox) -> None:
 
 
 async def test_an_empty_batch_ends_at_once(sandbox: Sandbox) -> None:
-    """An empty batch makes no request. The client does not even log in."""
+    """A batch without messages makes no request, not even a login."""
     async with client_for(sandbox) as sms:
         assert await outcomes_of(sms, []) == []
     assert sandbox.account.count() == 0

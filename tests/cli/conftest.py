@@ -15,14 +15,14 @@ from smsapi_async.cli import main
 from smsapi_async.sandbox import Sandbox, run_sandbox
 
 PASSWORD = "the-password-of-this-account"
-# Rich reads these environment variables. The tests remove the variables, so that the output does not depend
-# on the terminal.
+# The tests remove these environment variables of the library Rich, so that the output of a command does not
+# depend on the terminal.
 _OF_RICH = ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES")
 
 
 @attrs.frozen
 class Outcome:
-    """The exit code and the output of a command."""
+    """The exit code of a command and its output: standard output (`out`) and standard error (`err`)."""
 
     code: int
     out: str
@@ -30,7 +30,7 @@ class Outcome:
 
     @property
     def document(self) -> Any:
-        """The JSON document on standard output. Amounts of money are strings."""
+        """The JSON document that the command has printed on standard output."""
         return json.loads(self.out)
 
 
@@ -47,7 +47,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def gateway() -> Iterator[Sandbox]:
-    """Yield a sandbox that listens on a socket. The balance of its account is 100."""
+    """Yield a sandbox that listens on a socket and has an account with the balance 100."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(
@@ -59,7 +59,7 @@ def gateway() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def environment(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set the environment variables for the account of the sandbox, and return these variables."""
+    """Set the environment variables for the account of the sandbox, and return their names and values."""
     variables = {
         "SMSAPI_BASE_URL": gateway.base_url,
         "SMSAPI_LOGIN": gateway.login,
@@ -73,9 +73,9 @@ def environment(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Return a function that runs a command in this process.
+    """Return a function that runs a command of smsapi-async in this process and returns its `Outcome`.
 
-    The function returns the exit code and the output. It fails if the command prints the password.
+    The returned function fails if the command prints the password.
     """
 
     def run(*argv: str) -> Outcome:

@@ -31,7 +31,7 @@ FIRST = 79031230000
 
 @pytest.fixture
 def recipients(tmp_path: Path) -> Path:
-    """Return the path of a CSV file with twelve rows and three different names."""
+    """Return the path of a recipients file (CSV) with twelve rows and three different names."""
     return table(tmp_path, 12)
 
 
@@ -44,26 +44,26 @@ def table(folder: Path, count: int, ending: str = "") -> Path:
 
 
 def read_report(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a report."""
+    """Return the rows of a report file that `batch` has written."""
     return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
 
 
 def sent(gateway: Sandbox) -> list[str]:
-    """Return the sorted destination addresses of all accepted messages."""
+    """Return the sorted destination addresses of all messages that the sandbox has accepted."""
     return sorted(message.destination_address for message in gateway.account.messages)
 
 
 def counts(outcome: Outcome) -> dict[str, int]:
-    """Return the counts in the JSON document of a command, without the counts that are zero."""
+    """Return the counts of messages in the JSON output of a command, without the counts that are zero."""
     names = ("accepted", "rejected", "unknown", "pending", "bad_rows")
     return {name: outcome.document[name] for name in names if outcome.document[name]}
 
 
 @pytest.mark.usefixtures("environment")
 def test_batch_for_people(cli: Cli, gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
-    """`batch` sends one message for each row.
+    """`batch` sends one message for each row of the recipients file.
 
-    The report contains the segment ids of each message, but no text.
+    The report of the batch contains the segment ids of each message, but no text.
     """
     out = cli("batch", str(recipients), "--text", TEXT, "--report", str(tmp_path / "out.csv"))
     assert out.code == ExitCode.DONE
@@ -98,7 +98,7 @@ def test_the_report_is_for_its_owner(cli: Cli, recipients: Path, tmp_path: Path)
 def test_again_with_a_ledger(cli: Cli, gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
     """A second run with the ledger of the first run sends nothing.
 
-    It counts the messages of the first run.
+    The output of the second run counts the messages that the first run has sent.
     """
     command = ["batch", str(recipients), "--text", TEXT, "--ledger", str(tmp_path / "run.db")]
     first = cli(*command, "--json")
@@ -124,9 +124,9 @@ def test_redacted(cli: Cli, tmp_path: Path, recipients: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_bad_rows_and_refusals(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
-    """A bad row or a refused number does not stop the batch.
+    """A bad row or a phone number that the gateway refuses does not stop the batch.
 
-    The report contains the line of the row and the reason.
+    The report contains the line of each bad or refused row, and the reason.
     """
     path = table(tmp_path, 3, "12;a\n79031230806;n0\n79031239999\n")
     outcome = cli("batch", str(path), "--text", TEXT, "--report", str(tmp_path / "out.csv"), "--json")
@@ -148,7 +148,7 @@ def test_bad_rows_and_refusals(cli: Cli, gateway: Sandbox, tmp_path: Path) -> No
 def test_many_bad_rows(cli: Cli, tmp_path: Path) -> None:
     """If more than 20 rows are bad, `batch` prints only the first 20 bad rows.
 
-    The report contains all bad rows.
+    The report of the batch contains all bad rows, even if more than 20 rows are bad.
     """
     path = table(tmp_path, 1, "x;y\n" * 1200)
     outcome = cli("batch", str(path), "--text", TEXT, "--report", str(tmp_path / "out.csv"))
@@ -158,7 +158,7 @@ def test_many_bad_rows(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_keys_name_the_rows(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
-    """If the ledger contains the key of a row with a different text, the row is rejected and not sent."""
+    """A row is rejected and not sent if the ledger contains its key with a different text."""
     path = tmp_path / "rows.jsonl"
     path.write_text('{"key": "a", "phone": "79031234567", "text": "One"}\n', "utf-8")
     ledger = ["--ledger", str(tmp_path / "run.db"), "--report", str(tmp_path / "out.csv")]
@@ -186,7 +186,7 @@ def test_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("environment")
 def test_options_reach_the_gateway(cli: Cli, gateway: Sandbox, recipients: Path) -> None:
-    """The requests contain the source address, the send date and the validity of the options.
+    """The requests of `batch` contain the source address, send date and validity that the options set.
 
     `--recipients-per-request` limits the number of recipients in a request.
     """
@@ -196,7 +196,8 @@ def test_options_reach_the_gateway(cli: Cli, gateway: Sandbox, recipients: Path)
     message = gateway.account.messages[0]
     assert (message.source_address, message.validity) == ("OTHER", 10)
     assert f"{message.send_date:%Y-%m-%dT%H:%M}" == "2031-01-28T13:00"
-    # On a busy machine, a request may contain fewer recipients than the option allows.
+    # Expect at least three requests, because on a busy machine a request may contain fewer recipients than
+    # the option allows.
     assert gateway.account.count("Sms/SendBulk") >= 3
 
 
@@ -251,7 +252,7 @@ def test_no_recipients(cli: Cli, name: str) -> None:
 def test_the_report_does_not_overwrite_the_input(cli: Cli, recipients: Path, tmp_path: Path) -> None:
     """`batch` refuses a report that would overwrite the recipients file.
 
-    This also holds if the path of the report is a symbolic link to the recipients file.
+    `batch` also refuses a report whose path is a symbolic link to the recipients file.
     """
     before = recipients.read_bytes()
     (tmp_path / "link.csv").symlink_to(recipients)
@@ -265,7 +266,7 @@ def test_the_report_does_not_overwrite_the_input(cli: Cli, recipients: Path, tmp
 def test_halted_and_taken_up(cli: Cli, gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
     """If the balance is too low, `batch` stops and prints the reason.
 
-    A later run with this ledger sends the remaining rows.
+    A later run with the ledger of the stopped run sends the remaining rows.
     """
     gateway.balance = "6"
     options = ["--recipients-per-request", "4", "--concurrency", "1", "--ledger", str(tmp_path / "run.db")]
@@ -295,7 +296,7 @@ def test_nobody_listens(cli: Cli, recipients: Path, monkeypatch: pytest.MonkeyPa
 def test_unknown(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
     """If the response to a bulk is invalid, the outcomes of its messages are unknown.
 
-    This run and the next run with this ledger return exit code 5.
+    A run with unknown outcomes and the next run with its ledger return exit code 5.
     """
     gateway.answer_next("Sms/SendBulk", body=b"<html>", accept=True)
     command = ["batch", str(table(tmp_path, 2)), "--text", "Hi", "--json"]
@@ -313,7 +314,7 @@ def test_unknown(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
 def test_ids_unattributed(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
     """If the gateway returns 3 segment ids for 2 messages, each row of the report contains all 3 ids.
 
-    The exit code is 7.
+    If segment ids cannot be divided among the messages, the exit code of `batch` is 7.
     """
     gateway.answer_next("Sms/SendBulk", body=b'["11","12","13"]')
     out = tmp_path / "out.csv"
@@ -345,7 +346,7 @@ def test_the_rest_cannot_be_read(
 ) -> None:
     """If reading the recipients file fails, `batch` sends the rows before the failure.
 
-    All other rows are pending.
+    The rows that `batch` could not read are pending.
     """
     real = rows.Table.block
 
@@ -365,7 +366,7 @@ def test_the_rest_cannot_be_read(
 def test_counts_of_what_was_not_counted() -> None:
     """If the total number of rows is not known, the number of unsent rows is only a minimum.
 
-    The error line then says "at least 3 not sent".
+    If the total is not known, the error line says "at least 3 not sent".
     """
     tally = BatchCounts(left=3, is_interrupted=True)
     failure = tally.failure()
@@ -377,7 +378,7 @@ def test_counts_of_what_was_not_counted() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("with_ledger", [False, True])
 async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
-    """If connections fail during a batch, each message is accepted or unknown. No message is sent twice."""
+    """If connections fail during a batch, each message is accepted or unknown, and none is sent twice."""
     faults = [Fault.PASS, Fault.RESET_AFTER_PASS, Fault.ERROR_502, Fault.PASS, Fault.ERROR_500_AFTER_PASS]
     plan = BatchPlan(
         recipients=str(table(tmp_path, 12)),

@@ -1,4 +1,4 @@
-"""The command `batch` with signals, a terminal and standard input. Most tests start a separate process."""
+"""Tests of `batch` with signals, a terminal and standard input; most tests start a separate process."""
 
 import json
 import os
@@ -24,7 +24,8 @@ from tests.cli.test_batch import TEXT, read_report, sent, table
 from tests.cli.test_process import read_until, started
 
 ROWS = 60
-# Each request has five recipients. `table` uses three names, so the rows have three different texts.
+# With these options, each request has five recipients. The rows have three different texts, because `table`
+# uses three names.
 OPTIONS = ["--recipients-per-request", "5", "--concurrency", "2", "--text", TEXT]
 
 
@@ -38,7 +39,7 @@ def interrupted(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
-    """After Ctrl-C, `batch` waits for the requests in flight. The next runs send each remaining row once."""
+    """After Ctrl-C, `batch` waits for the requests in flight, and later runs send each remaining row once."""
     recipients, out = str(table(tmp_path, ROWS)), tmp_path / "out.csv"
     command = ["batch", recipients, *OPTIONS, "--ledger", str(tmp_path / "run.db"), "--json"]
     for accepted in (10, 20):
@@ -64,7 +65,7 @@ def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
 def test_killed_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
     """After SIGKILL, a second run continues the batch.
 
-    The outcomes of the rows in flight are unknown, and no row is sent twice.
+    The rows that were in flight at the SIGKILL have unknown outcomes, and no row is sent twice.
     """
     command = ["batch", str(table(tmp_path, ROWS)), *OPTIONS, "--ledger", str(tmp_path / "run.db"), "--json"]
     with gateway.hold("Sms/SendBulk") as gate:
@@ -121,7 +122,7 @@ def test_the_bar_on_a_terminal(gateway: Sandbox, tmp_path: Path) -> None:
 
 
 def plan_of(folder: Path) -> BatchPlan:
-    """Return a plan of sixty rows with five recipients per request."""
+    """Return the plan of a batch with sixty rows and five recipients per request."""
     return BatchPlan(
         recipients=str(table(folder, ROWS)),
         template=Template.parse("Hi"),
@@ -153,7 +154,7 @@ async def test_what_is_in_flight_for_too_long(
 ) -> None:
     """After Ctrl-C, `batch` waits a limited time for the requests in flight.
 
-    If a request gets no response in this time, the outcomes of its messages are unknown.
+    If a request gets no response before the end of the wait, the outcomes of its messages are unknown.
     """
     monkeypatch.setattr(batch_run, "_GRACE", 0.1)
 

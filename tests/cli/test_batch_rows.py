@@ -1,4 +1,4 @@
-"""The rows of a recipients file and their messages: formats, encodings, damaged lines, columns, templates."""
+"""Tests of reading a recipients file: formats, encodings, damaged lines, columns and text templates."""
 
 import csv
 import io
@@ -22,9 +22,9 @@ CP1251 = bytes(range(256)).decode("cp1251", "ignore")
 
 
 def rows_of(path: Path) -> tuple[list[str], list[Row | BadRow], int | None]:
-    """Return the columns, all rows, and the total number of rows.
+    """Return the columns of a recipients file, all its rows, and the total number of rows.
 
-    The total is None if it is not known before the last row is read.
+    The total number of rows is None if it is not known before the last row is read.
     """
     table = open_table(str(path))
     try:
@@ -37,18 +37,18 @@ def rows_of(path: Path) -> tuple[list[str], list[Row | BadRow], int | None]:
 
 
 def written(path: Path, content: bytes | str) -> Path:
-    """Write `content` to the file, and return the path of the file."""
+    """Write `content` to the file `path`, and return `path`."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
 def values(rows: list[Row | BadRow]) -> list[dict[str, str] | str]:
-    """Return the values of each good row and the reason of each bad row."""
+    """Return the cells of each good row, and the reason why each bad row is bad."""
     return [dict(row.values) if isinstance(row, Row) else row.reason for row in rows]
 
 
 def lines(rows: list[Row | BadRow]) -> list[int]:
-    """Return the number of the line in which each row begins."""
+    """Return, for each row, the number of the line in which the row begins."""
     return [row.line for row in rows]
 
 
@@ -166,7 +166,7 @@ def test_commas_in_texts_do_not_mislead(tmp_path: Path) -> None:
 def test_two_delimiters_in_the_header(tmp_path: Path) -> None:
     """If the header contains two delimiters, the more frequent delimiter is used.
 
-    If both are equally frequent in the header, the rows determine the delimiter.
+    If two delimiters are equally frequent in the header, the rows determine which delimiter is used.
     """
     content = "phone;sum, RUB;name\n" + "1;2,50;a\n" * 9
     assert rows_of(written(tmp_path / "rows.csv", content))[0] == ["phone", "sum, RUB", "name"]
@@ -176,7 +176,7 @@ def test_two_delimiters_in_the_header(tmp_path: Path) -> None:
 
 
 def test_one_column(tmp_path: Path) -> None:
-    """A file with one column needs no delimiter."""
+    """A recipients file with only one column needs no delimiter."""
     assert values(rows_of(written(tmp_path / "rows.csv", "phone\n1\n2"))[1]) == [
         {"phone": "1"},
         {"phone": "2"},
@@ -200,7 +200,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("content", "words"), REFUSED, ids=lambda value: str(value)[:20])
 def test_what_cannot_be_read_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    """`open_table` refuses a file that is not a table, and the error contains the reason."""
+    """`open_table` refuses a file that cannot be read as a table of recipients, with the reason."""
     with pytest.raises(ValidationError, match=words):
         open_table(str(written(tmp_path / "rows.csv", content)))
 
@@ -213,7 +213,7 @@ def test_no_such_file(tmp_path: Path, name: str) -> None:
 
 
 def test_a_fifo_is_read_as_it_comes(tmp_path: Path) -> None:
-    """For a pipe, the total is not known, and the first line that is not ASCII determines the encoding."""
+    """For a pipe, the total of rows is unknown, and the first non-ASCII line determines the encoding."""
     for encoding in ("utf-8", "cp1251"):
         reading, writing = os.pipe()
         os.write(writing, "phone,name\n1,a\n2,Анна\n".encode(encoding))
@@ -239,7 +239,7 @@ def test_a_block_does_not_wait() -> None:
 
 
 def test_a_read_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If reading the file fails, the error names the last line that was read."""
+    """If reading a recipients file fails, the error names the last line that was read."""
     table = open_table(str(written(tmp_path / "rows.csv", "phone\n" + "79031234567\n" * 10_000)))
 
     def fail(*_: object) -> int:
@@ -277,9 +277,9 @@ COLUMNS = [
 
 @pytest.mark.parametrize(("columns", "given_name", "expected"), COLUMNS)
 def test_the_column_of_numbers(columns: list[str], given_name: str | None, expected: str) -> None:
-    """The phone numbers come from the column in `--column`.
+    """The phone numbers come from the column that the option `--column` names.
 
-    Without this option, they come from a column with a usual name, or from the only column.
+    Without `--column`, the phone numbers come from a column with a usual name, or from the only column.
     """
     converter = RowConverter.for_table(columns, given_name, Template.parse("Hello"), COMMON)
     assert converter.number_column == expected
@@ -338,7 +338,7 @@ TEMPLATES = [
 def test_template(text: str, filled: str) -> None:
     """`fill` replaces a column name in braces with the value in the row.
 
-    A doubled brace becomes one brace.
+    `fill` replaces a doubled brace in the template with one brace.
     """
     assert Template.parse(text).fill({"имя": "Анна", "first name": "B"}) == filled
 

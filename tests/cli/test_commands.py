@@ -1,4 +1,4 @@
-"""The output of each command, as text and as JSON, against a sandbox on a socket."""
+"""Tests of the output of each command, as text and as JSON, against a sandbox on a socket."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def test_balance(cli: Cli) -> None:
 
 
 def test_send_for_people(cli: Cli, gateway: Sandbox) -> None:
-    """`send` prints the segments, the encoding and the segment ids, but not the number or the text."""
+    """`send` prints the segment count, the encoding and the ids, but not the phone number or the text."""
     out = succeeded(cli("send", TO, "Привет! " * 10)).out
     (message,) = gateway.account.messages
     assert "1 message, 2 segments, UCS-2" in out
@@ -69,7 +69,7 @@ def test_send_by_time_zone(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_text_with_a_hyphen(cli: Cli, gateway: Sandbox) -> None:
-    """A text that begins with a hyphen is sent if `--` precedes it, and is refused otherwise."""
+    """`send` accepts a text that begins with a hyphen only if the argument `--` precedes the text."""
     refused = cli("send", TO, "--jsn")
     assert (refused.code, gateway.account.messages) == (2, [])
     succeeded(cli("send", TO, "--", "--jsn"))
@@ -87,7 +87,7 @@ def test_bulk_for_people(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_bulk_from_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If an argument of `bulk` is a hyphen, the numbers in standard input replace the hyphen, in order."""
+    """If an argument of `bulk` is a hyphen, the phone numbers in standard input replace the hyphen."""
     monkeypatch.setattr("sys.stdin", io.StringIO("79031234568\n\n 79031234569 \n"))
     document = succeeded(cli("bulk", "Hello", TO, "-", "--json")).document
     sent = [(message.destination_address, list(message.segment_ids)) for message in gateway.account.messages]
@@ -98,7 +98,7 @@ def test_bulk_from_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytes
 def test_state(cli: Cli, gateway: Sandbox) -> None:
     """`state` prints a description of each state.
 
-    With `--json`, the output also contains the number, name, phase, price and dates of the state.
+    With `--json`, the output of `state` also contains the number, name, phase, price and dates of the state.
     """
     ids = succeeded(cli("bulk", "Hello", TO, "79031234946", "--json")).document["receipts"]
     first, second = (each["segment_ids"][0] for each in ids)
@@ -117,7 +117,7 @@ def test_state(cli: Cli, gateway: Sandbox) -> None:
 def test_state_outside_the_table(cli: Cli, gateway: Sandbox) -> None:
     """If a state is not in the contract, `state` prints the number of the state.
 
-    In JSON, the name of the state is null.
+    With `--json`, the name of a state that is not in the contract is null.
     """
     for _ in range(2):
         gateway.answer_next("Sms/State", body=b'{"State": 77, "StateDescription": "?", "Price": null}')
@@ -140,7 +140,7 @@ def test_incoming(cli: Cli, gateway: Sandbox) -> None:
 
 
 def test_incoming_period(cli: Cli, gateway: Sandbox) -> None:
-    """`incoming` prints only the messages of the period.
+    """`incoming` prints only the messages that arrived in the given period.
 
     If there are no messages, `incoming` says so, and the list in JSON is empty.
     """
@@ -160,7 +160,7 @@ def test_incoming_cannot_steer_the_terminal(cli: Cli, gateway: Sandbox) -> None:
 def test_statistics(cli: Cli, gateway: Sandbox) -> None:
     """`statistics` prints one row of counts, even for a period of two years.
 
-    No line has more than 80 characters.
+    No line of the output of `statistics` has more than 80 characters.
     """
     for number in (TO, "79031234946"):
         succeeded(cli("send", number, "Hello"))

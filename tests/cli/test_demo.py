@@ -1,4 +1,4 @@
-"""The command `demo`: its tables, its JSON and its live display, on asyncio and trio."""
+"""Tests of the command `demo`: its tables, its JSON and its live display, on asyncio and trio."""
 
 import math
 import re
@@ -78,7 +78,7 @@ def test_demo_for_programs(cli: Cli, backend: str) -> None:
 
 
 def checked_document(outcome: Outcome) -> Any:
-    """Check that the command succeeded, and return its JSON document."""
+    """Check that the command succeeded, and return the JSON document that it has printed."""
     assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
     return outcome.document
 
@@ -100,8 +100,8 @@ def test_demo_live(cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str) -> N
         async with run_sandbox(sandbox) as running:
             yield running
 
-    # The clock of the sandbox moves only when a state request arrives. So the demo observes every state, even
-    # on a slow machine.
+    # Let the clock of the sandbox move only when a state request arrives, so that the demo observes every
+    # state, even on a slow machine.
     monkeypatch.setattr(steps, "run_sandbox", run_in_steps)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     outcome = cli(*FAST, "--backend", backend)
@@ -150,7 +150,7 @@ def test_demo_of_a_gateway_that_leaves_the_states_open(
 def test_demo_before_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     """Before the first result, the tables of the demo contain no amounts and no counts.
 
-    The JSON document contains null in place of the amounts and counts.
+    Before the first result, the JSON document contains null in place of the amounts and counts.
     """
     demo = Demo()
     write_view(demo_view(demo))
@@ -165,7 +165,7 @@ def test_demo_before_its_end(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_follow_asks_until_final() -> None:
     """`follow` reports the states of each segment until the segment is final.
 
-    It reports a final state once.
+    `follow` reports the final state of a segment only once.
     """
     async with (
         run_sandbox(speed=100) as sandbox,

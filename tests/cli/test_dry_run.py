@@ -1,4 +1,4 @@
-"""The command `batch --dry-run`: counts of messages, segments, duplicates, bad rows and UCS-2 characters."""
+"""Tests of `batch --dry-run`, which counts messages, segments, duplicates, bad rows and UCS-2 characters."""
 
 from pathlib import Path
 
@@ -32,9 +32,9 @@ def test_counts_for_programs(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_counts_for_people(cli: Cli, tmp_path: Path) -> None:
-    """No line of the output has more than 80 characters.
+    """No line of the output of `--dry-run` has more than 80 characters.
 
-    An invisible character is shown as its code point.
+    The output shows an invisible character as its code point.
     """
     rows = [f"7903123{index:04d};{name}" for index, name in enumerate(["a", "a\u00a0b", "\u200bж", "ж"])]
     outcome = cli("batch", written(tmp_path, *rows, rows[0]), "--text", "Hi {name}", "--dry-run")
@@ -65,7 +65,7 @@ def test_duplicates_far_apart(cli: Cli, tmp_path: Path) -> None:
 def test_very_many_characters(cli: Cli, tmp_path: Path) -> None:
     """If very many characters need UCS-2, only the most frequent characters are listed.
 
-    For the other characters, the output contains their number.
+    The output contains only the number of the characters that are not listed.
     """
     names = ["".join(chr(0x4E00 + step) for step in range(count)) for count in range(1, 15)]
     rows = [f"7903123{index:04d};{name}" for index, name in enumerate(names)]

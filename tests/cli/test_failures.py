@@ -1,4 +1,4 @@
-"""The exit codes of the command line, and the error line of each exit code."""
+"""Tests of the exit codes of the command line, and of the error line for each exit code."""
 
 import builtins
 import io
@@ -21,9 +21,10 @@ TEXT = "A text that nobody else may read"
 
 
 def failed(cli: Cli, *argv: str) -> tuple[int, str]:
-    """Run a command that must fail. Return its exit code and its error line.
+    """Run a command that must fail, and return its exit code and its error line.
 
-    The command must print nothing on standard output. The error line must not contain the number or the text.
+    The command must print nothing on standard output. The error line must contain neither the phone number
+    nor the text of the message.
     """
     outcome = cli(*argv)
     assert outcome.out == ""
@@ -75,7 +76,7 @@ USAGE = [
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(("argv", "words"), USAGE, ids=lambda value: " ".join(value)[:50])
 def test_bad_input(cli: Cli, gateway: Sandbox, argv: list[str], words: str) -> None:
-    """For bad input, a command returns exit code 2, prints one error line, and makes no request."""
+    """If an argument is invalid, a command prints one error line, exits with 2, and makes no request."""
     code, line = failed(cli, *argv)
     assert code == ExitCode.BAD_INPUT
     assert words in line
@@ -100,7 +101,7 @@ class Terminal(io.StringIO):
     """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
-        """Return True."""
+        """Return True, as the `isatty` of a terminal does."""
         return True
 
 
@@ -129,7 +130,7 @@ def test_password_prompt_ended(
 ) -> None:
     """If the user presses Ctrl-D at the password prompt, the exit code is 2.
 
-    If the user presses Ctrl-C, the exit code is 130.
+    If the user presses Ctrl-C at the password prompt, the exit code is 130.
     """
 
     def getpass(prompt: str) -> str:
@@ -148,7 +149,7 @@ def test_password_prompt_ended(
 def test_rejected(cli: Cli, gateway: Sandbox, code: int, words: str) -> None:
     """If the gateway refuses a send, the exit code is 3.
 
-    The error line contains the error code of the gateway.
+    The error line of a refused send contains the error code of the gateway.
     """
     gateway.refuse_next("Sms/Send", code)
     found, line = failed(cli, "send", TO, TEXT)
@@ -171,7 +172,7 @@ def test_wrong_password(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPa
 def test_nobody_listens(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no gateway listens at the base URL, `send` returns exit code 4 (not sent).
 
-    `balance` returns exit code 6 (read failed).
+    If no gateway listens at the base URL, `balance` returns exit code 6 (read failed).
     """
     monkeypatch.setenv("SMSAPI_BASE_URL", "http://127.0.0.1:1/rest")
     code, line = failed(cli, "send", TO, TEXT)
@@ -219,7 +220,7 @@ def test_defect(
 ) -> None:
     """For an unexpected exception, the error line contains the class of the exception and the line of code.
 
-    It contains neither a phone number nor a text.
+    The error line of an unexpected exception contains neither a phone number nor a text.
     """
     real = AsyncSmsClient.balance
 
@@ -235,7 +236,7 @@ def test_defect(
 
 
 def test_groups_are_unwrapped() -> None:
-    """For an exception group, the exit code is that of the exception in the group.
+    """If a command raises an exception group, the exit code is that of the exception in the group.
 
     A `KeyboardInterrupt` in the group has priority over other exceptions.
     """

@@ -1,4 +1,4 @@
-"""The commands under `ledger`: counting, listing unknown messages, settling them, and retrying."""
+"""Tests of the commands `ledger summary`, `ledger unknown`, `ledger resolve` and `ledger retry`."""
 
 from pathlib import Path
 
@@ -34,9 +34,9 @@ def test_summary(cli: Cli, ledger: str) -> None:
 
 
 def test_unknown(cli: Cli, ledger: str) -> None:
-    """`ledger unknown` prints the key of each unknown message.
+    """`ledger unknown` prints the key of each message with an unknown outcome.
 
-    The full phone number is only in the JSON document.
+    The full phone number of an unknown message is only in the JSON output.
     """
     document = cli("ledger", "unknown", ledger, "--json").document
     assert [(each["key"], each["destination_address"], each["code"]) for each in document["unknown"]] == [
@@ -49,7 +49,7 @@ def test_unknown(cli: Cli, ledger: str) -> None:
 
 
 def test_resolve(cli: Cli, ledger: str) -> None:
-    """`ledger resolve --sent` makes an unknown message accepted, and `--not-sent` makes it pending."""
+    """`ledger resolve --sent` makes an unknown message accepted; with `--not-sent`, it becomes pending."""
     options = ["--segment-id", "11", "--segment-id", "12", "--json"]
     sent = cli("ledger", "resolve", ledger, "first", "--sent", *options)
     assert sent.document == {"key": "first", "state": "accepted", "segment_ids": ["11", "12"]}
@@ -83,7 +83,7 @@ BAD = [
 
 @pytest.mark.parametrize(("command", "words"), BAD, ids=lambda value: " ".join(value)[:40])
 def test_bad_input(cli: Cli, ledger: str, command: list[str], words: str) -> None:
-    """For bad input, a `ledger` command returns exit code 2 and does not change the ledger."""
+    """If an argument is invalid, a `ledger` command returns exit code 2 and does not change the ledger."""
     outcome = cli("ledger", *[ledger if each == "LEDGER" else each for each in command])
     assert (outcome.code, outcome.out) == (ExitCode.BAD_INPUT, "")
     assert words in outcome.err
@@ -91,7 +91,7 @@ def test_bad_input(cli: Cli, ledger: str, command: list[str], words: str) -> Non
 
 
 def test_redacted(cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path) -> None:
-    """For a redacted ledger, `ledger unknown` prints the key and the reason, but no number."""
+    """For a redacted ledger, `ledger unknown` prints the key and the reason, but no phone number."""
     rows, path = tmp_path / "rows.csv", str(tmp_path / "run.db")
     gateway.answer_next("Sms/Send", body=b"<html>", accept=True)
     rows.write_text("phone,key\n79031230001,first\n", "utf-8")

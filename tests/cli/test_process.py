@@ -1,4 +1,4 @@
-"""The command line with real streams, signals and terminals. Most tests start a separate process."""
+"""Tests of the command line with real streams, signals and terminals, mostly in a separate process."""
 
 import io
 import json
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 
 def started(*argv: str, **options: Any) -> subprocess.Popen[str]:
-    """Start a command in a new process and return the process; `options` are those of `subprocess.Popen`."""
+    """Start a command in a new process with the `options` of `subprocess.Popen`, and return the process."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*PROGRAM, *argv], text=True, **{**streams, **options})
 
@@ -85,7 +85,7 @@ def test_result_cannot_be_written(gateway: Sandbox) -> None:
 def test_prompt_on_a_terminal(gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal, a command asks for the password and then prints its result.
 
-    The terminal does not show the typed password.
+    The terminal does not show the password that the user types.
     """
     pty = pytest.importorskip("pty")
     monkeypatch.delenv("SMSAPI_PASSWORD")
@@ -110,7 +110,7 @@ def read_until(terminal: int, words: str) -> str:
 
 @contextmanager
 def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command `sandbox` on a free port. Yield the process and its output."""
+    """Run the command `sandbox` on a free port, and yield its process and the output so far."""
     process = started("sandbox", "--port", "0", *options)
     assert process.stdout is not None
     end = "}\n" if "--json" in options else "Hello'\n"
@@ -128,9 +128,9 @@ def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals) -> None:
-    """`sandbox --json` prints its address and serves other processes.
+    """`sandbox --json` prints the address of the sandbox and serves other processes.
 
-    After SIGINT or SIGTERM, it prints nothing more and returns exit code 0.
+    After SIGINT or SIGTERM, `sandbox --json` prints nothing more and returns exit code 0.
     """
     with running_sandbox("--json", "--speed", "60") as (process, announced):
         document = json.loads(announced)
@@ -144,7 +144,7 @@ def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending:
 
 
 def test_sandbox_for_people() -> None:
-    """`sandbox` prints the commands that set the environment variables."""
+    """`sandbox` prints the shell commands that set the environment variables for its account."""
     with running_sandbox() as (_, announced):
         assert "export SMSAPI_BASE_URL=http://127.0.0.1:" in announced
         assert "export SMSAPI_LOGIN=sandbox SMSAPI_PASSWORD=" in announced
@@ -197,7 +197,7 @@ def test_sandbox_without_signals(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
 def test_result_cannot_be_written_here(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
-    """If the disk of standard output is full, the error line says that the result could not be written."""
+    """If the disk is full, the error line says that the result could not be written to standard output."""
     with open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr("sys.stdout", full)
         assert main(["balance", *options]) == ExitCode.UNEXPECTED
@@ -205,7 +205,7 @@ def test_result_cannot_be_written_here(
 
 
 def test_json_for_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch, gateway: Sandbox) -> None:
-    """The JSON is correct even if the encoding of standard output is ASCII and a text contains an emoji."""
+    """The JSON output is correct even if standard output is ASCII and the text of a message has an emoji."""
     gateway.receive("79031234567", "Да 😀")
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))

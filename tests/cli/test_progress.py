@@ -1,4 +1,4 @@
-"""The progress bar of `batch`, which appears only on a terminal."""
+"""Tests of the progress bar of `batch`, which appears only on a terminal."""
 
 import io
 

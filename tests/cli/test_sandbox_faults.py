@@ -1,4 +1,4 @@
-"""A sandbox with a fault plan: ``run_sandbox(faults=...)`` and ``smsapi-async sandbox --faults``."""
+"""Tests of a sandbox with a fault plan: ``run_sandbox(faults=...)`` and ``smsapi-async sandbox --faults``."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,7 @@ async def test_no_faults(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sandbox --faults` prints the address of the fault proxy.
 
-    A send to this address gets the fault of the plan.
+    A send to the address of the fault proxy gets the fault of the plan.
     """
     PLAN.dump(tmp_path / "plan.json")
     with running_sandbox("--json", "--faults", str(tmp_path / "plan.json")) as (_, announced):

@@ -1,4 +1,4 @@
-"""The command `track` and `batch --wait`: counts, exit codes, Ctrl-C, a second run, and the live table."""
+"""Tests of `track` and `batch --wait`: counts, exit codes, Ctrl-C, a second run, and the live table."""
 
 import io
 import json
@@ -32,7 +32,8 @@ from tests.cli.conftest import PASSWORD, Cli
 from tests.cli.test_failures import Terminal
 from tests.cli.test_process import read_until, started
 
-# A client requests a state every 20 milliseconds, so that the tests do not wait for the default intervals.
+# With this schedule, a state is requested every 20 milliseconds, so that the tests do not wait for the
+# default intervals.
 DENSE = Schedule(first=0.02, factor=0, maximum=0.02)
 FAST: Any = {"login": "somebody", "password": PASSWORD, "speed": 100}
 
@@ -79,8 +80,8 @@ async def fill(sandbox: Sandbox, path: Path, *endings: str, text: str = "Hello")
 
     Args:
         sandbox: the sandbox that accepts the messages.
-        path: the file of the ledger.
-        endings: the last three digits of each destination address. These digits determine the final state.
+        path: the path of the ledger file.
+        endings: for each message, the last three digits of its phone number, which determine its final state.
         text: the text of all messages.
     """
     client = AsyncSmsClient(
@@ -99,7 +100,7 @@ async def fill(sandbox: Sandbox, path: Path, *endings: str, text: str = "Hello")
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
-    """Return the path for the ledger of the test."""
+    """Return the path of a ledger file for the test. The file does not exist yet."""
     return tmp_path / "run.db"
 
 
@@ -109,7 +110,7 @@ def asked(gateway: Sandbox) -> int:
 
 
 def sandbox_client(sandbox: Sandbox) -> AsyncSmsClient:
-    """Return a client for the sandbox, not yet entered."""
+    """Return a client for the sandbox; the caller must enter it with ``async with``."""
     return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
 
 
@@ -129,7 +130,7 @@ def test_all_delivered(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
 def test_failures_for_people(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
     """If messages failed, `track` prints their number for each reason and returns exit code 3.
 
-    Without a terminal, the output has no control codes.
+    If standard output is not a terminal, the output of `track` has no control codes.
     """
     anyio.run(fill, gateway, ledger, "001", "946", "942", "846", "946")
     outcome = cli("track", str(ledger))
@@ -146,7 +147,7 @@ def test_failures_for_people(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
 def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a message is not final at its deadline, `track` returns exit code 5.
 
-    A second run makes no request about this message.
+    After the deadline of a message, a second run of `track` makes no request about the message.
     """
     clock, record = Jumping(), SqliteLedger.record
 
@@ -168,7 +169,7 @@ def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.
 def test_interrupted_and_taken_up(gateway: Sandbox, ledger: Path) -> None:
     """After Ctrl-C, `track` returns exit code 130.
 
-    The next run requests only the states that are not final.
+    The run of `track` after Ctrl-C requests only the states that are not final.
     """
     pty = pytest.importorskip("pty")
     anyio.run(fill, gateway, ledger, "001", "002", "003", "901")
@@ -211,7 +212,7 @@ def test_a_ledger_that_cannot_be_written(
 ) -> None:
     """If the disk is full, `track` must not return exit code 4.
 
-    This exit code means that the messages were not sent and may be sent again.
+    Exit code 4 would mean that the messages were not sent and may be sent again.
     """
     anyio.run(fill, gateway, ledger, "001")
 
@@ -252,7 +253,7 @@ def test_what_cannot_be_followed(cli: Cli, gateway: Sandbox, ledger: Path, tmp_p
 )
 @pytest.mark.usefixtures("environment")
 def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, command: list[str], words: str) -> None:
-    """For bad input, `track` and `batch --wait` print one line, make no request, and return exit code 2."""
+    """For invalid input, `track` and `batch --wait` print one line, return 2, and make no request."""
     text = tmp_path / "text.db"
     text.write_text("no ledger")
     outcome = cli(*[str(text) if each == "NOT_A_LEDGER" else each for each in command])
@@ -265,7 +266,7 @@ def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, command: list[str
 def test_batch_wait(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) -> None:
     """`batch --wait` prints the outcomes and the final states.
 
-    A failed message makes it return exit code 3.
+    If the delivery of a message has failed, `batch --wait` returns exit code 3.
     """
     rows = tmp_path / "rows.csv"
     rows.write_text("phone\n79031230001\n79031230946\n", "utf-8")
@@ -303,7 +304,7 @@ async def test_on_either_loop(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> 
 async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After Ctrl-C, `batch --wait` returns exit code 130.
 
-    The command `track` can continue with the ledger of the batch.
+    After Ctrl-C, the command `track` can continue with the ledger of the batch.
     """
     monkeypatch.setattr("sys.stderr", io.StringIO())
     rows = tmp_path / "rows.csv"

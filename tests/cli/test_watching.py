@@ -1,4 +1,4 @@
-"""The command `incoming --follow` prints each message once, even after Ctrl-C and a second run."""
+"""Tests that `incoming --follow` prints each message once, even after Ctrl-C and a second run."""
 
 import json
 import os
@@ -25,7 +25,7 @@ FOLLOW = ["incoming", "--follow", "--every", "0.05"]
 def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
     """After Ctrl-C, `incoming --follow` returns exit code 0.
 
-    A second run with the ledger does not repeat a message.
+    A second run with the ledger of the first run does not print a message again.
     """
     since = gateway.now().isoformat()
     command = [*FOLLOW, "--json", "--since", since, "--ledger", str(tmp_path / "in.db")]
@@ -45,7 +45,7 @@ def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
 async def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """`incoming --follow` prints one line for each message, in order.
 
-    Control characters are printed as escape sequences.
+    `incoming --follow` prints control characters in a text as escape sequences.
     """
     async with run_sandbox() as sandbox:
         since = sandbox.now()
@@ -105,7 +105,7 @@ def test_a_reader_that_has_gone_away(
 )
 @pytest.mark.usefixtures("environment")
 def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, options: list[str], words: str) -> None:
-    """For wrong options, `incoming` returns exit code 2 and makes no request."""
+    """If an option is invalid, `incoming` returns exit code 2 and makes no request."""
     text = tmp_path / "text.db"
     text.write_text("no ledger")
     outcome = cli("incoming", *[str(text) if each == "NOT_A_LEDGER" else each for each in options])

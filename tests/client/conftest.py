@@ -1,6 +1,6 @@
 """Fixtures with a sandbox and a fault proxy.
 
-Each test that uses the fixture `sandbox` runs once over each transport.
+Each test that uses the fixture `sandbox` runs once over each HTTP transport (asyncio and httpcore).
 """
 
 from collections.abc import AsyncIterator

@@ -40,7 +40,7 @@ def test_a_second_loop_is_told_so(anyio_backend: str) -> None:
 async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
     """After `aclose`, every call of the client raises `ClientClosed`.
 
-    A second call of `aclose` does nothing.
+    After the first call of `aclose`, a second call does nothing.
     """
     sms = client_for(sandbox)
     await sms.balance()
@@ -77,7 +77,7 @@ async def test_leaving_the_block_leaves_no_connection_open(sandbox: Sandbox) -> 
 async def test_a_callers_headers_and_hooks_are_used(sandbox: Sandbox) -> None:
     """The client uses the headers and the event hooks of the caller's httpx client.
 
-    The event hooks receive URLs without the query.
+    The event hooks of the caller receive URLs without the query.
     """
     seen: list[str] = []
 

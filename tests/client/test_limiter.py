@@ -11,10 +11,10 @@ pytestmark = pytest.mark.anyio
 
 
 class _Clock(ManualClock):
-    """A clock that a cancelled wait does not move forward.
+    """A clock on which a cancelled wait does not change the time.
 
     Attributes:
-        gives_up: the cancel scope that `sleep` cancels before the clock moves.
+        gives_up: the cancel scope that `sleep` cancels before the time of the clock changes.
     """
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ CODES = [
 async def test_each_refusal_has_a_class_of_its_own(
     sandbox: Sandbox, code: int, status: int, name: str
 ) -> None:
-    """For each error code from 1 to 7, a send and a read raise the exception class of this code.
+    """For each gateway error code from 1 to 7, a send and a read-only call raise the exception of this code.
 
     The gateway accepts no message in a request that it refuses.
     """
@@ -55,9 +55,9 @@ async def test_each_refusal_has_a_class_of_its_own(
 
 @pytest.mark.parametrize(("code", "kind"), [(8, GatewayFault), (9, InternalServerError)])
 async def test_the_gateways_own_failures(sandbox: Sandbox, code: int, kind: type[Exception]) -> None:
-    """After error code 8 or 9, the outcome of a send is unknown.
+    """After error code 8 or 9 of the gateway, the outcome of a send is unknown.
 
-    After the same codes, a read raises the exception class of the code.
+    After error code 8 or 9, a read-only call raises the exception class of the code.
     """
     sandbox.refuse_next("Sms/Send", code)
     sandbox.refuse_next("User/Balance", code, times=4)
@@ -112,7 +112,7 @@ async def test_errors_with_and_without_quoted_keys(anyio_backend: str, quoted: b
 async def test_everything_that_is_no_definite_answer_is_unknown(
     sandbox: Sandbox, status: int, body: bytes
 ) -> None:
-    """If the response does not show whether the message was sent, a send raises `OutcomeUnknown`.
+    """If the response does not show whether the gateway sent the message, a send raises `OutcomeUnknown`.
 
     The client does not repeat a send with an unknown outcome.
     """
@@ -127,7 +127,7 @@ async def test_everything_that_is_no_definite_answer_is_unknown(
 
 
 async def test_429_is_a_refusal_that_says_how_long_to_wait(sandbox: Sandbox) -> None:
-    """After HTTP status 429, a send raises `RateLimited` with the wait in seconds.
+    """After HTTP status 429, a send raises `RateLimited` with the number of seconds to wait.
 
     The client does not repeat a send after HTTP status 429.
     """
@@ -140,7 +140,7 @@ async def test_429_is_a_refusal_that_says_how_long_to_wait(sandbox: Sandbox) -> 
 
 
 async def test_ids_that_do_not_divide_are_all_there(sandbox: Sandbox) -> None:
-    """If the segment ids of a bulk cannot be divided among its messages, the error contains all these ids."""
+    """If the segment ids of a bulk cannot be divided among its messages, the error contains all the ids."""
     sandbox.answer_next("Sms/SendBulk", body=b'["1", "2", "3"]', accept=True)
     async with client_for(sandbox) as sms:
         with pytest.raises(SegmentIdsUnattributed, match="were accepted") as caught:
@@ -160,7 +160,7 @@ async def test_an_empty_account_is_told_before_anything_is_sent(sandbox: Sandbox
 
 @pytest.mark.parametrize("status", [500, 502, 503, 408])
 async def test_reads_are_repeated_after_a_failure_of_the_gateway(sandbox: Sandbox, status: int) -> None:
-    """After HTTP status 408 or 5xx, the client repeats a read until the read succeeds."""
+    """After HTTP status 408 or 5xx, the client repeats a read-only request until the request succeeds."""
     sandbox.answer_next("User/Balance", status=status, times=3)
     async with client_for(sandbox) as sms:
         assert await sms.balance() == sandbox.balance
@@ -168,7 +168,7 @@ async def test_reads_are_repeated_after_a_failure_of_the_gateway(sandbox: Sandbo
 
 
 async def test_reads_wait_as_long_as_the_gateway_asks(sandbox: Sandbox) -> None:
-    """Before the client repeats a read, the client waits for the time in ``Retry-After``.
+    """Before the client repeats a read-only request, it waits for the time in ``Retry-After``.
 
     The header ``Retry-After`` contains a number of seconds or a date.
     """
@@ -182,7 +182,7 @@ async def test_reads_wait_as_long_as_the_gateway_asks(sandbox: Sandbox) -> None:
 
 
 async def test_reads_give_up_after_the_attempts_allowed(sandbox: Sandbox) -> None:
-    """If every attempt of a read fails, the read raises the error of the last attempt."""
+    """If every attempt of a read-only request fails, the call raises the error of the last attempt."""
     sandbox.answer_next("User/Balance", status=503, times=100)
     async with client_for(sandbox, clock=ManualClock(), retry=RetryPolicy(attempts=3)) as sms:
         with pytest.raises(InternalServerError):
@@ -191,7 +191,7 @@ async def test_reads_give_up_after_the_attempts_allowed(sandbox: Sandbox) -> Non
 
 
 async def test_reads_give_up_when_their_time_is_over(sandbox: Sandbox) -> None:
-    """If the next wait would exceed `RetryPolicy.total`, a read raises the error without a wait."""
+    """A read-only call raises its error at once if the next wait would exceed `RetryPolicy.total`."""
     clock = ManualClock()
     sandbox.answer_next("User/Balance", status=429, headers={"Retry-After": "3600"})
     async with client_for(sandbox, clock=clock, retry=RetryPolicy(total=60)) as sms:
@@ -202,7 +202,7 @@ async def test_reads_give_up_when_their_time_is_over(sandbox: Sandbox) -> None:
 
 
 async def test_backoff_is_jittered_and_grows_to_its_limit(sandbox: Sandbox) -> None:
-    """Each wait between two attempts of a read is random.
+    """The wait between two attempts of a read-only request has a random length.
 
     The upper limit of the wait doubles after each attempt, up to `RetryPolicy.maximum`.
     """
@@ -217,7 +217,7 @@ async def test_backoff_is_jittered_and_grows_to_its_limit(sandbox: Sandbox) -> N
 
 
 async def test_a_read_that_cannot_be_decoded_fails_at_once(sandbox: Sandbox) -> None:
-    """If a response does not follow the contract, a read raises `InvalidAnswer` and is not repeated."""
+    """If a response does not follow the contract, a read-only call raises `InvalidAnswer` at once."""
     sandbox.answer_next("User/Balance", body=b"<html>")
     async with client_for(sandbox) as sms:
         with pytest.raises(InvalidAnswer, match="not JSON"):

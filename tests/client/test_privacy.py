@@ -30,14 +30,14 @@ HANGING = {Fault.HANG_AFTER_READ, Fault.HANG_AFTER_PASS, Fault.ACCEPT_THEN_SILEN
 
 @pytest.fixture
 async def sandbox(transport: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox on a socket. Its password contains characters that must be encoded in a URL."""
+    """Serve a sandbox whose account has a password with characters that must be encoded in a URL."""
     async with run_sandbox(password=PASSWORD) as running:
         yield running
 
 
 @pytest.fixture
 def records() -> Iterator[list[logging.LogRecord]]:
-    """Return a list that collects the log records of all loggers and of all levels from DEBUG."""
+    """Yield a list that collects the log records of all loggers, at the level DEBUG and above."""
     seen: list[logging.LogRecord] = []
 
     class Keep(logging.Handler):
@@ -66,7 +66,7 @@ def _calls(sms: AsyncSmsClient) -> list[Callable[[], Awaitable[Any]]]:
 
 
 async def _run(sms: AsyncSmsClient) -> list[str]:
-    """Call each resource once, and return the reprs of the results and the texts of the errors."""
+    """Call each resource of the gateway once; return the reprs of the results and the texts of the errors."""
     shown = [repr(sms)]
     for call in _calls(sms):
         try:
@@ -108,7 +108,7 @@ async def test_success_shows_nothing(sandbox: Sandbox, records: list[logging.Log
 
 
 async def test_a_callers_own_client_shows_nothing(sandbox: Sandbox, records: list[logging.LogRecord]) -> None:
-    """Calls through the caller's own httpx client or transport show no private data."""
+    """Calls through an httpx client or a transport of the caller show no private data in results and logs."""
     async with httpx.AsyncClient() as client, client_for(sandbox, client=client) as sms:
         shown = await _run(sms)
     async with client_for(sandbox, transport=httpx.AsyncHTTPTransport()) as sms:
@@ -135,7 +135,7 @@ async def test_refusals_that_repeat_what_was_sent_show_nothing(
 async def test_wrong_password_shows_nothing(sandbox: Sandbox, records: list[logging.LogRecord]) -> None:
     """If the gateway refuses the login, the exception and the log records do not show the password.
 
-    The exception and the log records also do not show the number and the text of the message.
+    The exception and the log records also show neither the phone number nor the text of the message.
     """
     async with client_for(sandbox, password=PASSWORD[::-1]) as sms:
         shown = await _run(sms)
@@ -149,7 +149,7 @@ async def test_broken_exchanges_show_nothing(
     sandbox: Sandbox, proxy: FaultProxy, records: list[logging.LogRecord], fault: Fault
 ) -> None:
     """If an exchange breaks, the exceptions and the log records show no private data."""
-    # Only a hanging exchange lasts until the read timeout, so only this exchange has a short read timeout.
+    # Set a short read timeout only for a hanging exchange, because no other exchange lasts until its timeout.
     timeouts = Timeouts(read=0.02) if fault in HANGING else Timeouts()
     options = {"timeouts": timeouts, "retry": TWICE, "session_store": await logged_in_store(sandbox)}
     proxy.plan = FaultPlan.script([fault] * 100)

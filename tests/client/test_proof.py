@@ -1,4 +1,4 @@
-"""Tests of broken exchanges over sockets.
+"""Tests of broken exchanges (a request and its response) over sockets.
 
 The error of a send must agree with the requests that arrived at the sandbox.
 """
@@ -39,14 +39,13 @@ def _client(sandbox: Sandbox, proxy: FaultProxy, **options: Any) -> AsyncSmsClie
 
 
 def _for_fault(fault: Fault) -> dict[str, Any]:
-    """Return the options of a client for a fault.
+    """Return the options for a client whose requests get a fault.
 
-    Only a fault that lets an exchange hang needs a short timeout.
+    The options contain a short read timeout only for a fault that lets an exchange hang.
     """
     if fault not in HANGING:
         return {}
-    # On a slow machine, the short timeout may also end an exchange without a fault. So the client makes up to
-    # 100 attempts.
+    # Allow 100 attempts, because on a slow machine the short timeout may end an exchange without a fault.
     return {"timeouts": Timeouts(read=0.1), "retry": RetryPolicy(attempts=100, initial=0.001, maximum=0.001)}
 
 
@@ -77,14 +76,14 @@ async def test_a_send_that_was_written_is_unknown_and_arrives_at_most_once(
 ) -> None:
     """If the exchange breaks after the request was written, the outcome of the send is unknown.
 
-    The client does not send the message a second time.
+    After the exchange has broken, the client does not send the message a second time.
     """
     async with _client(sandbox, proxy, **_for_fault(fault)) as sms:
         await sms.balance()
         proxy.plan = FaultPlan.script([fault], resource="Sms/Send")
         with pytest.raises(OutcomeUnknown):
             await sms.send(NUMBER, TEXT)
-    # The call of the client may end before the proxy has passed the request on to the sandbox.
+    # Wait for the proxy, because the call of the client may end before the proxy has passed the request on.
     await until(lambda: proxy.history[-1].resource == "Sms/Send")
     await until(lambda: sandbox.account.count("Sms/Send") >= arrivals)
     assert sandbox.account.count("Sms/Send") == arrivals
@@ -95,7 +94,7 @@ async def test_a_send_that_was_written_is_unknown_and_arrives_at_most_once(
 async def test_a_read_survives_the_same_failures(
     sandbox: Sandbox, proxy: FaultProxy, fault: Fault, arrivals: int
 ) -> None:
-    """If an exchange of `balance` breaks, the client repeats the request. Only a redirect raises an error."""
+    """If the exchange of `balance` breaks, the client repeats the request. A redirect raises an error."""
     async with _client(sandbox, proxy, **_for_fault(fault)) as sms:
         proxy.plan = FaultPlan.script([fault], resource="User/Balance")
         if fault is Fault.REDIRECT_307:
@@ -110,7 +109,7 @@ async def test_a_refused_connection_is_proved_not_sent_and_tried_again(
 ) -> None:
     """While the gateway refuses connections, a send raises `NotSent`.
 
-    When the gateway accepts connections again, a new send arrives once.
+    When the gateway accepts connections again, the message of a new send arrives once.
     """
     async with _client(sandbox, proxy, retry=RetryPolicy(attempts=2, initial=0.001)) as sms:
         await sms.balance()
@@ -162,8 +161,8 @@ async def test_a_connect_timeout_is_not_sent(sandbox: Sandbox) -> None:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         address = full.getsockname()
-        # These connections fill the queue of the listening socket. So the connection of the client cannot be
-        # established.
+        # Fill the queue of the listening socket with these connections, so that the connection of the client
+        # cannot be established.
         fillers = [socket.socket() for _ in range(3)]
         for filler in fillers:
             filler.setblocking(False)
@@ -227,8 +226,7 @@ async def test_an_answer_nobody_asked_for_is_never_taken(
             try:
                 receipts.append(await sms.send(f"790312345{index:02}", TEXT))
             except OutcomeUnknown:
-                # The proxy may close the connection during a request. The outcome of this send is then
-                # unknown.
+                # Accept an unknown outcome, because the proxy may close the connection during a request.
                 continue
     accepted = {
         message.destination_address: tuple(message.segment_ids) for message in sandbox.account.messages
@@ -271,7 +269,7 @@ async def test_surplus_under_tls_costs_its_connection(sandbox: Sandbox) -> None:
                 if b"sessionid?" in request.lower():
                     connection.sendall(json_answer(b'"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"'))
                 else:
-                    # With TCP_CORK, both TLS records are sent in one TCP segment.
+                    # Set TCP_CORK, so that the response and the surplus response are sent in one TCP segment.
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
                     connection.sendall(json_answer(b"1"))
                     connection.sendall(json_answer(b"666"))
@@ -284,9 +282,9 @@ async def test_surplus_under_tls_costs_its_connection(sandbox: Sandbox) -> None:
 
 
 async def test_a_transport_that_reports_nothing_proves_nothing() -> None:
-    """The caller's own transport may raise a connect error after it has sent the request.
+    """After a connect error of a transport that the caller supplies, the outcome of a send is unknown.
 
-    So the outcome of a send is unknown after a connect error of the caller's own transport.
+    The transport of the caller may raise a connect error even after it has sent the request.
     """
     sent = []
 
@@ -307,7 +305,7 @@ async def test_a_transport_that_reports_nothing_proves_nothing() -> None:
 async def test_a_callers_httpx_client_proves_by_its_trace(sandbox: Sandbox, proxy: FaultProxy) -> None:
     """Over the caller's own httpx client, a send raises `NotSent` if the gateway refuses the connection.
 
-    If the exchange breaks after the request was written, a send raises `OutcomeUnknown`.
+    If the exchange breaks after the request was written to the socket, a send raises `OutcomeUnknown`.
     """
     async with httpx.AsyncClient(follow_redirects=True) as client:
         store = await logged_in_store(sandbox)

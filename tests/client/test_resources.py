@@ -1,4 +1,4 @@
-"""Tests of the eight resources of the gateway. The client calls the resources over a socket."""
+"""Tests of the calls of the client for the eight resources of the gateway, over a socket."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -35,7 +35,7 @@ async def test_send_returns_an_id_per_segment(sandbox: Sandbox) -> None:
 
 
 async def test_send_date_is_the_moment_that_was_meant(sandbox: Sandbox) -> None:
-    """If `send_date` is aware, the gateway receives the same point in time."""
+    """If `send_date` is a datetime with a time zone, the gateway receives the same point in time."""
     moment = datetime(2030, 1, 28, 23, 30, tzinfo=UTC)
     async with client_for(sandbox) as sms:
         await sms.send(NUMBER, "later", send_date=moment)
@@ -44,7 +44,7 @@ async def test_send_date_is_the_moment_that_was_meant(sandbox: Sandbox) -> None:
 
 
 async def test_send_by_time_zone_means_the_recipients_clock(sandbox: Sandbox) -> None:
-    """`send_by_time_zone` takes a naive `send_date` as the local time of the recipient."""
+    """`send_by_time_zone` takes a `send_date` without a time zone as the local time of the recipient."""
     async with client_for(sandbox) as sms:
         await sms.send_by_time_zone("79131234567", "morning", send_date=datetime(2030, 1, 28, 9, 0))  # noqa: DTZ001
     [message] = sandbox.account.messages
@@ -52,7 +52,7 @@ async def test_send_by_time_zone_means_the_recipients_clock(sandbox: Sandbox) ->
 
 
 async def test_bulk_keeps_the_order_of_its_receipts(sandbox: Sandbox) -> None:
-    """`send_bulk` makes one request, and returns the receipts in the order of the recipients."""
+    """`send_bulk` makes one request for all recipients, and returns the receipts in their order."""
     numbers = [NUMBER, "+79161234567", NUMBER]
     async with client_for(sandbox) as sms:
         receipts = await sms.send_bulk(numbers, "я" * 71)
@@ -74,7 +74,7 @@ async def test_ids_with_a_plus_survive_the_way_back(anyio_backend: str) -> None:
 
 
 async def test_state_moves_from_unknown_to_delivered(anyio_backend: str) -> None:
-    """A new segment has the state 255.
+    """A segment that was just sent has the state 255 (unknown to the gateway).
 
     The state of a delivered segment contains a price and a creation date.
     """
@@ -96,7 +96,7 @@ async def test_state_moves_from_unknown_to_delivered(anyio_backend: str) -> None
 async def test_incoming_messages_between_two_moments(anyio_backend: str) -> None:
     """`incoming` returns only the messages of the given period.
 
-    Each message contains the text, the number and an aware creation date.
+    Each incoming message contains the text, the phone number and a creation date with a time zone.
     """
     async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
         sandbox.receive(NUMBER, "yes", destination_address="79160000000", at=START - timedelta(hours=1))
@@ -128,7 +128,7 @@ async def test_statistics_of_ninety_days_is_one_request(sandbox: Sandbox) -> Non
 
 
 async def test_a_failing_window_is_one_plain_error(sandbox: Sandbox) -> None:
-    """If one of several requests fails, `statistics` raises the error itself, not an exception group."""
+    """If one of its requests fails, `statistics` raises the error of the request, not an exception group."""
     from smsapi_async import InvalidArgument  # noqa: PLC0415
 
     sandbox.refuse_next("Sms/Statistics", 2)
@@ -169,7 +169,7 @@ FINAL_STATES = [
 
 @pytest.mark.parametrize(("ending", "code", "phase"), FINAL_STATES)
 async def test_each_state_of_the_table(anyio_backend: str, ending: str, code: int, phase: Phase) -> None:
-    """For each state in the contract, `state` returns the number and the phase of the state."""
+    """For each message state in the contract, `state` returns the number and the phase of the state."""
     async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
         [segment_id] = (await sms.send("79031234" + ending, "hello")).segment_ids
         sandbox.advance(minutes=1)

@@ -47,7 +47,7 @@ def _in_process(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
 
 
 async def test_many_first_calls_make_one_login() -> None:
-    """If 2,000 first calls start at the same time, the client logs in only once."""
+    """If the first 2,000 calls of a client start at the same time, the client logs in only once."""
     sandbox = Sandbox()
     async with _in_process(sandbox) as sms:
         results = await _balances(sms, MANY)
@@ -70,7 +70,7 @@ async def test_many_refused_calls_make_one_more_login(code: Literal[3, 4]) -> No
 async def test_a_send_refused_for_its_session_is_repeated_once(sandbox: Sandbox) -> None:
     """If the gateway refuses a send because the session has ended, the client logs in and repeats the send.
 
-    The message of the repeated send arrives exactly once.
+    The message of the send that was repeated arrives at the gateway exactly once.
     """
     async with client_for(sandbox) as sms:
         await sms.balance()
@@ -94,7 +94,7 @@ async def test_a_session_refused_twice_is_an_error(sandbox: Sandbox) -> None:
 async def test_code_4_that_names_no_session_is_not_cured_by_a_login(sandbox: Sandbox) -> None:
     """If error code 4 has another reason than the session, the call raises `Unauthorized`.
 
-    The client does not log in again after such an error.
+    After error code 4 without a session reason, the client does not log in again.
     """
     sandbox.refuse_next("User/Balance", 4, desc="Invalid user login or password")
     async with client_for(sandbox) as sms:
@@ -106,7 +106,7 @@ async def test_code_4_that_names_no_session_is_not_cured_by_a_login(sandbox: San
 async def test_refused_credentials_fail_everybody_with_one_login() -> None:
     """With a wrong password, 1,000 calls share one login, and each call raises `InvalidCredentials`.
 
-    The client makes the next login only after a cool-down of 60 seconds.
+    After a refused login, the client logs in again only after a cool-down of 60 seconds.
     """
     sandbox = Sandbox()
     clock = ManualClock()
@@ -190,7 +190,7 @@ async def test_a_login_that_gets_no_answer_fails_its_waiters_together() -> None:
 async def test_the_session_is_renewed_before_it_ends() -> None:
     """The client logs in again after 115 of the 120 minutes of a session.
 
-    So the gateway never refuses a request because of an old session.
+    The gateway therefore never refuses a request because its session has ended.
     """
     sandbox = Sandbox(start=datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
     clock = ManualClock()
@@ -212,7 +212,7 @@ async def test_the_session_is_renewed_before_it_ends() -> None:
 async def test_a_failed_early_renewal_leaves_the_old_session_in_use(status: int) -> None:
     """If the login before the end of a session fails, the calls continue with the old session.
 
-    The client tries the failed login again after 30 seconds.
+    After a failed early login, the client tries to log in again after 30 seconds.
     """
     sandbox = Sandbox(start=datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
     clock = ManualClock()
@@ -230,11 +230,11 @@ async def test_a_failed_early_renewal_leaves_the_old_session_in_use(status: int)
 
 
 class _StoreOfAnother:
-    """A session store that a second process also uses. The test sets `session` in place of this process.
+    """A session store that a second process seems to use: the test sets `session` in place of that process.
 
     Attributes:
-        session: the session that the store returns.
-        saved: the sessions that the client has saved.
+        session: the session that the store returns to the client.
+        saved: the sessions that the client has saved in the store, in order.
     """
 
     def __init__(self) -> None:
@@ -265,7 +265,7 @@ async def test_a_stored_session_that_is_over_is_not_used() -> None:
 async def test_a_shared_store_saves_a_login() -> None:
     """Two clients with the same session store share each login.
 
-    The two clients also share the login that follows after the gateway has refused a session.
+    After the gateway has refused a session, the two clients also share the next login.
     """
     sandbox = Sandbox()
     store = MemorySessionStore()

@@ -34,7 +34,7 @@ METHODS = {"send": "Sms/Send", "send_bulk": "Sms/SendBulk", "send_by_time_zone":
 async def test_over_while_the_gateway_sends(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """If the timeout ends after the gateway has accepted the message, the send raises `OutcomeUnknown`."""
+    """A send raises `OutcomeUnknown` if its timeout ends after the gateway has accepted the message."""
     scopes = recorded_scopes(monkeypatch, sender)
 
     async def end_the_timeout(gate: Gate) -> None:
@@ -55,7 +55,7 @@ async def test_over_while_the_gateway_sends(
 async def test_over_while_the_login_is_waited_for(sandbox: Sandbox, method: str) -> None:
     """If the timeout ends during the login, the send raises `NotSent`.
 
-    After `NotSent`, the gateway has received no message.
+    If a send raises `NotSent`, the gateway has received no message.
     """
     async with client_for(sandbox) as sms:
         with sandbox.hold("User/SessionId"), pytest.raises(NotSent, match=r"timeout of 0\.05 seconds passed"):

@@ -24,12 +24,12 @@ TEXT = "A text that nobody else may read"
 class ManualClock:
     """A clock that does not follow real time.
 
-    `advance` moves the clock forward. `sleep` moves the clock forward by the length of the wait and returns
-    at once.
+    The method `advance` moves the clock forward. The method `sleep` moves the clock forward by the length of
+    the wait and returns at once.
 
     Attributes:
         moment: the current time of the clock.
-        waits: the length of each wait in seconds.
+        waits: the length in seconds of each wait with `sleep` so far.
     """
 
     def __init__(self) -> None:
@@ -54,11 +54,11 @@ class ManualClock:
 def client_for(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
     """Return a client for the sandbox.
 
-    By default, a wait between two attempts is at most one millisecond long.
+    By default, the client waits at most one millisecond between two attempts of a request.
 
     Args:
-        sandbox: the sandbox.
-        options: more parameters of `AsyncSmsClient`. These parameters replace the default values.
+        sandbox: the sandbox to which the client sends its requests.
+        options: more parameters of `AsyncSmsClient`, which replace the values that this function sets.
     """
     options.setdefault("base_url", sandbox.base_url)
     options.setdefault("source_address", "ACME")
@@ -69,7 +69,7 @@ def client_for(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
 
 
 async def logged_in_store(sandbox: Sandbox) -> MemorySessionStore:
-    """Return a session store with a valid session. A client with this store does not log in before a send."""
+    """Return a session store with a valid session, so that a client with this store needs no login."""
     store = MemorySessionStore()
     async with client_for(sandbox, session_store=store) as sms:
         await sms.balance()
@@ -82,10 +82,10 @@ def port_of(sandbox: Sandbox) -> int:
 
 
 def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return a pair of TLS contexts.
+    """Return two TLS contexts, one for a server and one for a client.
 
-    The first context is for a server on 127.0.0.1. The second context is for a client that trusts this
-    server.
+    The first TLS context is for a server on 127.0.0.1. The second TLS context is for a client that trusts
+    the certificate of the server.
     """
     authority = trustme.CA()
     serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -97,12 +97,12 @@ def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 def recorded_scopes(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[anyio.CancelScope]:
     """Return a list of the cancel scopes that a module creates with `anyio.move_on_after`.
 
-    Each new scope is added to the list. To end a timeout at once, a test sets the `deadline` of its scope to
-    ``-math.inf``.
+    Each cancel scope is added to the list when it is created. To end a timeout at once, a test sets the
+    `deadline` of its cancel scope to ``-math.inf``.
 
     Args:
         monkeypatch: the fixture `monkeypatch` of pytest.
-        module: a module that uses only `move_on_after` of `anyio`.
+        module: the module whose scopes are recorded; of `anyio`, it must use only `move_on_after`.
     """
     scopes: list[anyio.CancelScope] = []
 
@@ -115,7 +115,7 @@ def recorded_scopes(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` returns a true value. Only the timeout of the test limits this wait."""
+    """Wait until `condition` returns a true value, without any limit but the timeout of the test."""
     while not condition():  # noqa: ASYNC110 - another thread makes the condition true
         await anyio.sleep(0.001)
 
@@ -123,10 +123,10 @@ async def until(condition: Callable[[], object]) -> None:
 class RawServer:
     """A server on 127.0.0.1 that calls the function `serve` for each connection.
 
-    Each call of `serve` runs in a separate thread.
+    The function `serve` runs in a separate thread for each connection.
 
     Args:
-        serve: the function. Its argument is the socket of the connection.
+        serve: the function to call, with the socket of the connection as its argument.
 
     Attributes:
         port: the port on which the server listens.
@@ -151,8 +151,8 @@ class RawServer:
         traceback: TracebackType | None,
     ) -> None:
         self.refuse()
-        # shutdown() ends a call of recv() in another thread, but close() does not. Each thread closes its own
-        # socket, because select() raises ValueError for a socket that another thread has closed.
+        # Call shutdown(), because close() does not end a call of recv() in another thread. Each thread closes
+        # its own socket, because select() raises ValueError if another thread has closed the socket.
         for connection in self._connections:
             with suppress_os_error():
                 connection.shutdown(socket.SHUT_RDWR)
@@ -161,7 +161,7 @@ class RawServer:
 
     def refuse(self) -> None:
         """Stop accepting connections. The existing connections stay open."""
-        # shutdown() ends the call of accept() in the other thread.
+        # Call shutdown() to end the call of accept() that runs in the thread of the listening socket.
         with suppress_os_error():
             self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
@@ -171,8 +171,8 @@ class RawServer:
         with suppress_os_error():
             while True:
                 connection, _ = self._listener.accept()
-                # TCP_NODELAY turns Nagle's algorithm off. This algorithm would delay a second response until
-                # the client acknowledges the first response.
+                # Set TCP_NODELAY to turn Nagle's algorithm off, because the algorithm would delay a second
+                # response until the client acknowledges the first response.
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 thread = threading.Thread(target=self._handle, args=(connection,), daemon=True)
                 self._connections.append(connection)
@@ -186,7 +186,7 @@ class RawServer:
 
 @contextmanager
 def suppress_os_error() -> Iterator[None]:
-    """Ignore an OSError in the block. The client or the end of the test may close a socket at any time."""
+    """Ignore an OSError in the `with` block, because a socket may be closed at any time."""
     try:
         yield
     except OSError:
@@ -196,7 +196,7 @@ def suppress_os_error() -> Iterator[None]:
 def read_request(connection: socket.socket) -> bytes:
     """Return the bytes of one request, including the body.
 
-    If the client closes the connection before the end of the header, return only the bytes that have arrived.
+    If the client closes the connection before the end of the header, the result is the bytes so far.
     """
     received = b""
     while b"\r\n\r\n" not in received:

@@ -1,4 +1,4 @@
-"""A server behind the fault proxy, and a client that returns every byte and the end of the connection."""
+"""A test server behind the fault proxy, and a test client that shows each byte and the connection end."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -28,7 +28,7 @@ def answer(body: bytes = IDS, *, fields: str = "") -> bytes:
 
 @attrs.define
 class Upstream:
-    """A server behind the proxy. It records each request, sends `answer` and closes the connection."""
+    """A server behind the fault proxy that records each request, sends `answer` and closes the connection."""
 
     port: int
     answer: bytes = attrs.field(factory=answer)
@@ -37,7 +37,7 @@ class Upstream:
     async def serve(self, stream: SocketStream) -> None:
         """Read one complete request, record the request and send the response."""
         raw = b""
-        # The proxy may close the connection at any time, because some faults do.
+        # Ignore a closed connection, because with some faults the proxy closes the connection at any time.
         with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
             async with stream:
                 while not _is_whole(raw):
@@ -48,7 +48,7 @@ class Upstream:
 
 
 def _is_whole(raw: bytes) -> bool:
-    """Return whether the bytes contain a complete request."""
+    """Return True if the bytes contain a complete HTTP request, otherwise False."""
     head, _, body = raw.partition(b"\r\n\r\n")
     if b"chunked" in head:
         return body.endswith(b"0\r\n\r\n")
@@ -58,7 +58,7 @@ def _is_whole(raw: bytes) -> bool:
 
 @asynccontextmanager
 async def run_upstream() -> AsyncIterator[Upstream]:
-    """Run an `Upstream` on a free port of the local host, and stop the server at the end of the block."""
+    """Run an `Upstream` server on a free local port, and stop the server at the end of the `with` block."""
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as group,
@@ -71,23 +71,24 @@ async def run_upstream() -> AsyncIterator[Upstream]:
 
 @attrs.define
 class RawClient:
-    """One connection to the proxy; the client does not interpret the bytes."""
+    """A client with one connection to the fault proxy that does not interpret the received bytes."""
 
     stream: ByteStream
     _unread: bytes = b""
 
     @classmethod
     async def connect(cls, proxy: FaultProxy) -> Self:
-        """Open a connection to the proxy."""
+        """Return a client with a new connection to the fault proxy."""
         return cls(await anyio.connect_tcp("127.0.0.1", proxy.port))
 
     @classmethod
     async def ending_of_new(cls, proxy: FaultProxy) -> tuple[bytes, str]:
-        """Open a connection, send nothing and return the result of `ending`."""
+        """Open a connection to the fault proxy, send nothing, and return the result of `ending`."""
         try:
             client = await cls.connect(proxy)
         except OSError:
-            # The reset of the proxy may arrive before the client has finished connecting.
+            # Treat a failed connect as a reset, because the proxy may reset the connection before the client
+            # has finished connecting.
             return b"", "reset"
         async with client:
             return await client.ending()
@@ -105,7 +106,7 @@ class RawClient:
     async def receive_until(self, end: bytes) -> bytes:
         """Return the received bytes up to and including the next `end`.
 
-        A later call returns the bytes after `end`.
+        A later call of `receive_until` returns the bytes that follow `end`.
         """
         received, self._unread = self._unread, b""
         while end not in received:
@@ -114,7 +115,7 @@ class RawClient:
         return head + end
 
     async def ending(self) -> tuple[bytes, str]:
-        """Return the remaining bytes and the end of the connection, which is "closed" or "reset"."""
+        """Return the remaining bytes, and how the connection has ended: "closed" or "reset"."""
         received, self._unread = self._unread, b""
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The fault proxy finds the end of each request and of each response on real sockets."""
+"""Tests that the fault proxy finds the end of each request and of each response, on real sockets."""
 
 import pytest
 
@@ -107,7 +107,7 @@ async def test_requests_sent_ahead_are_answered_in_order() -> None:
             run_fault_proxy("127.0.0.1", upstream.port, plan) as proxy,
             await RawClient.connect(proxy) as client,
         ):
-            # A server should ignore an empty line before a request line (RFC 9112, 2.2).
+            # Send an empty line between the requests: a server should ignore it (RFC 9112, 2.2).
             await client.send(request("/rest/Sms/Send") + b"\r\n" + request("/rest/Sms/SendBulk"))
             received = await client.receive_until(b'expired"}')
             assert received.startswith(answer())
@@ -129,7 +129,7 @@ async def test_requests_sent_ahead_are_answered_in_order() -> None:
 async def test_request_without_an_end_is_refused(raw: bytes) -> None:
     """If the client sends no valid HTTP/1.1 request, the proxy responds with HTTP status 400.
 
-    The proxy neither records the bytes nor passes them to the gateway.
+    The proxy neither records an invalid request nor passes it to the gateway.
     """
     async with (
         run_upstream() as upstream,
@@ -146,7 +146,7 @@ async def test_request_without_an_end_is_refused(raw: bytes) -> None:
 async def test_gateway_that_fails_by_itself_gives_502(answered: bytes) -> None:
     """If the response of the gateway is broken, the client gets HTTP status 502.
 
-    The history of the proxy records that the request was passed on.
+    The history of the proxy records that the request was passed on to the gateway.
     """
     async with run_upstream() as upstream:
         upstream.answer = answered
@@ -162,7 +162,7 @@ async def test_gateway_that_fails_by_itself_gives_502(answered: bytes) -> None:
 async def test_gateway_that_is_not_there_gives_502() -> None:
     """If the gateway is not reachable, the client gets HTTP status 502.
 
-    The history of the proxy records that the request was not passed on.
+    The history of the proxy records that the request was not passed on to the gateway.
     """
     async with run_upstream() as upstream:
         port = upstream.port

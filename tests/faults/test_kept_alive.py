@@ -1,4 +1,4 @@
-"""Faults that affect a connection after a complete and correct response."""
+"""Tests of faults that affect a connection after a complete and correct response."""
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ STALE = b'["STALE-1"]'
 async def test_stale_connection_is_closed_under_the_next_request() -> None:
     """With `STALE_KEEP_ALIVE`, the proxy closes the connection when the second request arrives.
 
-    The second request does not reach the gateway.
+    With `STALE_KEEP_ALIVE`, the second request does not reach the gateway.
     """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.STALE_KEEP_ALIVE])
@@ -70,7 +70,7 @@ async def test_second_answer_comes_in_the_same_write() -> None:
 async def test_late_answer_comes_on_the_idle_connection() -> None:
     """With `LATE_ANSWER`, the proxy sends a surplus response on the idle connection.
 
-    The connection stays usable.
+    After the surplus response, the connection stays usable.
     """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.LATE_ANSWER])
@@ -103,7 +103,7 @@ async def test_late_answer_never_cuts_into_a_request() -> None:
 async def test_unsolicited_408_on_the_idle_connection() -> None:
     """With `UNSOLICITED_408`, the proxy sends a 408 response on the idle connection.
 
-    Then the proxy closes the connection.
+    After the 408 response, the proxy closes the connection.
     """
     plan = FaultPlan.script([Fault.UNSOLICITED_408])
     async with (
@@ -121,7 +121,7 @@ async def test_unsolicited_408_on_the_idle_connection() -> None:
 async def test_unsolicited_408_meets_the_next_request() -> None:
     """The client reads the unsolicited 408 response as the response to the next request.
 
-    This request does not reach the gateway.
+    The request that gets the 408 response does not reach the gateway.
     """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.UNSOLICITED_408])
@@ -137,7 +137,7 @@ async def test_unsolicited_408_meets_the_next_request() -> None:
 
 @pytest.mark.parametrize("fault", [Fault.STALE_KEEP_ALIVE, Fault.LATE_ANSWER, Fault.UNSOLICITED_408])
 async def test_client_that_leaves_after_its_answer_is_let_go(fault: Fault) -> None:
-    """If the client closes the connection after the response, the proxy sends no further byte."""
+    """If the client closes the connection after the response, the proxy sends no more bytes."""
     plan = FaultPlan.script([fault])
     async with (
         run_upstream() as upstream,
@@ -156,7 +156,7 @@ async def test_client_that_leaves_after_its_answer_is_let_go(fault: Fault) -> No
 async def test_connection_asked_to_close_is_closed(fault: Fault) -> None:
     """After the response to a request with `Connection: close`, the proxy closes the connection.
 
-    These faults do not change this rule.
+    With each of the tested faults, the client receives exactly the complete response before the close.
     """
     plan = FaultPlan.script([fault])
     async with (

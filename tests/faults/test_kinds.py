@@ -1,4 +1,4 @@
-"""Each fault has the documented effect on the client and on the gateway, over real sockets."""
+"""Tests that each fault has the documented effect on the client and the gateway, over real sockets."""
 
 import httpx
 import pytest
@@ -93,7 +93,8 @@ async def test_client_waits_in_vain_and_is_let_go(fault: Fault) -> None:
                 await raw.send(request())
                 await raw.stream.send_eof()
                 assert await raw.ending() == (b"", "closed")
-            # The timeout of the first client may end before the proxy has passed the request to the gateway.
+            # Wait for the requests: the timeout of the first client may end before the proxy has passed its
+            # request to the gateway.
             await until(lambda: len(upstream.requests) >= 2 * fault.reaches_gateway)
             assert len(upstream.requests) == 2 * fault.reaches_gateway
             assert [entry.passed_on for entry in proxy.history] == [fault.reaches_gateway] * 2
@@ -115,7 +116,7 @@ async def test_truncated_answer_breaks_off_in_its_body() -> None:
 async def test_truncated_answer_without_a_length_breaks_off_in_its_head() -> None:
     """If a response has no Content-Length, the proxy truncates the response inside its header.
 
-    Without a Content-Length, the client could not detect a truncated body.
+    The proxy does so because a client cannot detect a truncated body if there is no Content-Length.
     """
     async with run_upstream() as upstream:
         upstream.answer = b"HTTP/1.1 200 OK\r\n\r\n100.5"
@@ -143,7 +144,7 @@ async def test_garbage_is_no_http(fault: Fault) -> None:
 
 
 async def test_redirect_points_back_at_the_proxy() -> None:
-    """The header `Location` contains the URL of the request at the proxy.
+    """The header `Location` of a redirect contains the URL of the request at the proxy.
 
     A client that follows the redirect therefore sends the request a second time.
     """
@@ -161,7 +162,7 @@ async def test_redirect_points_back_at_the_proxy() -> None:
 async def test_redirect_of_an_absolute_target_points_at_its_path() -> None:
     """For a request with an absolute URL, the redirect keeps the path and the query of the URL.
 
-    The redirect replaces the host with the proxy.
+    The redirect replaces the host in the absolute URL with the proxy.
     """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.REDIRECT_307])
@@ -190,7 +191,7 @@ async def test_retry_after_is_the_plans(seconds: float, header: str) -> None:
 async def test_scripted_refusal_strikes_before_a_byte_is_sent() -> None:
     """If the next fault of a script is `REFUSE`, the proxy resets a new connection at once.
 
-    The client does not have to send a byte before the reset.
+    The proxy resets a connection with the fault `REFUSE` even if the client has sent no byte.
     """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.REFUSE, Fault.ACCEPT_THEN_SILENCE, Fault.PASS, Fault.REFUSE])
@@ -238,7 +239,7 @@ async def test_decision_taken_by_another_request_still_passes_nothing_on() -> No
 async def test_request_given_up_halfway_is_not_counted() -> None:
     """If the client closes the connection before its request is complete, the script stays unchanged.
 
-    The next request gets the first fault of the script.
+    The request after an incomplete request gets the first fault of the script.
     """
     async with run_upstream() as upstream:
         plan = FaultPlan.script([Fault.ERROR_500])

@@ -1,4 +1,4 @@
-"""A fault plan determines the fault of each request, and a file can store the complete plan."""
+"""Tests of fault plans: a plan determines the fault of each request, and can be stored in a file."""
 
 import re
 import string
@@ -43,7 +43,7 @@ plans = st.builds(
 
 
 def decide(plan: FaultPlan, *wanted: str) -> list[Fault]:
-    """Return the faults that the plan chooses for requests to the resources `wanted`, in this order."""
+    """Return the faults that the plan chooses for requests to the resources `wanted`, in the same order."""
     decider = Decider(plan)
     return [decider.take(resource).fault for resource in wanted]
 
@@ -51,7 +51,7 @@ def decide(plan: FaultPlan, *wanted: str) -> list[Fault]:
 def test_script_gives_one_fault_a_request_and_then_passes() -> None:
     """Each request gets the next fault of a script, for any resource.
 
-    After the last fault of the script, all requests pass.
+    After the last fault of the script, all requests pass the proxy without a fault.
     """
     plan = FaultPlan.script([Fault.GARBAGE, Fault.PASS, Fault.ERROR_500])
     assert decide(plan, "Sms/Send", "Sms/State", "Sms/Send", "Sms/Send") == [
@@ -65,7 +65,7 @@ def test_script_gives_one_fault_a_request_and_then_passes() -> None:
 def test_script_of_a_resource_leaves_the_others_alone() -> None:
     """A script for `Sms/Send` affects only requests to `Sms/Send`.
 
-    The plan ignores the case of the resource name.
+    The fault plan ignores the case of letters in the name of a resource.
     """
     plan = FaultPlan.script([Fault.GARBAGE, Fault.ERROR_500], resource="/Sms/Send/")
     assert decide(plan, "Sms/State", "sms/send", "User/Balance", "SMS/SEND") == [
@@ -77,7 +77,7 @@ def test_script_of_a_resource_leaves_the_others_alone() -> None:
 
 
 def test_rule_skips_then_strikes_a_number_of_times() -> None:
-    """A rule skips the first `after` requests to its resource, and affects the next `times` requests."""
+    """A rule skips the first `after` requests to its resource, and gives its fault to the next `times`."""
     plan = FaultPlan(rules=(Rule(resource="Sms/Send", fault=Fault.GARBAGE, after=1, times=2),))
     assert decide(plan, "Sms/Send", "Sms/State", *["Sms/Send"] * 3) == [
         Fault.PASS,
@@ -123,7 +123,7 @@ def test_weights_are_met_in_the_long_run() -> None:
 def test_peeking_foretells_and_changes_nothing(plan: FaultPlan, wanted: list[str]) -> None:
     """`peek` returns the fault that the next `take` chooses.
 
-    A call of `peek` or `peek_connection` does not change this fault.
+    A call of `peek` or `peek_connection` does not change the fault that the next `take` chooses.
     """
     decider = Decider(plan)
     for resource in wanted:
@@ -134,9 +134,9 @@ def test_peeking_foretells_and_changes_nothing(plan: FaultPlan, wanted: list[str
 
 @given(st.integers(), st.lists(st.sampled_from(RESOURCES), max_size=40), st.randoms())
 def test_seeded_draw_does_not_depend_on_timing(seed: int, wanted: list[str], random: Random) -> None:
-    """A seed determines the fault of the n-th request to a resource.
+    """The seed of a plan determines the fault of the n-th request to a resource.
 
-    The requests to other resources do not change this fault.
+    Requests to other resources do not change the fault that the seed determines.
     """
     plan = FaultPlan.random(seed=seed)
     shuffled = random.sample(wanted, len(wanted))
@@ -152,7 +152,7 @@ def test_seeded_draw_does_not_depend_on_timing(seed: int, wanted: list[str], ran
 def test_plan_comes_back_from_its_file(
     tmp_path: Path, plan: FaultPlan, wanted: list[str], suffix: str
 ) -> None:
-    """A plan that is saved and loaded is equal to the original plan. Both plans choose the same faults."""
+    """A plan that is saved and loaded is equal to the original plan, and chooses the same faults."""
     path = tmp_path / f"plan{suffix}"
     plan.dump(path)
     again = FaultPlan.load(path)
@@ -161,7 +161,7 @@ def test_plan_comes_back_from_its_file(
 
 
 def test_drawn_seed_is_kept_for_the_replay(tmp_path: Path) -> None:
-    """If a random plan gets no seed, the plan draws a seed. The file of the plan contains the drawn seed."""
+    """A random plan without a seed chooses a random seed, and the file of the plan contains this seed."""
     plan = FaultPlan.random()
     plan.dump(tmp_path / "plan.toml")
     assert f"seed = {plan.seed}" in (tmp_path / "plan.toml").read_text("utf-8")
@@ -218,7 +218,7 @@ def test_bad_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str
     ],
 )
 def test_rule_out_of_range_is_refused(fields: dict[str, object]) -> None:
-    """A rule with an invalid value raises `ValueError`."""
+    """Creating a rule with an invalid value raises `ValueError`."""
     with pytest.raises(ValueError, match=r"."):
         Rule(fault=Fault.PASS, **fields)  # type: ignore[arg-type]
 
@@ -233,7 +233,7 @@ def test_weights_out_of_range_are_refused(weight: float) -> None:
 def test_documented_table_is_the_truth() -> None:
     """The table in the documentation lists all faults in the order of `Fault`.
 
-    The table states correctly whether the gateway receives the request.
+    The table in the documentation states correctly whether the gateway receives the request.
     """
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| .+ \| (yes|no)", faults.__doc__ or "", re.MULTILINE)
     assert rows == [(fault.value, "yes" if fault.reaches_gateway else "no") for fault in Fault]
@@ -241,9 +241,9 @@ def test_documented_table_is_the_truth() -> None:
 
 @given(plans)
 def test_connection_is_judged_only_by_what_is_certain(plan: FaultPlan) -> None:
-    """If `peek_connection` does not return PASS, the next request gets the returned fault.
+    """If `peek_connection` returns another fault than PASS, the next request gets the returned fault.
 
-    The resource of the request does not change the fault.
+    The resource of the next request does not change the fault that `peek_connection` returned.
     """
     fault = Decider(plan).peek_connection()
     if fault is not Fault.PASS:

@@ -1,4 +1,4 @@
-"""The fault proxy starts, changes its fault plan during its run, and stops."""
+"""Tests of the start and the stop of the fault proxy, and of a new fault plan while the proxy runs."""
 
 import threading
 from contextlib import AsyncExitStack, suppress
@@ -27,7 +27,7 @@ def proxy_threads() -> list[threading.Thread]:
 async def test_refused_connections_and_back() -> None:
     """While the proxy refuses connections, a client cannot connect.
 
-    After the refusal, a client can connect again.
+    When the proxy accepts connections again, a client can connect.
     """
     async with run_upstream() as upstream, run_fault_proxy("127.0.0.1", upstream.port) as proxy:
         async with httpx.AsyncClient(base_url=proxy.base_url, timeout=60) as client:
@@ -89,7 +89,7 @@ async def test_end_while_the_gateway_is_silent() -> None:
 async def test_plan_may_be_changed_while_running() -> None:
     """If a test sets the plan of a running proxy, the plan starts at its first fault.
 
-    The history of the proxy continues.
+    The history of the proxy continues after the change of the plan.
     """
     first, second = FaultPlan.script([Fault.ERROR_500] * 9), FaultPlan.script([Fault.ERROR_502])
     async with run_upstream() as upstream, run_fault_proxy("127.0.0.1", upstream.port, first) as proxy:
@@ -131,7 +131,7 @@ async def test_random_faults_and_many_clients_agree_with_the_gateway() -> None:
 async def test_failure_inside_is_raised_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a defect of the proxy raises an exception while it serves a client, `close` raises this exception.
 
-    The exception is in an exception group.
+    The exception that `close` raises is in an exception group.
     """
 
     async def fail(_self: Connections, _client: object) -> None:

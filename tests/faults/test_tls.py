@@ -1,4 +1,4 @@
-"""The fault proxy works with TLS between the client and the proxy."""
+"""Tests of the fault proxy with TLS between the client and the proxy."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Return a certificate authority for these tests."""
+    """Return a certificate authority that signs the certificate of the proxy."""
     return trustme.CA()
 
 
@@ -26,7 +26,7 @@ async def run_tls(
 ) -> AsyncIterator[tuple[httpx.AsyncClient, FaultProxy, Upstream]]:
     """Yield a client that trusts the proxy, the proxy, and the server behind the proxy.
 
-    `seconds` is the timeout of the client.
+    The parameter `seconds` is the timeout of the client in seconds.
     """
     server, trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -71,8 +71,8 @@ async def test_broken_exchange(
         proxy,
         upstream,
     ):
-        # The request has no body: if httpx fails to write a body, httpx does not close the generator of the
-        # body, and trio warns about the open generator.
+        # Send a request without a body. If httpx fails to write a body, httpx does not close the generator of
+        # the body, and trio warns about the open generator.
         with pytest.raises(error):
             await client.post("Sms/Send")
         assert len(upstream.requests) == fault.reaches_gateway
@@ -101,7 +101,7 @@ async def test_silence_stalls_the_handshake(authority: trustme.CA) -> None:
 async def test_client_that_trusts_nobody_is_let_go(authority: trustme.CA) -> None:
     """If a client does not trust the proxy, the TLS handshake fails.
 
-    The proxy still serves the next client.
+    After the failed TLS handshake, the proxy still serves the next client.
     """
     async with run_tls(authority, FaultPlan()) as (client, proxy, _):
         async with httpx.AsyncClient(base_url=proxy.base_url, timeout=60) as stranger:

@@ -48,8 +48,8 @@ class Filing:
     """A message that the gateway files at a given time.
 
     Attributes:
-        id: the id of the message.
-        created: the creation date of the message.
+        id: the id of the incoming message.
+        created: the creation date of the incoming message.
         filed: the time from which the gateway returns the message.
         dated: whether responses contain the creation date of the message.
     """
@@ -66,7 +66,7 @@ class Filing:
 
 @attrs.frozen
 class Step:
-    """One step of an example: a pause, then a request, then perhaps a restart.
+    """One step of a generated example: a pause, a request, and sometimes a restart.
 
     Attributes:
         pause: the length of the pause before the request, in seconds.
@@ -85,7 +85,8 @@ class Schedule:
     """The generated input of one Hypothesis example.
 
     Attributes:
-        overlaps: the overlaps in seconds. After each restart, the inbox uses the next overlap in this list.
+        overlaps: the overlaps of successive periods, in seconds. After each restart, the inbox uses the next
+            overlap in this list.
         window: the window in seconds.
         skew: the seconds by which the clock of the client is ahead of the clock of the gateway.
         filings: the messages that the gateway files.
@@ -103,10 +104,11 @@ class Schedule:
 def schedules(draw: st.DrawFn) -> Schedule:
     overlaps = draw(st.lists(st.integers(2, 90), min_size=1, max_size=3))
     skew = draw(st.floats(-1, 1))
-    # The overlap must be as long as the delay of a filing plus the difference between the two clocks.
+    # The overlap of two successive requested periods must be at least the delay of a filing plus the
+    # difference between the clocks of the client and the gateway.
     latest = min(overlaps) - abs(skew)
-    # The integers have only 421 possible values. So several messages of one example can have the same
-    # creation date.
+    # Several messages of one example can have the same creation date, because the integer strategy has only
+    # 421 values.
     created = st.one_of(st.integers(-20, 400).map(float), st.floats(-20, 400))
     filings = [
         Filing(str(number), after(date), after(date + late), dated)
@@ -129,7 +131,7 @@ class Run:
     """Runs one example with a gateway that files messages late.
 
     Args:
-        schedule: the input of the example.
+        schedule: the generated input of the example.
         repeats: the number of times that a response contains each message.
     """
 
@@ -193,7 +195,7 @@ class Run:
         self.saved = self.progress.position.to_json()
 
     def restart(self) -> None:
-        """Continue from the saved position. The new settings contain the next overlap of the example."""
+        """Continue from the saved position, with the next overlap of the example in the settings."""
         self.restarts += 1
         self.progress = Progress.resume(Position.from_json(self.saved), self.settings())
 
@@ -251,9 +253,9 @@ def test_only_the_overlap_is_remembered(schedule: Schedule) -> None:
 
 @given(schedules())
 def test_windows_leave_no_gap_and_are_no_longer_than_they_may(schedule: Schedule) -> None:
-    """There is no gap between two successive periods.
+    """There is no gap between the periods of two successive requests.
 
-    The end of each period is at most one window later than the end of the period before.
+    The end of each requested period is at most one window later than the end of the previous period.
     """
     run = Run(schedule, 1)
     reached = START
@@ -269,7 +271,7 @@ def test_windows_leave_no_gap_and_are_no_longer_than_they_may(schedule: Schedule
 def test_a_long_gap_is_read_in_windows() -> None:
     """If the inbox begins three hours in the past, three periods of one hour reach the current time.
 
-    Each period overlaps the period before.
+    Each of the three periods overlaps the previous period.
     """
     progress = Progress.begin(after(-3 * 3600), settings())
     windows = []
@@ -306,10 +308,7 @@ def test_a_clock_that_is_set_back_takes_nothing_back() -> None:
 
 
 def test_the_ids_of_a_second_that_is_asked_for_again_are_kept() -> None:
-    """The start of a period is rounded down to a whole second.
-
-    A message that was handled earlier and belongs to this second is not returned a second time.
-    """
+    """A handled message is not returned again when the start of a period is rounded down to a second."""
     progress = Progress.begin(after(-100), settings(overlap=60))
     early = message("early", after(0.2))
     progress.receive(progress.next_window(after(60.5)), [early])
@@ -344,10 +343,7 @@ def test_a_longer_overlap_after_a_restart_repeats_nothing() -> None:
 
 
 def test_a_position_without_a_beginning_reaches_back_by_the_overlap() -> None:
-    """A run can continue from a position without `since`.
-
-    Its first period begins at `until` minus the overlap.
-    """
+    """If a saved position has no `since`, the next run begins at `until` minus the overlap."""
     progress = Progress.resume(Position(START, (("1", after(-5)),)), settings())
     window = progress.next_window(after(5))
     assert window == Window(after(-60), after(5))
@@ -359,7 +355,7 @@ def test_a_position_without_a_beginning_reaches_back_by_the_overlap() -> None:
 def test_an_id_is_kept_as_long_as_answers_name_it(date: datetime | None) -> None:
     """A message without a valid creation date is returned once, even if every response contains this message.
 
-    When the responses no longer contain the message, the position no longer contains its id.
+    When the responses no longer contain the message, the position also drops the id of the message.
     """
     progress = Progress.begin(START, settings())
     taken = []

@@ -19,8 +19,8 @@ from tests.inbox.tools import SENDER, START, Killed, SharedClock, after, in_proc
 
 pytestmark = pytest.mark.anyio
 
-# The text of each message -> the seconds from `START` to the creation of the message, and the seconds from
-# the creation to the filing of the message.
+# `LATE` maps the text of each message to two numbers of seconds: from `START` to the creation of the message,
+# and from the creation to the filing by the gateway.
 LATE = {f"{created}+{late}": (created, late) for created in range(0, 600, 25) for late in (0, 30, 55)}
 
 
@@ -108,8 +108,8 @@ async def test_the_position_is_saved_before_the_next_message_is_given(
         with pytest.raises(Killed):
             async for message in messages:
                 events.append(message.text)
-    # The last two positions are equal. The inbox saves one position when "b" is handled, and one position
-    # after the next response, which contains no new message.
+    # The last two positions are equal: the inbox saves a position when "b" is handled, and again after the
+    # next response, which contains no new message.
     assert events == [[], "a", ids[:1], "b", ids, ids]
 
 
@@ -159,7 +159,7 @@ async def test_a_saved_position_wins_over_since(sandbox: Sandbox, clock: SharedC
 async def test_a_file_is_enough_of_a_checkpoint(sandbox: Sandbox, clock: SharedClock, tmp_path: Path) -> None:
     """The checkpoint can be a function that writes each position to a file.
 
-    After a restart, the inbox continues at the position from this file.
+    After a restart, the inbox continues at the position in the file.
     """
     file = anyio.Path(tmp_path / "position.json")
 
@@ -229,8 +229,8 @@ async def test_a_checkpoint_that_cannot_work_is_refused_before_any_request(
 ) -> None:
     """An invalid checkpoint raises a `ValidationError` before the first request.
 
-    A function that is not async is invalid. An object that loads a text instead of a `Position` is also
-    invalid.
+    Invalid checkpoints are a function that is not async, and an object whose `load` returns a text instead of
+    a `Position`.
     """
 
     class Broken(MemoryCheckpoint):

@@ -62,7 +62,7 @@ async def test_a_message_filed_late_is_given_when_it_is_found(sandbox: Sandbox, 
 async def test_without_since_it_begins_with_the_block(sandbox: Sandbox, clock: SharedClock) -> None:
     """Without `since`, the first period begins with the second in which the block was entered.
 
-    Messages that were created before this second are not returned.
+    Messages that were created before the first period are not returned.
     """
     sandbox.receive(SENDER, "before", at=after(-2))
     sandbox.receive(SENDER, "in the same second", at=START)
@@ -122,8 +122,8 @@ async def test_a_slow_consumer_delays_rounds_and_loses_nothing(sandbox: Sandbox,
                 break
     assert texts == [str(minute) for minute in range(0, 300, 30)]
     # The gateway files the first message after 45 seconds, so the inbox first waits five times for 10
-    # seconds. The consumer then needs an hour for each message. So each further request is already due, and
-    # no further wait is needed.
+    # seconds. The consumer then needs an hour for each message, so that each further request is already due
+    # and the inbox does not wait again.
     assert clock.waits == [10.0] * 5
 
 

@@ -29,7 +29,7 @@ class SharedClock:
     """A clock for the client that shows the time of the sandbox. A sleep of the client adds to the time.
 
     Args:
-        sandbox: the sandbox.
+        sandbox: the sandbox whose time the clock shows.
         skew: the time by which the clock of the client is ahead of the clock of the sandbox. A negative value
             means that the clock of the client is behind.
 
@@ -63,7 +63,7 @@ class SharedClock:
         """Plan an incoming message.
 
         Args:
-            text: the text of the message.
+            text: the text of the incoming message.
             created: the creation date of the message, in seconds after `START`.
             filed: the time from which the gateway returns the message, in seconds after `START`.
         """
@@ -73,7 +73,7 @@ class SharedClock:
     def move_to(self, target: datetime) -> None:
         """Move the time of the sandbox to `target`.
 
-        Each planned message is filed when the time of its filing is reached.
+        Each planned message is filed when the time of the sandbox reaches the planned time of filing.
         """
         while self._filings and self._filings[0][0] <= target:
             filed, created, text = self._filings.pop(0)
@@ -86,7 +86,7 @@ def in_process(sandbox: Sandbox, clock: SharedClock, **options: Any) -> AsyncSms
     """Return a client that calls the sandbox without a socket.
 
     Args:
-        sandbox: the sandbox.
+        sandbox: the sandbox that the client calls.
         clock: the clock of the client.
         options: more parameters of `AsyncSmsClient`. Without `retry`, the client makes one attempt per
             request.

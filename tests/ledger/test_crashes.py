@@ -13,8 +13,9 @@ from tests.ledger.tools import accepted, claim_many, execute, keyed, recorded, s
 
 pytestmark = pytest.mark.anyio
 
-# This program claims 30 messages, settles 10 messages and releases 5 messages. The other 15 messages stay in
-# flight until the standard input of the program is closed.
+# The program `SENDER` claims 30 messages (reserves them for sending), settles 10 (records their outcomes) and
+# releases 5 (makes them pending again). The other 15 messages stay in flight until the standard input of the
+# program is closed.
 SENDER = """
 import sys, anyio
 from smsapi_async.ledger import Ledger
@@ -31,8 +32,8 @@ async def main():
 anyio.run(main, backend=sys.argv[2])
 """
 
-# RLIMIT_FSIZE limits the size of the files to 200,000 bytes. A write beyond this size fails in the same way
-# as a write to a full disk.
+# The program `SHORT_OF_DISK` limits the size of its files to 200,000 bytes with RLIMIT_FSIZE, because a write
+# beyond the limit fails in the same way as a write to a full disk.
 SHORT_OF_DISK = """
 import resource, sys, anyio
 from smsapi_async.ledger import Ledger, LedgerUnwritable
@@ -54,8 +55,9 @@ anyio.run(main, backend=sys.argv[2])
 """
 
 
-# The superuser can write even a read-only file. So the program changes to the user 65534 (nobody). The
-# program imports all modules before this change, because the user nobody may not be able to read the modules.
+# The program changes to the user 65534 (nobody), because the superuser can write even a read-only file. The
+# program imports all modules before it changes the user, because the user nobody may not be able to read the
+# modules.
 WITHOUT_PERMISSION = """
 import os, sys, anyio
 import smsapi_async.ledger.sqlite.message_records
@@ -79,9 +81,9 @@ def restrict(directory: str, what: str) -> None:
     """Make a directory and the files in the directory read-only for all users.
 
     Args:
-        directory: the path of the directory.
-        what: ``"file"`` keeps the files. ``"directory"`` deletes the files, so that only the directory is
-            read-only.
+        directory: the path of the directory to restrict.
+        what: the kind of test case. ``"file"`` keeps the files in the directory. ``"directory"`` deletes the
+            files, so that only the directory is read-only.
     """
     for each in Path(directory).iterdir():
         each.chmod(0o444)
@@ -160,7 +162,7 @@ async def test_a_read_only_file_claims_nothing(path: Path) -> None:
     """If the file of an open ledger becomes read-only, `claim` and `settle` raise `LedgerUnwritable`."""
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 1)
-        # With this setting, SQLite refuses each write with the same error as for a read-only file.
+        # With `query_only`, SQLite refuses each write with the same error as for a read-only file.
         await execute(ledger, "PRAGMA query_only = ON")
         with pytest.raises(LedgerUnwritable, match="the file is read-only"):
             await ledger.claim(keyed(ledger, 1, first=1))

@@ -59,8 +59,8 @@ def delivery(
     """Return a delivery of the message that belongs to a receipt.
 
     Args:
-        receipt: the receipt.
-        codes: the state of each segment, as a number. None means that the state is not known yet.
+        receipt: the receipt of the accepted message.
+        codes: the state of each segment, as a number. None means that the state of the segment is not known.
         final: the value of `Delivery.is_final`.
         phase: the phase of the message.
     """

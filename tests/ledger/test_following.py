@@ -17,11 +17,11 @@ from tests.tracking.support import START, FakeGateway, JumpingClock, collect
 pytestmark = pytest.mark.anyio
 
 MANY = 20_000
-# With this setting, SQLite does not wait until the data is on the disk. The tests are faster, and no test in
-# this file needs the data after a power failure.
+# With `synchronous = OFF`, the tests are faster, because SQLite does not wait until the data is on the disk.
+# No test in this file needs the data after a power failure.
 QUICK = "PRAGMA synchronous = OFF"
-# This SQL statement copies the first message 19,999 times. It would take much longer to claim and settle
-# 20,000 messages with the methods of the ledger.
+# The SQL statement `FILL` copies the first message 19,999 times, because the methods of the ledger would need
+# much longer to claim and settle 20,000 messages.
 FILL = """
 WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
 INSERT INTO messages (key, destination_address, content_id, answer_id, state, segment_ids)

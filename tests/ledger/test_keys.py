@@ -106,7 +106,7 @@ RECORDED = {
 def test_keys_of_earlier_versions(key: str) -> None:
     """Derived keys are equal to the keys of version 0.1.
 
-    So `claim` recognises the messages in a ledger that version 0.1 wrote.
+    Because of the equal keys, `claim` recognises the messages in a ledger that version 0.1 wrote.
     """
     assert key_of(RECORDED[key]) == key
 

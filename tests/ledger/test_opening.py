@@ -200,7 +200,8 @@ async def test_a_file_system_without_shared_memory_is_told(
 ) -> None:
     """If the file system does not support SQLite's write-ahead log, opening a ledger raises `LedgerError`."""
     # On a file system without shared memory, SQLite cannot use the journal mode WAL, and the statement
-    # returns the mode DELETE. This replacement of the statement also returns the mode DELETE.
+    # `_WRITE_AHEAD` returns the mode DELETE. The test replaces `_WRITE_AHEAD` with a statement that returns
+    # the mode DELETE on every file system.
     monkeypatch.setattr("smsapi_async.ledger.sqlite.database._WRITE_AHEAD", "PRAGMA journal_mode = DELETE")
     with pytest.raises(LedgerError, match="use a local disk"):
         await Ledger.sqlite(path).__aenter__()
@@ -209,7 +210,7 @@ async def test_a_file_system_without_shared_memory_is_told(
 async def test_every_commit_is_synced(path: Path) -> None:
     """Each commit of a ledger waits until SQLite has written the data to the disk."""
     async with Ledger.sqlite(path) as ledger:
-        assert await execute(ledger, "PRAGMA synchronous") == 2  # the number 2 is the level FULL
+        assert await execute(ledger, "PRAGMA synchronous") == 2  # 2 means the level FULL
         assert await execute(ledger, "PRAGMA journal_mode") == "wal"
 
 

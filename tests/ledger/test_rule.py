@@ -26,7 +26,8 @@ OUTCOMES: dict[str, Callable[[str], Outcome]] = {
     "rejected": rejected,
     "unknown": unknown,
 }
-# "claim" occurs twice, so that Hypothesis chooses this action more often than any other action.
+# The action "claim" occurs twice in `ACTIONS`, so that Hypothesis chooses "claim" more often than any other
+# action.
 ACTIONS = ["claim", "claim", "release", "record", "reopen", "retry", "sent", "not sent", *OUTCOMES]
 _steps = st.lists(st.tuples(st.sampled_from(ACTIONS), st.frozensets(st.sampled_from(KEYS), min_size=1)))
 
@@ -71,7 +72,7 @@ class Model:
     def reopen(self) -> None:
         """Set the keys in flight to the state ``unknown``.
 
-        A ledger makes the same change when the ledger is opened.
+        A ledger also sets messages in flight to unknown when the ledger is opened.
         """
         self.move(frozenset(self.states), {"sending"}, "unknown")
 

@@ -81,7 +81,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int]) -> None:
     """A ledger opens, uses and closes its file only in worker threads.
 
-    The event loop runs in another thread.
+    The event loop runs in a thread that never touches the file.
     """
     async with Ledger.sqlite(path) as ledger:
         keys = await claim_many(ledger, 3)

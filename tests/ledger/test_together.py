@@ -1,6 +1,6 @@
 """Tests of calls that wait for the ledger file at the same time.
 
-These calls share one transaction, but each call has its own result.
+Calls that wait at the same time share one transaction, but each call has its own result.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.anyio
 async def while_busy(ledger: Ledger, path: Path) -> AsyncIterator[anyio.abc.TaskGroup]:
     """Lock the ledger file during the block, and yield a task group for calls to the ledger.
 
-    The function first starts one call, which waits for the file. The calls in the task group wait for this
-    first call.
+    The function first starts one call, which waits for the file. The calls in the task group wait until the
+    first call has ended.
 
     Args:
-        ledger: the ledger.
+        ledger: the ledger that the calls use.
         path: the path of the ledger file.
     """
     async with anyio.create_task_group() as group:

@@ -41,7 +41,7 @@ def keyed(ledger: Ledger, count: int, first: int = 0) -> list[tuple[str, Message
 
     Args:
         ledger: the ledger that derives the keys.
-        count: the number of pairs.
+        count: the number of pairs to return.
         first: the index of the first recipient (see `message`). The recipients have successive indexes.
     """
     many = [message(number) for number in range(first, first + count)]
@@ -94,7 +94,7 @@ async def accepted_receipts(
     """Claim new messages, settle these messages as accepted, and return the receipts of these messages.
 
     Args:
-        ledger: the ledger.
+        ledger: the ledger that claims the messages.
         count: the number of messages.
         segments: the number of segment ids of each message.
         accepted_at: the time at which the gateway accepted the messages.
@@ -164,8 +164,8 @@ def put(path: Path, content: bytes = b"", mode: int = 0o600) -> None:
 async def execute(ledger: Ledger, statement: str) -> object:
     """Run an SQL statement on the connection of the ledger, and return the first value of the first row.
 
-    A PRAGMA statement of SQLite changes only the connection that runs the statement. So the tests cannot use
-    a second connection.
+    The tests cannot use a second connection, because a PRAGMA statement of SQLite changes only the connection
+    that runs the statement.
     """
 
     def work(account: MessageRecords) -> object:

@@ -10,7 +10,7 @@ from smsapi_async import ValidationError
 from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
 
 digits = st.text("0123456789", min_size=1, max_size=17)
-# Strings that are similar to numbers, and arbitrary strings.
+# Test input: strings that look similar to phone numbers, and arbitrary strings.
 candidates = (
     digits
     | digits.map(lambda number: "+" + number)
@@ -69,8 +69,8 @@ def test_destinations(address: str) -> None:
         "79161002030\n",
         " 79161002030",
         "79161002030,79161002038",
-        # `str.isdigit` is true for digits of other scripts: a check with `isdigit` alone would accept these
-        # digits.
+        # The next three addresses contain digits of other scripts or superscripts. For these digits,
+        # `str.isdigit` is true, so a check with `isdigit` alone would accept the addresses.
         "٧٩٠٣١٢٣٤٥٦٧",
         "７９０３１２３４５６７",
         "7916100203²",

@@ -22,8 +22,8 @@ def _is_moment(value: object) -> bool:
 
 
 def _is_amount(value: object) -> bool:
-    # The amount `1E+999999` is finite, but it has a million digits when a program prints it. So the test also
-    # limits the number of digits.
+    # The test also limits the number of digits, because `1E+999999` is a finite amount but has a million
+    # digits when a program prints it.
     return value is None or (isinstance(value, Decimal) and value.is_finite() and len(f"{value:f}") < 5000)
 
 
@@ -77,7 +77,8 @@ def _are_statistics(value: object) -> bool:
     )
 
 
-# Each value contains the decoder, and a function that checks whether the decoded value is as documented.
+# `DECODERS` maps a name to a decoder and to a function that checks whether the decoded value is as
+# documented.
 DECODERS: dict[str, tuple[Callable[[bytes], object], Callable[[object], bool]]] = {
     "login": (decoding.decode_login, _is_login),
     "balance": (decoding.decode_balance, lambda value: value is not None and _is_amount(value)),
@@ -159,7 +160,8 @@ def test_any_bytes(name: str, body: bytes) -> None:
     [
         b"[" * 100_000,
         b'{"State":' * 50_000,
-        # Python refuses to convert more than 4300 digits to an int (`sys.get_int_max_str_digits`).
+        # The next two bodies have 5000 digits, and Python refuses to convert more than 4300 digits to an int
+        # (`sys.get_int_max_str_digits`).
         b"9" * 5000,
         b"[" + b"9" * 5000 + b"]",
         b"1e999999999999999999999",

@@ -61,7 +61,7 @@ def _sender(*ids: str) -> Sender:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("messages", "ids"), [(2, 3), (3, 2), (2, 1), (3, 10), (4, 90)])
 async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
-    """If not all messages can get an equal number of ids, the error contains all messages and all ids."""
+    """If segment ids cannot be divided equally among messages, the error contains all messages and ids."""
     numbers = [str(79031234500 + index) for index in range(messages)]
     expected = tuple(f"WF{index}" for index in range(ids))
     with pytest.raises(SegmentIdsUnattributed, match=f"{messages} messages.*{ids} segment ids") as caught:

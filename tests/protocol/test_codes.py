@@ -13,7 +13,8 @@ from smsapi_async.protocol.decoding import decode_balance
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
 
-# The columns are: code, HTTP status, exception of a read, exception of a send.
+# Each row of `TABLE` contains an error code, an HTTP status, and the expected exceptions: first for a read (a
+# request that sends no message), then for a send.
 TABLE = [
     (1, 400, smsapi_async.ArgumentNullOrEmpty, smsapi_async.ArgumentNullOrEmpty),
     (2, 400, smsapi_async.InvalidArgument, smsapi_async.InvalidArgument),
@@ -83,10 +84,7 @@ def test_a_code_on_a_send(
 def test_only_a_refused_session_is_cured_by_a_login(
     code: int, status: int, description: str, is_repeated: object
 ) -> None:
-    """The client logs in again only after two kinds of error.
-
-    These are code 3, and code 4 with a description that contains `SessionID`.
-    """
+    """The client logs in again only after code 3, or after code 4 with `SessionID` in the description."""
     answer = _answer(code, status, description)
     sent = judge_send(answer, _circumstances(resources.SEND))
     read = judge_read(answer, decode_balance, _circumstances(resources.BALANCE))
@@ -98,7 +96,7 @@ def test_only_a_refused_session_is_cured_by_a_login(
 def test_code_4_on_login_means_the_credentials(description: str) -> None:
     """If the gateway refuses a login with code 4, the client raises `InvalidCredentials`.
 
-    The client does not repeat the login.
+    After code 4, the client does not repeat the login.
     """
     verdict = judge_read(_answer(4, 401, description), decode_balance, _circumstances(resources.LOGIN))
     assert isinstance(verdict, Failed)

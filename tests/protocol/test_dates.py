@@ -29,8 +29,9 @@ LIMIT = timedelta(days=90)
         ("/Date(0)/", datetime(1970, 1, 1, tzinfo=UTC)),
         ("/Date(1)/", datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)),
         ("/Date(253402300799999)/", datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
-        # `DateTime.MinValue` of .NET means "no date". The lines contain this value without a suffix, with a
-        # suffix, shifted by 3 hours, and as the vendor's document misprints it (contract, "Misprints").
+        # `DateTime.MinValue` of .NET means "no date". The next four lines contain `DateTime.MinValue` without
+        # a suffix, with a suffix, shifted by 3 hours, and as misprinted in the vendor's document (contract,
+        # "Misprints").
         ("/Date(-62135596800000)/", None),
         ("/Date(-62135596800000+0300)/", None),
         ("/Date(-62135607600000)/", None),
@@ -88,16 +89,13 @@ def test_what_is_no_date(wire: object) -> None:
 def test_the_send_date_is_in_the_gateways_zone(moment: datetime, wire: str) -> None:
     """An aware `send_date` is converted to GMT+03:00.
 
-    The request contains the date without an offset and without a fraction of a second.
+    The request contains the converted send date without an offset and without a fraction of a second.
     """
     assert dates.gateway_time("send_date", moment) == wire
 
 
 def test_the_wall_clock_is_not_converted() -> None:
-    """A naive `send_date` is the local time of the recipient.
-
-    It is sent without a change of the time zone.
-    """
+    """A naive `send_date` is the local time of the recipient, and is sent without a time zone conversion."""
     assert dates.wall_clock("send_date", datetime(2011, 1, 28, 16, 0, 0, 5)) == "2011-01-28T16:00:00"  # noqa: DTZ001
 
 
@@ -109,7 +107,7 @@ def test_the_wall_clock_is_not_converted() -> None:
         "2011-01-28T16:00:00",
         1294045911,
         None,
-        # The conversion of these dates to UTC or to GMT+03:00 overflows.
+        # The next three dates overflow when the client converts them to UTC or to GMT+03:00.
         datetime.max.replace(tzinfo=UTC),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=3))),
         datetime.max.replace(tzinfo=timezone(-timedelta(hours=12))),
@@ -153,9 +151,9 @@ def test_windows_of_the_statistics(start: datetime, length: timedelta) -> None:
     ("length", "count"), [(timedelta(0), 1), (LIMIT, 1), (LIMIT + SECOND, 2), (2 * LIMIT, 2)]
 )
 def test_how_many_windows(length: timedelta, count: int) -> None:
-    """A period of exactly 90 days needs one request.
+    """Statistics for exactly 90 days need one request.
 
-    A period that is one second longer needs two requests.
+    Statistics for 90 days and one second need two requests.
     """
     start = datetime(2026, 1, 1, tzinfo=UTC)
     assert len(dates.statistics_windows(start, start + length)) == count
@@ -182,7 +180,7 @@ def test_statistics_requests_cover_the_period(start: datetime, length: timedelta
 def test_the_period_of_incoming_messages_is_widened(since: datetime, until: datetime) -> None:
     """A request for incoming messages has whole seconds and contains the whole given period.
 
-    The request begins and ends less than one second outside the given period.
+    Each end of the requested period is less than one second outside the given period.
     """
     assume(since <= until)
     form = dict(parse_qsl(incoming_request(since, until).form, strict_parsing=True))

@@ -9,7 +9,7 @@ from smsapi_async.models import IncomingMessage, SegmentState, Statistics
 from smsapi_async.protocol import decoding
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable
 
-# These constants are the examples of the contract, byte for byte.
+# The constants below are the example responses of the contract, byte for byte.
 LOGIN = b'"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"'
 STATE = (
     r'{"State":255,"CreationDateUtc":null,"SubmittedDateUtc":null,"ReportedDateUtc":null,'
@@ -153,7 +153,7 @@ def test_a_delivered_state() -> None:
 def test_the_gateway_cannot_rename_the_segment() -> None:
     """A decoded state has the segment id of the request.
 
-    A field `segment_id` in the response has no effect.
+    A field `segment_id` in the response does not change the segment id of the decoded state.
     """
     assert decoding.decode_state(b'{"State":0,"segment_id":"another","New":[1]}', "mine").segment_id == "mine"
 
@@ -206,7 +206,7 @@ def test_three_spellings_of_the_creation_date(spelling: str) -> None:
 def test_a_spelling_that_is_null_does_not_hide_another() -> None:
     """The creation date is read from the field that contains a date.
 
-    A null in another of the three fields has no effect.
+    A null in one of the other two date fields does not hide the date.
     """
     body = _incoming(r'"ID":1,"CreateDateUtc":null,"CreationDateUtc":"\/Date(1000)\/"')
     assert decoding.decode_incoming(body)[0].creation_date == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
@@ -232,7 +232,7 @@ def test_no_incoming_messages() -> None:
 def test_what_is_no_incoming_message(body: bytes) -> None:
     """If a list contains an invalid message, `Undecodable` is raised.
 
-    The decoder does not skip this message.
+    The decoder does not skip the invalid message.
     """
     with pytest.raises(Undecodable):
         decoding.decode_incoming(body)
@@ -337,8 +337,5 @@ def test_what_is_no_error_body(body: bytes) -> None:
     ],
 )
 def test_which_errors_name_the_session(code: int, description: str, refuses_session: object) -> None:
-    """An error means 'session refused' only in two cases.
-
-    These are code 3, and code 4 with a description that contains 'SessionID'.
-    """
+    """An error means 'session refused' only for code 3, or for code 4 with 'SessionID' in its description."""
     assert ErrorBody(code, description).refuses_session is refuses_session

@@ -1,4 +1,4 @@
-"""The requests that the client encodes.
+"""Tests of the requests that the client encodes.
 
 The tests decode the requests with `urllib.parse`. A decoder of this package could repeat a mistake of the
 encoder, so that no test would fail.
@@ -132,7 +132,7 @@ def test_the_login_of_the_contract() -> None:
 def test_a_bulk_repeats_its_key() -> None:
     """A bulk contains the recipients in the given order.
 
-    A recipient that is given twice occurs twice in the request.
+    If the caller gives a recipient twice, the bulk request also contains the recipient twice.
     """
     numbers = ["79001234567", "+79160000000", "79001234567"]
     template, digits = encoding.prepared_bulk(numbers, Message("", "test & data", validity=10), "TESTSMS")
@@ -237,9 +237,9 @@ def test_the_sources_of_a_message_and_of_the_client() -> None:
 
 
 def test_checked_keeps_what_it_does_not_settle() -> None:
-    """The checks remove the `+` of the destination address and keep all other fields of this message."""
-    # No optional field has its default value. If a field had its default value, the test would not notice
-    # that the checks lose this field.
+    """`prepared` removes the `+` of the destination address and keeps all other fields of the message."""
+    # Each optional field of `message` differs from its default value. With a default value, the test would
+    # not notice that `prepared` loses the field.
     message = Message(
         "+79031234567",
         "text",

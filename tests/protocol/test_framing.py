@@ -17,8 +17,9 @@ ANSWERS = [
     CHUNKED + b"1\r\n[\r\n2;a=b\r\n1]\r\n0\r\n\r\n",
     CHUNKED + b"A\r\n0123456789\r\n00\r\nX: 1\r\n\r\n",
 ]
-# Each response has an invalid status line, or a length that is missing, invalid or ambiguous. A bare line
-# feed makes the length ambiguous, because some parsers accept a bare line feed as the end of a line.
+# Each response in `ENDLESS` has an invalid status line, or a length that is missing, invalid or ambiguous. A
+# bare line feed makes the length ambiguous, because some parsers accept a bare line feed as the end of a
+# line.
 ENDLESS = [
     HEAD + b"\r\n[1]",
     HEAD + b"Content-Length: -1\r\n\r\n",

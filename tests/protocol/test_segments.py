@@ -18,7 +18,7 @@ for _position, _code in {
     0x60: 0xBF, 0x7B: 0xE4, 0x7C: 0xF6, 0x7D: 0xF1, 0x7E: 0xFC, 0x7F: 0xE0,
 }.items():  # fmt: skip
     DEFAULT[_position] = chr(_code)
-# The extension table of 3GPP TS 23.038: on the wire, an escape septet precedes each of these septets.
+# The extension table of 3GPP TS 23.038: in a sent text, an escape septet precedes each septet of this table.
 EXTENSION = {
     0x0A: 0x0C,
     0x14: 0x5E,
@@ -63,7 +63,8 @@ def _cut_septets(text: str) -> list[str]:
     septets = [septet for character in text for septet in SEPTETS[character]]
     if len(septets) <= 160:
         return [text] if text else []
-    # If a text has several segments, each segment needs 6 bytes (7 septets) for a header (3GPP TS 23.040).
+    # If a text has several segments, each segment has a header of 6 bytes (7 septets, 3GPP TS 23.040), and
+    # 153 of the 160 septets remain for text.
     parts = []
     while septets:
         length = min(153, len(septets))
@@ -91,7 +92,8 @@ def _cut_utf_16(text: str) -> list[str]:
     units = text.encode("utf-16-be")
     if len(units) <= 140:
         return [text]
-    # If a text has several segments, each segment needs 6 of its 140 bytes for a header (3GPP TS 23.040).
+    # If a text has several segments, each segment has a header of 6 bytes (3GPP TS 23.040), and 134 of the
+    # 140 bytes remain for text.
     parts = []
     while units:
         length = min(134, len(units))

@@ -8,7 +8,8 @@ from smsapi_async import Phase, State
 from smsapi_async.protocol.decoding import decode_state
 from smsapi_async.states import describe
 
-# The columns are: state, phase, whether the state is final, beginning of the English description.
+# Each row of `TABLE` contains the number of a state, its phase, whether the state is final, and the beginning
+# of its English description.
 TABLE = [
     (-1, "enroute", False, "sent"),
     (-2, "enroute", False, "queued"),

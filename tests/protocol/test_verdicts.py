@@ -1,4 +1,4 @@
-"""For every HTTP status and every response body, the verdict on the response is as documented."""
+"""For every HTTP status and response body, the client's verdict on the response is as documented."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -38,8 +38,8 @@ REFUSALS = {
     7: "Forbidden",
 }
 
-# A random number is rarely a status with a special meaning. So the second strategy draws only statuses with
-# a special meaning.
+# The second strategy draws only HTTP statuses with a special meaning, because a random number from 100 to 599
+# is rarely such a status.
 statuses = st.integers(100, 599) | st.sampled_from(
     [200, 201, 204, 302, 307, 400, 401, 403, 408, 429, 500, 503]
 )
@@ -67,11 +67,7 @@ def test_segment_ids_count_only_with_success(status: int, ids: list[str]) -> Non
     status=statuses, code=st.integers(-2, 12), description=st.sampled_from(["", "SessionID expired", "words"])
 )
 def test_an_error_body_on_a_send(status: int, code: int, description: str) -> None:
-    """Only two kinds of response refuse a send.
-
-    These are a response with HTTP status 429, and a response with a code from 1 to 7 and a 4xx status other
-    than 408.
-    """
+    """A send is refused only by HTTP status 429, or by codes 1 to 7 with a 4xx status other than 408."""
     verdict = judge_send(HttpResponse(status, json.dumps({"Code": code, "Desc": description}).encode()), SEND)
     assert isinstance(verdict, Failed | SessionRefused)
     is_refusal = 400 <= status < 500 and status not in {408, 429} and code in REFUSALS
@@ -87,7 +83,7 @@ def test_an_error_body_on_a_send(status: int, code: int, description: str) -> No
 def test_garbage_on_a_send(status: int, body: bytes) -> None:
     """Without segment ids and without an error code in the response, the outcome of a send is unknown.
 
-    The only exception is HTTP status 429, which refuses the send.
+    Without an error code in the response, only HTTP status 429 refuses the send.
     """
     verdict = judge_send(HttpResponse(status, body), SEND)
     assert isinstance(verdict, Failed)
@@ -118,7 +114,7 @@ def test_any_answer_to_a_send(status: int, body: bytes) -> None:
 def test_a_failed_send(kind: str, words: str, proved: bool) -> None:
     """A send is repeated after a failed exchange only if no byte of the request was written.
 
-    If there is no proof of this, the outcome is unknown.
+    Without a proof that no byte was written, the outcome of the send is unknown.
     """
     verdict = judge_send(ExchangeFailure(kind, words, not_sent=proved), SEND)
     if proved:
@@ -223,10 +219,7 @@ def test_any_retry_after(retry_after: str) -> None:
 
 @pytest.mark.parametrize("code", [2, 8])
 def test_the_gateway_cannot_make_an_error_show_what_was_sent(code: int) -> None:
-    """The description of the gateway may repeat the text of the message or a phone number.
-
-    The error masks the text and the number.
-    """
+    """An error masks the message text and the phone number in the description of the gateway."""
     body = json.dumps({"Code": code, "Desc": "bad 79031234567 'the text of it' 4951234567"}).encode()
     verdict = judge_send(HttpResponse(400 if code == 2 else 500, body), SEND)
     assert isinstance(verdict, Failed)

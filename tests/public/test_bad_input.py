@@ -230,8 +230,8 @@ async def test_no_source_address_anywhere() -> None:
     assert gateway.requests == []
 
 
-# Each key is the name of a test case. Each value contains the options of the client, and the parameter that
-# the error must contain.
+# `SETTINGS` maps the name of a test case to the options of the client and to the parameter that the error
+# must contain.
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "an empty login": ({"login": ""}, "login"),
     "no login": ({"login": None}, "login"),

@@ -14,7 +14,7 @@ CONTRACT = (PACKAGE / "protocol" / "CONTRACT.md").read_text(encoding="utf-8")
 FILES = sorted(PACKAGE.rglob("*.py"))
 HEADINGS = re.findall(r"^#{2,3} (.+)$", CONTRACT, re.MULTILINE)
 
-# In a docstring or a comment, a line break may divide a reference.
+# The patterns accept a line break inside a reference, because a docstring or a comment may contain one.
 _CITATION = re.compile(r"\bcontract,(?:\s|#)+", re.IGNORECASE)
 _HEADINGS = re.compile(r'"([^"]+)"(?:(?:\s|#)+and(?:\s|#)+"([^"]+)")?')
 

@@ -51,9 +51,9 @@ def test_what_is_sent_is_the_content_and_the_number() -> None:
 def test_messages_that_differ_are_not_grouped(name: str) -> None:
     """Two messages with different content never share a request."""
     grouper = Grouper(BatchSettings(), None)
-    # A message with `by_time_zone=True` is alone in its chunk. For the field `by_time_zone`, the first
-    # message of the pair has a naive date and `by_time_zone=False`. This message is invalid, so the test
-    # skips it.
+    # A message with `by_time_zone=True` is alone in its chunk (the messages of one request). For the field
+    # `by_time_zone`, the test skips the first message of the pair, because a naive date with
+    # `by_time_zone=False` is invalid.
     chunks = []
     for message in _pair(name):
         if name != "by_time_zone" or message.by_time_zone:
@@ -144,7 +144,7 @@ async def test_each_reaches_the_wire_as_it_is(name: str, anyio_backend: str) -> 
 def test_send_takes_every_field() -> None:
     """`send` has a parameter for each content field except `by_time_zone`.
 
-    The method `send_by_time_zone` sets this field.
+    The method `send_by_time_zone` sets the field `by_time_zone`.
     """
     parameters = {*inspect.signature(AsyncSmsClient.send).parameters}
     assert {field.name for field in CONTENT_FIELDS} - {"by_time_zone"} <= parameters
@@ -215,7 +215,8 @@ def test_a_key_does_not_depend_on_earlier_keys() -> None:
 def test_a_true_text_is_spelled_as_in_earlier_versions() -> None:
     """The key of a message with a text in `by_time_zone` is the key that version 0.1.0 computed.
 
-    So a ledger of version 0.1.0 recognises the message, and the message is not sent again.
+    Because of the equal key, a ledger of version 0.1.0 recognises the message, and the message is not sent
+    again.
     """
     odd: Any = "1"
     assert key_of(attrs.evolve(BASE, by_time_zone=odd)) == key_of(attrs.evolve(BASE, by_time_zone=True))

@@ -14,8 +14,8 @@ import smsapi_async
 PACKAGE = Path(smsapi_async.__file__).parent
 ROOT = PACKAGE.parent
 
-# Each set is a layer, and the lowest layer is first. A module imports from its own room and from rooms in
-# lower layers, but not from another room in its own layer.
+# Each set in `LAYERS` is a layer of rooms, from the lowest layer to the highest. A module imports from its
+# own room and from rooms in lower layers, but not from another room in the same layer.
 LAYERS = [
     {"version", "privacy", "clock", "states"},
     {"models"},
@@ -31,10 +31,11 @@ LAYERS = [
     {"__init__"},
 ]
 HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
-# These rooms are in no layer: the sandbox imitates the gateway, and the command line uses the public names.
+# The rooms in `OUTSIDE` are in no layer: the sandbox imitates the gateway, and the command line uses the
+# public names.
 OUTSIDE = {"sandbox", "cli", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
-# Each key is a room, and each value contains the libraries of optional extras that only this room may import.
+# `OWN_EXTRAS` maps a room to the libraries of optional extras that only this room may import.
 OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"httptools", "socksio"}}
 EXTRAS = {
     "aiohttp",

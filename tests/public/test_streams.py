@@ -61,8 +61,8 @@ async def test_a_generator_is_closed(name: str, is_generator: bool, how: str, an
     async with run_sandbox() as sandbox, client_for(sandbox) as sms:
         with anyio.CancelScope() as scope, suppress(LookupError):
             async with enter(sms, aiter(items) if is_generator else items):
-                # Python runs the `finally` of a generator only if the stream has already requested an item.
-                # The sleep gives the stream time for this request.
+                # The sleep lets the stream request an item, because Python runs the `finally` of a generator
+                # only after a first item was requested.
                 await anyio.sleep(0.05)
                 if how == "error":
                     raise LookupError

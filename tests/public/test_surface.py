@@ -211,7 +211,7 @@ def test_no_value_shows_a_text_or_a_number(value: object) -> None:
     """Neither `repr` nor `str` of a public object shows a text, a phone number or a secret."""
     shown = f"{value!r} {value} {[value]}"
     assert "object at 0x" not in shown
-    # The hint for destination addresses contains an example number, and this number is equal to `NUMBER`.
+    # The hint for destination addresses contains an example number that is equal to `NUMBER`.
     for private in (NUMBER, TEXT, "4821", "Код", "9161002030", "9031234567", SESSION_ID):
         assert private not in shown.replace("such as '79031234567'", "")
 

@@ -9,7 +9,7 @@ from tests.sandbox.support import START, Caller, logged_in, message, refused
 
 pytestmark = pytest.mark.anyio
 
-# This is the description of code 9 in the vendor's document.
+# `NULL_ENTRY` is the description of error code 9 in the vendor's document.
 NULL_ENTRY = (
     "The parameters dictionary contains a null entry for parameter 'maxDateUtc' of non-nullable type "
     "'DateTime' for method 'System.Web.Mvc.ActionResult In(System.String, DateTime, DateTime)' in "
@@ -202,7 +202,7 @@ async def test_refusals_by_the_number(ending: str, status: int, code: int) -> No
 async def test_code_9_required_date(date: str) -> None:
     """If a required date is empty or invalid, the request is refused with code 9.
 
-    The description has the words of the vendor's document.
+    The description of code 9 has the words of the vendor's document.
     """
     caller = await logged_in()
     assert refused(await caller.get("Sms/In", maxDateUTC=date)) == (500, 9, NULL_ENTRY)

@@ -72,7 +72,7 @@ async def test_arrived_counts_over_a_socket() -> None:
 async def test_arrived_waits_for_enough() -> None:
     """After one request, `arrived(2)` still waits.
 
-    A cancellation of this wait does not affect the next wait.
+    If the call of `arrived(2)` is cancelled, the next call of `arrived` still works.
     """
     gate = Gate("Sms/Send")
     with anyio.move_on_after(0) as scope:
@@ -109,8 +109,8 @@ def test_signal_outlives_a_loop(anyio_backend: str) -> None:
 
     anyio.run(wait, backend=anyio_backend)
     assert signal._wakers == []
-    # The cancelled task has removed its waker from the signal. The next line adds the waker again, as if the
-    # event loop had ended before the task could remove the waker.
+    # The cancelled task has removed its waker (the function that wakes the task) from the signal. The next
+    # line adds the waker again, as if the event loop had ended before the task could remove the waker.
     signal._wakers.extend(kept)
     signal.set()
     assert signal.is_set

@@ -32,7 +32,7 @@ Pairs = list[tuple[str, str | int]]
 
 @attrs.frozen
 class Raw:
-    """One request of a client; `target` is relative to the base URL."""
+    """One request of a published client; the path `target` is relative to the base URL."""
 
     method: str
     target: str
@@ -106,8 +106,8 @@ def ruby(method: str, path: str, fields: Fields) -> Raw:
         return Raw("GET", f"{path}?{encoded}")
     recipients = fields.get("destinationAddresses", [])
     query = "&".join(f"destinationAddresses={each}" for each in recipients) if recipients else ""  # type: ignore[union-attr]
-    # The Ruby client does not escape the recipients, and the gateway would read a plus sign as a space. So
-    # the test removes the plus signs.
+    # The test removes the plus signs, because the Ruby client does not escape the recipients, and the gateway
+    # would read a plus sign as a space.
     query = query.replace("+", "")
     return Raw("POST", f"{path}?{query}" if query else path, encoded, FORM)
 

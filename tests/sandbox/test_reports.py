@@ -100,7 +100,7 @@ async def statistics(caller: Caller, start: str, end: str) -> dict[str, Any]:
 async def test_statistics_count_segments_by_state() -> None:
     """The statistics count segments by state.
 
-    `TotalWithErrors` includes the segments with errors, and `Total` does not include them.
+    `TotalWithErrors` includes the segments with errors, and `Total` excludes the segments with errors.
     """
     caller = await logged_in()
     await caller.send("79031234001", "ы" * 100)
@@ -144,7 +144,7 @@ async def test_statistics_of_nothing() -> None:
 async def test_statistics_remember_what_state_forgets() -> None:
     """`Sms/State` returns state 255 for a message that is older than 48 hours.
 
-    The statistics still count this message.
+    The statistics still count a message that is older than 48 hours.
     """
     caller = await logged_in()
     (segment_id,) = await caller.send()

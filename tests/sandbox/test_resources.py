@@ -128,8 +128,7 @@ async def test_alphanumeric_ids() -> None:
     assert ids == ["GW0261BA732A", "WF3F22A2E", "SAR-W+84333"]
     caller.sandbox.advance(minutes=1)
     assert [(await caller.state(each))["State"] for each in ids] == [0, 0, 0]
-    # In a URL, an unescaped plus sign means a space. So this request contains a different id, which is
-    # unknown.
+    # The next request contains an unknown id, because an unescaped plus sign in a URL means a space.
     raw = await caller.request("GET", f"Sms/State?SessionID={caller.session}&messageId=SAR-W+84333")
     assert raw.json()["State"] == 255
 

@@ -21,10 +21,7 @@ async def test_answer_next_replaces_one_answer() -> None:
 
 
 async def test_answer_next_can_lie() -> None:
-    """With `accept=True`, the sandbox accepts and bills the message.
-
-    This also holds if the scripted response is an error.
-    """
+    """With `accept=True`, the sandbox accepts and bills a message even if the response is an error."""
     caller = await logged_in()
     caller.sandbox.answer_next("Sms/Send", 500, "<html>", accept=True)
     answer = await caller.post("Sms/Send", message())
@@ -37,7 +34,7 @@ async def test_answer_next_can_lie() -> None:
 async def test_scripts_are_used_in_order() -> None:
     """The sandbox uses the scripted responses of a resource in the order of the calls.
 
-    `times` is the number of requests that get the response.
+    The parameter `times` is the number of requests that get the scripted response.
     """
     caller = await logged_in()
     caller.sandbox.answer_next("User/Balance", body=b"1", times=2)
@@ -51,7 +48,7 @@ async def test_scripts_are_used_in_order() -> None:
 async def test_script_for_any_resource() -> None:
     """With None as resource, `answer_next` scripts the response to the next requests.
 
-    The requests may have an unknown resource.
+    Requests with an unknown resource also get the scripted response.
     """
     caller = await logged_in()
     caller.sandbox.answer_next(None, body=b"1", times=2)

@@ -79,7 +79,7 @@ ZONES = {
 def test_offset_by_prefix(number: str, hours: float) -> None:
     """The longest known prefix of a number determines the time zone.
 
-    Without a known prefix, the time zone is GMT+03:00.
+    If the number has no known prefix, the time zone is GMT+03:00.
     """
     assert recipient_offset(number) == timedelta(hours=hours)
 

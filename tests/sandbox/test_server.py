@@ -79,7 +79,7 @@ async def test_own_sandbox_again() -> None:
 async def test_ends_while_answers_are_held() -> None:
     """At the end of the block, the sandbox closes all connections at once.
 
-    It does not wait for responses that are held or delayed.
+    The sandbox does not wait for responses that are held or delayed.
     """
     sandbox = Sandbox()
     failures: list[Exception] = []

@@ -9,9 +9,9 @@ from tests.sandbox.support import START, logged_in
 
 pytestmark = pytest.mark.anyio
 
-# Each key contains the last three digits of a number. Each value contains a state and its description. The
-# states are from Table 11 of the vendor's document. Only -97 is from an older client of the vendor, which
-# uses -97 instead of 47.
+# `TABLE` maps the last three digits of a phone number to the expected state and its description. The states
+# are from Table 11 of the vendor's document, except -97, which an older client of the vendor uses instead of
+# 47.
 TABLE = {
     "001": (0, "Доставлено абоненту"),
     "910": (10, "Неверно введен адрес отправителя"),
@@ -45,9 +45,9 @@ async def test_ending_chooses_the_state(ending: str, expected: tuple[int, str]) 
 
 
 async def test_steps_of_a_delivery() -> None:
-    """A segment has state 255 at first.
+    """At first, a segment has state 255 (unknown).
 
-    It is queued after 1 second, sent after 2 seconds, and delivered after 5 seconds.
+    The segment is queued 1 second, sent 2 seconds and delivered 5 seconds after the acceptance.
     """
     caller = await logged_in()
     (segment_id,) = await caller.send()
@@ -136,7 +136,7 @@ async def test_dates_at_the_ends_of_time(date: str) -> None:
 async def test_own_journey() -> None:
     """With the option `journey`, a test chooses the states of each segment.
 
-    The states may be outside the contract.
+    The chosen states may be numbers that are not in the contract.
     """
 
     def rule(message: AcceptedMessage, segment_index: int) -> Journey:

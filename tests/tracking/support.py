@@ -51,15 +51,15 @@ class JumpingClock:
 
     async def sleep(self, seconds: float) -> None:
         while True:
-            # Another task may be just before a request. Let the other tasks run, so that their requests count
-            # as requests in flight.
+            # Let the other tasks run, because another task may be about to start a request, which must count
+            # as a request in flight.
             for _ in range(10):
                 await checkpoint()
             if not self._in_flight:
                 break
             await self._idle.wait()
-        # A float stores the current time with an error of up to a quarter of a microsecond. Without the
-        # additional microsecond, the clock could show a time shortly before the end of the wait.
+        # Add one microsecond to the sleep, because a float stores the current time with an error of up to a
+        # quarter of a microsecond, and the clock could show a time shortly before the end of the sleep.
         self._time.advance(timedelta(microseconds=math.ceil(seconds * 1e6) + 1))
 
     def watching(
@@ -156,7 +156,7 @@ def tracking(
         deadline: the deadline of each message.
         timeout: the timeout of `Tracker` in seconds, or None.
         workers: the maximum number of requests in flight.
-        ledger: the object that records the deliveries, or None.
+        ledger: the object that records the deliveries. With None, no deliveries are recorded.
     """
     tracker = Tracker(schedule or Schedule(), checked_seconds("deadline", deadline), timeout=timeout)
     return Tracking(receipts, tracker, clock.watching(read), clock=clock, workers=workers, ledger=ledger)
@@ -195,9 +195,8 @@ async def running(sandbox: Sandbox, **options: Any) -> AsyncIterator[tuple[Async
         clock = JumpingClock(sandbox)
         async with client(sandbox, clock, **options) as sms:
             yield sms, clock
-            # When the server ends, the server closes only the connections that it has accepted. The response
-            # to this request shows that the server has accepted all earlier connections, also the connections
-            # of cancelled requests.
+            # When the server ends, it closes only accepted connections. A response to `balance` shows that
+            # the server has accepted all earlier connections, also the connections of cancelled requests.
             await sms.balance()
 
 
@@ -213,7 +212,7 @@ def segment_state(segment_id: str, code: int, price: str | None = None, **dates:
     Args:
         segment_id: the segment id.
         code: the number of the state.
-        price: the price of the segment, or None.
+        price: the price of the segment; None means that the state has no price.
         dates: the dates of the state, as fields of `SegmentState`.
     """
     return SegmentState(

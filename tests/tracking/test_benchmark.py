@@ -1,6 +1,6 @@
 """A test that the polling benchmark reaches its goals.
 
-So this test fails if the default schedule becomes worse.
+The test fails if a change of the default schedule makes the benchmark miss its goals.
 """
 
 import importlib.util

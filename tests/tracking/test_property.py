@@ -53,8 +53,8 @@ class Life:
         return self.final if self.final_after < MEMORY else None
 
 
-# No segment becomes final in the last six minutes of the 48 hours. The gateway could delete this final state
-# before the tracker requests the state.
+# No segment becomes final in the last six minutes of the 48 hours for which the gateway keeps states, because
+# the gateway could delete the final state before the tracker requests it.
 MOMENTS = st.one_of(
     st.floats(0, 120),
     st.floats(0, 47.9 * HOUR),

@@ -60,7 +60,7 @@ def test_adding_and_finishing_is_logarithmic() -> None:
     def cost(count: int) -> float:
         tracker = Tracker(Schedule(), LENGTH, chance=random.Random(1))
         receipts = [receipt(number) for number in range(count)]
-        # Other processes change the elapsed time, but not the CPU time of this thread.
+        # The test measures the CPU time of this thread, because other processes change only the elapsed time.
         started = thread_time()
         for each in receipts:
             tracker.add(each, NOW)
@@ -99,8 +99,8 @@ async def test_one_timer_not_a_task_a_message() -> None:
     stream._read_state = gateway.clock.watching(read)
     deliveries = await collect(stream)
     assert sum(delivery.is_final for delivery in deliveries) == 300
-    # Besides the workers, these tasks run: the tasks of the test and of the test runner, two tasks of the
-    # stream, and one task that reads the receipts.
+    # Besides the workers, the following tasks run: the tasks of the test and of the test runner, two tasks of
+    # the stream, and one task that reads the receipts.
     assert max(tasks) <= workers + 8
 
 

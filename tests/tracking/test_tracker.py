@@ -115,9 +115,9 @@ def test_the_end_of_validity_is_not_stepped_over(validity: int | timedelta) -> N
 
 
 def test_the_last_looks() -> None:
-    """The tracker makes a request 60 seconds before and a request 60 seconds after the end of the 48 hours.
+    """The tracker requests a state 60 seconds before and 60 seconds after the message is 48 hours old.
 
-    The last request is 5 seconds before the deadline. The gateway keeps a state for 48 hours.
+    The gateway keeps a state for 48 hours. The last request of the tracker is 5 seconds before the deadline.
     """
     tracker = _tracker()
     tracker.add(receipt(), NOW)
@@ -133,7 +133,7 @@ def test_the_last_looks() -> None:
 def test_only_the_first_segment_is_asked_about() -> None:
     """While a message is enroute, the tracker requests the state of one segment only.
 
-    So a message with five segments needs as many requests as a message with one segment.
+    An enroute message with five segments needs as many requests as a message with one segment.
     """
     one, five = _tracker(), _tracker()
     one.add(receipt(segments=1), NOW)
@@ -289,7 +289,8 @@ def test_one_segment_forgotten_and_one_pending() -> None:
 def test_segments_that_disagree_are_seen_before_the_end() -> None:
     """Shortly before the deadline, the tracker requests the states of all segments.
 
-    So the tracker finds a second segment that has failed, even if the first segment is not final.
+    With requests for all segments, the tracker finds a failed second segment even if the first segment is not
+    final.
     """
     tracker = _tracker(deadline=HOUR)
     tracker.add(receipt(segments=2), NOW)

@@ -47,9 +47,9 @@ async def _follow(
     """Send one message to the sandbox, track the message until it is final, and return all deliveries.
 
     Args:
-        sandbox: the sandbox.
+        sandbox: the sandbox that accepts the message.
         text: the text of the message.
-        number: the recipient.
+        number: the destination address of the message.
         validity: the validity of the message in minutes, or None.
         options: more parameters of `tracking`.
     """
@@ -269,7 +269,8 @@ async def test_the_deadline_does_not_wait_for_a_request() -> None:
         raise AssertionError
 
     stream = gateway.track([receipt()], deadline=timedelta(minutes=1), workers=1)
-    # `JumpingClock.watching` does not wrap this function, so the clock jumps while the request is in flight.
+    # `JumpingClock.watching` does not wrap `hang`, so the clock jumps while the request of `hang` is in
+    # flight.
     stream._read_state = hang
     last = (await collect(stream))[-1]
     assert (last.phase, last.is_final) == (Phase.ENROUTE, True)

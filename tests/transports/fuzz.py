@@ -30,8 +30,8 @@ from smsapi_async.settings import Timeouts
 from tests.client.tools import RawServer, read_request, tls_pair
 
 TIMEOUTS = Timeouts(connect=5.0, read=0.3, write=5.0, total=1.0)
-# This limit in seconds is long, because a busy machine may delay the end of an exchange. An exchange that
-# hangs would never end.
+# `LONGEST` limits the length of an exchange in seconds. The limit is long, because a busy machine may delay
+# the end of an exchange, but an exchange that hangs would never end.
 LONGEST = 20.0
 PAIRS_AT_ONCE = 20
 STOLEN = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n["stolen"]'
@@ -173,7 +173,7 @@ def script_of(seed: int, body: bytes) -> tuple[list[bytes], bool]:
 
     Args:
         seed: the seed of the random generator. Equal seeds return equal pieces.
-        body: the body of the response.
+        body: the body of the response before the response is broken.
     """
     rng = random.Random(seed)
     response = Response(body)
@@ -181,7 +181,7 @@ def script_of(seed: int, body: bytes) -> tuple[list[bytes], bool]:
         mutate(response, rng)
     _gzipped(response)
     wire = response.wire()
-    # No piece ends after `limit`. So the last piece contains the last byte of the response and all surplus
+    # The last piece begins before `limit`, so that it contains the last byte of the response and all surplus
     # bytes.
     limit = max(1, len(wire) - len(response.after) - 1)
     places = sorted(rng.sample(range(limit), min(limit, rng.choice([0, 0, 1, 2, 8]))))
@@ -257,7 +257,7 @@ async def run_pairs(url: str, context: ssl.SSLContext | None, transport: Kind, s
     Args:
         url: the URL of the server.
         context: the TLS context of the clients, or None.
-        transport: the transport of the clients.
+        transport: the kind of transport that the clients use.
         seeds: the seeds of the pairs.
     """
     report = Report()

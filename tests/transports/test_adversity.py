@@ -135,7 +135,7 @@ async def test_what_follows_an_answer_does_not_spoil_it(through: AutomaticTransp
 async def test_an_answer_in_very_many_chunks_is_read_at_once(through: AutomaticTransport) -> None:
     """A response in 20,000 chunks is read completely within the timeout of the test.
 
-    So the time for one chunk must not grow with the number of chunks.
+    The test fails if the time for one chunk grows with the number of chunks.
     """
     chunks = b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n7\r\n" * 20_000 + b"0\r\n\r\n"
 
@@ -192,7 +192,7 @@ async def test_a_second_answer_is_never_hidden(through: AutomaticTransport, firs
         async with through:
             for _ in range(3):
                 with suppress(*transport_errors()):
-                    # Some parsers wait for more bytes, which never arrive. So the read timeout is short.
+                    # The read timeout is short, because some parsers wait for more bytes, which never arrive.
                     got = await ask(through, f"http://127.0.0.1:{server.port}/", read=0.1)
                     assert got.content in {b'["1"]', b""}
 
@@ -251,7 +251,7 @@ async def test_a_connection_gone_bad_and_no_other_to_be_had(
 ) -> None:
     """If the idle connection has surplus bytes and a new connection is refused, the request is not written.
 
-    The evidence proves that the request was not sent.
+    The evidence (the recorded trace events) proves that the request was not sent.
     """
     used, spoiled = threading.Event(), threading.Event()
     heard: list[bytes] = []
@@ -282,7 +282,7 @@ async def test_a_server_that_speaks_first_is_not_answered(
 ) -> None:
     """If a server sends bytes before the first request, these bytes never become a response.
 
-    The client does not write the request on this connection.
+    The client does not write the request on a connection with such early bytes.
     """
     spoken = threading.Event()
     heard: list[bytes] = []
@@ -317,8 +317,8 @@ async def test_closing_during_a_lookup_cancels_nobody(
     look_up = socket.getaddrinfo
 
     def slow(host: Any, *rest: Any, **options: Any) -> Any:
-        # Before the real lookup, trio makes a lookup that accepts only numeric addresses. This first lookup
-        # never waits, so the test does not delay the first lookup.
+        # The test does not delay the first lookup of trio, because this lookup accepts only numeric addresses
+        # and never waits.
         is_numeric = rest[4:] and rest[4] & socket.AI_NUMERICHOST
         if "slow.invalid" not in str(host) or is_numeric:
             return look_up(host, *rest, **options)
@@ -331,7 +331,7 @@ async def test_closing_during_a_lookup_cancels_nobody(
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     if anyio_backend[1].get("use_uvloop"):
-        # uvloop does not use `socket.getaddrinfo`. So the test replaces the function that makes the lookup.
+        # The test replaces the lookup function `look_up`, because uvloop does not use `socket.getaddrinfo`.
         monkeypatch.setattr(happy_eyeballs, "look_up", resolve)
     failures: list[Exception] = []
 

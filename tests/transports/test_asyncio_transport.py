@@ -238,8 +238,8 @@ async def test_a_broken_answer_is_told_without_its_words(
 ) -> None:
     """A broken response raises an exception of httpx. The exception does not contain the received text."""
     release = threading.Event()
-    # Only the request to the silent server lasts until the read timeout, so only this request has a short
-    # timeout.
+    # Only a request to a silent server (`reply` is None) lasts until the read timeout, so only the timeout of
+    # such a request is short.
     seconds = 0.05 if reply is None else 15
 
     def serve(connection: socket.socket) -> None:
@@ -428,8 +428,7 @@ async def test_the_next_address_is_tried_soon(monkeypatch: pytest.MonkeyPatch) -
         while read_request(connection):
             connection.sendall(answer(b"1"))
 
-    # If its backlog is full, a listening socket ignores new connections, as a host that drops all packets
-    # does.
+    # A listening socket with a full backlog ignores new connections, like a host that drops all packets.
     with RawServer(serve) as server, socket.create_server(("127.0.0.2", server.port), backlog=0) as silent:
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
@@ -448,3 +447,35 @@ async def test_the_next_address_is_tried_soon(monkeypatch: pytest.MonkeyPatch) -
             assert (await ask(fast, f"http://gateway.invalid:{server.port}/", connect=10)).content == b"1"
         for filler in fillers:
             filler.close()
+
+
+@pytest.mark.parametrize("has_ipv4", [True, False])
+async def test_an_address_family_that_the_system_refuses(
+    monkeypatch: pytest.MonkeyPatch, has_ipv4: bool
+) -> None:
+    """If the system refuses a socket for the first address, the transport tries the next address.
+
+    Without a next address, the error is `httpx.ConnectError`, and it is proved that nothing was sent.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer(b"1"))
+
+    # Operating systems refuse a socket with this address family, as they refuse IPv6 that is turned off.
+    unknown = (255, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", 80, 0, 0))
+    with RawServer(serve) as server:
+        known = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", server.port))
+
+        async def look_up(*_: object, **__: object) -> Any:
+            return [unknown, known] if has_ipv4 else [unknown]
+
+        async with asyncio_transport() as fast:
+            monkeypatch.setattr(happy_eyeballs, "look_up", look_up)
+            evidence, url = Evidence(begun=True, trusted=True, reported=True), "http://gateway.invalid/"
+            if has_ipv4:
+                assert (await ask(fast, url, evidence=evidence)).content == b"1"
+                return
+            with pytest.raises(httpx.ConnectError) as caught:
+                await ask(fast, url, evidence=evidence)
+            assert evidence.proves_not_sent(caught.value)

@@ -27,7 +27,7 @@ def _runs(kind: Any, backend: str, proxy: str | None = None) -> tuple[str, str]:
 
     Args:
         kind: the transport that the caller requires, or None.
-        backend: the backend of AnyIO.
+        backend: the AnyIO backend that runs the request, for example ``trio``.
         proxy: the URL of a proxy, or None.
     """
     transport = AutomaticTransport(kind, None, None if proxy is None else httpx.Proxy(proxy))
@@ -55,7 +55,7 @@ def test_a_setting_forces_either() -> None:
 
 
 def test_two_first_requests_at_once_share_one_transport() -> None:
-    """If several first requests start at the same time, they share one transport."""
+    """If several first requests start at the same time, the requests share one transport."""
     transport = AutomaticTransport(None, None, None)
     bodies = []
 

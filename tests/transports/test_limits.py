@@ -64,7 +64,7 @@ def _once(response: bytes) -> Callable[[socket.socket], None]:
     return lambda connection: connection.sendall(response)
 
 
-# The next bytes of each of these responses always arrive before the read timeout. So only the total timeout
+# In each case of `SLOW`, the next bytes always arrive before the read timeout, so that only the total timeout
 # can end the exchange.
 SLOW: dict[str, Callable[[socket.socket], None]] = {
     "head": _drip(HEAD),
@@ -234,7 +234,7 @@ def _end(*, is_orderly: bool) -> Callable[[socket.socket], None]:
         connection.sendall(HEAD + b"\r\n12")
         if isinstance(connection, ssl.SSLSocket) and is_orderly:
             connection.unwrap()
-        # After `detach`, the socket is closed without a `close_notify` of TLS.
+        # With `detach`, the test closes the socket without sending the `close_notify` of TLS.
         socket.socket(fileno=connection.detach()).close()
 
     return respond
@@ -251,7 +251,7 @@ async def test_a_response_without_a_length_ends_with_the_connection(tls: bool, t
 async def test_a_tls_connection_that_is_cut_off_completes_nothing(transport: Kind) -> None:
     """If a TLS connection ends without `close_notify`, a response without a length may be incomplete.
 
-    So the call fails: the received text `12` may be only the first part of `1234567`.
+    The call fails, because the received text `12` may be only the first part of `1234567`.
     """
     with server(_end(is_orderly=False), tls=True) as options:
         async with client(options) as sms:
@@ -264,8 +264,8 @@ async def test_a_slow_lookup_ends_in_time(transport: Kind, monkeypatch: pytest.M
     look_up = socket.getaddrinfo
 
     def slow(host: Any, port: Any, family: int = 0, kind: int = 0, protocol: int = 0, flags: int = 0) -> Any:
-        # Before the real lookup, trio makes a lookup in the event loop. This first lookup accepts only
-        # numeric addresses and never waits, so the test does not delay the first lookup.
+        # The test does not delay the first lookup of trio, because this lookup runs in the event loop,
+        # accepts only numeric addresses and never waits.
         if "slow.invalid" in str(host) and not flags & socket.AI_NUMERICHOST:
             time.sleep(1.0)
             raise socket.gaierror(socket.EAI_NONAME, "unknown")

@@ -76,7 +76,8 @@ async def test_a_login_and_replies_in_single_bytes(sandbox: Sandbox, name: bytes
     assert len(sandbox.account.messages) == 3
 
 
-# The name of a case -> the replies of the proxy, and a pattern for the text of the exception.
+# `REPLIES` maps the name of a test case to the replies of the proxy and to a pattern for the text of the
+# exception.
 REPLIES: dict[str, tuple[list[bytes], str]] = {
     "leaves": ([b""], "no valid SOCKS5 reply"),
     "another protocol": ([b"HTTP/1.0 400 Bad Request\r\n\r\n"], "another login method|no valid SOCKS5 reply"),
@@ -107,7 +108,7 @@ def _replying(replies: list[bytes]) -> RawServer:
 async def test_a_proxy_that_makes_no_connection(sandbox: Sandbox, name: str) -> None:
     """If the proxy does not connect to the gateway, a read raises `TransportFailed` with the reason.
 
-    A send through this proxy raises `NotSent`.
+    A send through a proxy that does not connect raises `NotSent`.
     """
     replies, words = REPLIES[name]
     with _replying(replies) as server:

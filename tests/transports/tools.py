@@ -9,8 +9,8 @@ from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.base import BundledTransport, Trace
 from smsapi_async.http.exchange import Evidence
 
-# These default timeouts are long. A test that waits for the end of a timeout passes a shorter timeout to
-# `ask`.
+# The default timeouts in seconds are long. A test that waits for the end of a timeout passes a shorter
+# timeout to `ask`.
 TIMEOUT = {"connect": 15.0, "read": 15.0, "write": 15.0, "pool": None, "total": 60.0}
 BODY_LIMIT = 16 * 1024 * 1024
 
@@ -34,10 +34,10 @@ async def ask(
     """Send a request through a transport, and return the response.
 
     Args:
-        through: the transport.
-        url: the URL.
-        content: the body. With a body, the request is a POST request, otherwise a GET request.
-        evidence: the evidence that records the progress of the request. None means a new `Evidence`.
+        through: the transport that sends the request.
+        url: the URL of the request.
+        content: the request body. A request with a body uses POST, and a request without a body uses GET.
+        evidence: the object that records the trace events of the request. None means a new `Evidence`.
         trace: a trace function that replaces the trace function of the evidence.
         timeouts: timeouts in seconds that replace the timeouts in `TIMEOUT`.
     """
@@ -60,9 +60,9 @@ def answer(body: bytes, *fields: bytes, status: bytes = b"200 OK") -> bytes:
     """Return the bytes of a whole HTTP response with a ``Content-Length`` header.
 
     Args:
-        body: the body.
-        fields: more header lines.
-        status: the status code and the reason phrase.
+        body: the response body.
+        fields: more header lines of the response.
+        status: the status code and the reason phrase of the response.
     """
     lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *fields, b"", body]
     return b"\r\n".join(lines)

@@ -28,7 +28,7 @@ class BatchCounts:
         unattributed: the number of accepted rows for which only the segment ids of the whole request are
             known.
         bad_rows: the number of rows that cannot be sent.
-        first_bad: the first bad rows.
+        first_bad: the first bad rows, at most 20.
         left: the number of rows that were read and have no outcome.
         is_interrupted: whether SIGINT or SIGTERM stopped the batch.
         halted: the error that stopped the batch, or None.
@@ -52,14 +52,15 @@ class BatchCounts:
     _shared_ids: tuple[str, ...] = ()
 
     def add(self, outcome: Outcome) -> None:
-        """Count an outcome."""
+        """Count the outcome of one row."""
         self.counts[type(outcome)] += 1
         if outcome.recorded:
             self.recorded[type(outcome)] += 1
         if isinstance(outcome, Accepted):
             self.unattributed += outcome.unattributed
-            # The unattributed messages of one request follow each other, and each message has all segment ids
-            # of the request. So the segment ids must be counted only for the first of these messages.
+            # Count the segment ids only for the first of the unattributed messages of a request: the
+            # unattributed messages of one request follow each other, and each message has all segment ids of
+            # the request.
             is_counted = outcome.unattributed and outcome.segment_ids == self._shared_ids
             if outcome.unattributed:
                 self._shared_ids = outcome.segment_ids
@@ -81,7 +82,7 @@ class BatchCounts:
     def pending(self) -> int:
         """The number of rows that were not sent.
 
-        If the rows were not counted before the run, this is only the number of rows that were read.
+        If the rows were not counted before the run, `pending` counts only rows that were read.
         """
         return self.left if self.total is None else max(self.left, self.total - self.done)
 
@@ -110,7 +111,7 @@ class BatchCounts:
             return ExitCode.OUTCOME_UNKNOWN
         if self.halted is not None:
             code = explain(_cause(self.halted), in_doubt=False).code
-            # `BAD_INPUT` means "no request was made". This meaning is wrong for an error during the run.
+            # `BAD_INPUT` means "no request was made", which is wrong for an error during the run.
             return ExitCode.UNEXPECTED if code is ExitCode.BAD_INPUT else code
         if self.report_error is not None:
             return ExitCode.UNEXPECTED

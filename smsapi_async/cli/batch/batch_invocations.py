@@ -20,12 +20,12 @@ def batch_invocation(
 
     Args:
         plan: the options of the batch.
-        account: the gateway and the account.
+        account: the options that name the gateway and the account.
         rate: the client's options ``concurrency`` and ``requests_per_second``.
         as_json: whether the counts are printed as JSON.
 
     Raises:
-        ValidationError: a setting of the account is missing or wrong.
+        ValidationError: if a setting of the account is missing or wrong.
     """
     store = ObservedSessionStore()
     client = account.client(store, **rate)

@@ -22,7 +22,7 @@ from smsapi_async.errors import BatchHalted, ValidationError
 from smsapi_async.ledger import Ledger
 from smsapi_async.outcomes import Outcome
 
-# After a signal, the batch waits at most this many seconds for the requests in flight.
+# The longest time, in seconds, for which the batch waits for the requests in flight after a signal.
 _GRACE = 15.0
 _ADVICE = "without --ledger, an interrupted run cannot be continued"
 
@@ -39,7 +39,7 @@ class BatchPlan:
         ledger: the path of the ledger, or None.
         redact: whether the ledger stores only hashes of numbers and texts, and the report masks numbers.
         report: the path of the report, or None.
-        recipients_per_request: the highest number of recipients in one bulk.
+        recipients_per_request: the highest number of recipients in one bulk request.
         is_followed: whether the accepted messages of the ledger are followed after the sending.
     """
 
@@ -62,13 +62,13 @@ async def opened_table(recipients: str) -> AsyncIterator[Table]:
         recipients: the path of the file, or ``-`` for standard input.
 
     Raises:
-        ValidationError: the file cannot be read, or has no valid header.
+        ValidationError: if the file cannot be read, or if it has no valid header.
     """
     table = await to_thread.run_sync(open_table, recipients)
     try:
         yield table
     finally:
-        # Without the shield, a cancellation would prevent the close.
+        # Without the shield, a cancellation would prevent the close of the table.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(table.close)
 
@@ -82,11 +82,11 @@ async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
 
     Args:
         plan: the options of the batch.
-        client: the client of the account. This function opens and closes the client.
+        client: the client of the account, which the function opens and closes.
 
     Raises:
-        ValidationError: an option or a file cannot be used; nothing was sent.
-        LedgerError: the ledger cannot be opened; nothing was sent.
+        ValidationError: if an option or a file cannot be used; nothing was sent.
+        LedgerError: if the ledger cannot be opened; nothing was sent.
     """
     async with AsyncExitStack() as stack:
         table = await stack.enter_async_context(opened_table(plan.recipients))
@@ -101,8 +101,8 @@ async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
         batch = sms.send_many(
             run.source, ledger=ledger, recipients_per_request=plan.recipients_per_request, grace=_GRACE
         )
-        # `open` empties an existing report. So the report is opened last: if the table, the ledger or the
-        # client cannot be used, the existing report is not changed.
+        # The report is opened last, because `open` empties an existing report: if the table, the ledger or
+        # the client cannot be used, the existing report is not changed.
         await run.report.open([plan.recipients, plan.ledger])
         try:
             await run.run(batch)
@@ -155,8 +155,8 @@ class _BatchRun:
         except (BatchHalted, ValidationError) as error:
             # A `ValidationError` from the batch means that the remaining rows of the table cannot be read.
             self.tally.halted = error
-        # After a stop, `batch.unread` contains the outcomes of the requests that were in flight. Without
-        # these outcomes, messages that were sent would be reported as pending.
+        # After a stop, `batch.unread` contains the outcomes of the requests that were in flight. Without the
+        # outcomes in `batch.unread`, messages that were sent would be reported as pending.
         for outcome in batch.unread:
             await self._take(outcome)
 
@@ -172,7 +172,7 @@ class _BatchRun:
         await self.report.bad(row)
 
     def _stop(self) -> None:
-        # Further signals change nothing: the requests in flight must not be cancelled.
+        # Only the first signal has an effect, because the requests in flight must not be cancelled.
         if not self.tally.is_interrupted:
             self.tally.is_interrupted = True
             self._progress_bar.begin("stopping")

@@ -34,7 +34,7 @@ def batch_document(tally: BatchCounts) -> Document:
 def batch_view(tally: BatchCounts) -> RenderableType:
     """Return the counts of a batch as tables."""
     # The column "Known before" counts the rows that this run did not send. Without recorded outcomes, the
-    # column would be empty and is not shown.
+    # column "Known before" would be empty and is not shown.
     heads = ["Outcome", "Rows"] + ["Known before"] * bool(tally.recorded)
     rows = output.table(*heads, right=heads[1:])
     for kind in _KINDS:
@@ -53,7 +53,7 @@ def bad_rows_document(count: int, first: Sequence[BadRow]) -> Document:
 
     Args:
         count: the number of all bad rows.
-        first: the first bad rows.
+        first: the first bad rows, which the output describes one by one.
     """
     return {
         "bad_rows": count,
@@ -66,7 +66,7 @@ def bad_rows_view(count: int, first: Sequence[BadRow]) -> list[RenderableType]:
 
     Args:
         count: the number of all bad rows.
-        first: the first bad rows.
+        first: the first bad rows, which the output describes one by one.
     """
     if not count:
         return []

@@ -23,8 +23,7 @@ from smsapi_async.protocol.segments import segment
 _CHARACTERS_SHOWN = 60
 _GROUPS_SHOWN = 10
 
-# Many rows of a batch may have the same text. With the cache, a text that repeats is not divided into
-# segments again.
+# With the cache, a text that many rows share is not divided into segments again for each row.
 _segment = lru_cache(maxsize=1024)(segment)
 
 
@@ -35,10 +34,10 @@ class DryRun:
     Attributes:
         messages: the number of rows that can be sent.
         by_segments: the number of messages for each number of segments.
-        encodings: the number of messages for each encoding.
-        forcing: for each character that is not in GSM 03.38, the number of messages that need UCS-2 for this
-            character.
-        bad: the rows that cannot be sent.
+        encodings: the number of messages for each encoding of the text.
+        forcing: for each character outside the GSM 03.38 alphabet, the number of messages that need UCS-2
+            because of the character.
+        bad: the counts of the rows that cannot be sent.
     """
 
     messages: int = 0
@@ -49,14 +48,14 @@ class DryRun:
     _digests: set[bytes] = attrs.field(factory=set)
 
     def add(self, message: RowMessage) -> None:
-        """Count a message."""
+        """Count a message and its segments."""
         segmentation: Segmentation = _segment(message.text)
         self.messages += 1
         self.by_segments[segmentation.count] += 1
         self.encodings[segmentation.encoding] += 1
         self.forcing.update(segmentation.forcing_ucs2)
-        # `duplicates` needs the number of different keys. A digest of eight bytes needs less memory than a
-        # key.
+        # Store a digest of eight bytes in place of the key, because `duplicates` needs only the number of
+        # different keys and a digest needs less memory.
         digest = blake2b(key_of(message).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         self._digests.add(digest)
 
@@ -81,7 +80,7 @@ async def dry_run(plan: BatchPlan) -> DryRun:
         plan: the options of the batch.
 
     Raises:
-        ValidationError: the table or an option that all messages share cannot be used.
+        ValidationError: if the table or an option that all messages share cannot be used.
     """
     counted = DryRun()
 
@@ -92,15 +91,15 @@ async def dry_run(plan: BatchPlan) -> DryRun:
         converter = RowConverter.for_table(table.columns, plan.column, plan.template, plan.common)
         source = RowMessages(table, converter, on_bad)
         async for message in source:
-            # In a dry run, no message gets an outcome. Without `clear`, `awaiting_outcome` would contain all
-            # messages at the end.
+            # In a dry run, no message gets an outcome, so without `clear` the mapping `awaiting_outcome`
+            # would contain all messages at the end.
             source.awaiting_outcome.clear()
             counted.add(message)
     return counted
 
 
 def dry_run_document(counted: DryRun) -> Document:
-    """Return the counts as JSON data."""
+    """Return the counts of a dry run as JSON data."""
     return {
         "messages": counted.messages,
         "segments": counted.segments,
@@ -118,7 +117,7 @@ def dry_run_document(counted: DryRun) -> Document:
 
 
 def dry_run_view(counted: DryRun) -> RenderableType:
-    """Return the counts as tables."""
+    """Return the counts of a dry run as tables."""
     heads = ["Segments each", "Messages", "Segments"]
     cost = output.table(*heads, right=heads)
     for count in sorted(counted.by_segments):

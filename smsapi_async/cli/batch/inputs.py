@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from smsapi_async.errors import ValidationError
 
 ARGUMENT = "RECIPIENTS"
-# The longest line, in bytes. The limit bounds the memory use for a file without line breaks.
+# The greatest length of a line, in bytes. The limit bounds the memory use for a file without line breaks.
 LINE_LIMIT = 1 << 20
 STANDARD_INPUT = "-"
 
@@ -36,14 +36,14 @@ class Input(io.RawIOBase):
     On Windows, `end` cannot end a read that already blocks.
 
     Args:
-        descriptor: the file descriptor.
+        descriptor: the file descriptor to read from.
         is_owned: whether `close` closes the file descriptor.
     """
 
     def __init__(self, descriptor: int, *, is_owned: bool) -> None:
         self._descriptor = descriptor
         self._is_owned = is_owned
-        # `end` writes to this pipe. Then the call of `select` in `readinto` returns.
+        # `end` writes to the pipe, so that the call of `select` in `readinto` returns.
         self._ended, self._ending = os.pipe()
         # The number of bytes that were read from the file descriptor.
         self._given = 0
@@ -56,7 +56,7 @@ class Input(io.RawIOBase):
         """Wait for bytes and read them into `buffer`.
 
         Returns:
-            The number of bytes; 0 at the end of the file and after `end`.
+            The number of bytes that were read; 0 at the end of the file and after `end`.
         """
         if _CAN_WAIT and self._ended in select.select([self._descriptor, self._ended], [], [])[0]:
             return 0
@@ -68,14 +68,14 @@ class Input(io.RawIOBase):
         """Return whether the next read may have to wait for bytes.
 
         Args:
-            taken: the number of bytes that the reader has consumed so far. If this stream has returned more
-                bytes than this number, the buffer of the reader still contains bytes, and the next read does
-                not wait.
+            taken: the number of bytes that the reader has consumed so far. If the stream has returned more
+                bytes than `taken`, the buffer of the reader still contains bytes, and the next read does not
+                wait.
         """
         if taken < self._given:
             return False
-        # Without `select`, it is not known whether the next read has to wait. The result True is safe: the
-        # caller then processes its current rows before it reads more rows.
+        # Without `select`, it is not known whether the next read has to wait. Return True, so that the caller
+        # processes its current rows before it reads more rows.
         return not _CAN_WAIT or not select.select([self._descriptor], [], [], 0)[0]
 
     def end(self) -> None:
@@ -103,7 +103,7 @@ def open_input(recipients: str) -> Input:
         recipients: the path of the file, or ``-`` for standard input.
 
     Raises:
-        ValidationError: the file or standard input cannot be opened.
+        ValidationError: if the file or standard input cannot be opened.
     """
     try:
         if recipients == STANDARD_INPUT:
@@ -125,8 +125,8 @@ class Lines(Iterator[str]):
         taken: the number of bytes that were consumed from `stream`.
 
     Args:
-        stream: the bytes.
-        encoding: ``utf-8`` or ``cp1251``. None means that the first line with non-ASCII characters determines
+        stream: the stream of bytes to read.
+        encoding: ``utf-8`` or ``cp1251``; None means that the first line with non-ASCII characters determines
             the encoding.
     """
 
@@ -187,9 +187,9 @@ class Lines(Iterator[str]):
 def encoding_of(stream: io.BufferedReader) -> str:
     """Return the encoding of a file: the encoding of most lines with non-ASCII characters.
 
-    A line in cp1251 is almost never valid UTF-8. So if most lines are valid UTF-8, the file is in UTF-8, and
-    the other lines are damaged. The damaged lines must not determine the encoding of the file, because then
-    the texts of all other lines would be wrong.
+    A line in cp1251 is almost never valid UTF-8. If most lines are valid UTF-8, the file is in UTF-8, and the
+    other lines are damaged. Damaged lines must not determine the encoding of the file, because the texts of
+    all other lines would be wrong.
     """
     found = {True: 0, False: 0}
     for raw in iter(lambda: stream.readline(LINE_LIMIT), b""):

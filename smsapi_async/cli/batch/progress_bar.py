@@ -19,8 +19,8 @@ from rich.progress import (
 from rich.text import Text
 
 _INTERVAL = 0.1
-# On Ctrl-C, a terminal shows ^C after the progress bar. With this width, the line with ^C is shorter than 80
-# columns, so that the terminal does not wrap the line.
+# On Ctrl-C, a terminal shows ^C after the progress bar. A bar of 28 columns keeps the line with ^C shorter
+# than 80 columns, so that the terminal does not wrap the line.
 _BAR_WIDTH = 28
 
 
@@ -46,8 +46,8 @@ class ProgressBar:
     def __init__(self, total: int | None) -> None:
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
         self.done = 0
-        # With `auto_refresh`, rich would draw the progress bar in a thread, and this thread would slow the
-        # event loop down. So `run` draws the progress bar in the event loop.
+        # `run` draws the progress bar in the event loop, because with `auto_refresh` rich would draw it in a
+        # thread that slows the event loop down.
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

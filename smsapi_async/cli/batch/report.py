@@ -26,11 +26,11 @@ class Report:
     """A CSV file that only its owner can read. The report contains no message texts.
 
     Attributes:
-        error: the first error of a write, or None.
+        error: the first error of a write to the file, or None.
 
     Args:
         path: the path of the file; None means that no report is written.
-        is_masked: whether numbers are masked.
+        is_masked: whether phone numbers in the report are masked.
         on_error: a function that is called when a write fails.
     """
 
@@ -40,34 +40,34 @@ class Report:
         self._on_error = on_error
         self._file: IO[str] | None = None
         self._rows: list[Sequence[object]] = []
-        # The task that reads rows and the task that receives outcomes both write to the report. With the
-        # lock, only one task writes at a time.
+        # The task that reads rows and the task that receives outcomes both write to the report, and the lock
+        # lets only one task write at a time.
         self._one_at_a_time = anyio.Lock()
         self.error: OSError | None = None
 
     async def open(self, inputs: Sequence[str | None]) -> None:
-        """Create the file. If the file exists, empty the file.
+        """Create the file of the report, or empty the file if it exists.
 
         Args:
             inputs: the paths of files that the report must not overwrite.
 
         Raises:
-            ValidationError: the file cannot be written, or is one of `inputs`.
+            ValidationError: if the file cannot be written, or if it is one of `inputs`.
         """
         if self._path is not None:
             self._file = await to_thread.run_sync(_opened, self._path, inputs)
             self._rows.append(_HEADER)
 
     async def bad(self, row: BadRow) -> None:
-        """Add a bad row."""
+        """Add a bad row to the report."""
         await self._add(row.line, "", "", BAD_ROW, "", row.reason, "")
 
     async def pending(self, line: int, key: str | None) -> None:
-        """Add a row that was read but not sent."""
+        """Add a row to the report that was read but not sent."""
         await self._add(line, "", key or "", "pending", "", "", "")
 
     async def outcome(self, outcome: Outcome) -> None:
-        """Add a row with an outcome."""
+        """Add the outcome of a row to the report."""
         message = outcome.message
         number = message.destination_address
         segment_ids = outcome.segment_ids if isinstance(outcome, Accepted) else ()
@@ -125,8 +125,8 @@ def _opened(path: str, inputs: Sequence[str | None]) -> IO[str]:
     try:
         if any(each is not None and os.path.exists(path) and _is_same(each, path) for each in inputs):
             raise ValidationError("--report", repr(path), "pass a file that the command does not read")
-        # Only the owner may read the numbers in the report. `os.open` sets the mode of a new file. `os.chmod`
-        # sets the mode of a file that existed before. The mode of a device is not changed.
+        # Only the owner may read the numbers in the report: `os.open` sets the mode of a new file, and
+        # `os.chmod` sets the mode of a file that existed before. The mode of a device is not changed.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.chmod(path, 0o600)

@@ -33,7 +33,7 @@ _KEY = "key"
 _TEXT = "text"
 # The highest number of rows that one call in a worker thread reads.
 _BLOCK = 500
-# `strip_separators` removes these characters: spaces and dashes of all kinds, brackets, and the invisible
+# The characters that `strip_separators` removes: spaces and dashes of all kinds, brackets, and the invisible
 # characters that address books put around numbers.
 _SEPARATORS = dict.fromkeys(
     [
@@ -43,7 +43,7 @@ _SEPARATORS = dict.fromkeys(
         *range(0x2066, 0x206A),
     ]
 )
-# The number of the test message in `RowConverter.for_table`. The number is valid, and nothing is sent to it.
+# The number of the test message in `RowConverter.for_table`: a valid number to which nothing is sent.
 _TEST_NUMBER = "70000000000"
 
 
@@ -63,9 +63,9 @@ class SharedFields:
     """The fields that all messages of a batch share.
 
     Attributes:
-        source_address: the source address.
-        send_date: the time at which the gateway sends the messages, or None. The time is aware. With
-            `by_time_zone`, the time is naive.
+        source_address: the source address of all messages.
+        send_date: the time at which the gateway sends the messages, or None. The time is naive with
+            `by_time_zone`, and aware without it.
         validity: for how many minutes the gateway tries to deliver a message, or None.
         by_time_zone: whether `send_date` is the local time of each recipient.
     """
@@ -79,13 +79,13 @@ class SharedFields:
         """Return a checked message.
 
         Args:
-            number: the destination address.
-            text: the text.
+            number: the destination address of the message.
+            text: the text of the message.
             line: the number of the line in which the row begins.
             key: the key of the message in the ledger, or None.
 
         Raises:
-            ValidationError: the message cannot be sent.
+            ValidationError: if the message cannot be sent.
         """
         message = RowMessage(
             number,
@@ -107,9 +107,9 @@ class RowConverter:
     """A factory that makes a message from a row.
 
     Attributes:
-        number_column: the name of the column with the numbers.
+        number_column: the name of the column with the phone numbers.
         template: the template of the text; None means that the column ``text`` holds the text.
-        common: the fields that all messages share.
+        common: the fields that all messages of the batch share.
     """
 
     number_column: str
@@ -122,17 +122,18 @@ class RowConverter:
     ) -> Self:
         """Return a converter for a table.
 
-        This method makes all checks that do not need a row, so that an error ends the batch before any
+        `for_table` makes all checks that do not need a row, so that an error ends the batch before any
         message is sent.
 
         Args:
             columns: the names of the columns of the table.
             column: the name of the column with the numbers; None means that the name is found automatically.
             template: the template of the text; None means that the column ``text`` holds the text.
-            common: the fields that all messages share.
+            common: the fields that all messages of the batch share.
 
         Raises:
-            ValidationError: a required column is missing or exists twice, or a shared field is not valid.
+            ValidationError: if a required column is missing or exists twice, or if a shared field is not
+                valid.
         """
         if template is not None:
             template.check(columns)
@@ -147,9 +148,9 @@ class RowConverter:
             if columns.count(name) > 1:
                 raise ValidationError(ARGUMENT, f"the repeated column {name!r}", "rename one of the columns")
         is_fixed = template is not None and not template.columns
-        # Check the shared fields with a test message. `common.message` checks the source address and the
-        # validity. It also checks the text if the template contains no column placeholders. `common_form`
-        # checks the send date.
+        # Check the shared fields with a test message. `common.message` checks the source address, the
+        # validity and, if the template contains no column placeholders, the text. `common_form` checks the
+        # send date.
         common_form(common.message(_TEST_NUMBER, template.fill({}) if template and is_fixed else "-"))
         return cls(number_column, template, common)
 
@@ -163,8 +164,8 @@ class RowConverter:
                 strip_separators(values.get(self.number_column, "")), text, row.line, key
             )
         except ValidationError as error:
-            # The error must contain the name of the column. A user of the command line does not know the
-            # parameter `destination_address`.
+            # The error must contain the name of the column, because a user of the command line does not know
+            # the parameter `destination_address`.
             name = self.number_column if error.parameter == _NUMBER else error.parameter
             return BadRow(row.line, f"{name}: {error.value} cannot be used; {error.hint}")
 
@@ -176,13 +177,13 @@ def strip_separators(words: str) -> str:
 
 def _number_column(columns: list[str], column: str | None) -> str:
     if column is None:
-        # If the names of several columns differ only in case, the first of these columns must be used. So the
-        # order is reversed: in a `dict`, a later value replaces an earlier value.
+        # If the names of several columns differ only in case, the first column must be used. The order of the
+        # columns is reversed, because in a `dict` a later value replaces an earlier value.
         names = {name.lower(): name for name in reversed(columns)}
         found = [names[name] for name in NUMBER_COLUMNS if name in names]
         if not found and len(columns) > 1:
-            # Never guess the column: an account number or a date can look like a phone number, and the batch
-            # would send messages to wrong numbers.
+            # Never guess the column with the phone numbers: an account number or a date can look like a phone
+            # number, and the batch would send messages to wrong numbers.
             raise ValidationError("--column", "an unset value", f"pass one of {column_list(columns)}")
         return (found or columns)[0]
     if column not in columns:
@@ -196,13 +197,13 @@ class RowMessages(AsyncIterator[RowMessage]):
     """An async iterator over the messages of a table. A worker thread reads the rows in blocks.
 
     Attributes:
-        awaiting_outcome: the messages that the iterator has returned and that have no outcome yet. The
-            attribute maps the number of the line to the key. The owner of the iterator removes each message
+        awaiting_outcome: the messages that the iterator has returned and that have no outcome yet, as a
+            mapping from the number of the line to the key. The owner of the iterator removes each message
             that has an outcome.
 
     Args:
-        table: the table.
-        converter: the converter that makes the messages.
+        table: the table that contains the rows.
+        converter: the converter that makes a message from each row.
         on_bad: a function that is called with each row that cannot be sent.
     """
 
@@ -218,13 +219,13 @@ class RowMessages(AsyncIterator[RowMessage]):
     async def __anext__(self) -> RowMessage:
         while True:
             if not self._block:
-                # A read from standard input may block for ever. So a cancellation must not wait for the end
-                # of the thread.
+                # A cancellation must not wait for the end of the thread, because a read from standard input
+                # may block for ever.
                 self._block = await to_thread.run_sync(self._read, abandon_on_cancel=True)
                 if not self._block:
                     raise StopAsyncIteration
-                # `pop` removes the last element of the list. To remove the first element would be slower. So
-                # the list is in reverse order.
+                # The list is in reverse order, because to remove its last element with `pop` is faster than
+                # to remove its first element.
                 self._block.reverse()
             message = self._block.pop()
             if isinstance(message, RowMessage):
@@ -235,7 +236,8 @@ class RowMessages(AsyncIterator[RowMessage]):
     def left(self) -> Mapping[int, str | None]:
         """Return the messages that were read and have no outcome, as a mapping from the line to the key.
 
-        These are the messages in `awaiting_outcome` and the messages that the iterator has not returned yet.
+        The result contains the messages in `awaiting_outcome` and the messages that the iterator has not
+        returned yet.
         """
         held = ((row.line, row.key) for row in reversed(self._block) if isinstance(row, RowMessage))
         return dict(chain(sorted(self.awaiting_outcome.items()), held))

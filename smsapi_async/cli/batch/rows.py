@@ -22,7 +22,7 @@ from smsapi_async.cli.batch.inputs import ARGUMENT, Input, Lines, encoding_of, o
 from smsapi_async.errors import ValidationError
 
 _JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
-# `_dialect` uses the second group only if the header has no character of the first group.
+# `_dialect` uses the second group of delimiters only if the header has no character of the first group.
 _DELIMITERS = (",;\t|", ":^~#&!")
 _QUOTED = re.compile(r'"[^"]*"')
 # A phone number as people write it, for example +7 (903) 123-45-67. If the first row of a file contains a
@@ -49,7 +49,7 @@ class BadRow:
 
     Attributes:
         line: the number of the line in which the row begins; the first line has the number 1.
-        reason: the reason, without full phone numbers and texts.
+        reason: the reason why the row cannot be sent, without full phone numbers and texts.
     """
 
     line: int
@@ -60,16 +60,17 @@ class Table:
     """A table with named columns. The rows can be read once.
 
     Attributes:
-        columns: the names of the columns. For JSON lines, these are the names in the first row.
-        total: the number of all rows, including bad rows. The value is None for a stream that cannot be read
-            twice, for example a pipe.
+        columns: the names of the columns; for JSON lines, the names in the first row.
+        total: the number of all rows, including bad rows, or None for a stream that cannot be read twice, for
+            example a pipe.
     """
 
     def __init__(self, source: Input, lines: Lines, columns: list[str], rows: Iterator[Row | BadRow]) -> None:
         self._source = source
         self._lines = lines
         self._rows = rows
-        # After a cancellation, `block` may still run in a worker thread while another thread calls `close`.
+        # The lock is needed because, after a cancellation, `block` may still run in a worker thread while
+        # another thread calls `close`.
         self._one_at_a_time = threading.Lock()
         self._closed = False
         self.columns = columns
@@ -78,14 +79,14 @@ class Table:
     def block(self, limit: int) -> list[Row | BadRow]:
         """Return the next rows, or [] at the end of the table.
 
-        The method waits only for the first of these rows. If the next row is not available yet, the method
-        returns without the next row, because the rows of a slow pipe must be sent at once.
+        The method waits only for the first row. If a further row is not available yet, the method returns
+        without it, because the rows of a slow pipe must be sent at once.
 
         Args:
             limit: the highest number of rows to return.
 
         Raises:
-            ValidationError: reading failed.
+            ValidationError: if reading failed.
         """
         block: list[Row | BadRow] = []
         try:
@@ -116,7 +117,7 @@ def open_table(recipients: str) -> Table:
         recipients: the path of the file, or ``-`` for standard input.
 
     Raises:
-        ValidationError: the file cannot be read, or has no valid header.
+        ValidationError: if the file cannot be read, or if it has no valid header.
     """
     encoding, total = _survey(recipients)
     source = open_input(recipients)
@@ -157,7 +158,7 @@ def _read(lines: Lines, *, is_json: bool) -> tuple[list[str], Iterator[Row | Bad
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise ValidationError(ARGUMENT, "an empty file", "pass a header row and rows below it")
-    # Standard input has no file name with a suffix. So the first character also determines the format.
+    # The first character also determines the format, because standard input has no file name with a suffix.
     if is_json or first.lstrip().startswith("{"):
         number = lines.number
         top = _json_row(first, number, lines)
@@ -178,7 +179,8 @@ def _json_row(line: str, number: int, lines: Lines) -> Row | BadRow:
     if flaw is not None:
         return BadRow(number, flaw)
     try:
-        # `str` preserves the digits of each number: a text must show 12.50 and not 12.5.
+        # Read numbers as `str`, which preserves the digits of each number: a text must show 12.50 and not
+        # 12.5.
         value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
         return BadRow(number, "the line is not JSON")
@@ -202,8 +204,8 @@ def _csv(first: str, lines: Lines) -> tuple[list[str], Iterator[Row | BadRow]]:
     if flaw is not None:
         raise ValidationError(ARGUMENT, f"the header in line {before}", f"correct the header: {flaw}")
     if any(_NUMBER.fullmatch(name) for name in columns):
-        # Without this check, the first row of a file without a header would be used as the header, and no
-        # message would be sent to the recipient in this row.
+        # Refuse a file without a header, because its first row would be used as the header, and no message
+        # would be sent to the recipient in the first row.
         hint = "put a line with the names of the columns, such as phone, above the rows"
         raise ValidationError(ARGUMENT, "a file without a header", hint)
     return columns, _csv_rows(reader, lines, columns)
@@ -219,12 +221,12 @@ def _csv_rows(reader: Iterator[list[str]], lines: Lines, columns: list[str]) -> 
         except StopIteration:
             return
         except csv.Error as error:
-            # A quotation mark without a partner can extend a row over many lines. So the reason also contains
-            # the number of the last line.
+            # The reason also contains the number of the last line, because a quotation mark without a partner
+            # can extend a row over many lines.
             last = f" (to line {lines.number})" if lines.number > line else ""
             reason = f"this row{last} is not valid CSV: {error}"
         reason = lines.take_flaw() or reason
-        # A row with only empty fields has no recipient. Skip the row, like a blank line.
+        # Skip a row with only empty fields, like a blank line, because the row has no recipient.
         if reason is None and not any(fields):
             continue
         if reason is None and (len(fields) < len(columns) or any(fields[len(columns) :])):

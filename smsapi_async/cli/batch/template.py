@@ -26,8 +26,8 @@ class Template:
     """A template: literal text with column names.
 
     Attributes:
-        parts: pairs of a literal text and the name of the column that follows the text. The name is None if
-            no column follows.
+        parts: pairs of a literal text and the name of the column that follows the text, or None if no column
+            follows.
     """
 
     parts: tuple[tuple[str, str | None], ...] = attrs.field(repr=lambda parts: f"<{len(parts)} parts>")
@@ -37,7 +37,8 @@ class Template:
         """Parse a template, for example ``"Hello, {name}!"``. ``{{`` and ``}}`` are literal braces.
 
         Raises:
-            ValidationError: a brace is single, or the braces contain something other than a column name.
+            ValidationError: if a brace is single, or if the braces contain something other than a column
+                name.
         """
         try:
             parsed = list(Formatter().parse(text))
@@ -65,7 +66,7 @@ class Template:
             columns: the names of the columns of the table.
 
         Raises:
-            ValidationError: the table does not have a column of the template.
+            ValidationError: if the table does not have a column of the template.
         """
         for name in self.columns:
             if name not in columns:
@@ -80,7 +81,7 @@ class Template:
             values: the values of the row by column name.
 
         Raises:
-            ValidationError: the row has no value for a column of the template.
+            ValidationError: if the row has no value for a column of the template.
         """
         missing = next((name for name in self.columns if name not in values), None)
         if missing is not None:

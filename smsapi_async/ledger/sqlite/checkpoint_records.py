@@ -1,4 +1,4 @@
-"""The table of the positions of inboxes. All functions are synchronous and run in a worker thread."""
+"""The table of the positions of inboxes. Its functions are synchronous and run in a worker thread."""
 
 from sqlalchemy import select
 
@@ -23,13 +23,13 @@ class CheckpointRecords:
         self._database = database
 
     def load(self, name: str) -> Position | None:
-        """Return the position that was saved last under a name, or None."""
+        """Return the position of an inbox that was saved last under a name, or None."""
         statement = select(checkpoints.c.position).where(checkpoints.c.name == name)
         with self._database.reading() as connection:
             text = connection.scalar(statement)
         return None if text is None else Position.from_json(text)
 
     def save(self, name: str, position: Position) -> None:
-        """Store a position under a name. It replaces the earlier position with the same name."""
+        """Store the position of an inbox under a name, in place of an earlier position with the same name."""
         with self._database.writing() as connection:
             connection.exec_driver_sql(_SAVE, (name, position.to_json()))

@@ -1,6 +1,6 @@
 """The SQLite file of a ledger: creation, lock, check and transactions.
 
-All functions are synchronous and run in a worker thread.
+All functions of this module are synchronous and run in a worker thread.
 """
 
 import logging
@@ -17,16 +17,17 @@ from sqlalchemy.pool import NullPool
 from smsapi_async.errors import LedgerError, LedgerVersion
 from smsapi_async.ledger.sqlite.schema import APPLICATION_ID, VERSION, metadata, properties
 
-# The seconds for which a write waits while another program, for example a backup, locks the file. A second
-# ledger that opens the same file for writing does not wait: it cannot lock the lock file, and gets an error
-# at once.
+# Maximum time in seconds for which a write waits while another program, for example a backup, locks the file.
+# A second ledger that opens the same file for writing does not wait: it gets an error at once, because it
+# cannot lock the file with the ending ``-lock``.
 _PATIENCE = 5.0
-# The write-ahead log needs one fsync per commit. A rollback journal needs three fsyncs per commit. With the
+# The write-ahead log of SQLite needs one fsync per commit, and a rollback journal needs three. With the
 # write-ahead log, readers do not block the writer.
 _WRITE_AHEAD = "PRAGMA journal_mode = WAL"
-# `synchronous = FULL` makes each commit durable before the first byte of a request is written.
+# `synchronous = FULL` stores each commit on disk before the commit ends. The first byte of a request is
+# written only after the commit.
 # `fullfsync`: on macOS, a plain fsync does not flush the cache of the disk (SQLite, "PRAGMA fullfsync").
-# `wal_autocheckpoint`: with the default of 1000 pages, a claim in a ledger with a million messages needs most
+# `wal_autocheckpoint`: with the default of 1000 pages, `claim` in a ledger with a million messages needs most
 # of its time for checkpoints of the write-ahead log.
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
@@ -40,13 +41,13 @@ _LOGGING_NAME = "smsapi_async.ledger"
 
 
 class Database:
-    """One connection to the file of a ledger. A writer also holds the lock of the file.
+    """One connection to the file of a ledger. A connection for writing also holds the lock of the ledger.
 
     Args:
-        path: the path of the file with resolved symbolic links. So two paths that lead to the same file use
-            the same lock.
+        path: the path of the file with resolved symbolic links, so that two paths to the same file use the
+            same lock.
         redact: whether a new file stores only hashes of destination addresses and texts.
-        read_only: whether the connection only reads.
+        read_only: whether the file is opened only for reading.
     """
 
     def __init__(self, path: str, *, redact: bool, read_only: bool) -> None:
@@ -58,10 +59,10 @@ class Database:
         self._together = False
 
     def open(self) -> None:
-        """Open the file and check the content. A writer also creates missing files and tables.
+        """Open the file and check its content. Unless `read_only` is set, create missing files and tables.
 
         Raises:
-            LedgerError: the file cannot be used as a ledger.
+            LedgerError: if the file cannot be used as a ledger.
         """
         if self._read_only:
             if not Path(self.path).is_file():
@@ -76,7 +77,7 @@ class Database:
         self._check_or_create(self._connection)
 
     def close(self) -> None:
-        """Close the connection, then release the lock."""
+        """Close the connection to the file, then release the lock of the ledger."""
         connection, self._connection = self._connection, None
         lock, self._lock = self._lock, None
         try:
@@ -90,12 +91,13 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """Return a context manager for one write transaction.
 
-        Inside `together`, the context manager is a savepoint of the shared transaction.
+        Inside a `together` block, `writing` creates a savepoint in the shared transaction instead of a
+        transaction of its own.
         """
         if self._read_only:
             raise LedgerError(f"{self.path} was opened for reading only")
-        # `BEGIN IMMEDIATE` gets the write lock of SQLite at once, so a later statement cannot fail because of
-        # the lock.
+        # `BEGIN IMMEDIATE` gets the write lock of SQLite at once, so a later statement of the transaction
+        # cannot fail because of this lock.
         with self._savepoint() if self._together else self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -103,10 +105,10 @@ class Database:
     def together(self) -> Iterator[None]:
         """Return a context manager for a transaction that contains several `writing` blocks.
 
-        If one `writing` block fails, only the changes of this block are rolled back.
+        If one `writing` block fails, only the changes of the failed block are rolled back.
 
         Raises:
-            LedgerError: SQLite rolled back the whole transaction. Nothing was written.
+            LedgerError: if SQLite rolled back the whole transaction, so that nothing was written.
         """
         with self.writing() as connection:
             self._together = True
@@ -121,7 +123,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """Return a context manager for a read transaction.
 
-        All statements of the transaction see the same state of the file.
+        All statements of a read transaction see the same state of the file.
         """
         with self._transaction("BEGIN") as connection:
             yield connection
@@ -137,7 +139,7 @@ class Database:
     @contextmanager
     def _savepoint(self) -> Iterator[Connection]:
         connection = self._connection
-        # If the disk is full, SQLite rolls back the whole transaction. If we then created a savepoint, SQLite
+        # If the disk is full, SQLite rolls back the whole transaction. A savepoint after such a rollback
         # would start a new transaction.
         if connection is None or not _in_transaction(connection):
             raise LedgerError(f"{self.path}: SQLite rolled back the transaction; nothing was written")
@@ -196,26 +198,25 @@ def _in_transaction(connection: Connection) -> bool:
 
 
 def _create_privately(path: str) -> None:
-    # When a process closes a descriptor of a file, POSIX releases all locks of this process on the file. So
-    # this function never opens an existing file. Each thread calls this function before it locks the file.
-    # If another thread is creating the file, the lock `_CREATING` makes the caller wait until that thread has
-    # closed the file.
+    # `_create_privately` never opens an existing file: when a process closes a descriptor of a file, POSIX
+    # releases all locks of this process on the file. A thread locks a file only after `_create_privately`
+    # returns. While another thread creates and closes the file, the lock `_CREATING` makes the caller wait.
     with _CREATING, suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _locked(path: str) -> sqlite3.Connection:
-    """Lock a file for one writer.
+    """Lock the given file, so that only one process can write the ledger.
 
     The operating system releases the lock when the process ends, even after a crash.
 
-    The lock is an exclusive SQLite transaction on a second file. An exclusive transaction on the ledger file
-    would block readers.
+    The lock is an exclusive SQLite transaction on a second file, because an exclusive transaction on the
+    ledger file would block readers.
     """
     lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        # The lock file never contains data, so it needs no journal. With a journal, a killed process would
-        # leave the journal file behind.
+        # The lock file never contains data, so it needs no journal. If the lock file had a journal, a killed
+        # process would leave the journal file on the disk.
         lock.execute("PRAGMA journal_mode = OFF")
         lock.execute("BEGIN EXCLUSIVE")
     except BaseException:
@@ -236,8 +237,9 @@ def _engine(path: str, read_only: bool) -> Engine:
             check_same_thread=False,
         )
 
-    # `isolation_level=None` turns off the automatic transactions of the driver. The automatic transactions
-    # are deferred: if two deferred transactions first read and then write, one of them can fail.
+    # `isolation_level=None` turns off the automatic transactions of the driver. The driver's automatic
+    # transactions are deferred: if two deferred transactions first read and then write, one transaction can
+    # fail.
     engine = create_engine(
         "sqlite://",
         creator=connect,
@@ -245,17 +247,17 @@ def _engine(path: str, read_only: bool) -> Engine:
         hide_parameters=True,
         logging_name=_LOGGING_NAME,
     )
-    # `logging_name` creates a logger only for this package, so the filter does not change the logs of other
-    # engines. A second call of `addFilter` with the same filter does nothing.
+    # `logging_name` creates a logger only for this package, so the filter `_not_debugging` does not change
+    # the logs of other engines. A second call of `addFilter` with the same filter does nothing.
     assert isinstance(engine.logger, logging.Logger)  # noqa: S101 - true unless `echo` is set
     engine.logger.addFilter(_not_debugging)
     return engine
 
 
 def _not_debugging(record: logging.LogRecord) -> bool:
-    """Return whether a log record is above DEBUG.
+    """Return whether the level of a log record is above DEBUG.
 
-    At DEBUG, SQLAlchemy logs the rows of each result, even with `hide_parameters`. The rows contain phone
-    numbers and texts.
+    At DEBUG, SQLAlchemy logs the rows of each result, even with `hide_parameters`. The rows of a ledger
+    contain phone numbers and texts.
     """
     return record.levelno > logging.DEBUG

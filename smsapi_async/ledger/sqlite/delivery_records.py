@@ -1,6 +1,6 @@
-"""The table of the deliveries of accepted messages. Each method is one transaction.
+"""The table of the deliveries of accepted messages. Each method uses one transaction.
 
-All functions are synchronous and run in a worker thread.
+All functions of this module are synchronous and run in a worker thread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from smsapi_async.outcomes import Accepted
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery
 
-# The statement also compares the segment ids. If an equal message was sent without this ledger, this message
-# has the same key as the message in the ledger, but other segment ids.
+# `_RECORD` also compares the segment ids, because an equal message that was sent without this ledger has the
+# same key, but other segment ids.
 _RECORD = (
     "INSERT INTO deliveries (message_id, phase, is_final, failed_state, updated_at, states)"
     " SELECT id, ?, ?, ?, ?, ? FROM messages WHERE key = ? AND state = 'accepted' AND segment_ids = ?"
@@ -29,8 +29,8 @@ _RECORD = (
 )
 _NO_IDS = encoded_ids(())
 _is_accepted = messages.c.state == "accepted"
-# NULL means that only the segment ids of the whole request are known. A comparison with NULL is never true,
-# so this condition also excludes these messages.
+# If only the segment ids of the whole request are known, the column is NULL. A comparison with NULL is never
+# true, so `_has_ids` also excludes the messages with NULL.
 _has_ids = messages.c.segment_ids != _NO_IDS
 
 
@@ -45,7 +45,7 @@ class DeliveryRecords:
         self._database = database
 
     def record(self, given: Sequence[Delivery]) -> None:
-        """Store deliveries. Each delivery replaces the earlier delivery of the same message."""
+        """Store deliveries. Each delivery overwrites the recorded delivery of the same message."""
         rows: list[DeliveryRow] = [delivery_row(delivery) for delivery in given]
         with self._database.writing() as connection:
             changed = execute_many(connection, _RECORD, rows)
@@ -56,14 +56,14 @@ class DeliveryRecords:
             )
 
     def open_after(self, last: int, limit: int) -> tuple[int, list[Receipt | Delivery]]:
-        """Return one page of the messages that can be tracked and are not final.
+        """Return one page of the messages that can be tracked and have no final delivery yet.
 
         Args:
-            last: the id of the last row of the page before; 0 for the first page.
-            limit: the maximum number of messages.
+            last: the id of the last row of the previous page; 0 for the first page.
+            limit: the maximum number of messages on the page.
 
         Returns:
-            The id of the last row of this page, and the messages.
+            The id of the last row of this page, and the messages of this page as receipts or deliveries.
         """
         with self._database.reading() as connection:
             rows = _select_open(connection, last, limit)

@@ -16,26 +16,26 @@ from smsapi_async.tracking import Delivery
 
 DeliveryRow = tuple[str, int, int | None, str, str, str, str]
 
-# Ledgers of version 1 store the phase enroute as "pending". The stored text must not change, because existing
-# files contain this text.
+# Ledgers of version 1 store the phase enroute as "pending". The text "pending" must not change, because
+# existing files contain this text.
 _STORED_PHASES = {phase: "pending" if phase is Phase.ENROUTE else phase.value for phase in Phase}
 PHASES = {stored: phase for phase, stored in _STORED_PHASES.items()}
 """The phase for each text in the column ``phase``."""
 
-# The gateway sends state descriptions in Russian. JSON with ASCII escapes would need three times as much
-# space as JSON without ASCII escapes.
+# The gateway sends state descriptions in Russian. With ASCII escapes, a Russian description would need three
+# times as much space in JSON.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def delivery_row(delivery: Delivery) -> DeliveryRow:
-    """Return the parameters of the statement that stores a delivery.
+    """Return the parameters of the SQL statement that stores a delivery.
 
-    The columns of the delivery come first. The key and the segment ids of the message follow: they identify
-    the message.
+    The columns of the table ``deliveries`` come first, then the key and the segment ids that identify the
+    message.
 
     Raises:
-        ValidationError: the message has an invalid key, or the number of states differs from the number of
+        ValidationError: if the message has an invalid key, or the number of states differs from the number of
             segment ids.
     """
     if len(delivery.states) != len(delivery.receipt.segment_ids):
@@ -58,8 +58,8 @@ def delivery_of(receipt: Receipt, row: RowMapping) -> Delivery:
     """Return a delivery from a row.
 
     Args:
-        receipt: the receipt of the message.
-        row: the row of the table ``deliveries``.
+        receipt: the receipt of the message that the delivery belongs to.
+        row: the row of the table ``deliveries`` that contains the delivery.
     """
     states = json.loads(row["states"])
     return Delivery(
@@ -77,8 +77,8 @@ def _states_column(states: tuple[SegmentState | None, ...]) -> str:
     try:
         column.encode()
     except UnicodeEncodeError:
-        # The description contains a lone surrogate. SQLite cannot store a lone surrogate, so JSON must escape
-        # it.
+        # A state description contains a lone surrogate. SQLite cannot store a lone surrogate, so the JSON
+        # must contain an ASCII escape.
         return _encode_in_ascii(parts)
     return column
 

@@ -24,15 +24,16 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 def guarded(path: str, work: Callable[[], _Value]) -> _Value:
     """Run a function. If the function fails, raise an error that does not contain the stored values.
 
-    The new error is raised outside the exception handlers, so that the old exception does not become its
-    context. The old exception may contain the parameters of a statement, for example a phone number.
+    The `LedgerError` is raised outside the exception handlers, so that the original exception does not become
+    its context. The original exception may contain the parameters of an SQL statement, for example a phone
+    number.
 
     Args:
-        path: the path of the ledger, for the text of the error.
-        work: the function to run.
+        path: the path of the ledger, for the error text.
+        work: the function to run, which uses the file of the ledger.
 
     Raises:
-        LedgerError: SQLite or the operating system reported an error.
+        LedgerError: if SQLite or the operating system reported an error.
     """
     try:
         return work()
@@ -48,7 +49,7 @@ def guarded(path: str, work: Callable[[], _Value]) -> _Value:
 
 
 def _of_sqlite(path: str, error: BaseException | None) -> LedgerError:
-    # The lowest byte of an extended error code is the primary error code.
+    # The lowest byte of an extended error code of SQLite is the primary error code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _IN_USE:
         return LedgerInUse(f"{path} is in use")

@@ -1,7 +1,7 @@
 """Jobs for the worker thread of a ledger. Jobs that wait at the same time share one transaction.
 
-So one commit, with one fsync, is enough for several jobs. All functions are synchronous and run in a worker
-thread.
+Jobs share a transaction because one commit, with one fsync, is then enough for several jobs. All functions of
+this module are synchronous and run in a worker thread.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ _Value = TypeVar("_Value")
 
 @attrs.define(eq=False, repr=False)
 class Job(Generic[_Value]):
-    """One piece of work on the records of a ledger.
+    """One piece of work on the records of a ledger, such as one call of `Ledger.claim`.
 
     Attributes:
-        work: the function to run. The function may run a second time after its changes were rolled back.
+        work: the function that reads or changes the records. After a rollback of its changes, the function
+            may run again.
         joins: whether the job may share a transaction with other jobs.
-        withdrawn: True if the caller no longer waits for the job. A withdrawn job does not start.
-        done: whether the job has ended: the job has failed, or its changes are durable.
+        withdrawn: True if the caller was cancelled while the job was in the queue. A queued job with
+            ``withdrawn`` set never starts.
+        done: whether the job has failed, or its changes are stored on disk.
         values: a list with the return value of the function. The list is empty if the function did not
             return.
         error: the error that the function raised, or None.
@@ -43,14 +45,14 @@ class Job(Generic[_Value]):
     error: BaseException | None = None
 
     def result(self) -> _Value:
-        """Return the return value of the function, or raise the error of the function."""
+        """Return the return value of the job's function, or raise the error of the function."""
         if self.error is not None:
             raise self.error
         (value,) = self.values
         return value
 
     def run(self, records: MessageRecords, path: str) -> None:
-        """Run the function and store its return value or its error.
+        """Run the function of the job, and store its return value or its error in the job.
 
         Args:
             records: the records of the ledger.
@@ -69,7 +71,8 @@ def next_group(waiting: deque[Job[object]]) -> list[Job[object]]:
     """Remove the first job from the queue, and the next jobs that may share a transaction with the first job.
 
     Returns:
-        The removed jobs without the withdrawn jobs. The list is empty if no job is left.
+        The removed jobs, except the jobs with ``withdrawn`` set. The list is empty if no other job is in the
+        queue.
     """
     group: list[Job[object]] = []
     while waiting and (not group or (group[0].joins and waiting[0].joins)):
@@ -85,7 +88,7 @@ def run_group(records: MessageRecords, path: str, group: list[Job[object]]) -> N
     Args:
         records: the records of the ledger.
         path: the path of the ledger, for the text of an error.
-        group: the jobs.
+        group: the jobs to run, in the order of the queue.
     """
     if len(group) == 1 or not _done_together(records, path, group):
         for job in group:
@@ -104,8 +107,8 @@ def _done_together(records: MessageRecords, path: str, group: list[Job[object]])
     whole = Job(work)
     whole.run(records, path)
     if isinstance(whole.error, LedgerInUse):
-        # Another program locks the file. If we ran the jobs one by one, each job would wait for the lock
-        # again. So all jobs fail now. Each caller gets its own copy of the error.
+        # Another program locks the file. All jobs fail now, because each job would wait for the lock again if
+        # we ran the jobs one by one. Each caller gets its own copy of the error.
         for job in group:
             job.values, job.error, job.done = [], copy.copy(whole.error), True
     return whole.error is None

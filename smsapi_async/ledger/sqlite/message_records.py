@@ -1,6 +1,6 @@
-"""The states of the messages in a SQLite ledger. Each public method is one transaction.
+"""The states of the messages in a SQLite ledger. Each public method uses one transaction.
 
-All functions are synchronous and run in a worker thread.
+All functions of this module are synchronous and run in a worker thread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +50,8 @@ ENDED = "the process ended before the outcome was recorded"
 _OUTCOME_STATES = ("accepted", "rejected", "unknown")
 _CONTENTS_REMEMBERED = 256
 
-# These statements run most often. They are plain SQL for `executemany` of the driver. If SQLAlchemy built the
-# same statements, they would take twice as long.
+# The statements that run most often are plain SQL for `executemany` of the SQLite driver. The same statements
+# built by SQLAlchemy would take twice as long.
 _INSERT = "INSERT INTO messages (key, destination_address, content_id, state) VALUES (?, ?, ?, ?)"
 _CLAIM_PENDING = "UPDATE messages SET state = 'sending' WHERE key = ? AND state = 'pending'"
 _SETTLE = (
@@ -84,8 +84,8 @@ class MessageRecords:
         self._database = database
         self.deliveries = DeliveryRecords(database)
         self.checkpoints = CheckpointRecords(database)
-        # A cache of the row ids of contents, so that equal contents share one row. The cache is only an
-        # optimization: the file may contain the same content twice.
+        # `_content_ids` caches the row ids of the table `contents`, so that equal contents share one row. The
+        # cache is only an optimization: the table may contain the same content twice.
         self._content_ids: dict[ContentRow, int] = {}
 
     def recover(self) -> None:
@@ -99,35 +99,34 @@ class MessageRecords:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Return a context manager for one transaction that contains several method calls."""
+        """Return a context manager for one transaction that contains several method calls of this object."""
         try:
             with self._database.together():
                 yield
         except BaseException:
-            # The rollback may have removed rows whose ids are in the cache.
+            # The rollback may have removed rows whose ids are in the cache `_content_ids`.
             self._content_ids.clear()
             raise
 
     def claim(self, given: _Keyed) -> dict[str, Outcome | None]:
         """Set new and pending messages to the state ``sending``. See `Ledger.claim` for the return value."""
-        # First try to insert all messages as new messages. Usually all keys are new, and then no query is
-        # needed. The insert fails if a key exists already, for example when a batch runs again, or if a value
-        # cannot be stored. If a value cannot be stored, `_claim_known` raises the same error again. But if
-        # the ledger has a different message with the same key, `_claim_known` rejects the new message and
-        # does not store its values.
+        # Usually all keys are new, so we first insert all messages without a query. The insert fails if a key
+        # exists already, for example when a batch runs again, or if a value cannot be stored. For a value
+        # that cannot be stored, `_claim_known` raises the same error again. If the ledger has a different
+        # message with the same key, `_claim_known` rejects the new message without storing its values.
         with suppress(IntegrityError, UnicodeEncodeError, OverflowError):
             return self._claim_new(given)
         return self._claim_known(given)
 
     def _claim_new(self, given: _Keyed) -> dict[str, Outcome | None]:
-        """Claim messages with new keys only.
+        """Insert messages with the state ``sending``. All keys must be new.
 
-        The unique constraint of the table finds existing keys, so no query is needed.
+        The unique constraint of the column ``key`` detects existing keys, so no query is needed.
 
         Raises:
-            IntegrityError: at least one key exists already. The ledger is unchanged.
-            UnicodeEncodeError: a text contains a lone surrogate. The ledger is unchanged.
-            OverflowError: a number is too large for SQLite. The ledger is unchanged.
+            IntegrityError: if at least one key exists already. The ledger is unchanged.
+            UnicodeEncodeError: if a text contains a lone surrogate. The ledger is unchanged.
+            OverflowError: if a number is too large for SQLite. The ledger is unchanged.
         """
         added: dict[ContentRow, int] = {}
         with self._database.writing() as connection:
@@ -234,12 +233,12 @@ class MessageRecords:
         """Return one page of the recorded outcomes.
 
         Args:
-            last: the id of the last row of the page before; 0 for the first page.
-            state: only outcomes of this state; None means all outcomes.
-            limit: the maximum number of outcomes.
+            last: the id of the last row of the previous page; 0 for the first page.
+            state: the state of the outcomes to return; None means all outcomes.
+            limit: the maximum number of outcomes on the page.
 
         Returns:
-            The id of the last row of this page, and the outcomes.
+            The id of the last row of this page, and the outcomes of this page.
         """
         states = _OUTCOME_STATES if state is None else (state,)
         with self._database.reading() as connection:
@@ -278,7 +277,7 @@ class MessageRecords:
     def _known_outcomes(
         self, connection: Connection, known: Mapping[str, RowMapping], given: Mapping[str, Message]
     ) -> dict[str, Outcome | None]:
-        """Return the result of a claim for each key that exists in the ledger.
+        """Return the result of `claim` for each key that already exists in the ledger.
 
         None means that the message is pending, so the caller must send the message now.
         """

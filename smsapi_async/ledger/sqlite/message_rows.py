@@ -17,8 +17,8 @@ from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
 ContentRow = tuple[Stored, ...]
 AnswerRow = tuple[str | None, str | None, int | None, str | None]
 
-# A segment id from the gateway may contain a lone surrogate, and SQLite cannot store a lone surrogate. So the
-# JSON contains only ASCII, and a lone surrogate is stored as an escape sequence.
+# The JSON contains only ASCII, so that a lone surrogate in a segment id is stored as an escape sequence.
+# SQLite cannot store the lone surrogate itself.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -37,10 +37,10 @@ def content_row(message: Message, redacted: bool) -> ContentRow:
 
     Args:
         message: the message.
-        redacted: whether the row contains a hash instead of the text.
+        redacted: whether the row contains a SHA-256 hash instead of the text.
 
     Raises:
-        ValidationError: a field has a wrong type.
+        ValidationError: if a field has a wrong type.
     """
     text, *others = stored_content(message)
     return (_hashed(str(text)) if redacted else text, *others)
@@ -58,14 +58,14 @@ def is_same(message: Message, row: RowMapping, content: RowMapping, redacted: bo
     Args:
         message: the message.
         row: the row of the recorded message in the table ``messages``.
-        content: the row in the table ``contents`` that the row of the message refers to.
-        redacted: whether the rows contain hashes.
+        content: the row of the table ``contents`` with the content of the recorded message.
+        redacted: whether the rows contain hashes instead of destination addresses and texts.
     """
     try:
         number = number_column(message, redacted).removeprefix("+")
         given = content_row(message, redacted)
     except UnicodeEncodeError:
-        # A text with a lone surrogate cannot be hashed. So a redacted ledger cannot contain this message.
+        # A text with a lone surrogate cannot be hashed, so a redacted ledger cannot contain this message.
         return False
     columns = tuple(content[field.name] for field in CONTENT_FIELDS)
     return number == row["destination_address"].removeprefix("+") and given == columns
@@ -76,12 +76,12 @@ def _hashed(value: str) -> str:
 
 
 def state_of(outcome: Outcome) -> str:
-    """Return the stored state for an outcome: the name of the class in lower case."""
+    """Return the column ``state`` for an outcome: the name of the outcome's class in lower case."""
     return type(outcome).__name__.lower()
 
 
 def answer_row(outcome: Outcome) -> AnswerRow:
-    """Return the row for the table ``answers``. The messages of one request can share this row."""
+    """Return the row of an outcome for the table ``answers``. Messages of one request can share the row."""
     if not isinstance(outcome, Accepted):
         return None, outcome.reason.encode("utf-8", "backslashreplace").decode(), outcome.code, None
     shared = _encode(outcome.segment_ids) if outcome.unattributed else None
@@ -90,16 +90,16 @@ def answer_row(outcome: Outcome) -> AnswerRow:
 
 @lru_cache(maxsize=64)
 def _stored_moment(moment: datetime) -> str:
-    # The messages of one request have the same acceptance time. So most of the conversions are found in the
-    # cache.
+    # The messages of one request have the same acceptance time, so the cache already contains the result of
+    # most conversions.
     return moment.astimezone(UTC).isoformat()
 
 
 def segment_ids_column(outcome: Outcome) -> str | None:
-    """Return the column for the segment ids of one message.
+    """Return the column ``segment_ids`` for an outcome: the segment ids of one message as JSON text.
 
-    The column is None if the message was not accepted, or if only the segment ids of the whole request are
-    known.
+    The column is None if the message was not accepted. The column is also None if only the segment ids of the
+    whole request are known, but not those of each message.
     """
     if not isinstance(outcome, Accepted) or outcome.unattributed:
         return None
@@ -110,8 +110,8 @@ def encoded_ids(segment_ids: Sequence[str]) -> str:
     """Return segment ids as JSON text."""
     if len(segment_ids) == 1:
         (only,) = segment_ids
-        # The id contains no character that needs an escape. This line returns the same text as the JSON
-        # encoder, but several times as fast.
+        # A segment id of ASCII letters, digits and hyphens needs no escape. The f-string returns the same
+        # text as the JSON encoder, but several times as fast.
         if only.isascii() and only.replace("-", "").isalnum():
             return f'["{only}"]'
     return _encode(segment_ids)
@@ -122,7 +122,7 @@ def _decoded_ids(column: str | None) -> tuple[str, ...]:
 
 
 def answer_of(row: RowMapping) -> RecordedAnswer:
-    """Return the shared part of an outcome from a row of the table ``answers``."""
+    """Decode a row of the table ``answers``: the part of an outcome that the messages of a request share."""
     shared = row["unattributed_ids"]
     return RecordedAnswer(
         accepted_at=_date_of(row["accepted_at"]),
@@ -139,10 +139,10 @@ def message_of(key: str, number: str, content: RowMapping, redacted: bool) -> Me
     stored.
 
     Args:
-        key: the key of the message.
-        number: the column of the destination address.
-        content: the row of the table ``contents``.
-        redacted: whether the ledger stores hashes.
+        key: the key of the message in the ledger.
+        number: the column ``destination_address``.
+        content: the row of the table ``contents`` with the content of the message.
+        redacted: whether the ledger stores hashes instead of destination addresses and texts.
     """
     values = {field.name: _content_value(field, content[field.name]) for field in CONTENT_FIELDS}
     if redacted:
@@ -164,11 +164,11 @@ def outcome_of(
 
     Args:
         state: the column ``state``: accepted, rejected or unknown.
-        key: the key of the message.
-        message: the message.
+        key: the key of the message in the ledger.
+        message: the message that the outcome belongs to.
         answer: the part of the outcome that the messages of one request share.
-        segment_ids: the column of the segment ids; None if the ledger does not know which segment ids belong
-            to the message.
+        segment_ids: the column ``segment_ids``; None if the ledger does not know which segment ids belong to
+            the message.
     """
     if state == "accepted":
         assert answer.accepted_at is not None  # noqa: S101 - the type checker needs this line

@@ -10,12 +10,12 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, T
 from smsapi_async.models import CONTENT_FIELDS
 
 VERSION = 1
-"""The version of the tables. The file stores the version in ``PRAGMA user_version``."""
+"""The version of the tables of a ledger, which the file stores in ``PRAGMA user_version``."""
 
 APPLICATION_ID = 0x534D5341
 """The number that distinguishes a ledger from other SQLite files.
 
-The file stores the number in ``PRAGMA application_id``.
+The file of a ledger stores `APPLICATION_ID` in ``PRAGMA application_id``.
 """
 
 metadata = MetaData()
@@ -31,8 +31,8 @@ def _content_column(field: "attrs.Attribute[Any]") -> "Column[Any]":
     return Column(field.name, Text if is_text else Integer, nullable=NoneType in kinds)
 
 
-# The messages of one bulk have the same content and the same outcome. So the contents and the shared parts of
-# the outcomes have their own tables, and many messages refer to one row of such a table.
+# The messages of one bulk have the same content and the same outcome. Many messages therefore refer to one
+# row of the table `contents` and to one row of the table `answers`.
 contents = Table(
     "contents",
     metadata,
@@ -65,8 +65,8 @@ messages = Table(
     ),
 )
 
-# One row per accepted message with a recorded delivery. Each new delivery overwrites the row, so the table
-# contains only the last delivery of each message.
+# The table `deliveries` has one row for each accepted message with a recorded delivery. Each new delivery of
+# a message overwrites its row, so the table contains only the last delivery of each message.
 deliveries = Table(
     "deliveries",
     metadata,

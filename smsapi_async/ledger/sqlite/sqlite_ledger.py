@@ -53,8 +53,8 @@ class SqliteLedger(Ledger):
         try:
             await self._in_thread(store.open)
         except BaseException:
-            # asyncio's `Task.cancel` ignores the shield of AnyIO. The thread may already have opened the
-            # file, so we close the file.
+            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. The thread may already
+            # have opened the file, so we close the file.
             await self.aclose()
             raise
 
@@ -65,7 +65,7 @@ class SqliteLedger(Ledger):
             store.close()
         elif store is not None:
             with anyio.CancelScope(shield=True):
-                # Calls that are already waiting for `_turn` run before the ledger is closed.
+                # Method calls that are already waiting for `_turn` still run before the ledger is closed.
                 async with self._turn:
                     await self._in_thread(store.close)
 
@@ -75,8 +75,8 @@ class SqliteLedger(Ledger):
         try:
             return await self._result_of(job)
         except anyio.get_cancelled_exc_class():
-            # asyncio's `Task.cancel` ignores the shield of AnyIO. After a cancellation, the caller does not
-            # get the claimed messages, so the caller will not send these messages. So we make the messages
+            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. The cancelled caller will
+            # not send the messages that `claim` set to the state ``sending``, so we make these messages
             # pending again.
             await self._run(lambda records: records.release(_claimed(job)))
             raise
@@ -130,11 +130,11 @@ class SqliteLedger(Ledger):
         return _Checkpoint(self, name)
 
     async def load_position(self, name: str) -> Position | None:
-        """Return the position that was saved last under a name, or None."""
+        """Return the position of an inbox that was saved last under a name, or None."""
         return await self._run(lambda records: records.checkpoints.load(name))
 
     async def save_position(self, name: str, position: Position) -> None:
-        """Store a position under a name."""
+        """Store the position of an inbox under a name."""
         await self._run(lambda records: records.checkpoints.save(name, position))
 
     async def _run(self, work: Callable[[MessageRecords], _Value]) -> _Value:
@@ -149,21 +149,20 @@ class SqliteLedger(Ledger):
         try:
             with anyio.CancelScope(shield=True):
                 async with self._turn:
-                    # The previous caller may already have run this job, in the same transaction as its own
-                    # job.
+                    # Another caller may already have run this job, in the same transaction as its own job.
                     if not job.done:
                         is_handed_over = True
                         await self._in_thread(lambda: store.finish(job))
         except BaseException:
-            # asyncio's `Task.cancel` ignores the shield of AnyIO. If no thread has received the job yet, the
-            # job must not start, because its caller is cancelled.
+            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. A job that no worker
+            # thread has received yet must not start after its caller is cancelled.
             job.withdrawn = not is_handed_over
             raise
         return job.result()
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
-        # The shield must include the wait for a thread: if this wait were cancelled, the write would not
-        # happen.
+        # The shielded scope must include the wait for a free thread. If the wait for a thread were cancelled,
+        # the write would not happen.
         with anyio.CancelScope(shield=True):
             result = await to_thread.run_sync(work, limiter=self._limiter)
         return result  # noqa: RET504 - mypy assumes that a cancel scope can suppress errors
@@ -174,14 +173,13 @@ def _claimed(job: Job[dict[str, Outcome | None]]) -> list[str]:
 
 
 class _Pages(AsyncIterator[_Value], Generic[_Value]):
-    """An async iterator that reads page by page.
+    """An async iterator over rows of a ledger, which reads the rows page by page.
 
     Between two pages, no transaction is open and no thread waits.
 
     Args:
-        page_after: an async function that returns one page. The argument is the id of the last row of the
-            previous page. The return value is the id of the last row of the new page, and the items of the
-            new page.
+        page_after: an async function that takes the id of the last row of the previous page. The function
+            returns the id of the last row of the new page, and the items of the new page.
     """
 
     def __init__(self, page_after: Callable[[int], Awaitable[tuple[int, list[_Value]]]]) -> None:
@@ -209,9 +207,9 @@ class _Checkpoint:
         self._name = name
 
     async def load(self) -> Position | None:
-        """Return the position that was saved last, or None."""
+        """Return the position of the inbox that was saved last, or None."""
         return await self._ledger.load_position(self._name)
 
     async def save(self, position: Position) -> None:
-        """Store a position. It replaces the earlier position."""
+        """Store a position, which replaces the earlier position of the same inbox."""
         await self._ledger.save_position(self._name, position)

@@ -1,4 +1,4 @@
-"""SQL statements that several modules of this package use."""
+"""SQL statements that several modules of the SQLite ledger use."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -15,19 +15,19 @@ _Row = TypeVar("_Row", bound=tuple[object, ...])
 
 
 def insert(connection: Connection, statement: str, row: tuple[object, ...]) -> int:
-    """Insert a row and return the id of the row."""
+    """Insert a row into a table and return the id of the new row."""
     row_id: int | None = connection.exec_driver_sql(statement, row).lastrowid
     assert row_id is not None  # noqa: S101 - the type checker needs this line
     return row_id
 
 
 def execute_many(connection: Connection, statement: str, rows: list[_Row]) -> int:
-    """Run a statement once for each row of parameters; return the number of changed table rows."""
+    """Run an SQL statement once for each row of parameters; return the number of changed table rows."""
     return connection.exec_driver_sql(statement, rows).rowcount if rows else 0
 
 
 def rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, RowMapping]:
-    """Return the rows of the messages with these keys. The result contains only the keys that exist."""
+    """Return the rows of the messages with the given keys. Keys that are not in the ledger are left out."""
     found = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         part = tuple(keys[start : start + _KEYS_AT_ONCE])
@@ -44,10 +44,10 @@ def select_messages(
     """Return the next messages with one of the given states.
 
     Args:
-        connection: the open connection.
-        states: the states.
-        last: the id of the last row of the page before; 0 for the first page.
-        limit: the maximum number of rows.
+        connection: the open connection to the file of the ledger.
+        states: the values of the column ``state`` to select, for example ``pending``.
+        last: the id of the last row of the previous page; 0 for the first page.
+        limit: the maximum number of rows to return.
     """
     statement = (
         select(messages)
@@ -59,7 +59,7 @@ def select_messages(
 
 
 def answers_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, RecordedAnswer]:
-    """Return the rows of the table ``answers`` for these messages, decoded. The keys are the ids of the rows.
+    """Return the decoded rows of the table ``answers`` for the given messages, by the ids of the rows.
 
     Each row of ``answers`` is decoded only once, because many messages can share the row.
     """
@@ -70,7 +70,7 @@ def answers_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, 
 
 
 def contents_of(connection: Connection, rows: Iterable[RowMapping]) -> dict[int, RowMapping]:
-    """Return the rows of the table ``contents`` for these messages. The keys are the ids of the rows."""
+    """Return the rows of the table ``contents`` for the given messages, by the ids of the rows."""
     ids = {row["content_id"] for row in rows}
     statement = select(contents).where(contents.c.id.in_(bindparam("ids", expanding=True)))
     return {row["id"]: row for row in connection.execute(statement, {"ids": list(ids)}).mappings()}

@@ -18,18 +18,19 @@ _Value = TypeVar("_Value")
 _INHERITED: list[Store] = []
 """The stores that a forked child process inherited from its parent.
 
-This list keeps the stores alive. Otherwise the garbage collector would close their SQLite connections. A
-child process must not close the connections of its parent (SQLite, "How To Corrupt An SQLite Database File").
+The list `_INHERITED` keeps the stores alive, because the garbage collector would otherwise close their
+SQLite connections. A child process must not close the connections of its parent (SQLite, "How To Corrupt An
+SQLite Database File").
 """
 
 
 class Store:
     """The open file of a ledger, the records in the file, and the queue of jobs.
 
-    The import of this module does not import SQLAlchemy.
+    The module ``store`` does not import SQLAlchemy when it is imported.
 
     Args:
-        path: the path of the file.
+        path: the path of the SQLite file of the ledger.
         redact: whether a new file stores only hashes of destination addresses and texts.
         read_only: whether the file is opened only for reading.
     """
@@ -42,18 +43,19 @@ class Store:
         self._database: Database | None = None
         self._records: MessageRecords | None = None
         self._waiting: deque[Job[object]] = deque()
-        # asyncio's `Task.cancel` ignores the shield of AnyIO. After such a cancellation, the next call can
-        # start while a thread still works on the file. This lock makes the next call wait.
+        # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. After such a cancellation,
+        # another call can start while a thread still works on the file. `_one_at_a_time` makes the other call
+        # wait.
         self._one_at_a_time = threading.Lock()
 
     def open(self) -> None:
-        """Open the file. Set the messages that an earlier process left in flight to the state unknown.
+        """Open the file, and set messages that an earlier process left in flight to the state unknown.
 
         Raises:
-            LedgerError: the file cannot be used. The file is closed again.
+            LedgerError: if the file cannot be used as a ledger. The file is then closed again.
         """
-        # The import of SQLAlchemy takes a few tenths of a second. This function runs in the worker thread, so
-        # the import does not block the event loop.
+        # The import of SQLAlchemy takes a few tenths of a second. `open` runs in the worker thread, so the
+        # import does not block the event loop.
         from smsapi_async.ledger.sqlite.database import Database  # noqa: PLC0415
         from smsapi_async.ledger.sqlite.failures import guarded  # noqa: PLC0415
         from smsapi_async.ledger.sqlite.message_records import MessageRecords  # noqa: PLC0415
@@ -78,19 +80,19 @@ class Store:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether the parent process opened this store before a fork."""
+        """Whether the parent process opened this ledger before a fork."""
         return self._process not in {None, os.getpid()}
 
     def close(self) -> None:
         """Close the file.
 
-        You can call this method several times, and while `open` runs in another thread. In a forked child
-        process, this method does not close the file.
+        `close` may be called several times, and while `open` runs in another thread. In a forked child
+        process, `close` does not close the file.
         """
         if self.is_inherited:
             # A child process must not close the SQLite connections of its parent. The child process must also
-            # not wait for the lock: if a thread of the parent held the lock during the fork, the lock stays
-            # locked in the child process for ever.
+            # not wait for `_one_at_a_time`: if a thread of the parent held this lock during the fork, the
+            # lock is never released in the child process.
             _INHERITED.append(self)
             return
         with self._one_at_a_time:
@@ -105,12 +107,12 @@ class Store:
             guarded(self._path, database.close)
 
     def check_process(self) -> None:
-        """Check that this process has opened the file.
+        """Check that this process, and not its parent, has opened the file.
 
-        Two processes that use one connection would damage the file.
+        Two processes that use the same SQLite connection would damage the file.
 
         Raises:
-            LedgerError: the parent process opened the file before a fork.
+            LedgerError: if the parent process opened the file before a fork.
         """
         if self.is_inherited:
             raise LedgerError(f"{self._path} was opened by another process; open it again in this process")
@@ -119,11 +121,10 @@ class Store:
         """Add a job to the queue without waiting.
 
         Raises:
-            LedgerError: the parent process opened the file before a fork.
+            LedgerError: if the parent process opened the file before a fork.
         """
         self.check_process()
-        # The jobs in the queue have return values of different types, so the type of the queue is
-        # `Job[object]`.
+        # The jobs in the queue have return values of different types, so the queue contains `Job[object]`.
         self._waiting.append(cast("Job[object]", job))
 
     def finish(self, job: Job[_Value]) -> None:

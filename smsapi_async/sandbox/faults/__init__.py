@@ -50,24 +50,24 @@ whether the proxy passed one particular request on.
 [4] The proxy sends the 408 response when the connection is idle or when the next request begins.
 
 For most kinds of fault, a client cannot detect whether the gateway got the request. The faults exist to test
-this case. If there is no response, the client knows that nothing was sent only if the connection or its TLS
-handshake failed. Over plain TCP, `refuse` does not make the connection fail, because the operating system
-accepts the connection before the proxy resets it. To make connections fail, call
+a client in this uncertainty. If there is no response, the client knows that nothing was sent only if the
+connection or its TLS handshake failed. Over plain TCP, `refuse` does not make the connection fail, because
+the operating system accepts the connection before the proxy resets it. To make connections fail, call
 `FaultProxy.refuse_connections(True)`: the proxy then closes its listening socket. Under TLS, `refuse` and
 `accept-then-silence` make the TLS handshake fail, so a client sends no request. If a client is still sending
 its request when the proxy applies `close-before-read`, the client may get a connection reset.
 
 **Counting.** When the proxy has read a whole request, the request gets a number, a fault and an entry in
-`history`. For the four kinds with `Fault.precedes_reading`, the request gets them when the proxy has read the
-request line. The proxy does not count a request that the client aborts. The proxy also does not count the
-next request that note [2] describes.
+`history`. For the four kinds with `Fault.precedes_reading`, the request gets its number, fault and entry when
+the proxy has read the request line. The proxy does not count a request that the client aborts. The proxy also
+does not count the next request that note [2] describes.
 
-The proxy can apply `refuse` and `accept-then-silence` to a new connection, before the first request. Then the
-entry in `history` has no resource. This happens in two cases. In the first case, the next fault of a script
-without a resource is one of these two kinds. In the second case, the plan has no unused faults in a script,
-and the first rule that still applies has one of these two kinds, no resource and probability 1. In all other
-cases, and on a connection that is in use, the proxy applies the fault after the request line. After the
-request line, `refuse` has the same effect as `reset-before-read`.
+The proxy can apply `refuse` and `accept-then-silence` to a new connection, before the first request; the
+entry in `history` then has no resource. The proxy applies a fault before the first request in two cases. In
+the first case, the next fault of a script without a resource is one of these two kinds. In the second case,
+the plan has no unused faults in a script, and the first rule that still applies has one of these two kinds,
+no resource and probability 1. In all other cases, and on a connection that is in use, the proxy applies the
+fault after the request line. After the request line, `refuse` has the same effect as `reset-before-read`.
 
 **Passing on.** The proxy passes a request on when the proxy has read the whole request. Each request is
 passed on over a new connection. If the proxy cannot connect to the server, the proxy uses its own response

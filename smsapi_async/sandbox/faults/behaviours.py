@@ -15,7 +15,7 @@ class Pace:
     """The delays of a fault proxy.
 
     Attributes:
-        byte_interval: the seconds between two bytes of `Fault.SLOW_BYTES`.
+        byte_interval: the seconds between two bytes of a response with `Fault.SLOW_BYTES`.
         idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
     """
 
@@ -31,9 +31,9 @@ class Exchange:
         request: the request of the client.
         answer: the response of the gateway. If the proxy got no valid response or did not pass the request
             on, `answer` is a response of the proxy with HTTP status 502.
-        retry_after: the seconds in the `Retry-After` header field.
+        retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
         origin: the scheme and the authority of the proxy, for a redirect.
-        pace: the delays of the proxy.
+        pace: the delays for slow and unsolicited responses.
     """
 
     request: RawRequest
@@ -122,14 +122,14 @@ async def _stale_keep_alive(client: ClientConnection, exchange: Exchange) -> Non
 
 
 async def _two_answers(client: ClientConnection, exchange: Exchange) -> None:
-    # With one write, the client can receive both responses in one read.
+    # Write both responses at once, so that the client can receive both responses in one read.
     await client.send(exchange.answer.raw + canned.stale_ids().raw)
     await _close_if_last(client, exchange, exchange.answer)
 
 
 async def _late_answer(client: ClientConnection, exchange: Exchange) -> None:
     await _answer(client, exchange)
-    # If the next request begins before the delay ends, the proxy sends no second response.
+    # If the next request begins before `idle_delay` ends, the proxy sends no second response.
     if client.is_open and not await client.next_bytes(exchange.pace.idle_delay):
         await client.send(canned.stale_ids().raw)
 

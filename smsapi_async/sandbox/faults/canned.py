@@ -16,9 +16,9 @@ def answer(status: int, content_type: str, body: str, *fields: str, keep_alive: 
     """Return a response with a body.
 
     Args:
-        status: the HTTP status.
+        status: the HTTP status of the response.
         content_type: the value of the `Content-Type` header field.
-        body: the body, encoded as UTF-8.
+        body: the body of the response, which is encoded as UTF-8.
         fields: further header fields, for example `Retry-After: 1`.
         keep_alive: whether the connection stays open after the response.
     """
@@ -54,13 +54,13 @@ def too_many_requests(retry_after: float) -> RawResponse:
     """Return a response with HTTP status 429.
 
     Args:
-        retry_after: the seconds in the `Retry-After` header field. The number may have a fraction.
+        retry_after: the seconds in the `Retry-After` header field, with or without a fraction.
     """
     return answer(429, _TEXT, "Too many requests", f"Retry-After: {retry_after:g}")
 
 
 def request_timeout() -> RawResponse:
-    """Return a response with HTTP status 408. A server sends it before it closes an idle connection."""
+    """Return a response with HTTP status 408, as servers send it before they close an idle connection."""
     return answer(408, _TEXT, "Request timeout", keep_alive=False)
 
 
@@ -68,8 +68,8 @@ def redirect(request: RawRequest, origin: str) -> RawResponse:
     """Return a response with HTTP status 307: a redirect to the target of `request` at another origin.
 
     Args:
-        request: the request of the client.
-        origin: the scheme and the authority of the redirect.
+        request: the request of the client that the response redirects.
+        origin: the scheme and the authority of the URL to which the response redirects.
     """
     return answer(307, _TEXT, "", f"Location: {origin}{request.line.path_and_query}")
 

@@ -10,8 +10,8 @@ import attrs
 
 #: The seconds within which a client must read the last bytes and close the connection.
 LINGER_SECONDS = 5.0
-# This value of `struct linger` switches SO_LINGER on, with a timeout of 0 seconds. On Windows, the fields of
-# `struct linger` have 16 bits.
+# `_RESET_ON_CLOSE` is a `struct linger` that switches SO_LINGER on, with a timeout of 0 seconds. On Windows,
+# the fields of `struct linger` have 16 bits.
 _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
@@ -25,8 +25,8 @@ class ClientConnection:
     """The connection of one client.
 
     Attributes:
-        reader: reads from the client.
-        writer: writes to the client.
+        reader: the stream from which the proxy reads the bytes of the client.
+        writer: the stream to which the proxy writes the bytes for the client.
         is_open: whether the proxy reads another request from this connection.
         ahead: the bytes of the next request that the proxy has already read.
     """
@@ -57,13 +57,13 @@ class ClientConnection:
         """Wait for the first byte of the next request, and store the byte in `ahead`.
 
         Args:
-            seconds: the longest time to wait. None means no limit.
+            seconds: the longest time to wait, in seconds; None means no limit.
 
         Returns:
-            Whether the byte arrived in this time.
+            Whether the first byte arrived within `seconds`.
 
         Raises:
-            EOFError: the client closed the connection.
+            EOFError: if the client closed the connection.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -79,13 +79,13 @@ class ClientConnection:
             stack.enter_context(contextlib.suppress(TimeoutError))
             await stack.enter_async_context(asyncio.timeout(LINGER_SECONDS))
             if self.writer.can_write_eof():
-                # If a socket is closed before all received bytes are read, the operating system sends an RST.
-                # So the proxy reads all bytes until the client closes the connection.
+                # The proxy reads all bytes until the client closes the connection, because the operating
+                # system sends an RST if a socket is closed before all received bytes are read.
                 self.writer.write_eof()
                 await self.until_gone()
             else:
-                # asyncio cannot send `close_notify` and then continue to read. So the proxy closes the TLS
-                # connection in both directions.
+                # The proxy closes the TLS connection in both directions, because asyncio cannot send
+                # `close_notify` and then continue to read.
                 self.writer.close()
                 await self.writer.wait_closed()
 

@@ -24,7 +24,7 @@ from smsapi_async.sandbox.faults.messages import (
     read_request_rest,
 )
 
-# The longest request line, status line or header line in bytes.
+# The greatest length of a request line, status line or header line, in bytes.
 _LINE_LIMIT = 1 << 20
 
 
@@ -32,10 +32,10 @@ class HistoryEntry(NamedTuple):
     """One decision of the fault proxy.
 
     Attributes:
-        number: the index of the decision about a fault. The first decision has the index 0.
-        resource: the path below `/rest`, for example `Sms/Send`. Empty if the proxy chose the fault for a new
+        number: the index of the decision in the history of the proxy, from 0.
+        resource: the path below `/rest`, for example `Sms/Send`; empty if the proxy chose the fault for a new
             connection, before the client sent a request.
-        fault: the kind of fault.
+        fault: the kind of fault that the proxy chose.
         passed_on: whether the proxy sent the whole request to the server behind the proxy.
     """
 
@@ -51,11 +51,11 @@ class Connections:
 
     Attributes:
         upstream: the host and the port of the server behind the proxy.
-        origin: the scheme and the authority of the proxy.
-        pace: the delays of the proxy.
-        tls: the TLS context for the connections of clients. None means plain TCP.
-        decider: chooses the fault of each request.
-        history: all decisions so far, in their order.
+        origin: the scheme and the authority of the proxy's URL.
+        pace: the delays for slow and unsolicited responses.
+        tls: the TLS context for the connections of clients; None means plain TCP.
+        decider: the object that chooses the fault of each request.
+        history: all decisions about faults so far, in their order.
     """
 
     upstream: tuple[str, int]
@@ -117,8 +117,8 @@ class Connections:
         self._sockets[task] = sock
         task.add_done_callback(self._forget)
 
-    # A task that is cancelled before its first step never runs and cannot close its socket. So this callback
-    # closes the socket.
+    # Close the socket in a callback of the task, because a task that is cancelled before its first step never
+    # runs and cannot close its socket.
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._sockets.pop(task).close()
 
@@ -127,7 +127,7 @@ class Connections:
         reader = asyncio.StreamReader(_LINE_LIMIT)
         protocol = asyncio.StreamReaderProtocol(reader)
         is_tls = self.tls is not None
-        # A client may disconnect at any time. A disconnect is not an error of the proxy.
+        # A client may disconnect at any time, which is not an error of the proxy.
         with contextlib.suppress(OSError, EOFError):
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, sock, ssl=self.tls, ssl_shutdown_timeout=LINGER_SECONDS if is_tls else None
@@ -157,9 +157,9 @@ class Connections:
             return
         request = await read_request_rest(client.reader, client.writer, line)
         decision, index = self._decide(line.resource)
-        # While the proxy was reading this request, another request may have used the fault that `peek`
-        # returned. Then this request gets the next fault of the plan. The next fault may also be a kind that
-        # acts before the proxy reads the rest of the request.
+        # While the proxy was reading the current request, another request may have used the fault that `peek`
+        # returned. The current request then gets the next fault of the plan, which may also be a kind that
+        # acts before the proxy reads the rest of a request.
         if decision.fault.precedes_reading:
             await misbehave_unread(client, decision.fault)
             return
@@ -190,8 +190,8 @@ class Connections:
             return canned.no_upstream()
         finally:
             # Each request is passed on over a new connection, because the server may have closed an old
-            # connection. The proxy ends this connection with an RST. With a FIN, the ports of thousands of
-            # connections would stay in the state TIME_WAIT.
+            # connection. The proxy ends the connection to the server with an RST, because after a FIN the
+            # ports of thousands of connections would stay in the state TIME_WAIT.
             with contextlib.suppress(OSError):
                 reset_on_close(writer.get_extra_info("socket"))
             writer.transport.abort()

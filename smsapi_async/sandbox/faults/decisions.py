@@ -15,7 +15,7 @@ class Decision:
     """The fault for one request.
 
     Attributes:
-        fault: the kind of fault.
+        fault: the kind of fault that the request gets.
         retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
     """
 
@@ -37,7 +37,7 @@ class Decider:
     A decider is not thread-safe.
 
     Attributes:
-        plan: the fault plan.
+        plan: the fault plan that determines the faults.
     """
 
     plan: FaultPlan
@@ -70,7 +70,7 @@ class Decider:
         """Choose the fault for a request of `resource` and count the request.
 
         Args:
-            resource: the resource of the request. None means a new connection without a request.
+            resource: the resource of the request; None means a new connection without a request.
         """
         decision, rule = self._choose(resource)
         if self.plan.matches(resource):
@@ -96,17 +96,17 @@ class Decider:
     def _weighted(self, resource: str | None) -> Fault:
         limits = list(accumulate(self.plan.weights.values()))
         point = self._draw("weights", resource) * limits[-1]
-        # A kind with weight 0 has the same limit as the previous kind. So the draw never chooses a kind with
-        # weight 0.
+        # The draw never chooses a kind of fault with weight 0, because its limit is the same as the limit of
+        # the previous kind.
         return next(fault for fault, limit in zip(self.plan.weights, limits, strict=True) if point < limit)
 
-    # Return a number from 0 up to but not including 1. The function uses a digest and not `random`, because
-    # the digest is the same on every Python version and does not depend on earlier draws.
+    # Return a random number from 0 up to but not including 1. The number comes from a digest and not from
+    # `random`, because the digest is the same on every Python version and does not depend on earlier draws.
     def _draw(self, purpose: str, resource: str | None) -> float:
         key = _key(resource)
         text = f"{self.plan.seed}\n{purpose}\n{key}\n{self._requests[key]}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-        # A float has a precision of 53 bits. So use 53 bits of the digest.
+        # Use 53 bits of the digest, because a float has a precision of 53 bits.
         return (int.from_bytes(digest[:8]) >> 11) / (1 << 53)
 
 

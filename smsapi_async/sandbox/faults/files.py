@@ -13,9 +13,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """Read a `.json` or `.toml` file.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: the suffix is neither `.json` nor `.toml`, the syntax is wrong, or the content is not a
-            mapping.
+        OSError: if the file cannot be read.
+        ValueError: if the suffix is neither `.json` nor `.toml`, if the syntax is wrong, or if the content is
+            not a mapping.
     """
     text = path.read_text("utf-8")
     mapping = json.loads(text) if _is_json(path) else tomllib.loads(text)
@@ -28,8 +28,8 @@ def write_mapping(path: Path, mapping: Mapping[str, Any]) -> None:
     """Write a `.json` or `.toml` file.
 
     Raises:
-        OSError: the file cannot be written.
-        ValueError: the suffix is neither `.json` nor `.toml`.
+        OSError: if the file cannot be written.
+        ValueError: if the suffix is neither `.json` nor `.toml`.
     """
     text = json.dumps(mapping, indent=2) + "\n" if _is_json(path) else tomli_w.dumps(mapping)
     path.write_text(text, "utf-8")

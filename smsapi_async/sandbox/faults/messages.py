@@ -38,10 +38,10 @@ class RequestLine:
     """The first line of a request.
 
     Attributes:
-        raw: the bytes of the line, with the line end.
-        method: the HTTP method.
+        raw: the bytes of the request line, with the line end.
+        method: the HTTP method of the request.
         target: the request target, percent-encoded.
-        version: the HTTP version, for example `HTTP/1.1`.
+        version: the HTTP version of the request, for example `HTTP/1.1`.
     """
 
     raw: bytes = attrs.field(repr=False)
@@ -74,8 +74,8 @@ class RawRequest:
     """A whole request.
 
     Attributes:
-        line: the request line.
-        headers: the header fields.
+        line: the request line, which is the first line of the request.
+        headers: the header fields of the request.
         raw: all bytes of the request, unchanged.
     """
 
@@ -95,10 +95,10 @@ class RawResponse:
 
     Attributes:
         head: the bytes of the status line and of the header fields, with the empty line.
-        body: the bytes of the body.
+        body: the bytes of the body of the response.
         keep_alive: whether the connection stays open after this response.
-        is_delimited: whether the head determines the end of the body. If false, the end of the connection
-            is the end of the body.
+        is_delimited: whether the head determines the end of the body. If `is_delimited` is false, the end of
+            the connection is the end of the body.
     """
 
     head: bytes = attrs.field(repr=False)
@@ -115,8 +115,8 @@ class RawResponse:
     def truncated(self) -> bytes:
         """The first part of the response: the head and the first half of the body.
 
-        If the response has no body, or if the end of the connection is the end of the body, a client could
-        not detect that the body is incomplete. In this case the value is the first half of the head.
+        If the response has no body, or if the end of the connection is the end of the body, the value is the
+        first half of the head. A client could not detect that such a body is incomplete.
         """
         if self.body and self.is_delimited:
             return self.head + self.body[: len(self.body) // 2]
@@ -127,12 +127,12 @@ async def read_request_line(reader: asyncio.StreamReader, ahead: bytes = b"") ->
     """Read a request line.
 
     Args:
-        reader: reads from the client.
+        reader: the stream from which the proxy reads the bytes of the client.
         ahead: the bytes of the request line that were already read.
 
     Raises:
-        EOFError: the client closed the connection.
-        MalformedMessageError: the line is not an HTTP/1 request line.
+        EOFError: if the client closed the connection.
+        MalformedMessageError: if the line is not an HTTP/1 request line.
     """
     # A client may send empty lines before a request line (RFC 9112, section 2.2).
     raw = b""
@@ -152,12 +152,13 @@ async def read_request_rest(
     """Read the header fields and the body that follow `line`.
 
     Raises:
-        EOFError: the client closed the connection before the end of the request.
-        MalformedMessageError: the end of the request cannot be determined.
+        EOFError: if the client closed the connection before the end of the request.
+        MalformedMessageError: if the end of the request cannot be determined.
     """
     raw, headers = await _read_header_fields(reader)
     if "100-continue" in headers.tokens("expect"):
-        # The client waits for this interim response before it sends the body (RFC 9110, section 10.1.1).
+        # The client waits for an interim response with status 100 before it sends the body (RFC 9110, section
+        # 10.1.1).
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body, _ = await _read_body(reader, headers, to_eof=False)
     return RawRequest(line, headers, line.raw + raw + body)
@@ -167,12 +168,12 @@ async def read_answer(reader: asyncio.StreamReader, *, method: str) -> RawRespon
     """Read the final response to a request and skip interim responses.
 
     Args:
-        reader: reads from the server behind the proxy.
+        reader: the stream from which the proxy reads the bytes of the server.
         method: the HTTP method of the request. The response to HEAD has no body.
 
     Raises:
-        EOFError: the server closed the connection before the end of the response.
-        MalformedMessageError: the end of the response cannot be determined.
+        EOFError: if the server closed the connection before the end of the response.
+        MalformedMessageError: if the end of the response cannot be determined.
     """
     status = 100
     while 100 <= status < 200:

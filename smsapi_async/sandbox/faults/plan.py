@@ -17,7 +17,7 @@ from cattrs.errors import ClassValidationError
 from smsapi_async.sandbox.faults.files import read_mapping, write_mapping
 from smsapi_async.sandbox.faults.kinds import Fault
 
-# All printable ASCII characters except `#` and `?`. In a URL, these two characters end the path.
+# Matches printable ASCII characters except the space, `#` and `?`. In a URL, `#` and `?` end the path.
 _PRINTABLE_PATH = re.compile(r"[!\"$->@-~]+")
 
 
@@ -44,16 +44,16 @@ class Rule:
     """A rule that applies one kind of fault to matching requests.
 
     Attributes:
-        fault: the kind of fault.
-        resource: the rule matches the requests to this resource. The value is a path below the base URL, for
-            example `Sms/Send`, in any case. None matches all requests.
-        times: the largest number of requests that get the fault. None means no limit.
+        fault: the kind of fault that matching requests get.
+        resource: the resource whose requests the rule matches, as a path below the base URL in upper or lower
+            case, for example `Sms/Send`. If `resource` is None, the rule matches all requests.
+        times: the largest number of requests that get the fault; None means no limit.
         probability: the probability that a matching request gets the fault, from 0 to 1.
         after: the number of matching requests that pass before the rule applies.
         retry_after: the seconds in the `Retry-After` header field of `Fault.TOO_MANY_REQUESTS_429`.
 
     Raises:
-        ValueError: a number is out of range, or `resource` is not a path.
+        ValueError: if a number is out of range, or if `resource` is not a path.
     """
 
     fault: Fault = attrs.field(converter=Fault)
@@ -64,7 +64,7 @@ class Rule:
     retry_after: float = attrs.field(default=0.0, validator=_check_seconds)
 
     def matches(self, resource: str | None) -> bool:
-        """Whether the rule matches `resource`. None means that no request has arrived on the connection."""
+        """Whether the rule matches `resource`; None means that no request has arrived on the connection."""
         return _same_resource(self.resource, resource)
 
 
@@ -73,8 +73,8 @@ def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
 
 
 def _sorted_weights(weights: Mapping[Fault, float]) -> Mapping[Fault, float]:
-    # The random draw depends on the order of the kinds. So sort the kinds: two plans with equal weights then
-    # draw equal faults.
+    # Sort the kinds of fault, so that two plans with equal weights draw equal faults: the random draw depends
+    # on the order of the kinds.
     return MappingProxyType({Fault(fault): float(weights[fault]) for fault in sorted(weights)})
 
 
@@ -94,25 +94,25 @@ class FaultPlan:
     2. the rules, in their order;
     3. a random draw with `weights`, for a request to `resource`.
 
-    If no source applies, the request passes.
+    If none of the three sources applies, the request passes.
 
     A script without a resource counts the requests to all resources in the order of their arrival. A rule
     without a resource also counts the requests to all resources for `times` and `after`. To make the faults
     of a resource independent of the timing of other requests, set `resource`.
 
     Attributes:
-        faults: the script: one fault for each request.
-        rules: the rules.
-        weights: the relative weight of each kind in the random draw. Empty means no random draw.
+        faults: the script, a list with one fault for each request.
+        rules: the rules, in the order in which the proxy checks the rules.
+        weights: the relative weight of each kind in the random draw; empty means no random draw.
         resource: the resource of the script and of the random draw: a path below the base URL, for example
-            `Sms/Send`, in any case. None means all resources.
+            `Sms/Send`, in upper or lower case; None means all resources.
         seed: the seed of all random draws, also for `Rule.probability`. The draw for the n-th request of a
             resource depends only on the seed, the resource and n.
         retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429, for
             `faults` and `weights`. Each rule has a separate `retry_after`.
 
     Raises:
-        ValueError: a weight or `retry_after` is out of range, or `resource` is not a path.
+        ValueError: if a weight or `retry_after` is out of range, or if `resource` is not a path.
     """
 
     faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults)
@@ -134,7 +134,7 @@ class FaultPlan:
 
         Args:
             faults: the kinds of fault. `Fault.PASS` lets one request pass.
-            resource: the resource of the requests. None means all resources.
+            resource: the resource of the requests; None means all resources.
             retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
         """
         return cls(faults=faults, resource=resource, retry_after=retry_after)
@@ -153,11 +153,11 @@ class FaultPlan:
         Some kinds of fault send no response. With these faults, a client waits until its timeout.
 
         Args:
-            seed: the seed of the draws. With None, the seed is random. The plan contains the seed, so a
-                test can repeat the run.
-            weights: the relative weight of each kind. None means: 70 % of the requests pass, and the other
+            seed: the seed of the draws; None chooses a random seed. The plan contains the seed, so a test can
+                repeat the run.
+            weights: the relative weight of each kind; None means: 70 % of the requests pass, and the other
                 kinds have equal weights.
-            resource: the resource of the requests. None means all resources.
+            resource: the resource of the requests; None means all resources.
             retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429.
         """
         return cls(
@@ -176,11 +176,11 @@ class FaultPlan:
         the kinds as keys. The docstring of `smsapi_async.sandbox.faults` has the names of the kinds.
 
         Args:
-            path: the path of the file.
+            path: the path of the file with the fault plan.
 
         Raises:
-            FaultPlanError: the file does not contain a valid plan, or the suffix of the file is wrong.
-            OSError: the file cannot be read.
+            FaultPlanError: if the file does not contain a valid plan, or if the suffix of the file is wrong.
+            OSError: if the file cannot be read.
         """
         try:
             return _CONVERTER.structure(read_mapping(Path(path)), cls)
@@ -193,16 +193,16 @@ class FaultPlan:
         """Write the plan to a `.json` or `.toml` file. `load` reads an equal plan from this file.
 
         Args:
-            path: the path of the file.
+            path: the path of the file with the fault plan.
 
         Raises:
-            OSError: the file cannot be written.
-            ValueError: the suffix of the file is neither `.json` nor `.toml`.
+            OSError: if the file cannot be written.
+            ValueError: if the suffix of the file is neither `.json` nor `.toml`.
         """
         write_mapping(Path(path), _CONVERTER.unstructure(self))
 
     def matches(self, resource: str | None) -> bool:
-        """Whether the script and the weights apply to `resource`. None means that no request has arrived."""
+        """Whether the script and the weights apply to `resource`; None means that no request has arrived."""
         return _same_resource(self.resource, resource)
 
 
@@ -215,6 +215,6 @@ def _default_weights() -> dict[Fault, float]:
     return {fault: 0.7 if fault is Fault.PASS else share for fault in Fault}
 
 
-# An unknown key is an error, because the key may be misspelt. TOML has no null. So a value that is equal to
-# its default, for example None, is not written to the file.
+# An unknown key in the file is an error, because the key may be misspelt. A value that is equal to its
+# default, for example None, is not written to the file, because TOML has no null.
 _CONVERTER = Converter(forbid_extra_keys=True, omit_if_default=True)

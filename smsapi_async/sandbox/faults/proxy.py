@@ -33,16 +33,16 @@ class FaultProxy:
     Args:
         upstream_host: the host of the server behind the proxy.
         upstream_port: the port of the server behind the proxy. The proxy connects without TLS.
-        plan: the fault plan. None means that all requests pass.
-        tls: the TLS context for the connections of clients. None means plain HTTP.
-        byte_interval: the seconds between two bytes of `Fault.SLOW_BYTES`.
+        plan: the fault plan; None means that all requests pass.
+        tls: the TLS context for the connections of clients; None means plain HTTP.
+        byte_interval: the seconds between two bytes of a response with `Fault.SLOW_BYTES`.
         idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
 
     Attributes:
         port: the port on which the proxy listens.
 
     Raises:
-        OSError: no port is free.
+        OSError: if no port is free.
     """
 
     def __init__(
@@ -99,14 +99,15 @@ class FaultProxy:
 
         To refuse connections, the proxy closes its listening socket. The operating system then refuses new
         connections, so a client cannot send anything over a new connection. Connections that are already open
-        stay open. The proxy still reserves its port. When this method returns, the change is complete.
+        stay open. The proxy still reserves its port. When `refuse_connections` returns, the change is
+        complete.
 
         Args:
             refuse: True refuses new connections, False accepts new connections.
 
         Raises:
-            OSError: another process bound the port during the change.
-            RuntimeError: the proxy is not running.
+            OSError: if another process bound the port during the change.
+            RuntimeError: if the proxy is not running.
         """
         if not self._thread.is_alive():
             raise RuntimeError("the fault proxy is not running")
@@ -128,10 +129,10 @@ class FaultProxy:
         self._is_ready.wait()
 
     def close(self) -> None:
-        """Close every connection and end the thread of the proxy at once. A second call has no effect.
+        """Close every connection and end the thread of the proxy at once; a second call has no effect.
 
         Raises:
-            BaseException: the error with which the thread of the proxy failed.
+            BaseException: if the thread of the proxy failed; the exception is the error of the thread.
         """
         if self._thread.is_alive():
             with suppress(RuntimeError):  # an error may have closed the event loop a moment ago
@@ -157,7 +158,8 @@ class FaultProxy:
         except BaseException as error:  # noqa: BLE001 - `close` raises the error
             self._error = error
         finally:
-            # Set the event even if the proxy could not start, because `start` waits for the event.
+            # Set the event `_is_ready` even if the proxy could not start, because `start` waits for the
+            # event.
             self._is_ready.set()
 
     async def _serve(self) -> None:
@@ -183,9 +185,9 @@ async def run_fault_proxy(
     Args:
         upstream_host: the host of the server behind the proxy.
         upstream_port: the port of the server behind the proxy. The proxy connects without TLS.
-        plan: the fault plan. None means that all requests pass.
-        tls: the TLS context for the connections of clients. None means plain HTTP.
-        byte_interval: the seconds between two bytes of `Fault.SLOW_BYTES`.
+        plan: the fault plan; None means that all requests pass.
+        tls: the TLS context for the connections of clients; None means plain HTTP.
+        byte_interval: the seconds between two bytes of a response with `Fault.SLOW_BYTES`.
         idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
 
     Yields:
@@ -208,8 +210,8 @@ async def _in_thread(function: Callable[[], None]) -> None:
     await anyio.to_thread.run_sync(function, limiter=anyio.CapacityLimiter(1))
 
 
-# A socket that is bound and does not listen reserves the port. The operating system refuses connections to
-# this port.
+# A socket that is bound and does not listen reserves its port, and the operating system refuses connections
+# to the port.
 def _bind(port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if os.name == "posix":  # on Windows, with this option, another process could bind the same port
