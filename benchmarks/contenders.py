@@ -137,8 +137,8 @@ async def _pyreqwest(url: str, concurrency: int) -> AsyncIterator[Send]:
 async def _transport_alone(url: str, concurrency: int) -> AsyncIterator[Send]:  # noqa: ARG001
     """Send over the asyncio transport of this package, without the client.
 
-    The CPU time of the client above its transport is the CPU time of a run with the client minus the CPU time
-    of a run with the transport alone.
+    The CPU time of a run with the client, minus the CPU time of a run with the transport alone, is the CPU
+    time that the client itself needs.
     """
     address = httpx.URL(f"{url}/Sms/Send")
     fields = {"Host": address.netloc.decode(), "Accept": "application/json", "Content-Type": CONTENT_TYPE}

@@ -10,7 +10,7 @@ from benchmarks.contenders import AIOHTTP, FAST
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 RECIPIENTS = 100_000
-# The goals: for each reference contender, the lowest accepted ratio of this package to the reference.
+# For each other contender: how many times the rate of that contender this package must reach.
 GOALS = {AIOHTTP: 0.4, PEER: 1.7}
 
 

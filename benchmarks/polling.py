@@ -176,7 +176,7 @@ def _state(course: Course, segment_id: str, index: int, now: float) -> SegmentSt
 def summary(every: list[Course], tracked: list[Tracked]) -> dict[str, float]:
     """Compute the requests per message, and the delay until a strategy notices a final state.
 
-    A message that never becomes final counts for the requests, but not for the delays.
+    If a message never becomes final, its requests are counted, but the message has no delay.
     """
     delays = sorted(
         result.noticed_after - course.final_after

@@ -101,8 +101,7 @@ class AsyncSmsClient:
             except logins. None means no limit (contract, "Rate").
         retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.
         login_cool_down: time for which the client does not log in again after a refused login. During this
-            time, calls raise the error of the refused login. The cool-down exists because repeated wrong
-            logins could lock the account.
+            time, calls raise the error of the refused login: repeated wrong logins could lock the account.
         proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
             means no proxy. The client does not read a proxy from environment variables.
         ca_file: file of PEM certificates that are trusted instead of the public certificates.
@@ -115,8 +114,7 @@ class AsyncSmsClient:
             that the gateway refuses raises `OutcomeUnknown`.
         transport: an httpx transport of the caller; the condition for `NotSent` is the same as for
             ``client``. ``"asyncio"`` or ``"httpcore"`` selects a transport of this package. None selects the
-            asyncio transport if asyncio runs and no proxy is set, else httpcore. The `repr` of the client
-            names the transport.
+            asyncio transport if asyncio runs and no proxy is set, else httpcore; see the client's `repr`.
         session_store: object that stores the session. None means that the session is stored in memory.
             Processes that share a session store share one login.
         response_limit: largest allowed body of a response in bytes; for `incoming`, four times this number.
@@ -376,14 +374,12 @@ class AsyncSmsClient:
             lookahead: maximum number of messages that the batch holds back in order to find other messages
                 of equal content for one bulk.
             linger: maximum time in seconds for which the batch holds back a message.
-            unknown_limit: number of successive requests with an unknown outcome after which the batch ends
-                early.
+            unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
             grace: maximum time in seconds to wait for requests in flight if you leave the block early.
 
         Raises:
             ValidationError: if a setting is wrong. For an invalid message, the outcome is `Rejected`.
-            BatchHalted: if the batch ended early and the remaining messages were not sent. The iteration
-                raises `BatchHalted` after the last outcome.
+            BatchHalted: after the last outcome, if the batch ended early. The other messages were not sent.
         """
         batch_settings = BatchSettings(
             recipients_per_request=recipients_per_request,
@@ -447,8 +443,7 @@ class AsyncSmsClient:
             ledger: ledger that records each delivery before the stream returns the delivery.
 
         Raises:
-            RequestRejected: if the gateway refused the credentials or the account. The iteration raises
-                `RequestRejected`.
+            RequestRejected: while iterating, if the gateway refused the credentials or the account.
             ValidationError: if a setting is wrong.
         """
         self._check_open()

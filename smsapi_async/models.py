@@ -207,7 +207,7 @@ class Statistics:
         total_with_errors: number of all messages, including the messages with errors; None if the response
             contains no such number.
         delivery_ratio: ratio of delivered messages; None if the response contains no ratio. The contract
-            does not define how the gateway computes the ratio.
+            does not define how the gateway computes the delivery ratio.
     """
 
     sent: int

@@ -147,7 +147,7 @@ class SessionManager:
             return await self._log_in(fallback)
 
     async def _log_in(self, fallback: Session | None) -> Session:
-        # We take the time before the login request is sent, because the session begins later. Therefore the
+        # The clock is read before the login request is sent. The session begins later than this time, so the
         # session does not end before `asked_at + LIFETIME`.
         asked_at = self._clock.now()
         try:

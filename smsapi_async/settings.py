@@ -110,8 +110,8 @@ class RetryPolicy:
         """
         if attempt >= self.attempts:
             return None
-        # The exponent is limited to 60. A much larger power of 2 could not be converted to a float, and the
-        # multiplication would raise an OverflowError.
+        # The exponent is limited to 60, because a multiplication with `2**1024` or a larger power would
+        # raise an OverflowError.
         limit = min(self.maximum, self.initial * 2 ** min(attempt - 1, 60))
         wait = chance.uniform(0, limit) if retry_after is None else retry_after
         return wait if elapsed + wait < self.total else None

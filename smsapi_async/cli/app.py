@@ -347,7 +347,7 @@ def state(
 
 @app.command(
     help="Show the incoming messages from --since until --until. Without --since, the list begins with the "
-    "first message; with --follow, the list begins now. Without --until, the list ends now."
+    "first message; with --follow, the list begins now. Without --until, the list ends at the current time."
 )
 def incoming(
     *,

@@ -25,7 +25,7 @@ class AutomaticTransport(BundledTransport):
     """Uses the asyncio transport if asyncio runs and no proxy is set, else the httpcore transport.
 
     Args:
-        kind: the transport to use; None means that the choice depends on the running event loop.
+        kind: the transport to use; None means the transport for the running event loop.
         ssl_context: the TLS context for ``https://`` addresses.
         proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None. Only httpcore supports proxies.
 

@@ -32,7 +32,7 @@ TRANSPORT_ERRORS = (
     EOFError,
 )
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
-# The largest number of stored header sets (one for each length of the body) for each resource.
+# The largest number of header sets that are stored for a resource. Each length of the body has its own set.
 _LENGTHS_REMEMBERED = 256
 # The end of the name of the trace event that httpcore reports before the first byte of a request is written.
 # The full name of the event begins with the protocol, for example ``http11``.

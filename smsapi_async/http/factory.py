@@ -113,7 +113,7 @@ def _check_exclusive(
 ) -> None:
     """Refuse connection settings, such as a proxy, if the caller supplies the HTTP client or the transport.
 
-    The settings would have no effect, because this package would not make the connections.
+    Connection settings have no effect on an HTTP client or a transport that the caller supplies.
 
     Raises:
         ValidationError: if a setting would have no effect.

@@ -15,7 +15,7 @@ class Checkpoint(Protocol):
     and `save`, for example for your database. `Ledger.checkpoint` returns a checkpoint that stores the
     position in a ledger. `Position.to_json` and `Position.from_json` convert a position to a text and back.
 
-    The inbox saves a position for each message, and after each response without new messages. A position
+    The inbox saves its position after each message, and after each response without new messages. A position
     contains the ids of the messages of one overlap (the time that two successive requests share). If you
     receive many messages, a shorter setting ``overlap`` makes the saved position smaller.
 

@@ -272,7 +272,7 @@ class Ledger(abc.ABC):
 
         The iterator returns the last recorded `Delivery` of a message, or a `Receipt` if no delivery was
         recorded. ``sms.track(ledger)`` calls `to_track` to continue the tracking of an earlier process. The
-        messages come in the order in which they were first recorded. Each `Message.key` has the key in the
+        messages come in the order in which they were first recorded. `Message.key` is the key in the
         ledger. With `redact`, the destination address and the text of a message are ``""``. The iterator
         reads the file page by page, so the memory is bounded.
 

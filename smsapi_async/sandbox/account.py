@@ -35,7 +35,7 @@ class Arrival:
         raw_headers: the names and values of the header fields, in their order, as bytes.
         body: the body of the request, unchanged.
         resource: the canonical name of the resource, for example "Sms/Send"; None if the path is unknown.
-        at: the time of the arrival on the sandbox's clock, aware, in UTC.
+        at: the time at which the request arrived, by the sandbox's clock: an aware datetime in UTC.
         status: the HTTP status of the response; None until the sandbox sends the response.
         code: the error code of the response (contract, "Codes"); None if the response has no error code.
     """

@@ -123,8 +123,9 @@ async def main(batches: int, kills: int, seed: int, directory: str) -> int:
         directory: the directory for the ledger files.
 
     Returns:
-        The exit code of the program: 0 if no message was sent twice, each message has a correct outcome, and
-        not more requests have an unknown outcome than were in flight at the kills.
+        The exit code of the program. The exit code is 0 if no message was sent twice, and each message has a
+        correct outcome. The number of requests with an unknown outcome must also be at most the number of
+        requests that were in flight at the kills.
     """
     chance = random.Random(seed)
     total = Tally()

@@ -89,7 +89,7 @@ class Schedule:
             overlap in this list.
         window: the window in seconds.
         skew: the seconds by which the clock of the client is ahead of the clock of the gateway.
-        filings: the messages that the gateway files.
+        filings: the incoming messages, with the times at which the gateway stores them.
         steps: the steps in order.
     """
 
@@ -212,7 +212,7 @@ class Run:
             self.restart()
 
     def finish(self) -> None:
-        """Move the time forward, and make requests until a period reaches the current time."""
+        """Move the time forward, and make requests until a requested period ends at the current time."""
         self.now += timedelta(seconds=1000)
         local = self.now + timedelta(seconds=self.schedule.skew)
         while self.ask().until < local:

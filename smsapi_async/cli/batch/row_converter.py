@@ -148,9 +148,9 @@ class RowConverter:
             if columns.count(name) > 1:
                 raise ValidationError(ARGUMENT, f"the repeated column {name!r}", "rename one of the columns")
         is_fixed = template is not None and not template.columns
-        # Check the shared fields with a test message. `common.message` checks the source address, the
-        # validity and, if the template contains no column placeholders, the text. `common_form` checks the
-        # send date.
+        # Check the fields that all rows share, with a message that is not sent. `common.message` checks the
+        # source address, the validity and, if the template contains no column placeholders, the text.
+        # `common_form` checks the send date.
         common_form(common.message(_TEST_NUMBER, template.fill({}) if template and is_fixed else "-"))
         return cls(number_column, template, common)
 

@@ -43,9 +43,9 @@ class Store:
         self._database: Database | None = None
         self._records: MessageRecords | None = None
         self._waiting: deque[Job[object]] = deque()
-        # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. After such a cancellation,
-        # another call can start while a thread still works on the file. `_one_at_a_time` makes the other call
-        # wait.
+        # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. If a call is
+        # cancelled in this way while its thread works on the file, another call can start. `_one_at_a_time`
+        # makes the other call wait for the thread.
         self._one_at_a_time = threading.Lock()
 
     def open(self) -> None:
