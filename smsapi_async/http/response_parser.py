@@ -70,12 +70,12 @@ def _parsed_by_httptools(raw: bytes, *, until_eof: bool) -> ParsedResponse:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
         # Only the name of the error is shown, because the text of the error may quote the response.
         raise httpx.RemoteProtocolError(type(error).__name__) from None
-    if collector.messages != 1 or (collector.ended != 1 and not until_eof):
+    status = collector.parser.get_status_code()
+    # An interim response (a status below 200) is not a whole response.
+    if collector.messages != 1 or (collector.ended != 1 and not until_eof) or status < 200:
         raise httpx.RemoteProtocolError("the bytes are not exactly one response")
     body = collector.pieces[0] if len(collector.pieces) == 1 else b"".join(collector.pieces)
-    return ParsedResponse(
-        collector.parser.get_status_code(), collector.headers, body, collector.keeps_alive and not until_eof
-    )
+    return ParsedResponse(status, collector.headers, body, collector.keeps_alive and not until_eof)
 
 
 _REQUEST = h11.Request(method="POST", target="/", headers=[("Host", "gateway"), ("Content-Length", "0")])
@@ -104,7 +104,7 @@ def parsed_by_h11(raw: bytes, *, until_eof: bool) -> ParsedResponse:
         raise httpx.RemoteProtocolError(type(error).__name__) from None
     if response is None or connection.trailing_data[0]:
         raise httpx.RemoteProtocolError("the bytes are not exactly one response")
-    keeps_alive = connection.their_state is h11.DONE
+    keeps_alive = connection.their_state is h11.DONE and not until_eof
     return ParsedResponse(response.status_code, response.headers.raw_items(), b"".join(pieces), keeps_alive)
 
 
