@@ -226,8 +226,11 @@ class AsyncioConnection(asyncio.Protocol):
         if self._timer is not None and self._timer.when() > due:
             self._timer.cancel()
             self._timer = None
-        if self._timer is None and due < float("inf"):
-            self._timer = self._loop.call_at(due, self._on_timer)
+        self._start_timer()
+
+    def _start_timer(self) -> None:
+        if self._timer is None and self._due < float("inf"):
+            self._timer = self._loop.call_at(self._due, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -242,8 +245,7 @@ class AsyncioConnection(asyncio.Protocol):
                 self._unwritten = unwritten
                 self._set_timer()
         if self._due > now:
-            if self._timer is None:
-                self._timer = self._loop.call_at(self._due, self._on_timer)
+            self._start_timer()
         elif self._unwritten:
             self._fail(httpx.WriteTimeout("the server did not accept the request in time"))
         else:
