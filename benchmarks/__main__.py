@@ -32,13 +32,17 @@ NAMES = (
     "decoding",
     "tracking",
 )
-_NEEDED = ("aiohttp", "httptools", "pydantic", "sms_devino", "sqlalchemy", "uvloop")
+_NEEDED = ("aiohttp", "httptools", "httpx2", "pydantic", "pyreqwest", "sms_devino", "sqlalchemy", "uvloop")
 _PACKAGES = (
     "smsapi-async",
     "httpx",
     "httpcore",
-    "aiohttp",
+    "h11",
+    "httptools",
     "uvloop",
+    "aiohttp",
+    "httpx2",
+    "pyreqwest",
     "sw-python-sms-devino",
     "requests",
     "pydantic",

@@ -42,7 +42,7 @@ class Beats:
     rate: float
 
 
-async def _beside(work: Coroutine[None, None, int]) -> Beats:
+async def beside(work: Coroutine[None, None, int]) -> Beats:
     """Measure the delays of a heartbeat while `work` runs in the same event loop."""
     late: list[float] = []
 
@@ -131,7 +131,7 @@ def run(url: str, options: Options) -> list[Table]:
 def _table(title: str, works: dict[str, Work], url: str, options: Options) -> Table:
     table = Table(f"Delay of a heartbeat of 1 ms while {title}", "ms", higher_is_better=False, asides=(RATE,))
     seconds = options.seconds * 2
-    runs = {name: lambda work=work: asyncio.run(_beside(work(url, seconds))) for name, work in works.items()}
+    runs = {name: lambda work=work: asyncio.run(beside(work(url, seconds))) for name, work in works.items()}
     for name, rounds in alternate(runs, options.rounds).items():
         table.add(name, "median", [beats.median for beats in rounds])
         table.add(name, "99 %", [beats.percentile_99 for beats in rounds])

@@ -140,7 +140,6 @@ def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list
     tracker = Tracker(schedule, END, chance=chance)
     requests = [0] * len(every)
     noticed = [math.inf] * len(every)
-    numbers: dict[str, int] = {}
     coming = sorted(((course.accepted, number) for number, course in enumerate(every)), reverse=True)
     now = 0.0
     while coming or len(tracker):
@@ -149,7 +148,6 @@ def ours(every: list[Course], schedule: Schedule, chance: random.Random) -> list
         while coming and coming[-1][0] <= now:
             number = coming.pop()[1]
             ids = tuple(f"{number}-{index}" for index in range(len(every[number].segments)))
-            numbers[ids[0]] = number
             tracker.add(Receipt(Message("", ""), ids, datetime.fromtimestamp(now, UTC)), now)
         while tracker.expired(now) is not None:
             pass

@@ -5,12 +5,12 @@ from collections import Counter
 from time import perf_counter
 
 from benchmarks.contenders import client
+from benchmarks.heartbeat import beside
 from benchmarks.measure import Goal, Options, Table
 from benchmarks.server import SESSION_ID
 
 SENDS = 20_000
 TIMEOUT = 3.0
-BEAT = 0.001
 OURS = "smsapi-async"
 # Two figures of the table: the seconds until the last send has ended, and the longest time in milliseconds in
 # which the event loop is blocked.
@@ -34,26 +34,19 @@ async def _silent_gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWr
 async def _wait(count: int) -> tuple[float, float]:
     """Start `count` sends; return the seconds until the last send ends, and the longest loop block in ms."""
     server = await asyncio.start_server(_silent_gateway, "127.0.0.1", 0)
-    late: list[float] = []
-    ended: Counter[str] = Counter()
 
-    async def beat() -> None:
-        while True:
-            began = perf_counter()
-            await asyncio.sleep(BEAT)
-            late.append((perf_counter() - began - BEAT) * 1000)
+    async def send_all() -> int:
+        sends = (sms.send(f"7903{index:07}", "x", timeout=TIMEOUT) for index in range(count))
+        ends = Counter(type(end).__name__ for end in await asyncio.gather(*sends, return_exceptions=True))
+        assert ends["NotSent"] + ends["OutcomeUnknown"] == count, ends
+        return count
 
     async with server:
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/rest"
         async with client(address, "asyncio") as sms:
-            beats = asyncio.create_task(beat())
             began = perf_counter()
-            sends = (sms.send(f"7903{index:07}", "x", timeout=TIMEOUT) for index in range(count))
-            ended.update(type(end).__name__ for end in await asyncio.gather(*sends, return_exceptions=True))
-            seconds = perf_counter() - began
-            beats.cancel()
-    assert ended["NotSent"] + ended["OutcomeUnknown"] == count, ended
-    return seconds, max(late)
+            beats = await beside(send_all())
+            return perf_counter() - began, beats.worst
 
 
 def run(url: str, options: Options) -> list[Table]:  # noqa: ARG001 - the gateway of this benchmark is silent

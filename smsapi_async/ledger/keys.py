@@ -10,7 +10,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import CONTENT_FIELDS, Message
-from smsapi_async.privacy import mask_number, mask_text
+from smsapi_async.privacy import is_encodable, mask_number, mask_text
 
 Stored = str | int | None
 """The stored form of one field of a message."""
@@ -120,14 +120,6 @@ def _stored_date(parameter: str, date: datetime) -> str:
 def _checked_key(key: object) -> str:
     if not isinstance(key, str) or not key:
         raise ValidationError("key", f"<{type(key).__name__}>", "pass a `str` that is not empty, or None")
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            # We raise the ValidationError outside this handler, so that the UnicodeEncodeError does not
-            # become its context. The UnicodeEncodeError contains the key, and the key may be a phone number.
-            reason = "pass a key without lone surrogates"
-        else:
-            return key
-        raise ValidationError("key", mask_text(key), reason)
+    if not is_encodable(key):
+        raise ValidationError("key", mask_text(key), "pass a key without lone surrogates")
     return key

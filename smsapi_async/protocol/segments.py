@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Encoding, Segmentation
-from smsapi_async.privacy import mask_text
+from smsapi_async.privacy import is_encodable, mask_text
 
 # The GSM 03.38 default alphabet without its escape character (3GPP TS 23.038, 6.2.1).
 _BASIC = frozenset(
@@ -46,7 +46,7 @@ def segment(text: str) -> Segmentation:
     """
     if not isinstance(text, str):
         raise ValidationError("text", mask_text(text), "pass a str")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_encodable(text):
         raise ValidationError("text", mask_text(text), "pass text without lone surrogates")
     forcing = tuple(dict.fromkeys(character for character in text if character not in _GSM))
     encoding = Encoding.UCS_2 if forcing else Encoding.GSM_03_38

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.ledger.keys import key_of
-from smsapi_async.ledger.sqlite.message_rows import encoded_ids
+from smsapi_async.ledger.sqlite.message_rows import date_of, encoded_ids
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, known_state
 from smsapi_async.tracking import Delivery
@@ -97,9 +97,7 @@ def _state_of(segment_id: str, parts: list[Any] | None) -> SegmentState | None:
     if parts is None:
         return None
     code, *dates, description, price = parts
-    creation, submitted, reported, time_stamp = (
-        None if date is None else datetime.fromisoformat(date) for date in dates
-    )
+    creation, submitted, reported, time_stamp = map(date_of, dates)
     return SegmentState(
         segment_id,
         known_state(code),

@@ -125,7 +125,7 @@ def answer_of(row: RowMapping) -> RecordedAnswer:
     """Decode a row of the table ``answers``: the part of an outcome that the messages of a request share."""
     shared = row["unattributed_ids"]
     return RecordedAnswer(
-        accepted_at=_date_of(row["accepted_at"]),
+        accepted_at=date_of(row["accepted_at"]),
         reason=row["reason"] or "",
         code=row["code"],
         unattributed_ids=None if shared is None else _decoded_ids(shared),
@@ -154,7 +154,7 @@ def _content_value(field: "attrs.Attribute[Any]", column: Any) -> Any:  # noqa: 
     if isinstance(field.default, bool):
         return bool(column)
     is_date = field.type is not None and datetime in get_args(field.type)
-    return _date_of(column) if is_date else column
+    return date_of(column) if is_date else column
 
 
 def outcome_of(
@@ -185,5 +185,6 @@ def outcome_of(
     return kind(message=message, reason=answer.reason, code=answer.code, key=key, recorded=True)
 
 
-def _date_of(column: str | None) -> datetime | None:
+def date_of(column: str | None) -> datetime | None:
+    """Return the datetime that a ledger stores as ISO 8601 text; None if nothing is stored."""
     return None if column is None else datetime.fromisoformat(column)
