@@ -7,14 +7,16 @@ attempt only if a repeat is safe.
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 from anyio import to_thread
 
-from smsapi_async.calls.limiter import Limiter
+from smsapi_async.calls.limiter import Limiter, Priority
+from smsapi_async.calls.spreader import Spreader
 from smsapi_async.calls.verdicts import (
     Again,
     Circumstances,
@@ -25,7 +27,14 @@ from smsapi_async.calls.verdicts import (
     judge_send,
 )
 from smsapi_async.clock import Clock
-from smsapi_async.errors import NotSent, RateLimited, ReadFailed, RequestRejected, Unauthorized
+from smsapi_async.errors import (
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    ReadFailed,
+    RequestRejected,
+    Unauthorized,
+)
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.decoding import decode_login
@@ -52,6 +61,11 @@ class Caller:
         login: the login request, which gets a new session id.
         session_store: stores the session, so that other processes can use the session too.
         login_cool_down: the time for which no other login is made after a refused login.
+
+    Attributes:
+        spread: an async function that waits for a later iteration of the event loop, and returns the time of
+            the wait in seconds. Without this wait, thousands of calls that begin at the same time would block
+            the event loop.
     """
 
     def __init__(
@@ -67,10 +81,16 @@ class Caller:
     ) -> None:
         self._exchanger = exchanger
         self._limiter = limiter
+        self.spread = Spreader().wait
         self._retry = retry
         self._clock = clock
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a new call must wait with `spread`, because many calls already wait for a slot."""
+        return self._limiter.is_crowded
 
     async def _log_in(self, request: Request) -> Secret:
         """Log in, and return the new session id.
@@ -90,47 +110,93 @@ class Caller:
             await attempts.wait_or_raise(verdict)
 
     async def read(
-        self, request: Request, decode: Callable[[bytes], _Value], *, background: bool = False
+        self,
+        request: Request,
+        decode: Callable[[bytes], _Value],
+        *,
+        priority: Priority = Priority.READ,
+        seconds: float | None = None,
     ) -> _Value:
         """Make a GET request, and return the decoded response.
 
         Args:
             request: the GET request, without the session id.
             decode: a function that decodes the body of the response.
-            background: whether the call has a lower priority than other calls; see `Limiter.background`.
+            priority: the priority of the call in the line for a slot of the limiter.
+            seconds: the maximum time of the call, with all waits and attempts; None means no limit.
 
         Raises:
             RequestRejected: if the gateway refused the request.
-            ReadFailed: if the last attempt got no usable response.
+            ReadFailed: if the last attempt got no usable response, or the time has passed.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
-        return await self._call(request, judge, Evidence(), background=background)
+        waited = await self.spread() if self.is_crowded else 0.0
+        return await self._call(request, judge, Evidence(), priority, seconds=seconds, waited=waited)
 
-    async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
+    def send(
+        self,
+        request: Request,
+        evidence: Evidence | None = None,
+        *,
+        seconds: float | None = None,
+        waited: float = 0.0,
+    ) -> Coroutine[Any, Any, tuple[str, ...]]:
         """Make a POST request, and return the segment ids.
 
         Args:
             request: the POST request, without the session id.
             evidence: records the trace events of each attempt. After a cancellation,
                 `evidence.proves_not_sent()` returns whether there is a proof that nothing was sent.
+            seconds: the maximum time of the call, with all waits and attempts; None means no limit.
+            waited: the part of `seconds` that the call has already waited.
 
         Raises:
             RequestRejected: if the gateway refused the request. Nothing was sent.
             NotSent: if the call failed and there is a proof that nothing was sent.
             OutcomeUnknown: if the gateway may or may not have accepted the request.
         """
-        return await self._call(request, judge_send, Evidence() if evidence is None else evidence)
+        # The method is not a coroutine function, because each further coroutine of thousands of waiting calls
+        # costs time in the garbage collector.
+        if evidence is None:
+            evidence = Evidence()
+        return self._call(request, judge_send, evidence, Priority.SEND, seconds=seconds, waited=waited)
 
     async def _call(
-        self, request: Request, judge: _Judge[_Value], evidence: Evidence, *, background: bool = False
+        self,
+        request: Request,
+        judge: _Judge[_Value],
+        evidence: Evidence,
+        priority: Priority,
+        *,
+        seconds: float | None,
+        waited: float,
     ) -> _Value:
+        if seconds is None:
+            await self._limiter.acquire(priority)
+            return await self._make_attempts(request, judge, evidence, priority)
+        remaining = seconds - waited
+        deadline = anyio.current_time() + remaining
+        # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a slot,
+        # and thousands of scopes that end in the same moment block the event loop.
+        if await self._limiter.acquire(priority, remaining):
+            with anyio.CancelScope(deadline=deadline):
+                return await self._make_attempts(request, judge, evidence, priority)
+        # The code below runs only if the time has passed.
+        raise _timed_out(request, evidence, seconds)
+
+    async def _make_attempts(
+        self, request: Request, judge: _Judge[_Value], evidence: Evidence, priority: Priority
+    ) -> _Value:
+        """Make the attempts of a call. The call already has the slot of the limiter for the first attempt."""
         attempts = _Attempts(self._retry, self._clock, self._chance)
         renewed = False
         while True:
-            evidence.reset()
-            async with self._limiter.background() if background else self._limiter:
+            try:
+                evidence.reset()
                 session = await _session(self._sessions.get, request)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
+            finally:
+                self._limiter.release()
             verdict = await _judged(judge, outcome, self._circumstances(request, session))
             if isinstance(verdict, Done):
                 return verdict.value
@@ -141,13 +207,14 @@ class Caller:
                 renewed = True
                 evidence.reset()
                 await _session(partial(self._sessions.renew, session), request)
-                continue
-            if isinstance(verdict, Again):
-                # For a send, the verdict `Again` means that the gateway certainly did not accept the message.
-                # We clear the evidence (the trace events of the request). If the wait for the next attempt is
-                # then cancelled, the empty evidence proves that nothing was sent.
-                evidence.reset()
-            await attempts.wait_or_raise(verdict)
+            else:
+                if isinstance(verdict, Again):
+                    # For a send, the verdict `Again` means that the gateway certainly did not accept the
+                    # message. We clear the evidence (the trace events of the request). If the wait for the
+                    # next attempt is then cancelled, the empty evidence proves that nothing was sent.
+                    evidence.reset()
+                await attempts.wait_or_raise(verdict)
+            await self._limiter.acquire(priority)
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence
@@ -207,6 +274,15 @@ class _Attempts:
         if wait is None:
             raise verdict.error
         await self._clock.sleep(wait)
+
+
+def _timed_out(request: Request, evidence: Evidence, seconds: float) -> NotSent | OutcomeUnknown | ReadFailed:
+    """Return the error of a call whose time has passed."""
+    if not request.resource.sends:
+        return ReadFailed(f"no response arrived within {seconds:g} seconds")
+    if evidence.proves_not_sent():
+        return NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
+    return OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
 
 async def _session(get: Callable[[], Any], request: Request) -> Session:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ValidationError
-from smsapi_async.calls import sender
+from smsapi_async.calls import caller
 from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.gate import Gate
 from tests.client.tools import NUMBER, TEXT, RawServer, client_for, recorded_scopes
@@ -35,7 +35,7 @@ async def test_over_while_the_gateway_sends(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """A send raises `OutcomeUnknown` if its timeout ends after the gateway has accepted the message."""
-    scopes = recorded_scopes(monkeypatch, sender)
+    scopes = recorded_scopes(monkeypatch, caller)
 
     async def end_the_timeout(gate: Gate) -> None:
         await gate.arrived()
@@ -115,3 +115,28 @@ async def test_over_amid_a_tls_handshake(sandbox: Sandbox) -> None:
                     await sms.send(NUMBER, TEXT, timeout=0.03)
         release.set()
     assert sandbox.account.arrivals == []
+
+
+async def test_thousands_of_sends_end_in_turns(sandbox: Sandbox, anyio_backend_name: str) -> None:
+    """When 3,000 sends run out of time together, other tasks run again and again between their ends."""
+    seen: set[int] = set()
+    ended = 0
+
+    async def send(sms: AsyncSmsClient) -> None:
+        nonlocal ended
+        with pytest.raises((NotSent, OutcomeUnknown)):
+            await sms.send(NUMBER, TEXT, timeout=1)
+        ended += 1
+
+    async with client_for(sandbox, concurrency=1) as sms:
+        await sms.balance()
+        with sandbox.hold("Sms/Send"):
+            async with anyio.create_task_group() as group:
+                for _ in range(3000):
+                    group.start_soon(send, sms)
+                while ended < 3000:
+                    seen.add(ended)
+                    await anyio.sleep(0)
+    # trio ends all waits of one moment together.
+    assert anyio_backend_name == "trio" or len(seen) >= 20
+    assert len(sandbox.account.messages) <= 1

@@ -95,22 +95,26 @@ def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def recorded_scopes(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[anyio.CancelScope]:
-    """Return a list of the cancel scopes that a module creates with `anyio.move_on_after`.
+    """Return a list of the cancel scopes that a module creates with a function of `anyio`.
 
     Each cancel scope is added to the list when it is created. To end a timeout at once, a test sets the
     `deadline` of its cancel scope to ``-math.inf``.
 
     Args:
         monkeypatch: the fixture `monkeypatch` of pytest.
-        module: the module whose scopes are recorded; of `anyio`, it must use only `move_on_after`.
+        module: the module whose scopes are recorded. It must create them as an attribute of `anyio`.
     """
     scopes: list[anyio.CancelScope] = []
 
-    def move_on_after(seconds: float) -> anyio.CancelScope:
-        scopes.append(anyio.move_on_after(seconds))
-        return scopes[-1]
+    def recorded(create: Callable[..., anyio.CancelScope]) -> Callable[..., anyio.CancelScope]:
+        def create_and_record(*args: Any, **kwargs: Any) -> anyio.CancelScope:
+            scopes.append(create(*args, **kwargs))
+            return scopes[-1]
 
-    monkeypatch.setattr(module, "anyio", SimpleNamespace(move_on_after=move_on_after))
+        return create_and_record
+
+    recording = {name: recorded(getattr(anyio, name)) for name in ("CancelScope", "move_on_after")}
+    monkeypatch.setattr(module, "anyio", SimpleNamespace(**{**vars(anyio), **recording}))
     return scopes
 
 
