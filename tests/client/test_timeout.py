@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ValidationError
 from smsapi_async.calls import caller
@@ -120,13 +121,14 @@ async def test_over_amid_a_tls_handshake(sandbox: Sandbox) -> None:
 async def test_thousands_of_sends_end_in_turns(sandbox: Sandbox, anyio_backend_name: str) -> None:
     """When 3,000 sends run out of time together, other tasks run again and again between their ends."""
     seen: set[int] = set()
-    ended = 0
+    ended = unknown = 0
 
     async def send(sms: AsyncSmsClient) -> None:
-        nonlocal ended
-        with pytest.raises((NotSent, OutcomeUnknown)):
+        nonlocal ended, unknown
+        with pytest.raises((NotSent, OutcomeUnknown)) as caught:
             await sms.send(NUMBER, TEXT, timeout=1)
         ended += 1
+        unknown += caught.type is OutcomeUnknown
 
     async with client_for(sandbox, concurrency=1) as sms:
         await sms.balance()
@@ -136,7 +138,7 @@ async def test_thousands_of_sends_end_in_turns(sandbox: Sandbox, anyio_backend_n
                     group.start_soon(send, sms)
                 while ended < 3000:
                     seen.add(ended)
-                    await anyio.sleep(0)
+                    await checkpoint()
     # trio ends all waits of one moment together.
     assert anyio_backend_name == "trio" or len(seen) >= 20
-    assert len(sandbox.account.messages) <= 1
+    assert len(sandbox.account.messages) <= unknown

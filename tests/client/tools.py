@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import ModuleType, SimpleNamespace, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import anyio
@@ -106,15 +106,18 @@ def recorded_scopes(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list
     """
     scopes: list[anyio.CancelScope] = []
 
-    def recorded(create: Callable[..., anyio.CancelScope]) -> Callable[..., anyio.CancelScope]:
-        def create_and_record(*args: Any, **kwargs: Any) -> anyio.CancelScope:
-            scopes.append(create(*args, **kwargs))
-            return scopes[-1]
+    class Recording:
+        def __getattr__(self, name: str) -> Any:
+            if name not in {"CancelScope", "move_on_after"}:
+                return getattr(anyio, name)
 
-        return create_and_record
+            def create(*args: Any, **kwargs: Any) -> anyio.CancelScope:
+                scopes.append(getattr(anyio, name)(*args, **kwargs))
+                return scopes[-1]
 
-    recording = {name: recorded(getattr(anyio, name)) for name in ("CancelScope", "move_on_after")}
-    monkeypatch.setattr(module, "anyio", SimpleNamespace(**{**vars(anyio), **recording}))
+            return create
+
+    monkeypatch.setattr(module, "anyio", Recording())
     return scopes
 
 
