@@ -106,23 +106,37 @@ class Caller:
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
 
-    async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
+    async def send(
+        self,
+        request: Request,
+        evidence: Evidence | None = None,
+        may_start: Callable[[], bool] = lambda: True,
+    ) -> tuple[str, ...]:
         """Make a POST request, and return the segment ids.
 
         Args:
             request: the POST request, without the session id.
             evidence: records the trace events of each attempt. After a cancellation,
                 `evidence.proves_not_sent()` returns whether there is a proof that nothing was sent.
+            may_start: a function that returns whether the call may start another request.
 
         Raises:
             RequestRejected: if the gateway refused the request. Nothing was sent.
-            NotSent: if the call failed and there is a proof that nothing was sent.
+            NotSent: if the call failed and there is a proof that nothing was sent. Also if `may_start`
+                returned False before the request was written.
             OutcomeUnknown: if the gateway may or may not have accepted the request.
         """
-        return await self._call(request, judge_send, Evidence() if evidence is None else evidence)
+        evidence = Evidence() if evidence is None else evidence
+        return await self._call(request, judge_send, evidence, may_start=may_start)
 
     async def _call(
-        self, request: Request, judge: _Judge[_Value], evidence: Evidence, *, background: bool = False
+        self,
+        request: Request,
+        judge: _Judge[_Value],
+        evidence: Evidence,
+        *,
+        background: bool = False,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> _Value:
         attempts = _Attempts(self._retry, self._clock, self._chance)
         renewed = False
@@ -130,6 +144,9 @@ class Caller:
             evidence.reset()
             async with self._limiter.background() if background else self._limiter:
                 session = await _session(self._sessions.get, request)
+                # If the wait for the slot or the session has just ended, a cancellation reaches this task
+                # only at its next wait.
+                _check_start(may_start)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
             verdict = await _judged(judge, outcome, self._circumstances(request, session))
             if isinstance(verdict, Done):
@@ -140,6 +157,7 @@ class Caller:
                 # evidence proves that nothing was sent.
                 renewed = True
                 evidence.reset()
+                _check_start(may_start)
                 await _session(partial(self._sessions.renew, session), request)
                 continue
             if isinstance(verdict, Again):
@@ -147,6 +165,8 @@ class Caller:
                 # We clear the evidence (the trace events of the request). If the wait for the next attempt is
                 # then cancelled, the empty evidence proves that nothing was sent.
                 evidence.reset()
+                if not may_start():
+                    raise verdict.error
             await attempts.wait_or_raise(verdict)
 
     async def _exchange(
@@ -207,6 +227,12 @@ class _Attempts:
         if wait is None:
             raise verdict.error
         await self._clock.sleep(wait)
+
+
+def _check_start(may_start: Callable[[], bool]) -> None:
+    """Raise `NotSent` if the call may not start another request."""
+    if not may_start():
+        raise NotSent("the call may not start another request, because the batch ended")
 
 
 async def _session(get: Callable[[], Any], request: Request) -> Session:
