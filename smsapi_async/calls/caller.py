@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 from anyio import to_thread
 
 from smsapi_async.calls.limiter import Limiter
@@ -37,6 +38,9 @@ logger = logging.getLogger("smsapi_async")
 # The size in bytes above which a response body is decoded in a worker thread. A body of this size takes about
 # 5 ms to decode. A body with 100,000 incoming messages took 1.6 s.
 _LARGE_BODY = 256 * 1024
+# The number of worker threads that decode large bodies at the same time. More threads would slow down the
+# event loop, because all threads share the GIL.
+_DECODING_THREADS = 2
 _Value = TypeVar("_Value")
 _Judge = Callable[[HttpResponse | ExchangeFailure, Circumstances], Verdict[_Value]]
 
@@ -70,6 +74,8 @@ class Caller:
         self._retry = retry
         self._clock = clock
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
+        # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
+        self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
 
     async def _log_in(self, request: Request) -> Secret:
@@ -148,7 +154,7 @@ class Caller:
                 # only at its next wait.
                 _check_start(may_start)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
-            verdict = await _judged(judge, outcome, self._circumstances(request, session))
+            verdict = await self._judged(judge, outcome, self._circumstances(request, session))
             if isinstance(verdict, Done):
                 return verdict.value
             if isinstance(verdict, SessionRefused) and not renewed:
@@ -185,18 +191,20 @@ class Caller:
             logger.debug("%s %s -> %s in %s ms", resource.method, resource.name, result, milliseconds)
         return outcome
 
+    async def _judged(
+        self, judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
+    ) -> Verdict[_Value]:
+        """Return the verdict on an exchange. A large body is decoded in a thread."""
+        if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
+            # A thread keeps the event loop free. The response of a send is already in memory, so a
+            # cancellation must not make the outcome of the send unknown.
+            with anyio.CancelScope(shield=circumstances.resource.sends):
+                return await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
+        return judge(outcome, circumstances)
+
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
         return Circumstances(request.resource, private, self._clock.now())
-
-
-async def _judged(
-    judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
-) -> Verdict[_Value]:
-    """Return the verdict on an exchange. A large body is decoded in a thread, to keep the event loop free."""
-    if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
-        return await to_thread.run_sync(judge, outcome, circumstances)
-    return judge(outcome, circumstances)
 
 
 class _Attempts:
