@@ -10,9 +10,10 @@ import random
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
+import attrs
 from anyio import to_thread
 
 from smsapi_async.calls.limiter import Limiter, Priority
@@ -46,6 +47,9 @@ logger = logging.getLogger("smsapi_async")
 # The size in bytes above which a response body is decoded in a worker thread. A body of this size takes about
 # 5 ms to decode. A body with 100,000 incoming messages took 1.6 s.
 _LARGE_BODY = 256 * 1024
+# The number of worker threads that decode large bodies at the same time. More threads would slow down the
+# event loop, because all threads share the GIL.
+_DECODING_THREADS = 2
 _Value = TypeVar("_Value")
 _Judge = Callable[[HttpResponse | ExchangeFailure, Circumstances], Verdict[_Value]]
 
@@ -85,6 +89,8 @@ class Caller:
         self._retry = retry
         self._clock = clock
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
+        # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
+        self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
 
     @property
@@ -131,7 +137,7 @@ class Caller:
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         waited = await self.spread() if self.is_crowded else 0.0
-        return await self._call(request, judge, Evidence(), priority, seconds=seconds, waited=waited)
+        return await self._call(_Call(request, judge, Evidence(), priority), seconds, waited)
 
     def send(
         self,
@@ -140,6 +146,7 @@ class Caller:
         *,
         seconds: float | None = None,
         waited: float = 0.0,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> Coroutine[Any, Any, tuple[str, ...]]:
         """Make a POST request, and return the segment ids.
 
@@ -149,55 +156,50 @@ class Caller:
                 `evidence.proves_not_sent()` returns whether there is a proof that nothing was sent.
             seconds: the maximum time of the call, with all waits and attempts; None means no limit.
             waited: the part of `seconds` that the call has already waited.
+            may_start: a function that returns whether the call may start another request.
 
         Raises:
             RequestRejected: if the gateway refused the request. Nothing was sent.
-            NotSent: if the call failed and there is a proof that nothing was sent.
+            NotSent: if the call failed and there is a proof that nothing was sent. Also if `may_start`
+                returned False before the request was written.
             OutcomeUnknown: if the gateway may or may not have accepted the request.
         """
         # The method is not a coroutine function, because each further coroutine of thousands of waiting calls
         # costs time in the garbage collector.
         if evidence is None:
             evidence = Evidence()
-        return self._call(request, judge_send, evidence, Priority.SEND, seconds=seconds, waited=waited)
+        return self._call(_Call(request, judge_send, evidence, Priority.SEND, may_start), seconds, waited)
 
-    async def _call(
-        self,
-        request: Request,
-        judge: _Judge[_Value],
-        evidence: Evidence,
-        priority: Priority,
-        *,
-        seconds: float | None,
-        waited: float,
-    ) -> _Value:
+    async def _call(self, call: "_Call[_Value]", seconds: float | None, waited: float) -> _Value:
         if seconds is None:
-            await self._limiter.acquire(priority)
-            return await self._make_attempts(request, judge, evidence, priority)
+            await self._limiter.acquire(call.priority)
+            return await self._make_attempts(call)
         remaining = seconds - waited
         deadline = anyio.current_time() + remaining
         # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a slot,
         # and thousands of scopes that end in the same moment block the event loop.
-        if await self._limiter.acquire(priority, remaining):
+        if await self._limiter.acquire(call.priority, remaining):
             with anyio.CancelScope(deadline=deadline):
-                return await self._make_attempts(request, judge, evidence, priority)
+                return await self._make_attempts(call)
         # The code below runs only if the time has passed.
-        raise _timed_out(request, evidence, seconds)
+        raise _timed_out(call, seconds)
 
-    async def _make_attempts(
-        self, request: Request, judge: _Judge[_Value], evidence: Evidence, priority: Priority
-    ) -> _Value:
+    async def _make_attempts(self, call: "_Call[_Value]") -> _Value:
         """Make the attempts of a call. The call already has the slot of the limiter for the first attempt."""
+        request, evidence = call.request, call.evidence
         attempts = _Attempts(self._retry, self._clock, self._chance)
         renewed = False
         while True:
             try:
                 evidence.reset()
                 session = await _session(self._sessions.get, request)
+                # If the wait for the slot or the session has just ended, a cancellation reaches this task
+                # only at its next wait.
+                _check_start(call)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
             finally:
                 self._limiter.release()
-            verdict = await _judged(judge, outcome, self._circumstances(request, session))
+            verdict = await self._judged(call.judge, outcome, self._circumstances(request, session))
             if isinstance(verdict, Done):
                 return verdict.value
             if isinstance(verdict, SessionRefused) and not renewed:
@@ -206,6 +208,7 @@ class Caller:
                 # evidence proves that nothing was sent.
                 renewed = True
                 evidence.reset()
+                _check_start(call)
                 await _session(partial(self._sessions.renew, session), request)
             else:
                 if isinstance(verdict, Again):
@@ -213,8 +216,10 @@ class Caller:
                     # message. We clear the evidence (the trace events of the request). If the wait for the
                     # next attempt is then cancelled, the empty evidence proves that nothing was sent.
                     evidence.reset()
+                    if not call.may_start():
+                        raise verdict.error
                 await attempts.wait_or_raise(verdict)
-            await self._limiter.acquire(priority)
+            await self._limiter.acquire(call.priority)
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence
@@ -232,18 +237,39 @@ class Caller:
             logger.debug("%s %s -> %s in %s ms", resource.method, resource.name, result, milliseconds)
         return outcome
 
+    async def _judged(
+        self, judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
+    ) -> Verdict[_Value]:
+        """Return the verdict on an exchange. A large body is decoded in a thread."""
+        if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
+            # A thread keeps the event loop free. The response of a send is already in memory, so a
+            # cancellation must not make the outcome of the send unknown.
+            with anyio.CancelScope(shield=circumstances.resource.sends):
+                return await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
+        return judge(outcome, circumstances)
+
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
         return Circumstances(request.resource, private, self._clock.now())
 
 
-async def _judged(
-    judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
-) -> Verdict[_Value]:
-    """Return the verdict on an exchange. A large body is decoded in a thread, to keep the event loop free."""
-    if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
-        return await to_thread.run_sync(judge, outcome, circumstances)
-    return judge(outcome, circumstances)
+@attrs.define(eq=False)
+class _Call(Generic[_Value]):
+    """One call.
+
+    Attributes:
+        request: the request, without the session id.
+        judge: a function that returns the verdict on an exchange.
+        evidence: the trace events of the current attempt.
+        priority: the priority of the call in the line for a slot of the limiter.
+        may_start: a function that returns whether the call may start another request.
+    """
+
+    request: Request
+    judge: _Judge[_Value]
+    evidence: Evidence
+    priority: Priority
+    may_start: Callable[[], bool] = lambda: True
 
 
 class _Attempts:
@@ -276,11 +302,17 @@ class _Attempts:
         await self._clock.sleep(wait)
 
 
-def _timed_out(request: Request, evidence: Evidence, seconds: float) -> NotSent | OutcomeUnknown | ReadFailed:
+def _check_start(call: _Call[Any]) -> None:
+    """Raise `NotSent` if the call may not start another request."""
+    if not call.may_start():
+        raise NotSent("the call may not start another request, because the batch ended")
+
+
+def _timed_out(call: _Call[Any], seconds: float) -> NotSent | OutcomeUnknown | ReadFailed:
     """Return the error of a call whose time has passed."""
-    if not request.resource.sends:
+    if not call.request.resource.sends:
         return ReadFailed(f"no response arrived within {seconds:g} seconds")
-    if evidence.proves_not_sent():
+    if call.evidence.proves_not_sent():
         return NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
     return OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
