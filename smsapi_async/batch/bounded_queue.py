@@ -15,7 +15,7 @@ class BoundedQueue(Generic[_Item]):
     time than the rest of a batch. This queue suspends a task only if the queue is full or empty.
 
     Args:
-        limit: the number of items from which on `put` waits.
+        limit: the number of items from which on `wait_for_room` waits.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,13 +39,13 @@ class BoundedQueue(Generic[_Item]):
         """Remove and return the first item, without a wait. The queue must not be empty."""
         return self._items.popleft()
 
-    async def put(self, item: _Item) -> None:
-        """Add an item, and then wait until the queue contains fewer items than the limit.
-
-        The item is in the queue even if the wait is cancelled.
-        """
+    def add(self, item: _Item) -> None:
+        """Add an item, even if the queue is full. Call `wait_for_room` before you add another item."""
         self._items.append(item)
         _wake_one(self._takers)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the queue contains fewer items than the limit, or is closed."""
         if len(self._items) >= self._limit:
             while len(self._items) >= self._limit and not self._closed:
                 await _wait_in(self._putters)

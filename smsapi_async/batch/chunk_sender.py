@@ -23,7 +23,6 @@ from smsapi_async.errors import (
 )
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
-from smsapi_async.protocol.encoding import Request
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -34,6 +33,7 @@ _RATE_LIMITED_ATTEMPTS = 10
 _RATE_LIMITED_PAUSE = 1.0
 # Longest time in seconds to wait after HTTP status 429. If the gateway asks for more, the batch halts.
 _RATE_LIMITED_LONGEST = 300.0
+_ENDED_EARLY = "the batch ended before the response arrived"
 
 
 @attrs.define
@@ -55,7 +55,9 @@ class ChunkSender:
     """Sends chunks. Each message is sent at most once.
 
     Call `send` in a shielded cancel scope: if `send` were cancelled before it records the outcomes, the
-    outcomes would be lost. The method `stop` limits the time for which the shield delays a cancellation.
+    outcomes would be lost. The method `stop` limits the time for which the shield delays a cancellation. One
+    scope can serve many successive calls of `send`: `stop` and a halt cancel the scope, and the caller then
+    makes no further calls.
 
     Args:
         caller: the `Caller` that sends the requests to the gateway.
@@ -70,9 +72,9 @@ class ChunkSender:
         self._clock = clock
         self._unknown_limit = unknown_limit
         self._unknown_in_a_row = 0
-        # `_in_flight` contains the cancel scope of each request in flight and of each wait between two
-        # attempts. Each `Evidence` holds the trace events of its request. For a wait, the `Evidence` is new
-        # and has no events.
+        # For each request in flight, `_in_flight` contains the cancel scope of its worker task, and the
+        # `Evidence` with the trace events of the request. During a wait between two attempts, the `Evidence`
+        # has no events. One scope for each worker task costs less CPU time than one scope for each request.
         self._in_flight: dict[anyio.CancelScope, Evidence] = {}
         self._ending = False
         self._cause: SmsApiError | None = None
@@ -92,11 +94,12 @@ class ChunkSender:
             else:
                 scope.cancel()
 
-    async def send(self, chunk: Chunk, result: Result) -> None:
+    async def send(self, chunk: Chunk, result: Result, scope: anyio.CancelScope) -> None:
         """Record a chunk in the ledger, send the chunk, and record its outcomes.
 
         Args:
             chunk: the chunk to send.
+            scope: the shielded cancel scope in which `send` is called. `stop` and a halt cancel this scope.
             result: the object to which `send` adds the outcomes and the unsent messages. The result is
                 complete even if `send` raises an exception.
         """
@@ -117,12 +120,12 @@ class ChunkSender:
                 if self._ending and len(part):
                     await self._release(part, result)
                 elif len(part):
-                    parts.extend(await self._attempt(part, result))
+                    parts.extend(await self._attempt(part, result, scope))
         except BaseException:
             result.unsent.extend(parts)
             raise
 
-    async def _attempt(self, part: Chunk, result: Result) -> tuple[Chunk, ...]:
+    async def _attempt(self, part: Chunk, result: Result, scope: anyio.CancelScope) -> tuple[Chunk, ...]:
         """Send a part of a chunk, and record the outcomes of its messages.
 
         Returns:
@@ -131,7 +134,11 @@ class ChunkSender:
         """
         evidence = Evidence()
         try:
-            outcomes = await self._send_part(part, evidence)
+            self._in_flight[scope] = evidence
+            try:
+                outcomes = await self._send_part(part, evidence)
+            finally:
+                del self._in_flight[scope]
         except MESSAGE_REJECTIONS as refusal:
             # The gateway refuses a whole bulk because of one message, and sends none of its messages. The two
             # halves of the part are therefore sent in two requests. Each refused half is divided again, until
@@ -146,11 +153,14 @@ class ChunkSender:
             await self._release(part, result)
             return ()
         except BaseException as error:
-            # We must catch every exception. `asyncio.Task.cancel` cancels even inside a shielded scope of
-            # AnyIO, and a transport of the caller may raise any exception.
-            if evidence.proves_not_sent(error):
-                with anyio.CancelScope(shield=True):
-                    await self._release(part, result)
+            # We must catch every exception. `stop` and `_halt` cancel the scope, `asyncio.Task.cancel`
+            # cancels even inside a shielded scope of AnyIO, and a transport of the caller may raise any
+            # exception.
+            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            if evidence.proves_not_sent(None if is_cancelled else error):
+                await self._release(part, result)
+            elif is_cancelled and self._ending:
+                await self._settle(_unknown(part, OutcomeUnknown(_ENDED_EARLY)), result)
             else:
                 # The messages keep the state `sending` in the ledger. When the ledger is opened the next
                 # time, their state becomes `unknown`.
@@ -192,7 +202,9 @@ class ChunkSender:
         result.unsent.append(part)
         if self._ledger is not None:
             try:
-                await self._ledger.release(part.keys)
+                # After `stop`, the deadline of the worker task's scope may pass at any time.
+                with anyio.CancelScope(shield=True):
+                    await self._ledger.release(part.keys)
             except SmsApiError as error:
                 self._halt(error, result)
 
@@ -205,7 +217,9 @@ class ChunkSender:
         result.outcomes.extend(outcomes)
         if self._ledger is not None:
             try:
-                await self._ledger.settle(outcomes)
+                # After `stop`, the deadline of the worker task's scope may pass at any time.
+                with anyio.CancelScope(shield=True):
+                    await self._ledger.settle(outcomes)
             except SmsApiError as error:
                 self._halt(error, result)
 
@@ -218,7 +232,9 @@ class ChunkSender:
         request = part.request()
         for attempt in range(1, _RATE_LIMITED_ATTEMPTS + 1):
             try:
-                segment_ids = await self._exchange(request, evidence)
+                # If the request was already passed to the transport, `_halt` does not cancel the scope. If
+                # such a request then fails, `may_start` prevents another attempt.
+                segment_ids = await self._caller.send(request, evidence, may_start=self._may_start)
             except OutcomeUnknown as error:
                 self._unknown_in_a_row += 1
                 return _unknown(part, error)
@@ -233,41 +249,17 @@ class ChunkSender:
                 self._unknown_in_a_row = 0
                 return _accepted(part, segment_ids, self._clock)
             evidence.reset()
-            await self._pause(wait)
-            if self._is_ending():
+            await self._clock.sleep(wait)
+            if not self._may_start():
                 break
         raise NotSent(
             "the gateway refused the request with HTTP status 429 (too many requests), and the batch ended"
             " before the request could be sent again"
         )
 
-    def _is_ending(self) -> bool:
-        # Another task may set `_ending` while `_send_part` waits. A type checker assumes that `_ending` does
-        # not change between two checks in one function, so the second check calls this method.
-        return self._ending
-
-    async def _pause(self, seconds: float) -> None:
-        with anyio.CancelScope() as scope:
-            # In a new `Evidence`, `begun` is False, so `stop` and `_halt` cancel the wait immediately.
-            self._in_flight[scope] = Evidence()
-            try:
-                await self._clock.sleep(seconds)
-            finally:
-                del self._in_flight[scope]
-
-    async def _exchange(self, request: Request, evidence: Evidence) -> tuple[str, ...]:
-        with anyio.CancelScope() as scope:
-            self._in_flight[scope] = evidence
-            try:
-                # The scope is not cancelled if the request was already passed to the transport. If such a
-                # request fails, `may_start` prevents another attempt.
-                return await self._caller.send(request, evidence, may_start=lambda: not self._ending)
-            finally:
-                del self._in_flight[scope]
-        # The code below runs only if `stop` or `_halt` cancelled the scope, because the batch ends.
-        if evidence.proves_not_sent():
-            raise NotSent("the batch ended before the request was written")
-        raise OutcomeUnknown("the batch ended before the response arrived")
+    def _may_start(self) -> bool:
+        """Return whether another request may start. Another task may end the batch at any wait."""
+        return not self._ending
 
 
 def _accepted(part: Chunk, segment_ids: tuple[str, ...], clock: Clock) -> list[Outcome]:

@@ -254,7 +254,8 @@ class Batch(AsyncIterator[Outcome]):
                     return
             chunk = self._grouper.add(message, key, anyio.current_time)
         except ValidationError as error:
-            await self._outcomes.put([Rejected(message=message, reason=str(error), key=key)])
+            self._outcomes.add([Rejected(message=message, reason=str(error), key=key)])
+            await self._outcomes.wait_for_room()
             return
         if key is not None:
             self._in_progress_by_key[key] = [message]
@@ -262,11 +263,12 @@ class Batch(AsyncIterator[Outcome]):
             await self._hand_over([chunk])
 
     async def _hand_over(self, ready: list[Chunk]) -> None:
-        # We register all chunks before the first `put`, so that no chunk is lost if `put` is cancelled.
+        # We register all chunks before the first wait, so that no chunk is lost if a wait is cancelled.
         for chunk in ready:
             self._unfinished_chunks[id(chunk)] = chunk
         for chunk in ready:
-            await self._chunks.put(chunk)
+            self._chunks.add(chunk)
+            await self._chunks.wait_for_room()
 
     async def _flush_when_overdue(self) -> None:
         """Send overdue chunks, so that a slow iterable does not delay messages that were already read."""
@@ -279,29 +281,25 @@ class Batch(AsyncIterator[Outcome]):
         # The shield is needed because outcomes would be lost if `ChunkSender.send` were cancelled before it
         # records them. `ChunkSender.stop` limits the time of a request, and the end of `_read` and `_stop`
         # close the queues, so that the shield does not delay a cancellation for longer.
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True) as scope:
             while (chunk := await self._chunks.take()) is not None:
                 if self._halt is not None or self._stopped:
                     # An unsent chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
-                await self._outcomes.put(await self._send(chunk))
+                result = Result()
+                try:
+                    await self._chunk_sender.send(chunk, result, scope)
+                finally:
+                    self._finish(chunk, result)
+                await self._outcomes.wait_for_room()
 
-    async def _send(self, chunk: Chunk) -> list[Outcome]:
-        result = Result()
-        try:
-            await self._chunk_sender.send(chunk, result)
-        except BaseException:
-            self._ready.extend(self._finished(chunk, result))
-            raise
-        if result.halt is not None:
-            self._halt_for(result.halt)
-        return self._finished(chunk, result)
-
-    def _finished(self, chunk: Chunk, result: Result) -> list[Outcome]:
+    def _finish(self, chunk: Chunk, result: Result) -> None:
         del self._unfinished_chunks[id(chunk)]
         for part in result.unsent:
             self._unfinished_chunks[id(part)] = part
-        return self._with_repetitions(result)
+        if result.halt is not None:
+            self._halt_for(result.halt)
+        self._outcomes.add(self._with_repetitions(result))
 
     def _with_repetitions(self, result: Result) -> list[Outcome]:
         if self._ledger is None:

@@ -15,6 +15,11 @@ async def _settle() -> None:
         await checkpoint()
 
 
+async def _put(queue: BoundedQueue[int], item: int) -> None:
+    queue.add(item)
+    await queue.wait_for_room()
+
+
 async def test_a_full_queue_holds_back_every_task() -> None:
     """While nobody takes items, each task adds one item too many at most; all items arrive in order."""
     queue = BoundedQueue[int](3)
@@ -23,7 +28,8 @@ async def test_a_full_queue_holds_back_every_task() -> None:
     async def add(start: int) -> None:
         for item in range(start, start + 100):
             added.append(item)
-            await queue.put(item)
+            queue.add(item)
+            await queue.wait_for_room()
 
     async with anyio.create_task_group() as group:
         for start in (0, 1000, 2000, 3000):
@@ -41,13 +47,13 @@ async def test_every_waiting_task_goes_on() -> None:
     queue = BoundedQueue[int](1)
     async with anyio.create_task_group() as group:
         for item in range(20):
-            group.start_soon(queue.put, item)
+            group.start_soon(_put, queue, item)
         await _settle()
         first = [queue.pop() for _ in range(19)]
         with anyio.fail_after(10):
             assert {*first, await queue.take()} == set(range(20))
             await _settle()
-            group.start_soon(queue.put, 20)
+            group.start_soon(_put, queue, 20)
             assert await queue.take() == 20
 
 
@@ -67,7 +73,8 @@ async def test_a_cancelled_wait_takes_no_item(cancelled: int) -> None:
             group.start_soon(take, scope)
         await _settle()
         for item in range(4):
-            await queue.put(item)
+            queue.add(item)
+            await queue.wait_for_room()
         scopes[cancelled].cancel()
         with anyio.fail_after(10):
             while len(taken) < 4:
@@ -87,7 +94,7 @@ async def test_the_end_wakes_everybody() -> None:
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             for item in range(3):
-                group.start_soon(full.put, item)
+                group.start_soon(_put, full, item)
                 group.start_soon(take)
             await _settle()
             full.close()

@@ -172,7 +172,7 @@ async def test_the_cause_of_a_halt_is_the_first_error(
 
         async def slow_for_the_first(keys: Any) -> None:
             if list(keys) == ["one"]:
-                await until(lambda: batch._halt is not None)
+                await until(lambda: not batch._chunk_sender._in_flight)
             await release(keys)
 
         monkeypatch.setattr(ledger, "release", slow_for_the_first)
