@@ -223,7 +223,10 @@ class AsyncSmsClient:
     async def aclose(self) -> None:
         """Close all connections, so that calls in flight fail. A second call of `aclose` does nothing."""
         self._closed = True
-        await self._exchanger.aclose()
+        try:
+            await self._caller.aclose()
+        finally:
+            await self._exchanger.aclose()
 
     def __repr__(self) -> str:
         state = f"{self._exchanger.description}{' closed' if self._closed else ''}"
