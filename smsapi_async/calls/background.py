@@ -27,13 +27,20 @@ def run_in_background(
     Args:
         work: the async function that the task runs. The function must not raise an `Exception`, because no
             other task receives the exception.
-        finish: a function that is called at the end of the task, also if the task is cancelled before the
-            first step of `work`.
+        finish: a function that is called at the end of the task, also if the task is cancelled before its
+            first step. The function may be called twice.
         name: the name of the task, for debuggers.
     """
+
+    async def run() -> None:
+        try:
+            await work()
+        finally:
+            finish()
+
     native: Any = current_token().native_token
     if hasattr(native, "create_task"):
-        task = native.create_task(work(), name=name)
+        task = native.create_task(run(), name=name)
         _running.add(task)
 
         def end(_: object) -> None:
@@ -42,13 +49,6 @@ def run_in_background(
 
         task.add_done_callback(end)
         return
-
-    async def run() -> None:
-        try:
-            await work()
-        finally:
-            finish()
-
     # This module does not import trio, because a program on asyncio may not have trio. trio is already
     # imported, because the current task runs on trio. The task gets a copy of the context of the caller, as
     # asyncio does.

@@ -125,6 +125,7 @@ class SessionManager:
             ReadFailed: if the login got no usable response.
             ClientClosed: if the client is closed.
         """
+        self._check_open()
         session, now = self._current, self._clock.monotonic()
         if session is not None and now < session.ends_at:
             if self._must_renew(session, now):
@@ -133,11 +134,12 @@ class SessionManager:
         self._use(None)
         login = self._begin()
         await login.finished.wait()
+        self._check_open()
         if login.session is not None:
             return login.session
         if login.error is None:
-            # The task of the login was cancelled: by `aclose`, or at the end of the event loop.
-            raise ClientClosed if self._is_closed else TransportFailed("the login was cancelled")
+            # A cancellation that does not come from this package ended the task.
+            raise TransportFailed("the login was cancelled")
         # Each `raise` of a shared exception extends its traceback. Therefore each call gets a copy of the
         # exception. The exceptions of other packages may have no copy, so their traceback is reset.
         if isinstance(login.error, SmsApiError):
@@ -186,8 +188,6 @@ class SessionManager:
 
     def _begin(self) -> _Login:
         """Return the login that is running, or start a login."""
-        if self._is_closed:
-            raise ClientClosed
         if self._running is None:
             self._check_cool_down()
             login = self._running = _Login()
@@ -276,6 +276,10 @@ class SessionManager:
             self._renew_after = self._clock.monotonic() + _RENEWAL_PAUSE
             logger.warning("the session could not be renewed before its end: %s", str(error))
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClientClosed
+
     def _start_cool_down(self, error: RequestRejected) -> None:
         self._refusal = copy.copy(error)
         self._refused_until = self._clock.monotonic() + self._cool_down
@@ -287,6 +291,6 @@ class SessionManager:
             raise copy.copy(self._refusal)
 
     def _must_renew(self, session: LiveSession, now: float) -> bool:
-        if self._running is not None or self._is_closed:
+        if self._running is not None:
             return False
         return now >= max(session.ends_at - _RENEW_BEFORE_END, self._renew_after, self._refused_until)

@@ -163,10 +163,9 @@ async def test_a_cancelled_close_ends_a_login(sandbox: Sandbox) -> None:
     assert sandbox.account.messages == []
 
 
-async def test_a_close_before_the_first_step_of_the_login() -> None:
+async def test_a_close_at_the_start_of_a_login(sandbox: Sandbox) -> None:
     """If the client is closed before the login has sent a request, a waiting call raises `ClientClosed`."""
-    sandbox = Sandbox()
-    sms = _in_process(sandbox)
+    sms = client_for(sandbox)
     errors: list[SmsApiError] = []
 
     async def calls() -> None:
@@ -197,8 +196,7 @@ anyio.run(main, backend=sys.argv[2])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 async def test_the_end_of_the_event_loop_ends_a_login(backend: str) -> None:
     """If a program ends during a login and does not close the client, Python reports no forgotten task."""
-    with anyio.create_memory_object_stream[None](1)[0]:
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         # The system accepts the connection, and no response arrives.
