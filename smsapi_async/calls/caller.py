@@ -193,8 +193,11 @@ class Caller:
         raise NotSent(reason)
 
     async def aclose(self) -> None:
-        """End a login that is running. Calls that wait for a session raise `ClientClosed`."""
-        await self._sessions.aclose()
+        """End a login that is running, and close the connections. Calls in flight fail."""
+        try:
+            await self._sessions.aclose()
+        finally:
+            await self._exchanger.aclose()
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence
