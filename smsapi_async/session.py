@@ -83,6 +83,8 @@ class LockingSessionStore(SessionStore, Protocol):
         A time limit must be longer than a login, which takes at most ``RetryPolicy.total`` plus
         ``Timeouts.total`` seconds. The client waits at most 60 seconds for the lock. Then the client logs a
         warning and continues without the lock. The client does the same if the lock raises an exception.
+        `AsyncSmsClient.aclose` cancels a login that is running, so a release that waits must be shielded from
+        cancellation.
         """
 
 

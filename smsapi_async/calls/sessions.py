@@ -39,6 +39,8 @@ _RENEW_BEFORE_END = RENEW_BEFORE_END.total_seconds()
 _RENEWAL_PAUSE = 30.0
 # The number of session ids that are remembered so that the client does not take them from the store again.
 _SPENT_REMEMBERED = 256
+# A refusal of a session counts as a refusal right after the login for this number of seconds.
+_RIGHT_AFTER_LOGIN = 60.0
 # The longest time in seconds for which `aclose` waits for the end of a login that it has cancelled.
 _CLOSING_SECONDS = 5.0
 
@@ -168,7 +170,7 @@ class SessionManager:
         if not session.is_accepted:
             if not session.is_own:
                 self._stored_refused += 1
-            elif session.is_replacement:
+            elif session.is_replacement and self._age(session) < _RIGHT_AFTER_LOGIN:
                 # The gateway refused two successive sessions, and the second session at its first use.
                 # Another login would probably return another session that the gateway refuses.
                 self._start_cool_down(error)
@@ -289,6 +291,9 @@ class SessionManager:
         if left > 0 and self._refusal is not None:
             self._refusal.retry_after = left
             raise copy.copy(self._refusal)
+
+    def _age(self, session: LiveSession) -> float:
+        return _LIFETIME - (session.ends_at - self._clock.monotonic())
 
     def _must_renew(self, session: LiveSession, now: float) -> bool:
         if self._running is not None:

@@ -17,8 +17,10 @@ from smsapi_async import (
     ClientClosed,
     InvalidCredentials,
     InvalidSession,
+    MemorySessionStore,
     NotSent,
     RetryPolicy,
+    Session,
     SmsApiError,
     Unauthorized,
 )
@@ -235,6 +237,42 @@ async def test_a_defect_in_a_transport_reaches_every_call() -> None:
                 await sms.balance()
 
 
+class _CancellingStore(MemorySessionStore):
+    """A session store in which a cancelled task of the store cancels the call of `load`."""
+
+    async def load(self) -> Session | None:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_login_that_a_store_cancels_is_an_error(anyio_backend: str) -> None:
+    """If the session store cancels the task of the login, a send raises `NotSent`, and nobody waits."""
+    sandbox = Sandbox()
+    async with _in_process(sandbox, session_store=_CancellingStore()) as sms:
+        for _ in range(2):
+            with pytest.raises(NotSent, match="the login was cancelled"):
+                await sms.send(NUMBER, TEXT)
+    assert sandbox.account.arrivals == []
+
+
+async def test_a_new_session_that_is_refused_much_later_is_replaced() -> None:
+    """If the gateway ends a new session long before its first use, the next send succeeds."""
+    sandbox, clock = Sandbox(), ManualClock()
+    async with _in_process(sandbox, clock=clock) as sms:
+        await sms.balance()
+        sandbox.expire_sessions()
+        with sandbox.hold("user/sessionid") as gate:
+            with pytest.raises(NotSent):
+                await sms.send(NUMBER, TEXT, timeout=0.05)
+            gate.release()
+        await anyio.wait_all_tasks_blocked()
+        sandbox.expire_sessions()
+        clock.advance(minutes=10)
+        await sms.send(NUMBER, TEXT)
+    assert sandbox.account.logins == 3
+    assert len(sandbox.account.messages) == 1
+
+
 @pytest.mark.parametrize("hours", [-3, 3])
 async def test_the_cool_down_does_not_depend_on_the_wall_clock(hours: int) -> None:
     """If the wall clock jumps after a refused login, the cool-down still takes 60 seconds."""
@@ -322,3 +360,17 @@ async def test_a_refused_renewal_starts_the_cool_down() -> None:
             assert await sms.balance() == sandbox.balance
             await anyio.wait_all_tasks_blocked()
             assert sandbox.account.logins == logins
+
+
+def test_a_close_in_another_event_loop_does_not_wait(anyio_backend: str) -> None:
+    """If a login ended with its event loop, `aclose` in another event loop returns at once."""
+    sandbox = Sandbox()
+    sms = _in_process(sandbox)
+
+    async def leave() -> None:
+        with sandbox.hold("user/sessionid"), anyio.move_on_after(0.05):
+            await sms.balance()
+
+    anyio.run(leave, backend=anyio_backend)
+    anyio.run(sms.aclose, backend=anyio_backend)
+    assert sms._caller._sessions._running is None
