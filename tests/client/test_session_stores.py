@@ -25,7 +25,7 @@ from smsapi_async import (
 )
 from smsapi_async.calls import guarded_store
 from smsapi_async.sandbox import Sandbox
-from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
+from tests.client.tools import NUMBER, TEXT, ManualClock, client_for, until
 
 pytestmark = pytest.mark.anyio
 ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
@@ -184,7 +184,7 @@ from smsapi_async import AsyncSmsClient, Secret, Session
 
 class FileStore:
     def __init__(self, folder):
-        self.file, self.lock = folder / "session", folder / "lock"
+        self.file, self.lock, self.folder = folder / "session", folder / "lock", folder
     async def load(self):
         if not self.file.exists():
             return None
@@ -194,6 +194,7 @@ class FileStore:
         self.file.write_text(json.dumps([session.session_id.reveal(), session.obtained_at.isoformat()]))
     @asynccontextmanager
     async def login_lock(self):
+        (self.folder / f"waits-{os.getpid()}").touch()
         while True:
             try:
                 os.close(os.open(self.lock, os.O_CREAT | os.O_EXCL))
@@ -221,9 +222,12 @@ async def test_processes_with_a_lock_log_in_once(
     """Three processes that start together and share a store with a lock make one login."""
     account = json.dumps([sandbox.login, sandbox.password, sandbox.base_url])
     command = [sys.executable, "-c", _PROCESS, account, anyio_backend[0], str(tmp_path)]
-    async with anyio.create_task_group() as group:
-        for _ in range(3):
-            group.start_soon(anyio.run_process, command)
+    with sandbox.hold("user/sessionid") as gate:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(anyio.run_process, command)
+            await until(lambda: len([*tmp_path.glob("waits-*")]) == 3)
+            gate.release()
     assert sandbox.account.logins == 1
     assert sandbox.account.count("User/Balance", status=200) == 3
 
