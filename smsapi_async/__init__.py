@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
     from smsapi_async.privacy import Secret
     from smsapi_async.protocol.segments import segment
-    from smsapi_async.session import MemorySessionStore, Session, SessionStore
+    from smsapi_async.session import LockingSessionStore, MemorySessionStore, Session, SessionStore
     from smsapi_async.settings import RetryPolicy, Timeouts
     from smsapi_async.states import Phase, State
     from smsapi_async.tracking import Delivery, DeliverySink, Schedule, Tracking
@@ -91,6 +91,7 @@ __all__ = [
     "LedgerInUse",
     "LedgerUnwritable",
     "LedgerVersion",
+    "LockingSessionStore",
     "MemoryCheckpoint",
     "MemorySessionStore",
     "Message",

@@ -82,9 +82,10 @@ class AsyncSmsClient:
     To limit the time of a send, use the parameter ``timeout`` of the method. Do not cancel the send, for
     example with `asyncio.wait_for`: a cancelled send cannot report whether the message was sent.
 
-    All tasks share one login. If a session ends in less than 5 minutes, the next call renews the session. The
-    client never follows a redirect. The logger ``smsapi_async`` gets a DEBUG record for each exchange, with
-    the resource, the HTTP status or the failure, and the duration.
+    All tasks share one login. The login continues if a call that waits for the login is cancelled. If a
+    session ends in less than 5 minutes, the next call starts a renewal, but uses the old session. The client
+    never follows a redirect. The logger ``smsapi_async`` gets a DEBUG record for each exchange, with the
+    resource, the HTTP status or the failure, and the duration.
 
     Args:
         login: the login of the account.
@@ -100,8 +101,8 @@ class AsyncSmsClient:
         requests_per_second: maximum number of requests per second, evenly spaced, for all calls of the client
             except logins. None means no limit (contract, "Rate").
         retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.
-        login_cool_down: time for which the client does not log in again after a refused login. During this
-            time, calls raise the error of the refused login: repeated wrong logins could lock the account.
+        login_cool_down: time without another login after a refused login (repeated wrong logins could lock
+            the account), or after two successive refused sessions. Calls then raise the error of the refusal.
         proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
             means no proxy. The client does not read a proxy from environment variables.
         ca_file: file of PEM certificates that are trusted instead of the public certificates.
@@ -116,7 +117,7 @@ class AsyncSmsClient:
             ``client``. ``"asyncio"`` or ``"httpcore"`` selects a transport of this package. None selects the
             asyncio transport if asyncio runs and no proxy is set, else httpcore; see the client's `repr`.
         session_store: object that stores the session. None means that the session is stored in memory.
-            Processes that share a session store share one login.
+            Processes that share a session store share one login; see also `LockingSessionStore`.
         response_limit: largest allowed body of a response in bytes; for `incoming`, four times this number.
         clock: source of the time, for tests and simulations. None means the system clock.
 
@@ -221,9 +222,9 @@ class AsyncSmsClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections, so that calls in flight fail. A second call of `aclose` does nothing."""
+        """End a login and close all connections: calls in flight fail. A second `aclose` does nothing."""
         self._closed = True
-        await self._exchanger.aclose()
+        await self._caller.aclose()
 
     def __repr__(self) -> str:
         state = f"{self._exchanger.description}{' closed' if self._closed else ''}"

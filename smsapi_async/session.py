@@ -1,29 +1,35 @@
-"""Sessions: all calls share one login, and the client renews the session before the session ends.
+"""Sessions and session stores: the public types. `smsapi_async.calls.sessions` uses the sessions."""
 
-After the gateway has refused a login, the client makes no other login until a cool-down has passed.
-"""
-
-import copy
-import logging
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-import anyio
 import attrs
 
-from smsapi_async.clock import Clock
-from smsapi_async.errors import RateLimited, RequestRejected, SmsApiError, Unauthorized
-from smsapi_async.privacy import Secret
-
-logger = logging.getLogger("smsapi_async")
+from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import Secret, is_encodable
 
 LIFETIME = timedelta(minutes=120)
 """The time for which a session id is valid (contract, "Session")."""
 RENEW_BEFORE_END = timedelta(minutes=5)
 """The client renews a session that ends in less than this time."""
-# The time between a failed renewal of the session and the next renewal, while the old session is still valid.
-_RENEWAL_PAUSE = timedelta(seconds=30)
+
+
+def _session_id(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    name = f"Session.{attribute.name}"
+    if not isinstance(value, Secret):
+        raise ValidationError(name, f"<{type(value).__name__}>", "pass a Secret")
+    # The errors do not show the session id, because the session id is a secret.
+    if not isinstance(value.reveal(), str) or not value.reveal() or not is_encodable(value.reveal()):
+        raise ValidationError(name, "an empty or invalid Secret", "pass the session id of a login")
+
+
+def _aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    name = f"Session.{attribute.name}"
+    if not isinstance(value, datetime):
+        raise ValidationError(name, f"<{type(value).__name__}>", "pass an aware datetime")
+    if value.utcoffset() is None:
+        raise ValidationError(name, "a naive datetime", "pass an aware datetime, with the time zone UTC")
 
 
 @attrs.frozen
@@ -34,16 +40,25 @@ class Session:
         session_id: the session id as a `Secret`, so that `repr` does not show it. `session_id.reveal()`
             returns the string.
         obtained_at: the time just before the client sent the login request; aware, in UTC.
+
+    Raises:
+        ValidationError: if the session id is not a `Secret` or is empty, or if the time is not an aware
+            datetime.
     """
 
-    session_id: Secret
-    obtained_at: datetime
+    session_id: Secret = attrs.field(validator=_session_id)
+    obtained_at: datetime = attrs.field(validator=_aware)
 
 
 class SessionStore(Protocol):
     """Stores the session. Processes that share a session store share one login.
 
-    If a method of the store raises an exception, the client logs a warning and continues without the store.
+    The client compares sessions by their id alone, so the store may round the time. If a method of the store
+    raises an exception, takes longer than 10 seconds, or returns an object that is not a valid `Session`, the
+    client logs a warning and continues without the store.
+
+    Processes that start at the same time may make one login each. To log in only once, the store needs a
+    lock: see `LockingSessionStore`.
     """
 
     async def load(self) -> Session | None:
@@ -51,6 +66,26 @@ class SessionStore(Protocol):
 
     async def save(self, session: Session) -> None:
         """Save a session, which replaces the session that was saved before."""
+
+
+class LockingSessionStore(SessionStore, Protocol):
+    """A session store with a lock, with which several processes make only one login.
+
+    A client that needs a new session takes the lock, calls `load`, logs in if `load` returns no usable
+    session, calls `save`, and releases the lock.
+    """
+
+    def login_lock(self) -> AbstractAsyncContextManager[object]:
+        """Return an async context manager that holds the lock of the store.
+
+        Only one client of all processes may hold the lock at the same time. The lock must become free if a
+        process ends without a release, for example because the lock is a lock on a file or has a time limit.
+        A time limit must be longer than a login, which takes at most ``RetryPolicy.total`` plus
+        ``Timeouts.total`` seconds. The client waits at most 60 seconds for the lock. Then the client logs a
+        warning and continues without the lock. The client does the same if the lock raises an exception.
+        `AsyncSmsClient.aclose` cancels a login that is running, so a release that waits must be shielded from
+        cancellation.
+        """
 
 
 class MemorySessionStore:
@@ -66,148 +101,3 @@ class MemorySessionStore:
     async def save(self, session: Session) -> None:
         """Save a session, which replaces the session that was saved before."""
         self._session = session
-
-
-class SessionManager:
-    """Provides each call with a session, and makes at most one login at a time.
-
-    Args:
-        login: an async function that requests a session id from the gateway, and raises a `SmsApiError` if
-            the login fails.
-        store: stores the session, so that other processes can share the session.
-        clock: provides the current time.
-        cool_down: the time for which no other login is made after a refused login.
-    """
-
-    def __init__(
-        self, login: Callable[[], Awaitable[Secret]], store: SessionStore, clock: Clock, cool_down: timedelta
-    ) -> None:
-        self._login = login
-        self._store = store
-        self._clock = clock
-        self._cool_down = cool_down
-        self._lock = anyio.Lock()
-        self._session: Session | None = None
-        self._refused: Session | None = None
-        self._failures = 0
-        self._last_failure: SmsApiError | None = None
-        self._refused_until: datetime | None = None
-        self._renew_after: datetime | None = None
-
-    async def get(self) -> Session:
-        """Return a valid session. A session that ends soon is renewed first.
-
-        Raises:
-            RequestRejected: if the gateway refused the login, or if the cool-down after an earlier refused
-                login is not over.
-            ReadFailed: if the login got no usable response.
-        """
-        session = self._session
-        if session is not None and self._is_valid(session):
-            # If another call is already renewing the session, this call uses the old session, which is still
-            # valid.
-            if not self._needs_renewal(session) or self._lock.locked():
-                return session
-            return await self._replace(session, fallback=session)
-        return await self._replace(session, fallback=None)
-
-    async def renew(self, refused: Session) -> Session:
-        """Return another session in place of a session that the gateway refused.
-
-        Args:
-            refused: the session that the gateway refused.
-
-        Raises:
-            RequestRejected: if the gateway refused the login, or if the cool-down after an earlier refused
-                login is not over.
-            ReadFailed: if the login got no usable response.
-        """
-        # If another call has already replaced the refused session, we return the session of that call.
-        if self._session is not None and self._session != refused:
-            return self._session
-        self._session, self._refused = None, refused
-        return await self._replace(refused, fallback=None)
-
-    async def _replace(self, old: Session | None, fallback: Session | None) -> Session:
-        failures = self._failures
-        async with self._lock:
-            # While this call waited for the lock, another call may have made a login. If that login failed,
-            # all waiting calls fail with its error, so that each waiting call does not make another login.
-            if self._session is not None and self._session != old:
-                return self._session
-            if self._last_failure is not None and self._failures > failures:
-                raise copy.copy(self._last_failure)
-            self._check_cool_down()
-            stored = await self._stored()
-            # A stored session is not used if it is the session to replace, or a session that the gateway
-            # refused.
-            if stored is not None and stored not in (old, self._refused) and self._is_usable(stored):
-                self._session = stored
-                return stored
-            return await self._log_in(fallback)
-
-    async def _log_in(self, fallback: Session | None) -> Session:
-        # The clock is read before the login request is sent. The session begins later than this time, so the
-        # session does not end before `asked_at + LIFETIME`.
-        asked_at = self._clock.now()
-        try:
-            session_id = await self._login()
-        except SmsApiError as error:
-            # A cancellation of this call is not caught, because a cancellation is not a failure of the login.
-            # The next call that waits for the lock makes the login. After `Unauthorized` we do not return the
-            # old session, because the gateway no longer accepts the login or the password.
-            if fallback is not None and not isinstance(error, Unauthorized):
-                self._renew_after = self._clock.now() + _RENEWAL_PAUSE
-                return fallback
-            self._record(error)
-            raise
-        session = Session(session_id, asked_at)
-        self._session = session
-        self._last_failure = self._refused_until = self._renew_after = None
-        await self._keep(session)
-        return session
-
-    async def _stored(self) -> Session | None:
-        try:
-            return await self._store.load()
-        except Exception as error:  # noqa: BLE001 - the caller's store may raise any exception
-            logger.warning("the session store could not be read (%s)", type(error).__name__)
-            return None
-
-    async def _keep(self, session: Session) -> None:
-        try:
-            await self._store.save(session)
-        except Exception as error:  # noqa: BLE001 - the session is valid without the store
-            logger.warning("the session store could not be written (%s)", type(error).__name__)
-
-    def _record(self, error: SmsApiError) -> None:
-        # We store a copy of the error, and each waiting call gets another copy. A shared exception would
-        # collect the tracebacks of all calls, because each `raise` extends the traceback.
-        self._failures += 1
-        self._last_failure = copy.copy(error)
-        if isinstance(error, RequestRejected) and not isinstance(error, RateLimited):
-            self._session = None
-            self._refused_until = self._clock.now() + self._cool_down
-
-    def _check_cool_down(self) -> None:
-        if self._refused_until is None or not isinstance(self._last_failure, RequestRejected):
-            return
-        left = (self._refused_until - self._clock.now()).total_seconds()
-        if left > 0:
-            self._last_failure.retry_after = left
-            raise copy.copy(self._last_failure)
-        self._refused_until = None
-
-    def _is_valid(self, session: Session) -> bool:
-        return self._clock.now() < session.obtained_at + LIFETIME
-
-    def _is_usable(self, session: Session) -> bool:
-        return self._is_valid(session) and not self._needs_renewal(session)
-
-    def _needs_renewal(self, session: Session) -> bool:
-        now = self._clock.now()
-        # If the last renewal failed less than `_RENEWAL_PAUSE` ago, the call uses the old session without
-        # another renewal.
-        if self._renew_after is not None and now < self._renew_after:
-            return False
-        return now >= session.obtained_at + LIFETIME - RENEW_BEFORE_END

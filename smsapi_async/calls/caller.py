@@ -1,8 +1,8 @@
 """Makes calls to the gateway.
 
 A call waits until the limiter allows another request, gets a session, makes an exchange and judges the
-result. If the gateway refuses the session, the call logs in again, but only once. A call makes another
-attempt only if a repeat is safe.
+result. If the gateway refuses the session, the call gets another session, but at most one session of a new
+login. A call makes another attempt only if a repeat is safe.
 """
 
 import logging
@@ -17,11 +17,13 @@ import attrs
 from anyio import to_thread
 
 from smsapi_async.calls.limiter import Limiter, Priority
+from smsapi_async.calls.sessions import LiveSession, SessionManager
 from smsapi_async.calls.spreader import Spreader
 from smsapi_async.calls.verdicts import (
     Again,
     Circumstances,
     Done,
+    Failed,
     SessionRefused,
     Verdict,
     judge_read,
@@ -29,6 +31,10 @@ from smsapi_async.calls.verdicts import (
 )
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
+    Forbidden,
+    InvalidOperation,
+    InvalidSession,
+    NotEnoughCredits,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -40,7 +46,7 @@ from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, Htt
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.decoding import decode_login
 from smsapi_async.protocol.encoding import Request
-from smsapi_async.session import Session, SessionManager, SessionStore
+from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy
 
 logger = logging.getLogger("smsapi_async")
@@ -50,6 +56,11 @@ _LARGE_BODY = 256 * 1024
 # The number of worker threads that decode large bodies at the same time. More threads would slow down the
 # event loop, because all threads share the GIL.
 _DECODING_THREADS = 2
+# The largest number of sessions that a call gets in place of refused sessions: two sessions from the session
+# store and one session of a login.
+_MOST_REPLACEMENTS = 3
+# The gateway checks the session before the facts that these errors name (contract, "Checks before a send").
+_AFTER_THE_SESSION = (NotEnoughCredits, InvalidOperation, Forbidden)
 _Value = TypeVar("_Value")
 _Judge = Callable[[HttpResponse | ExchangeFailure, Circumstances], Verdict[_Value]]
 
@@ -188,11 +199,11 @@ class Caller:
         """Make the attempts of a call. The call already has the slot of the limiter for the first attempt."""
         request, evidence = call.request, call.evidence
         attempts = _Attempts(self._retry, self._clock, self._chance)
-        renewed = False
+        replacements = 0
         while True:
             try:
                 evidence.reset()
-                session = await _session(self._sessions.get, request)
+                session = await self._session(request)
                 # If the wait for the slot or the session has just ended, a cancellation reaches this task
                 # only at its next wait.
                 _check_start(call)
@@ -200,26 +211,66 @@ class Caller:
             finally:
                 self._limiter.release()
             verdict = await self._judged(call.judge, outcome, self._circumstances(request, session))
+            if _proves_session(verdict):
+                self._sessions.accept(session)
             if isinstance(verdict, Done):
                 return verdict.value
-            if isinstance(verdict, SessionRefused) and not renewed:
-                # The gateway refused the session and sent nothing, so even a send can be repeated. We clear
-                # the evidence (the trace events of the request). If the login is then cancelled, the empty
-                # evidence proves that nothing was sent.
-                renewed = True
+            if isinstance(verdict, SessionRefused):
+                self._sessions.refuse(session, verdict.error)
+            # A session from the store may be as old as the refused session. A session of a new login is the
+            # last attempt of the call.
+            most = 1 if session.is_own else _MOST_REPLACEMENTS
+            if isinstance(verdict, SessionRefused) and replacements < most:
+                # The gateway sent nothing, so even a send can be repeated. We clear the evidence (the trace
+                # events of the request). If the login is then cancelled, the empty evidence proves that
+                # nothing was sent.
+                replacements += 1
                 evidence.reset()
                 _check_start(call)
-                await _session(partial(self._sessions.renew, session), request)
             else:
-                if isinstance(verdict, Again):
-                    # For a send, the verdict `Again` means that the gateway certainly did not accept the
-                    # message. We clear the evidence (the trace events of the request). If the wait for the
-                    # next attempt is then cancelled, the empty evidence proves that nothing was sent.
-                    evidence.reset()
-                    if not call.may_start():
-                        raise verdict.error
-                await attempts.wait_or_raise(verdict)
+                await self._wait_for_repeat(call, attempts, verdict)
             await self._limiter.acquire(call.priority)
+
+    async def _wait_for_repeat(
+        self, call: "_Call[_Value]", attempts: "_Attempts", verdict: Verdict[_Value]
+    ) -> None:
+        if isinstance(verdict, Again):
+            # For a send, the verdict `Again` means that the gateway certainly did not accept the message. We
+            # clear the evidence (the trace events of the request). If the wait for the next attempt is then
+            # cancelled, the empty evidence proves that nothing was sent.
+            call.evidence.reset()
+            if not call.may_start():
+                raise verdict.error
+        await attempts.wait_or_raise(verdict)
+
+    async def _session(self, request: Request) -> LiveSession:
+        """Return a session for a request.
+
+        Args:
+            request: the request that needs the session. If the request is a send and the login fails, this
+                method raises `NotSent`. Only `Unauthorized`, `InvalidSession` and `RateLimited` are raised
+                unchanged for a send.
+        """
+        try:
+            return await self._sessions.get()
+        except ReadFailed as error:
+            if not request.resource.sends:
+                raise
+            reason = f"the login failed: {error}"
+        except RequestRejected as error:
+            # For a send, other refusals of the login become `NotSent`. If we raised such a refusal unchanged,
+            # the caller would think that the gateway refused the message.
+            if not request.resource.sends or isinstance(error, Unauthorized | InvalidSession | RateLimited):
+                raise
+            reason = f"the login was refused: {error}"
+        raise NotSent(reason)
+
+    async def aclose(self) -> None:
+        """End a login that is running, and close the connections. Calls in flight fail."""
+        try:
+            await self._sessions.aclose()
+        finally:
+            await self._exchanger.aclose()
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence
@@ -248,7 +299,7 @@ class Caller:
                 return await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
         return judge(outcome, circumstances)
 
-    def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
+    def _circumstances(self, request: Request, session: LiveSession | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
         return Circumstances(request.resource, private, self._clock.now())
 
@@ -317,28 +368,8 @@ def _timed_out(call: _Call[Any], seconds: float) -> NotSent | OutcomeUnknown | R
     return OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
 
-async def _session(get: Callable[[], Any], request: Request) -> Session:
-    """Return a session for a request.
-
-    If the request is a send and the login fails, this function raises `NotSent`. Only `Unauthorized` and
-    `RateLimited` are raised unchanged for a send.
-
-    Args:
-        get: an async function that returns a session, or raises the error of the login.
-        request: the request that needs the session.
-    """
-    try:
-        session: Session = await get()
-    except ReadFailed as error:
-        if not request.resource.sends:
-            raise
-        reason = f"the login failed: {error}"
-    except RequestRejected as error:
-        # For a send, other refusals of the login than `Unauthorized` and `RateLimited` become `NotSent`. If
-        # we raised such a refusal unchanged, the caller would think that the gateway refused the message.
-        if not request.resource.sends or isinstance(error, Unauthorized | RateLimited):
-            raise
-        reason = f"the login was refused: {error}"
-    else:
-        return session
-    raise NotSent(reason)
+def _proves_session(verdict: Verdict[Any]) -> bool:
+    """Return whether a verdict proves that the gateway accepted the session of the request."""
+    if isinstance(verdict, Failed):
+        return isinstance(verdict.error, _AFTER_THE_SESSION)
+    return isinstance(verdict, Done)

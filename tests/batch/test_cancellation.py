@@ -81,7 +81,8 @@ async def test_one_send_cancelled_at_every_await(anyio_backend: str) -> None:
             verdicts.add((scope.cancelled_caught, evidence.proves_not_sent()))
             if counted.waits < at:
                 break
-    assert at > 5
+    # The send waits for the login and for the response. The waits of the login belong to another task.
+    assert at > 2
     # The pair (True, False) means that the send was cancelled, but may have been sent. The pair is optional,
     # because it needs a cancellation during the wait for the response, and the number of waits varies.
     assert verdicts - {(True, False)} == {(True, True), (False, False)}

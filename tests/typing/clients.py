@@ -3,11 +3,13 @@
 
 import random
 import ssl
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
+import anyio
 import httpx
 
 from smsapi_async import (
@@ -15,6 +17,7 @@ from smsapi_async import (
     Clock,
     Delivery,
     IncomingMessage,
+    LockingSessionStore,
     MemorySessionStore,
     Receipt,
     RetryPolicy,
@@ -40,6 +43,16 @@ class FileSessionStore:
         return None
 
     async def save(self, session: Session) -> None: ...
+
+
+class LockedSessionStore(FileSessionStore):
+    """A session store with a lock."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+
+    def login_lock(self) -> anyio.Lock:
+        return self._lock
 
 
 class SynchronousSessionStore:
@@ -98,6 +111,7 @@ def options(http: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, tls: s
     )
     AsyncSmsClient("login", "password", ca_file="ca.pem", proxy=None, requests_per_second=0.5)
     AsyncSmsClient("login", "password", session_store=FileSessionStore(), clock=FrozenClock())
+    AsyncSmsClient("login", "password", session_store=LockedSessionStore())
     AsyncSmsClient("login", "password", client=http, ssl_context=tls)
     AsyncSmsClient("login", "password", transport=transport)
     AsyncSmsClient("login", "password", transport="asyncio")
@@ -186,6 +200,15 @@ def protocols(store: MemorySessionStore, clock: SystemClock) -> tuple[SessionSto
     assert_type(clock.now(), datetime)
     assert_type(clock.monotonic(), float)
     return store, clock
+
+
+async def locks(store: LockedSessionStore) -> LockingSessionStore:
+    locking: LockingSessionStore = store
+    assert_type(locking.login_lock(), AbstractAsyncContextManager[object])
+    wrong: LockingSessionStore = FileSessionStore()  # type: ignore[assignment]
+    async with wrong.login_lock():
+        assert_type(await wrong.load(), Session | None)
+    return locking
 
 
 async def sessions(store: SessionStore, clock: Clock, moment: datetime) -> None:
