@@ -167,7 +167,7 @@ class Caller:
 
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
-        return Circumstances(request.resource, private, self._clock.now())
+        return Circumstances(request.resource, private, self._clock.now(), request.hint)
 
 
 async def _judged(
@@ -224,13 +224,13 @@ async def _session(get: Callable[[], Any], request: Request) -> Session:
     except ReadFailed as error:
         if not request.resource.sends:
             raise
-        reason = f"the login failed: {error}"
+        reason, retry_after = f"the login failed: {error}", error.retry_after
     except RequestRejected as error:
         # For a send, other refusals of the login than `Unauthorized` and `RateLimited` become `NotSent`. If
         # we raised such a refusal unchanged, the caller would think that the gateway refused the message.
         if not request.resource.sends or isinstance(error, Unauthorized | RateLimited):
             raise
-        reason = f"the login was refused: {error}"
+        reason, retry_after = f"the login was refused: {error}", error.retry_after
     else:
         return session
-    raise NotSent(reason)
+    raise NotSent(reason, retry_after)
