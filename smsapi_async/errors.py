@@ -164,11 +164,15 @@ class ClientClosed(UsageError):
 
 
 class WrongEventLoop(UsageError):
-    """A method was called in one event loop, but the first call of the client was in another event loop."""
+    """A method was called in one event loop, but the first call of the client was in another event loop.
+
+    `AsyncSmsClient.aclose` also raises this error: only the event loop of the first call can close the
+    connections.
+    """
 
     explanation = (
         "this AsyncSmsClient was first used in another event loop, and its connections belong to that loop; "
-        "create one client for each event loop"
+        "create one client for each event loop, and close the client in its own event loop"
     )
 
 

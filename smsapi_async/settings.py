@@ -277,6 +277,22 @@ def checked_seconds(parameter: str, value: object) -> float:
     return float(number)
 
 
+def checked_grace(grace: object) -> float:
+    """Check the time to wait for requests in flight at a close, and return the time in seconds.
+
+    Raises:
+        ValidationError: if `grace` is neither a `timedelta` nor a number, is negative, or is infinite.
+    """
+    number = grace.total_seconds() if isinstance(grace, timedelta) else grace
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not 0 <= number < sys.float_info.max
+    ):
+        raise ValidationError("grace", repr(grace), "pass a timedelta or number of seconds, 0 or greater")
+    return float(number)
+
+
 def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) -> ssl.SSLContext | None:
     """Return the TLS context for the gateway; None means the default context.
 

@@ -12,8 +12,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 from anyio import to_thread
 
+from smsapi_async.calls.lifetime import Lifetime, error_at_the_end
 from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.verdicts import (
     Again,
@@ -49,6 +51,7 @@ class Caller:
         limiter: limits the requests in flight and the rate of requests.
         retry: decides whether and when a call makes another attempt.
         clock: provides the current time and the waits between attempts.
+        lifetime: ends the calls in progress when the client is closed.
         login: the login request, which gets a new session id.
         session_store: stores the session, so that other processes can use the session too.
         login_cool_down: the time for which no other login is made after a refused login.
@@ -61,6 +64,7 @@ class Caller:
         retry: RetryPolicy,
         clock: Clock,
         *,
+        lifetime: Lifetime,
         login: Request,
         session_store: SessionStore,
         login_cool_down: timedelta,
@@ -69,6 +73,7 @@ class Caller:
         self._limiter = limiter
         self._retry = retry
         self._clock = clock
+        self._lifetime = lifetime
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
 
@@ -102,6 +107,7 @@ class Caller:
         Raises:
             RequestRejected: if the gateway refused the request.
             ReadFailed: if the last attempt got no usable response.
+            ClientClosed: if the client is closed, or is closed during the call.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
@@ -118,11 +124,25 @@ class Caller:
             RequestRejected: if the gateway refused the request. Nothing was sent.
             NotSent: if the call failed and there is a proof that nothing was sent.
             OutcomeUnknown: if the gateway may or may not have accepted the request.
+            ClientClosed: if the client is closed. If the client is closed during the call, the error is
+                `NotSent` or `OutcomeUnknown`.
         """
         return await self._call(request, judge_send, Evidence() if evidence is None else evidence)
 
     async def _call(
         self, request: Request, judge: _Judge[_Value], evidence: Evidence, *, background: bool = False
+    ) -> _Value:
+        with anyio.CancelScope() as scope:
+            self._lifetime.enter(scope, evidence)
+            try:
+                return await self._make_attempts(request, judge, evidence, background=background)
+            finally:
+                self._lifetime.leave(scope)
+        # The code below runs only if the client was closed during the call.
+        raise error_at_the_end(request, evidence)
+
+    async def _make_attempts(
+        self, request: Request, judge: _Judge[_Value], evidence: Evidence, *, background: bool
     ) -> _Value:
         attempts = _Attempts(self._retry, self._clock, self._chance)
         renewed = False
@@ -130,6 +150,7 @@ class Caller:
             evidence.reset()
             async with self._limiter.background() if background else self._limiter:
                 session = await _session(self._sessions.get, request)
+                self._check_open(request, evidence)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
             verdict = await _judged(judge, outcome, self._circumstances(request, session))
             if isinstance(verdict, Done):
@@ -140,6 +161,7 @@ class Caller:
                 # evidence proves that nothing was sent.
                 renewed = True
                 evidence.reset()
+                self._check_open(request, evidence)
                 await _session(partial(self._sessions.renew, session), request)
                 continue
             if isinstance(verdict, Again):
@@ -147,7 +169,14 @@ class Caller:
                 # We clear the evidence (the trace events of the request). If the wait for the next attempt is
                 # then cancelled, the empty evidence proves that nothing was sent.
                 evidence.reset()
+                if self._lifetime.is_closed:
+                    raise verdict.error
             await attempts.wait_or_raise(verdict)
+
+    def _check_open(self, request: Request, evidence: Evidence) -> None:
+        # While the closed client waits for the requests in flight, no other request may start.
+        if self._lifetime.is_closed:
+            raise error_at_the_end(request, evidence)
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence

@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
+    ClientClosed,
     RateLimited,
     ReadFailed,
     StreamNotEntered,
@@ -199,7 +200,10 @@ class Tracking(AsyncIterator[Delivery]):
                     group.start_soon(self._read)
                     for _ in range(self._workers):
                         group.start_soon(self._work, asked)
-                    await self._dispatch(asks)
+                    try:
+                        await self._dispatch(asks)
+                    except ClientClosed as error:
+                        self._end_with(error)
                     # Every message has its last delivery now. We cancel the requests in flight, because their
                     # responses cannot change a delivery.
                     group.cancel_scope.cancel()
