@@ -25,6 +25,7 @@ from smsapi_async.errors import (
     ValidationError,
 )
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.privacy import type_name
 from smsapi_async.streams import read_all
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.tracker import StateRequest, Tracker
@@ -297,4 +298,4 @@ class Tracking(AsyncIterator[Delivery]):
 def _check_kind(receipt: object) -> None:
     if not isinstance(receipt, Receipt | Delivery):
         hint = "pass a Receipt or a Delivery; for a segment id, call `state`"
-        raise ValidationError("receipt", f"<{type(receipt).__name__}>", hint)
+        raise ValidationError("receipt", type_name(receipt), hint)
