@@ -276,6 +276,14 @@ VALUES = [
     smsapi_async.segment(TEXT),
     smsapi_async.Session(smsapi_async.Secret(SESSION_ID), NOW),
     smsapi_async.Secret(SESSION_ID),
+    smsapi_async.Delivery(
+        smsapi_async.Receipt(MESSAGE, ("1",), NOW), smsapi_async.Phase.ENROUTE, (None,), False, NOW
+    ),
+    smsapi_async.Accepted(message=MESSAGE, segment_ids=("1",), accepted_at=NOW, key="a key"),
+    smsapi_async.Rejected(message=MESSAGE, reason="some words", code=6),
+    smsapi_async.Unknown(message=MESSAGE, reason="some words"),
+    smsapi_async.Position(NOW),
+    smsapi_async.Schedule(),
     smsapi_async.Timeouts(),
     smsapi_async.RetryPolicy(),
     smsapi_async.AsyncSmsClient("my-login", SESSION_ID, source_address="79161002030"),
@@ -291,6 +299,37 @@ def test_no_value_shows_a_text_or_a_number(value: object) -> None:
     # The hint for destination addresses contains an example number that is equal to `NUMBER`.
     for private in (NUMBER, TEXT, "4821", "Код", "9161002030", "9031234567", SESSION_ID):
         assert private not in shown.replace("such as '79031234567'", "")
+
+
+FROZEN = [value for value in VALUES if not isinstance(value, AsyncSmsClient | Exception)]
+
+
+@pytest.mark.parametrize("clone", [_pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("value", FROZEN, ids=lambda value: type(value).__name__)
+def test_values_can_be_passed_on(value: object, clone: Callable[[Any], object]) -> None:
+    """A pickled or copied value is equal to the original value, and has the same hash and the same text."""
+    again = clone(value)
+    assert (again, type(again), repr(again)) == (value, type(value), repr(value))
+    assert hash(again) == hash(value)
+
+
+def test_a_missing_value_is_shown_as_none() -> None:
+    """The `repr` of a message or a receipt shows None, and not the type of None, for a missing value."""
+    message = smsapi_async.Message(NUMBER, TEXT)
+    for value in (
+        message,
+        smsapi_async.Receipt(message, (), NOW),
+        smsapi_async.Message(None, None),  # type: ignore[arg-type]
+        smsapi_async.IncomingMessage("1", None, None, None, None),  # type: ignore[arg-type]
+        smsapi_async.Accepted(message=message, segment_ids=(), accepted_at=NOW),
+    ):
+        assert "NoneType" not in repr(value)
+        assert "=None" in repr(value)
+
+
+def test_a_receipt_has_the_number_of_its_message() -> None:
+    """`Receipt.destination_address` is the destination address of the message."""
+    assert smsapi_async.Receipt(MESSAGE, ("1",), NOW).destination_address == NUMBER
 
 
 def test_values_still_tell_apart() -> None:
