@@ -73,16 +73,23 @@ def test_three_interrupts_end_a_batch(gateway: Sandbox, tmp_path: Path) -> None:
     assert "interrupted: 10 accepted" in err
 
 
+INTERRUPTED = "smsapi-async: interrupted; nothing was sent\n"
 _SCRIPT = """
+import signal
 import sys
 import anyio
 from smsapi_async.cli.invocations import Invocation
 from smsapi_async.cli.run import _carry_out
 
 async def command():
-    with anyio.CancelScope(shield=len(sys.argv) > 2):
+    with anyio.CancelScope(shield="shielded" in sys.argv):
         print("ready", flush=True)
-        await anyio.sleep_forever()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if "interrupted" in sys.argv:
+                signal.raise_signal(signal.SIGINT)
+            print("cleaned up", flush=True)
 
 sys.exit(_carry_out(Invocation(run=command, as_json=False, backend=sys.argv[1])))
 """
@@ -101,7 +108,16 @@ def test_one_interrupt_cancels_a_command(backend: str) -> None:
     process = _ready(backend)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "smsapi-async: interrupted; nothing was sent\n")
+    assert (process.returncode, out, err) == (130, "cleaned up\n", INTERRUPTED)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_second_interrupt_does_not_break_the_end_of_a_command(backend: str) -> None:
+    """A second Ctrl-C during the end of a command raises nothing at an arbitrary place of the command."""
+    process = _ready(backend, "interrupted")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "cleaned up\n", INTERRUPTED)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -114,4 +130,4 @@ def test_the_third_interrupt_ends_a_command_that_cannot_be_cancelled(backend: st
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "smsapi-async: interrupted; nothing was sent\n")
+    assert (process.returncode, out, err) == (130, "", INTERRUPTED)
