@@ -20,7 +20,7 @@ from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
 from smsapi_async.calls.limiter import Limiter
-from smsapi_async.calls.sender import Sender
+from smsapi_async.calls.sender import Seconds, Sender
 from smsapi_async.calls.timeouts import read_within
 from smsapi_async.client_options import Options
 from smsapi_async.clock import Clock, SystemClock
@@ -200,10 +200,11 @@ class AsyncSmsClient:
         await self.aclose()
 
     async def aclose(self, *, grace: float | timedelta = 0.0) -> None:
-        """Close the client and all its connections. A second call of `aclose` does nothing.
+        """Close the client and all its connections. If the client is closed already, nothing happens.
 
         No request starts any more. A send that waits for other calls, the login, its time or another attempt
-        raises `NotSent`. A read that waits raises `ClientClosed`.
+        raises `NotSent`. A read that waits raises `ClientClosed`. A stream raises `BatchHalted` or
+        `ClientClosed` instead of its next request.
 
         Args:
             grace: maximum time to wait for the requests in flight: seconds or a `timedelta`. After this time,
@@ -228,7 +229,7 @@ class AsyncSmsClient:
         state = f"{self._exchanger.description}{' closed' if self._lifetime.is_closed else ''}"
         return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
 
-    async def balance(self, *, timeout: float | timedelta | None = None) -> Decimal:  # noqa: ASYNC109
+    async def balance(self, *, timeout: Seconds = None) -> Decimal:  # noqa: ASYNC109
         """Return the balance of the account (contract, "User/Balance"). The response contains no currency.
 
         Args:
@@ -399,12 +400,7 @@ class AsyncSmsClient:
             check_usable=self._check_usable,
         )
 
-    async def state(
-        self,
-        segment_id: str,
-        *,
-        timeout: float | timedelta | None = None,  # noqa: ASYNC109
-    ) -> SegmentState:
+    async def state(self, segment_id: str, *, timeout: Seconds = None) -> SegmentState:  # noqa: ASYNC109
         """Return the state of one segment (contract, "Sms/State").
 
         To follow all segments of a message until their states are final, use `track` or `wait_delivered`.
@@ -481,7 +477,7 @@ class AsyncSmsClient:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        timeout: float | timedelta | None = None,  # noqa: ASYNC109
+        timeout: Seconds = None,  # noqa: ASYNC109
     ) -> list[IncomingMessage]:
         """Return the incoming messages of a period, in the order of the response (contract, "Sms/In").
 
@@ -542,13 +538,7 @@ class AsyncSmsClient:
             checkpoint=checkpoint,
         )
 
-    async def statistics(
-        self,
-        start: datetime,
-        end: datetime,
-        *,
-        timeout: float | timedelta | None = None,  # noqa: ASYNC109
-    ) -> Statistics:
+    async def statistics(self, start: datetime, end: datetime, *, timeout: Seconds = None) -> Statistics:  # noqa: ASYNC109
         """Return the statistics of a period (contract, "Sms/Statistics").
 
         The gateway allows at most 90 days in one request. For a longer period, the client makes one request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 from datetime import datetime
@@ -167,11 +168,12 @@ def warn_if_unclosed(client: object, exchanger: Exchanger) -> None:
     """
     # The warning does not come from `__del__`: at the end of the interpreter, `__del__` would run when the
     # names of its module do not exist any more.
-    weakref.finalize(client, _warn, exchanger, repr(client))
+    weakref.finalize(client, _warn, exchanger, repr(client), os.getpid())
 
 
-def _warn(exchanger: Exchanger, shown: str) -> None:
-    if exchanger.is_unclosed:
+def _warn(exchanger: Exchanger, shown: str, process: int) -> None:
+    # A forked child process shares the connections with its parent process, and does not close them.
+    if exchanger.is_unclosed and os.getpid() == process:
         hint = "use `async with AsyncSmsClient(...)`, or call `await sms.aclose()` in its event loop"
         warnings.warn(f"unclosed {shown}; {hint}", ResourceWarning, stacklevel=2)
 

@@ -15,6 +15,7 @@ from smsapi_async.protocol.encoding import Request, bulk_request, prepared, prep
 from smsapi_async.settings import checked_seconds
 
 Seconds = float | timedelta | None
+"""The type of the parameter ``timeout``: seconds or a `timedelta`. None means no limit."""
 
 
 class Sender:

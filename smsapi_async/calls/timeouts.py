@@ -1,18 +1,18 @@
 """The timeout of a read. The timeout of a send is in `Sender`, because the error depends on the evidence."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import TypeVar
 
 import anyio
 
+from smsapi_async.calls.sender import Seconds
 from smsapi_async.errors import TransportFailed
 from smsapi_async.settings import checked_seconds
 
 _Value = TypeVar("_Value")
 
 
-async def read_within(timeout: float | timedelta | None, read: Callable[[], Awaitable[_Value]]) -> _Value:  # noqa: ASYNC109
+async def read_within(timeout: Seconds, read: Callable[[], Awaitable[_Value]]) -> _Value:  # noqa: ASYNC109
     """Make a read, and limit the time of the whole read.
 
     Args:
