@@ -22,7 +22,6 @@ from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
 from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.sender import Seconds, Sender
 from smsapi_async.calls.timeouts import read_within
-from smsapi_async.client_options import Options
 from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.errors import ValidationError
 from smsapi_async.http.choice import Kind
@@ -30,6 +29,7 @@ from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
+from smsapi_async.parameters import Options
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol import decoding, encoding
 from smsapi_async.protocol.addresses import checked_source_address
@@ -409,7 +409,8 @@ class AsyncSmsClient:
             segment_id: one of the ids in `Receipt.segment_ids`.
             timeout: maximum time of the whole call; see `AsyncSmsClient`.
         """
-        return await read_within(timeout, partial(self._state, segment_id))
+        # The `repr` of a lambda does not show the segment id, which may contain a phone number.
+        return await read_within(timeout, lambda: self._state(segment_id))
 
     def track(
         self,

@@ -27,7 +27,7 @@ from smsapi_async.calls.verdicts import (
     judge_send,
 )
 from smsapi_async.clock import Clock
-from smsapi_async.errors import NotSent, RateLimited, ReadFailed, RequestRejected, Unauthorized
+from smsapi_async.errors import ClientClosed, NotSent, RateLimited, ReadFailed, RequestRejected, Unauthorized
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.decoding import decode_login
@@ -136,6 +136,10 @@ class Caller:
             self._lifetime.enter(scope, evidence)
             try:
                 return await self._make_attempts(request, judge, evidence, background=background)
+            except ClientClosed:
+                # The connections were closed before the cancellation of the scope reached this call.
+                self._check_open(request, evidence)
+                raise
             finally:
                 self._lifetime.leave(scope)
         # The code below runs only if the client was closed during the call.

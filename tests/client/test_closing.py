@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -17,11 +18,13 @@ from smsapi_async import (
     AsyncSmsClient,
     BatchHalted,
     ClientClosed,
+    MemorySessionStore,
     Message,
     NotSent,
     OutcomeUnknown,
     RetryPolicy,
     SegmentState,
+    Session,
     SmsApiError,
     Unknown,
     ValidationError,
@@ -216,6 +219,18 @@ async def test_a_send_that_still_connects_is_not_sent(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_send_through_the_callers_client_ends_too(sandbox: Sandbox) -> None:
+    """A send through the caller's own httpx client also ends with `aclose`; the httpx client stays open."""
+    async with httpx.AsyncClient() as client:
+        sms = client_for(sandbox, client=client)
+        await sms.balance()
+        with sandbox.hold("Sms/Send") as gate:
+            results = await _closed_during([_send(sms)], gate.arrived, sms.aclose)
+        assert [type(each) for each in results] == [OutcomeUnknown]
+        assert not client.is_closed
+
+
+@pytest.mark.anyio
 async def test_no_other_attempt_starts_within_the_grace(sandbox: Sandbox) -> None:
     """While `aclose` waits, a send whose session is refused makes no new login, and raises `NotSent`."""
     sms = client_for(sandbox)
@@ -290,6 +305,22 @@ async def _ends_the_grace(
         results = await _closed_during([_send(sms)], gate.arrived, close)
     assert [type(each) for each in results] == [OutcomeUnknown]
     await sms.aclose(grace=1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("grace", [0, 3600])
+async def test_a_call_may_close_its_own_client(sandbox: Sandbox, grace: float) -> None:
+    """If a session store closes the client during a send, the send raises `NotSent`, and nothing hangs."""
+
+    class ClosingStore(MemorySessionStore):
+        async def load(self) -> Session | None:
+            await sms.aclose(grace=grace)
+            return await super().load()
+
+    sms = client_for(sandbox, session_store=ClosingStore())
+    with pytest.raises(NotSent):
+        await sms.send(NUMBER, TEXT)
+    assert sandbox.account.arrivals == []
 
 
 @pytest.mark.anyio

@@ -27,7 +27,7 @@ LAYERS = [
     {"inbox", "tracking"},
     {"ledger"},
     {"batch"},
-    {"client_options"},
+    {"parameters"},
     {"client"},
     {"__init__"},
 ]
@@ -149,11 +149,11 @@ def test_a_name_means_one_thing() -> None:
 def test_who_may_import_httpx(file: Path) -> None:
     """Only the room `http` uses httpx and httpcore.
 
-    The rooms `client` and `client_options` use httpx only in annotations.
+    The rooms `client` and `parameters` use httpx only in annotations.
     """
     libraries = {name.split(".")[0] for name in _imports(file)} & {"httpx", "httpcore"}
     room = _room(_module(file))
-    if room in {"client", "client_options"}:
+    if room in {"client", "parameters"}:
         assert libraries <= {"httpx"}
         assert _uses_outside_annotations(file, "httpx") == []
     elif room != "http":

@@ -18,7 +18,7 @@ import pytest
 
 import smsapi_async
 from smsapi_async import AsyncSmsClient, errors
-from smsapi_async.client_options import Options
+from smsapi_async.parameters import Options
 
 ROOT = Path(__file__).parents[2]
 NAMES = list(smsapi_async.__all__)
