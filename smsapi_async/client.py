@@ -9,25 +9,25 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
-from anyio.lowlevel import EventLoopToken, current_token
 
 from smsapi_async import settings
 from smsapi_async.batch import Batch, BatchSettings, ChunkSender
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
+from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
 from smsapi_async.calls.limiter import Limiter, Priority
-from smsapi_async.calls.sender import Sender
+from smsapi_async.calls.sender import Seconds, Sender
 from smsapi_async.clock import Clock, SystemClock
-from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
+from smsapi_async.errors import ValidationError
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
+from smsapi_async.parameters import Options
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol import decoding, encoding
 from smsapi_async.protocol.addresses import checked_source_address
@@ -36,34 +36,12 @@ from smsapi_async.settings import RetryPolicy, Timeouts
 from smsapi_async.tracking import DEADLINE, Delivery, DeliverySink, Schedule, Tracker, Tracking
 
 
-class Options(TypedDict, total=False):
-    """The types of the parameters of `AsyncSmsClient.from_env`, for type checkers."""
-
-    login: str
-    password: str
-    source_address: str | None
-    base_url: str
-    timeouts: Timeouts | None
-    concurrency: int
-    requests_per_second: float | None
-    retry: RetryPolicy | None
-    login_cool_down: timedelta
-    proxy: str | None
-    ca_file: str | Path | None
-    ssl_context: ssl.SSLContext | None
-    allow_plain_http: bool
-    client: httpx.AsyncClient | None
-    transport: httpx.AsyncBaseTransport | Kind | None
-    session_store: SessionStore | None
-    response_limit: int
-    clock: Clock | None
-
-
 class AsyncSmsClient:
     """A client of the SMS gateway, for asyncio and trio.
 
     Create one client for each event loop, and share the client between all tasks. Use the client with
-    ``async with``, or call `aclose` at the end. The constructor does not need a running event loop.
+    ``async with``, or call `aclose` at the end: a client that is not closed issues a `ResourceWarning`. The
+    constructor does not need a running event loop.
 
     All methods raise `ValidationError` before any request if a parameter is wrong, `RequestRejected` if the
     gateway refuses the request, `ClientClosed` if the client is closed, and `WrongEventLoop` if the client
@@ -79,8 +57,11 @@ class AsyncSmsClient:
       and after HTTP status 408, 429 or 5xx; ``retry`` limits the attempts. If the last attempt also fails, a
       read raises `ReadFailed`, or `RateLimited` after status 429.
 
-    To limit the time of a send, use the parameter ``timeout`` of the method. Do not cancel the send, for
-    example with `asyncio.wait_for`: a cancelled send cannot report whether the message was sent.
+    ``timeout`` of a method is the maximum time of the whole call, including the wait for other calls, the
+    login and all attempts: seconds or a `timedelta`. None means that only `Timeouts` and `RetryPolicy` apply.
+    After the timeout, a read raises `TransportFailed`, and a send raises `NotSent` or `OutcomeUnknown`. Do
+    not cancel a send, for example with `asyncio.wait_for`: a cancelled send cannot report whether the message
+    was sent.
 
     All tasks share one login. The login continues if a call that waits for the login is cancelled. If a
     session ends in less than 5 minutes, the next call starts a renewal, but uses the old session. The client
@@ -167,11 +148,13 @@ class AsyncSmsClient:
             transport=transport,
             body_limit=settings.checked_response_limit(response_limit),
         )
+        self._lifetime = Lifetime()
         self._caller = Caller(
             self._exchanger,
             self._limiter,
             settings.checked_instance("retry", retry, RetryPolicy, RetryPolicy()),
             self._clock,
+            lifetime=self._lifetime,
             login=request,
             session_store=settings.checked_methods(
                 "session_store", session_store, ("load", "save"), MemorySessionStore()
@@ -179,10 +162,9 @@ class AsyncSmsClient:
             login_cool_down=settings.checked_cool_down(login_cool_down),
         )
         self._sender = Sender(self._caller, self._clock, self._source_address)
-        # The event loop of the first call. A call in another event loop raises `WrongEventLoop`, because the
-        # connections of the client belong to the event loop of the first call.
-        self._loop: EventLoopToken | None = None
-        self._closed = False
+        self._check_usable = self._lifetime.check_usable
+        self._stream_clock = EndingClock(self._clock, self._lifetime)
+        warn_if_unclosed(self, self._exchanger)
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
@@ -213,32 +195,44 @@ class AsyncSmsClient:
         await self._exchanger.open()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """End a login and close all connections: calls in flight fail. A second `aclose` does nothing."""
-        self._closed = True
-        await self._caller.aclose()
+    async def aclose(self, *, grace: float | timedelta = 0.0) -> None:
+        """Close the client and all its connections. If the client is closed already, nothing happens.
 
-    def __repr__(self) -> str:
-        state = f"{self._exchanger.description}{' closed' if self._closed else ''}"
-        return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
+        No request starts any more. A send that waits for other calls, the login, its time or another attempt
+        raises `NotSent`. A read that waits raises `ClientClosed`. A stream raises `BatchHalted` or
+        `ClientClosed` instead of its next request.
 
-    async def balance(self) -> Decimal:
-        """Return the balance of the account (contract, "User/Balance"). The response contains no currency.
+        Args:
+            grace: maximum time to wait for the requests in flight: seconds or a `timedelta`. After this time,
+                or if `aclose` is cancelled or called again, the rest is cancelled: a read raises
+                `ClientClosed`, and a send raises `NotSent` or `OutcomeUnknown`.
 
         Raises:
-            RequestRejected: if the gateway refused the request or the login.
-            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
+            WrongEventLoop: if the client was first used in another event loop. The client stays open.
+            ValidationError: if ``grace`` is negative or is not a time.
+        """
+        seconds = settings.checked_grace(grace)
+        if self._lifetime.is_over:
+            return
+        self._lifetime.check_loop()
+        await self._caller.aclose(seconds)
+
+    def __repr__(self) -> str:
+        state = f"{self._exchanger.description}{' closed' if self._lifetime.is_closed else ''}"
+        return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
+
+    async def balance(self, *, timeout: Seconds = None) -> Decimal:  # noqa: ASYNC109
+        """Return the balance of the account (contract, "User/Balance"). The response contains no currency.
+
+        Args:
+            timeout: maximum time of the whole call; see `AsyncSmsClient`.
         """
         self._check_usable()
-        return await self._caller.read(encoding.balance_request(), decoding.decode_balance)
+        seconds = settings.checked_timeout(timeout)
+        return await self._caller.read(encoding.balance_request(), decoding.decode_balance, seconds=seconds)
 
     async def send(
         self,
@@ -262,17 +256,14 @@ class AsyncSmsClient:
                 are dropped. None means to send immediately.
             validity: time for which the gateway tries to deliver: whole minutes as an `int`, or a `timedelta`
                 of whole minutes. None or 0 means the gateway's default (contract, "Validity").
-            timeout: maximum time for the whole call, including the wait for other calls, the login and all
-                attempts: seconds or a `timedelta`. None means that only `Timeouts` and `RetryPolicy` apply.
+            timeout: maximum time of the whole call; see `AsyncSmsClient`.
 
         Returns:
             A receipt with one segment id for each segment.
 
         Raises:
-            ValidationError: if a parameter is wrong. No request was made.
             RequestRejected: if the gateway refused the message or the login. Nothing was sent.
-            NotSent: if no byte of the request was written, for example because the login failed or
-                ``timeout`` passed. It is safe to send the message again.
+            NotSent: if no byte of the request was written. It is safe to send the message again.
             OutcomeUnknown: if it is not known whether the message was sent.
         """
         self._check_usable()
@@ -389,11 +380,11 @@ class AsyncSmsClient:
             unknown_limit=unknown_limit,
             grace=grace,
         )
-        self._check_open()
+        self._lifetime.check_open()
         settings.checked_methods(
             "ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None
         )
-        chunk_sender = ChunkSender(self._caller, ledger, self._clock, unknown_limit)
+        chunk_sender = ChunkSender(self._caller, ledger, self._stream_clock, unknown_limit)
         return Batch(
             messages,
             chunk_sender,
@@ -404,20 +395,16 @@ class AsyncSmsClient:
             check_usable=self._check_usable,
         )
 
-    async def state(self, segment_id: str) -> SegmentState:
+    async def state(self, segment_id: str, *, timeout: Seconds = None) -> SegmentState:  # noqa: ASYNC109
         """Return the state of one segment (contract, "Sms/State").
 
         To follow all segments of a message until their states are final, use `track` or `wait_delivered`.
 
         Args:
             segment_id: one of the ids in `Receipt.segment_ids`.
-
-        Raises:
-            ValidationError: if the segment id is not a `str`, or is empty.
-            RequestRejected: if the gateway refused the request or the login.
-            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
+            timeout: maximum time of the whole call; see `AsyncSmsClient`.
         """
-        return await self._state(segment_id)
+        return await self._state(segment_id, seconds=settings.checked_timeout(timeout))
 
     def track(
         self,
@@ -447,7 +434,7 @@ class AsyncSmsClient:
             RequestRejected: while iterating, if the gateway refused the credentials or the account.
             ValidationError: if a setting is wrong.
         """
-        self._check_open()
+        self._lifetime.check_open()
         tracker = Tracker(
             Schedule() if schedule is None else schedule, settings.checked_seconds("deadline", deadline)
         )
@@ -481,7 +468,11 @@ class AsyncSmsClient:
         return await self._tracking([receipt], tracker, 1, None).last()
 
     async def incoming(
-        self, *, since: datetime | None = None, until: datetime | None = None
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        timeout: Seconds = None,  # noqa: ASYNC109
     ) -> list[IncomingMessage]:
         """Return the incoming messages of a period, in the order of the response (contract, "Sms/In").
 
@@ -491,15 +482,15 @@ class AsyncSmsClient:
         Args:
             since: beginning of the period, aware. None means that the period has no beginning.
             until: end of the period, aware. None means the current time.
+            timeout: maximum time of the whole call; see `AsyncSmsClient`.
 
         Raises:
             ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
-            RequestRejected: if the gateway refused the request or the login.
-            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
         request = encoding.incoming_request(since, self._clock.now() if until is None else until)
-        return await self._caller.read(request, decoding.decode_incoming)
+        seconds = settings.checked_timeout(timeout)
+        return await self._caller.read(request, decoding.decode_incoming, seconds=seconds)
 
     def watch_incoming(
         self,
@@ -533,17 +524,17 @@ class AsyncSmsClient:
             ValidationError: if a setting is wrong.
         """
         inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
-        self._check_open()
+        self._lifetime.check_open()
         return Inbox(
             self.incoming,
-            self._clock,
+            self._stream_clock,
             self._check_usable,
             since=since,
             settings=inbox_settings,
             checkpoint=checkpoint,
         )
 
-    async def statistics(self, start: datetime, end: datetime) -> Statistics:
+    async def statistics(self, start: datetime, end: datetime, *, timeout: Seconds = None) -> Statistics:  # noqa: ASYNC109
         """Return the statistics of a period (contract, "Sms/Statistics").
 
         The gateway allows at most 90 days in one request. For a longer period, the client makes one request
@@ -552,17 +543,16 @@ class AsyncSmsClient:
         Args:
             start: beginning of the period, aware. Fractions of a second are dropped.
             end: end of the period, aware; the period includes this second.
+            timeout: maximum time of the whole call with all its requests; see `AsyncSmsClient`.
 
         Raises:
             ValidationError: if a date is not an aware datetime, or ``start`` is after ``end``.
-            RequestRejected: if the gateway refused the request or the login.
-            ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
-        read = partial(self._caller.read, decode=decoding.decode_statistics)
-        return Statistics.sum(
-            await gather([partial(read, request) for request in encoding.statistics_requests(start, end)])
-        )
+        seconds = settings.checked_timeout(timeout)
+        read = partial(self._caller.read, decode=decoding.decode_statistics, seconds=seconds)
+        reads = [partial(read, request) for request in encoding.statistics_requests(start, end)]
+        return Statistics.sum(await gather(reads))
 
     def _tracking(
         self,
@@ -575,26 +565,16 @@ class AsyncSmsClient:
             receipts,
             tracker,
             partial(self._state, priority=Priority.BACKGROUND),
-            clock=self._clock,
+            clock=self._stream_clock,
             workers=workers,
             ledger=ledger,
             check_usable=self._check_usable,
         )
 
-    async def _state(self, segment_id: str, *, priority: Priority = Priority.READ) -> SegmentState:
+    async def _state(
+        self, segment_id: str, *, priority: Priority = Priority.READ, seconds: float | None = None
+    ) -> SegmentState:
         self._check_usable()
         request = encoding.state_request(segment_id)
         decode = partial(decoding.decode_state, segment_id=segment_id)
-        return await self._caller.read(request, decode, priority=priority)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosed
-
-    def _check_usable(self) -> None:
-        self._check_open()
-        loop = current_token()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop != loop:
-            raise WrongEventLoop
+        return await self._caller.read(request, decode, priority=priority, seconds=seconds)

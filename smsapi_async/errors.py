@@ -37,43 +37,85 @@ A send returns a result or raises `ValidationError`, `RequestRejected`, `NotSent
 `OutcomeUnknown`, another send may produce a second message. After `SegmentIdsUnattributed`, another send
 certainly produces a second message.
 
-The text of an error never contains a password, a session id, a message text or a complete phone number.
+Each error has three attributes for programs that repeat failed calls (`SmsApiError` defines them):
+
+| Error                                       | may_have_been_sent | is_retryable | retry_after             |
+|---------------------------------------------|--------------------|--------------|-------------------------|
+| ValidationError, UsageError                 | False              | False        | None                    |
+| RequestRejected                             | False              | False        | if the time is known    |
+| InvalidSession, RateLimited                 | False              | True         | if the gateway names it |
+| ReadFailed                                  | False              | True         | if the gateway names it |
+| NotSent                                     | False              | True         | if the gateway names it |
+| OutcomeUnknown                              | True               | False        | None                    |
+| SegmentIdsUnattributed                      | True               | False        | None                    |
+| BatchHalted                                 | True               | False        | that of its cause       |
+| LedgerInUse                                 | False              | True         | None                    |
+| LedgerError, LedgerUnwritable, LedgerVersion | False             | False        | None                    |
+
+The text of an error never contains a password, a session id, a message text or a complete phone number. The
+same is true for ``args``, and ``type(error)(*error.args)`` builds an equal error: a task queue may store the
+class and ``args`` as JSON. ``args`` contains no messages and no segment ids; `pickle` and `copy` keep them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from smsapi_async.models import Message
+
+
+_Value = TypeVar("_Value")
 
 
 def _rebuild(kind: type[SmsApiError], arguments: tuple[Any, ...], state: dict[str, Any]) -> SmsApiError:
     error = kind.__new__(kind)
     error.args = arguments
     error.__dict__.update(state)
-    if arguments:
-        # The copy of an error gets a new text, because the session manager changes `retry_after` before it
-        # copies the error.
-        error.args = (error.summary(),)
+    # The copy of an error gets new arguments, because the session manager changes `retry_after` before it
+    # copies the error.
+    error.args = error._arguments()  # noqa: SLF001 - this function is a part of the class
     return error
 
 
 class SmsApiError(Exception):
-    """Base class of all errors of this package."""
+    """Base class of all errors of this package.
+
+    Attributes:
+        may_have_been_sent: whether the gateway may have accepted a message of the failed call, so that a
+            repeat of the call may send a second message.
+        is_retryable: whether it is safe to repeat the same call without a change, and the repeated call may
+            succeed. The client itself has already made the attempts that `RetryPolicy` allows.
+        retry_after: number of seconds to wait before a repeat, or None if no time is known.
+    """
+
+    may_have_been_sent: bool = False
+    is_retryable: bool = False
+    retry_after: float | None = None
 
     def summary(self) -> str:
         """Return the error in one line, without personal data."""
         return str(self.args[0]) if self.args else type(self).__name__
 
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """Return the positional arguments that build an equal error. JSON can store the arguments."""
+        return self.args
+
     def __reduce__(self) -> tuple[Callable[..., SmsApiError], tuple[Any, ...]]:
         """Support `pickle` (to pass an error to another process) and `copy` (for several tasks).
 
-        The default method `Exception.__reduce__` would fail: it calls the constructor with ``args``, and in
-        this package ``args`` contains only the summary.
+        The default method `Exception.__reduce__` would pass only ``args`` to the constructor, and ``args``
+        contains no private values, for example no messages.
         """
-        return _rebuild, (type(self), self.args, dict(self.__dict__))
+        state = dict(self.__dict__)
+        if "__notes__" in state:
+            # Two errors must not share one list of notes.
+            state["__notes__"] = list(state["__notes__"])
+        return _rebuild, (type(self), self.args, state)
 
 
 class ValidationError(SmsApiError, ValueError):
@@ -89,7 +131,10 @@ class ValidationError(SmsApiError, ValueError):
         self.parameter = parameter
         self.value = value
         self.hint = hint
-        super().__init__(self.summary())
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.parameter, self.value, self.hint
 
     def summary(self) -> str:
         """Return the parameter, the wrong value and the hint in one line."""
@@ -102,7 +147,7 @@ class UsageError(SmsApiError, RuntimeError):
     explanation: ClassVar[str] = "the client cannot be used this way"
 
     def __init__(self) -> None:
-        super().__init__(self.summary())
+        super().__init__()
 
     def summary(self) -> str:
         """Return the mistake of the caller and the correct use in one line."""
@@ -110,17 +155,24 @@ class UsageError(SmsApiError, RuntimeError):
 
 
 class ClientClosed(UsageError):
-    """A method was called after ``aclose()``, or after the end of the client's ``async with`` block."""
+    """A method was called after ``aclose()``, or after the end of the client's ``async with`` block.
+
+    A read that is in progress when the client is closed also raises this error.
+    """
 
     explanation = "this AsyncSmsClient is closed; create a new client, or keep the `async with` block open"
 
 
 class WrongEventLoop(UsageError):
-    """A method was called in one event loop, but the first call of the client was in another event loop."""
+    """A method was called in one event loop, but the first call of the client was in another event loop.
+
+    `AsyncSmsClient.aclose` also raises this error: only the event loop of the first call can close the
+    connections.
+    """
 
     explanation = (
         "this AsyncSmsClient was first used in another event loop, and its connections belong to that loop; "
-        "create one client for each event loop"
+        "create one client for each event loop, and close the client in its own event loop"
     )
 
 
@@ -154,13 +206,16 @@ class RequestRejected(SmsApiError):
     """
 
     def __init__(
-        self, *, code: int | None, description: str, http_status: int, retry_after: float | None = None
+        self, code: int | None, description: str, http_status: int, retry_after: float | None = None
     ) -> None:
         self.code = code
         self.description = description
         self.http_status = http_status
         self.retry_after = retry_after
-        super().__init__(self.summary())
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.code, self.description, self.http_status, self.retry_after
 
     def summary(self) -> str:
         """Return the code, the HTTP status and the description in one line."""
@@ -182,6 +237,8 @@ class InvalidArgument(RequestRejected):
 class InvalidSession(RequestRejected):
     """Code 3: the gateway refused the session id, and then also the session id of a new login."""
 
+    is_retryable = True
+
 
 class Unauthorized(RequestRejected):
     """Code 4: the gateway did not authorize the request."""
@@ -192,7 +249,29 @@ class InvalidCredentials(Unauthorized):
 
     The client does not log in again before ``login_cool_down`` has passed. Before that time, each call raises
     `InvalidCredentials` with the remaining seconds in ``retry_after``.
+
+    Attributes:
+        hint: a probable cause in the form of the login or the password, for example a line break at the end;
+            "" if the form is usual. The hint never contains the values.
     """
+
+    def __init__(
+        self,
+        code: int | None,
+        description: str,
+        http_status: int,
+        retry_after: float | None = None,
+        hint: str = "",
+    ) -> None:
+        self.hint = hint
+        super().__init__(code, description, http_status, retry_after)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return *super()._arguments(), self.hint
+
+    def summary(self) -> str:
+        """Return the code, the HTTP status, the description and the hint in one line."""
+        return f"{super().summary()}; {self.hint}" if self.hint else super().summary()
 
 
 class NotEnoughCredits(RequestRejected):
@@ -210,6 +289,8 @@ class Forbidden(RequestRejected):
 class RateLimited(RequestRejected):
     """HTTP status 429: too many requests. ``retry_after`` comes from the header ``Retry-After``."""
 
+    is_retryable = True
+
 
 class ReadFailed(SmsApiError):
     """A request that only reads, or a login, got no usable response. It is safe to call the method again.
@@ -220,16 +301,28 @@ class ReadFailed(SmsApiError):
             code.
         http_status: the HTTP status code of the response, or None if no response arrived.
         description: the gateway's description of the error, with numbers and secrets masked, or "".
+        retry_after: seconds that the gateway asks the client to wait, or None.
     """
 
+    is_retryable = True
+
     def __init__(
-        self, reason: str, *, code: int | None = None, http_status: int | None = None, description: str = ""
+        self,
+        reason: str,
+        code: int | None = None,
+        http_status: int | None = None,
+        description: str = "",
+        retry_after: float | None = None,
     ) -> None:
         self.reason = reason
         self.code = code
         self.http_status = http_status
         self.description = description
-        super().__init__(self.summary())
+        self.retry_after = retry_after
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.reason, self.code, self.http_status, self.description, self.retry_after
 
     def summary(self) -> str:
         """Return the cause of the failure in one line."""
@@ -257,11 +350,18 @@ class NotSent(SmsApiError):
 
     Attributes:
         reason: the cause of the failure, in words.
+        retry_after: seconds that the gateway asks the client to wait, or None.
     """
 
-    def __init__(self, reason: str) -> None:
+    is_retryable = True
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
         self.reason = reason
-        super().__init__(self.summary())
+        self.retry_after = retry_after
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.reason, self.retry_after
 
     def summary(self) -> str:
         """Return the fact that nothing was sent, and the cause, in one line."""
@@ -279,14 +379,19 @@ class OutcomeUnknown(SmsApiError):
         description: the gateway's description of the error, with numbers and secrets masked, or "".
     """
 
+    may_have_been_sent = True
+
     def __init__(
-        self, reason: str, *, code: int | None = None, http_status: int | None = None, description: str = ""
+        self, reason: str, code: int | None = None, http_status: int | None = None, description: str = ""
     ) -> None:
         self.reason = reason
         self.code = code
         self.http_status = http_status
         self.description = description
-        super().__init__(self.summary())
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.reason, self.code, self.http_status, self.description
 
     def summary(self) -> str:
         """Return the fact that the outcome is unknown, and the cause, in one line."""
@@ -300,20 +405,30 @@ class SegmentIdsUnattributed(SmsApiError):
     The gateway accepted and billed every message. Do not send the messages again.
 
     Attributes:
-        messages: the accepted messages, in the order of the destination addresses of the bulk.
-        segment_ids: all segment ids of the bulk, in the order of the response.
+        messages: the accepted messages, in the order of the destination addresses of the bulk. Empty if the
+            error was built from its ``args``.
+        segment_ids: all segment ids of the bulk, in the order of the response. Empty if the error was built
+            from its ``args``.
+        message_count: number of accepted messages.
+        segment_id_count: number of segment ids.
     """
 
-    def __init__(self, messages: tuple[Message, ...], segment_ids: tuple[str, ...]) -> None:
-        self.messages = messages
-        self.segment_ids = segment_ids
-        super().__init__(self.summary())
+    may_have_been_sent = True
+
+    def __init__(self, messages: Sequence[Message] | int, segment_ids: Sequence[str] | int) -> None:
+        # `args` contains only the two numbers, because the messages and the segment ids are private.
+        self.messages, self.message_count = _with_count(messages)
+        self.segment_ids, self.segment_id_count = _with_count(segment_ids)
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.message_count, self.segment_id_count
 
     def summary(self) -> str:
         """Return the number of messages and the number of segment ids in one line."""
         return (
-            f"all {len(self.messages)} messages were accepted, but the gateway returned "
-            f"{len(self.segment_ids)} segment ids, which cannot be divided among them; see `segment_ids`"
+            f"all {self.message_count} messages were accepted, but the gateway returned "
+            f"{self.segment_id_count} segment ids, which cannot be divided among them; see `segment_ids`"
         )
 
 
@@ -324,22 +439,33 @@ class BatchHalted(SmsApiError):
     sent. Remove the cause. Then pass the same messages and the same ledger to `AsyncSmsClient.send_many`.
 
     Attributes:
-        cause: the error that ended the batch.
+        cause: the error that ended the batch. ``args`` contains the name of its class and its ``args``.
         pending: number of messages that were not sent. If the iterable of messages has no length, the number
             does not include messages that were not read.
-        messages: the messages that the batch read from the iterable, but did not send.
+        messages: the messages that the batch read from the iterable, but did not send. Empty if the error was
+            built from its ``args``.
         has_more: whether the iterable of messages has no length, so that it may contain more messages than
             ``pending`` counts.
     """
 
+    may_have_been_sent = True
+
     def __init__(
-        self, cause: SmsApiError, pending: int, messages: tuple[Message, ...], *, has_more: bool = False
+        self,
+        cause: SmsApiError | Sequence[object],
+        pending: int,
+        messages: Sequence[Message] = (),
+        has_more: bool = False,
     ) -> None:
-        self.cause = cause
+        self.cause = cause if isinstance(cause, SmsApiError) else _from_args(cause)
         self.pending = pending
-        self.messages = messages
+        self.messages = tuple(messages)
         self.has_more = has_more
-        super().__init__(self.summary())
+        self.retry_after = self.cause.retry_after
+        super().__init__(*self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (_public_class(self.cause).__name__, *self.cause.args), self.pending, (), self.has_more
 
     def summary(self) -> str:
         """Return the cause and the number of messages that were not sent in one line."""
@@ -359,7 +485,7 @@ class LedgerError(SmsApiError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(self.summary())
+        super().__init__(self.reason)
 
     def summary(self) -> str:
         """Return the cause and its consequence in one line."""
@@ -370,6 +496,7 @@ class LedgerInUse(LedgerError):
     """Another `Ledger` object has the ledger open for writing, or another program locks the file."""
 
     explanation = "; a ledger can have only one writer at a time"
+    is_retryable = True
 
 
 class LedgerUnwritable(LedgerError):
@@ -411,3 +538,22 @@ A refusal that is not in this tuple concerns the account or its credentials, and
 
 FAULTS: dict[int, type[ReadFailed]] = {8: GatewayFault, 9: InternalServerError}
 """The error class for each code that reports a failure of the gateway (contract, "Codes")."""
+
+
+def _with_count(values: Sequence[_Value] | int) -> tuple[tuple[_Value, ...], int]:
+    """Return the values and their number. A number in place of the values means that they are not known."""
+    return ((), values) if isinstance(values, int) else (tuple(values), len(values))
+
+
+def _public_class(error: SmsApiError) -> type[SmsApiError]:
+    """Return the class of an error, or for a class of the caller the base class in this module."""
+    return next(kind for kind in type(error).__mro__ if kind.__module__ == __name__)
+
+
+def _from_args(name_and_args: Sequence[object]) -> SmsApiError:
+    """Build an error from a sequence of the name of its class and its ``args``."""
+    name, *arguments = name_and_args
+    kind = globals().get(str(name))
+    if isinstance(kind, type) and issubclass(kind, SmsApiError):
+        return kind(*arguments)
+    return SmsApiError(*arguments)

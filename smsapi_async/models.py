@@ -136,6 +136,11 @@ class Receipt:
     segment_ids: tuple[str, ...]
     accepted_at: datetime
 
+    @property
+    def destination_address(self) -> str:
+        """The destination address of the message."""
+        return self.message.destination_address
+
 
 @attrs.frozen
 class SegmentState:

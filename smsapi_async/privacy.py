@@ -40,14 +40,27 @@ class Secret:
         return hash(self._value)
 
 
+def type_name(value: object) -> str:
+    """Return the type of a value with its module, such as ``<httpx.Client>``, and not the value.
+
+    The module shows that an object belongs to another library than the wanted object of the same name. The
+    types of Python itself have no module in the result, such as ``<int>``.
+    """
+    kind, prefix = (value, "class ") if isinstance(value, type) else (type(value), "")
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"<{prefix}{module}{kind.__qualname__}>"
+
+
 def mask_number(number: object) -> str:
     """Return a phone number with all characters masked except the last two.
 
-    A number of up to four characters is masked completely. If the object is not a `str`, the function returns
-    the name of its type.
+    A number of up to four characters is masked completely. None is not masked. If the object is not a `str`,
+    the function returns the name of its type.
     """
+    if number is None:
+        return "None"
     if not isinstance(number, str):
-        return f"<{type(number).__name__}>"
+        return type_name(number)
     return f"'***{number[-2:]}'" if len(number) > 4 else f"'***' ({len(number)} characters)"
 
 
@@ -62,7 +75,9 @@ def mask_source_address(source: object) -> str:
 
 def mask_text(text: object) -> str:
     """Return a description of a text, which contains only the length of the text."""
-    return f"<text of {len(text)} characters>" if isinstance(text, str) else f"<{type(text).__name__}>"
+    if text is None:
+        return "None"
+    return f"<text of {len(text)} characters>" if isinstance(text, str) else type_name(text)
 
 
 def mask_key(key: str | None) -> str:

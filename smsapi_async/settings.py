@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import is_encodable
+from smsapi_async.privacy import is_encodable, type_name
 
 _Value = TypeVar("_Value")
 # The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
@@ -126,7 +126,7 @@ def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     """
     hint = f"pass an address such as {BASE_URL!r}"
     if not isinstance(base_url, str):
-        raise ValidationError("base_url", f"<{type(base_url).__name__}>", hint)
+        raise ValidationError("base_url", type_name(base_url), hint)
     if any(mark in base_url for mark in "@?#"):
         # The error does not show the base URL, because the part before @ or after ? may be a password.
         raise ValidationError("base_url", "an address with '@', '?' or '#'", hint)
@@ -152,7 +152,7 @@ def checked_response_limit(response_limit: object) -> int:
         ValidationError: if `response_limit` is not an integer, or is less than 1024.
     """
     if isinstance(response_limit, bool) or not isinstance(response_limit, int) or response_limit < 1024:
-        value = repr(response_limit) if type(response_limit) is int else f"<{type(response_limit).__name__}>"
+        value = repr(response_limit) if type(response_limit) is int else type_name(response_limit)
         raise ValidationError("response_limit", value, "pass a number of bytes from 1024 on")
     return response_limit
 
@@ -195,7 +195,7 @@ def checked_credential(parameter: str, value: object) -> str:
         ValidationError: if the login or the password is not a `str`, is empty, or contains a lone surrogate.
     """
     if not isinstance(value, str):
-        raise ValidationError(parameter, f"<{type(value).__name__}>", "pass a str")
+        raise ValidationError(parameter, type_name(value), "pass a str")
     if not value:
         raise ValidationError(
             parameter, "an empty str", "pass the value that the gateway gave you at registration"
@@ -220,7 +220,7 @@ def checked_instance(parameter: str, value: _Value | None, kind: type[_Value], d
     if value is None:
         return default
     if not isinstance(value, kind):
-        raise ValidationError(parameter, f"<{type(value).__name__}>", f"pass a {kind.__name__}")
+        raise ValidationError(parameter, type_name(value), f"pass a smsapi_async.{kind.__name__}")
     return value
 
 
@@ -242,7 +242,7 @@ def checked_methods(
         return default
     if not all(callable(getattr(value, method, None)) for method in methods):
         hint = f"pass an object with the methods {', '.join(methods)}"
-        raise ValidationError(parameter, f"<{type(value).__name__}>", hint)
+        raise ValidationError(parameter, type_name(value), hint)
     return value
 
 
@@ -257,6 +257,15 @@ def checked_cool_down(login_cool_down: object) -> timedelta:
             "login_cool_down", repr(login_cool_down), "pass a timedelta that is not negative"
         )
     return login_cool_down
+
+
+def checked_timeout(value: object) -> float | None:
+    """Return the timeout of a call in seconds, or None if there is none.
+
+    Raises:
+        ValidationError: if the timeout is not a positive number or a positive `timedelta`.
+    """
+    return None if value is None else checked_seconds("timeout", value)
 
 
 def checked_seconds(parameter: str, value: object) -> float:
@@ -277,6 +286,22 @@ def checked_seconds(parameter: str, value: object) -> float:
     return float(number)
 
 
+def checked_grace(grace: object) -> float:
+    """Check the time to wait for requests in flight at a close, and return the time in seconds.
+
+    Raises:
+        ValidationError: if `grace` is neither a `timedelta` nor a number, is negative, or is infinite.
+    """
+    number = grace.total_seconds() if isinstance(grace, timedelta) else grace
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not 0 <= number < sys.float_info.max
+    ):
+        raise ValidationError("grace", repr(grace), "pass a timedelta or number of seconds, 0 or greater")
+    return float(number)
+
+
 def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) -> ssl.SSLContext | None:
     """Return the TLS context for the gateway; None means the default context.
 
@@ -289,11 +314,11 @@ def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) 
             be read.
     """
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
-        raise ValidationError("ssl_context", f"<{type(ssl_context).__name__}>", "pass an ssl.SSLContext")
+        raise ValidationError("ssl_context", type_name(ssl_context), "pass an ssl.SSLContext")
     if ca_file is None:
         return ssl_context
     if not isinstance(ca_file, str | Path):
-        raise ValidationError("ca_file", f"<{type(ca_file).__name__}>", "pass a path as a str or Path")
+        raise ValidationError("ca_file", type_name(ca_file), "pass a path as a str or Path")
     if ssl_context is not None:
         raise ValidationError("ca_file", repr(str(ca_file)), "pass either ca_file or ssl_context")
     try:

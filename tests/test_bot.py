@@ -55,12 +55,12 @@ async def test_an_autoresponder_gets_one_answer_a_day(anyio_backend: str) -> Non
 
     def autoresponder(message: AcceptedMessage, index: int) -> Journey:
         # The gateway may show a number with or without "+".
-        gateway.receive(next(spellings) + message.destination_address, "I am on holiday.")
+        gateway.receive(next(spellings) + message.destination_address, text="I am on holiday.")
         return default_journey(message, index)
 
     gateway = Sandbox(start=today + timedelta(days=1), journey=autoresponder)
     for day in (1, 2, 3):
-        gateway.receive(PHONE, "call me")
+        gateway.receive(PHONE, text="call me")
         await run_bot(gateway)
         await run_bot(gateway)
         assert answered(gateway) == [PHONE] * day
@@ -70,7 +70,7 @@ async def test_an_autoresponder_gets_one_answer_a_day(anyio_backend: str) -> Non
 async def test_each_number_gets_its_answer(sandbox: Sandbox, anyio_backend: str) -> None:
     """The limit of one answer a day holds for each number, so nobody else goes without an answer."""
     for number in (PHONE, OTHER, PHONE, OTHER):
-        sandbox.receive(number, "call me")
+        sandbox.receive(number, text="call me")
     await run_bot(sandbox)
     assert answered(sandbox) == [PHONE, OTHER]
 
@@ -94,8 +94,8 @@ async def test_one_forbidden_number_does_not_end_the_bot(
 ) -> None:
     """If the gateway forbids the answer to one number, the next number still gets its answer."""
     sandbox.refuse_next("Sms/Send", 7)
-    sandbox.receive(PHONE, "call me")
-    sandbox.receive(OTHER, "me, too")
+    sandbox.receive(PHONE, text="call me")
+    sandbox.receive(OTHER, text="me, too")
     await run_bot(sandbox)
     assert answered(sandbox) == [OTHER]
     assert "starts again" not in caplog.text
@@ -106,7 +106,7 @@ async def test_a_watcher_that_ends_says_so_and_starts_again(
 ) -> None:
     """If no credits are left, the log says that the watcher ended, and the answer follows later."""
     sandbox.refuse_next("Sms/Send", 5, times=2)
-    sandbox.receive(PHONE, "call me")
+    sandbox.receive(PHONE, text="call me")
     await run_bot(sandbox)
     ends = [record for record in caplog.records if record.name == "bot" and record.levelno == logging.ERROR]
     assert len(ends) == 2
@@ -121,7 +121,7 @@ async def test_a_watcher_without_a_ledger_says_so(
     sandbox: Sandbox, anyio_backend: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If another process has opened the ledger, the log says so, and the bot starts again later."""
-    sandbox.receive(PHONE, "call me")
+    sandbox.receive(PHONE, text="call me")
     async with (
         in_process(sandbox, SharedClock(sandbox)) as sms,
         Ledger.sqlite("bot.db"),

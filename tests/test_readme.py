@@ -97,13 +97,13 @@ async def _running_bot(sandbox: Sandbox, directory: Path) -> AsyncIterator[TextR
 async def test_the_bot_answers_once_over_restarts(anyio_backend: str, tmp_path: Path) -> None:
     """A bot that is killed while it sends a reply does not send this reply again after a restart."""
     async with run_sandbox() as sandbox:
-        sandbox.receive("79031234567", "call me", destination_address="79160000000")
+        sandbox.receive("79031234567", text="call me", destination_address="79160000000")
         with sandbox.hold("Sms/Send") as gate:
             async with _running_bot(sandbox, tmp_path):
                 await gate.arrived()
         async with _running_bot(sandbox, tmp_path) as lines:
             assert (await lines.receive()).startswith("Unknown(")
-        sandbox.receive("79161234567", "me, too", destination_address="79160000000")
+        sandbox.receive("79161234567", text="me, too", destination_address="79160000000")
         async with _running_bot(sandbox, tmp_path) as lines:
             while "Accepted(" not in await lines.receive():
                 pass

@@ -7,6 +7,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
+from smsapi_async.privacy import type_name
 from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.protocol.encoding import (
     Request,
@@ -142,9 +143,7 @@ class Grouper:
             ValidationError: if the message is invalid. An invalid message is not added.
         """
         if not isinstance(message, Message):
-            raise ValidationError(
-                "messages", f"<{type(message).__name__}>", "pass smsapi_async.Message objects"
-            )
+            raise ValidationError("messages", type_name(message), "pass smsapi_async.Message objects")
         content = message.content()
         try:
             chunk = self._groups.get(content)

@@ -6,6 +6,7 @@ login. A call makes another attempt only if a repeat is safe.
 """
 
 import logging
+import math
 import random
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -16,6 +17,7 @@ import anyio
 import attrs
 from anyio import to_thread
 
+from smsapi_async.calls.lifetime import Lifetime, error_at_the_end
 from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sessions import LiveSession, SessionManager
 from smsapi_async.calls.spreader import Spreader
@@ -31,6 +33,7 @@ from smsapi_async.calls.verdicts import (
 )
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
+    ClientClosed,
     Forbidden,
     InvalidOperation,
     InvalidSession,
@@ -40,6 +43,7 @@ from smsapi_async.errors import (
     RateLimited,
     ReadFailed,
     RequestRejected,
+    TransportFailed,
     Unauthorized,
 )
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
@@ -73,6 +77,7 @@ class Caller:
         limiter: limits the requests in flight and the rate of requests.
         retry: decides whether and when a call makes another attempt.
         clock: provides the current time and the waits between attempts.
+        lifetime: ends the calls in progress when the client is closed.
         login: the login request, which gets a new session id.
         session_store: stores the session, so that other processes can use the session too.
         login_cool_down: the time for which no other login is made after a refused login.
@@ -90,6 +95,7 @@ class Caller:
         retry: RetryPolicy,
         clock: Clock,
         *,
+        lifetime: Lifetime,
         login: Request,
         session_store: SessionStore,
         login_cool_down: timedelta,
@@ -99,6 +105,7 @@ class Caller:
         self.spread = Spreader().wait
         self._retry = retry
         self._clock = clock
+        self._lifetime = lifetime
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
         self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
@@ -145,6 +152,7 @@ class Caller:
         Raises:
             RequestRejected: if the gateway refused the request.
             ReadFailed: if the last attempt got no usable response, or the time has passed.
+            ClientClosed: if the client is closed, or is closed during the call.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         waited = await self.spread() if self.is_crowded else 0.0
@@ -174,6 +182,8 @@ class Caller:
             NotSent: if the call failed and there is a proof that nothing was sent. Also if `may_start`
                 returned False before the request was written.
             OutcomeUnknown: if the gateway may or may not have accepted the request.
+            ClientClosed: if the client is closed. If the client is closed during the call, the error is
+                `NotSent` or `OutcomeUnknown`.
         """
         # The method is not a coroutine function, because each further coroutine of thousands of waiting calls
         # costs time in the garbage collector.
@@ -182,17 +192,27 @@ class Caller:
         return self._call(_Call(request, judge_send, evidence, Priority.SEND, may_start), seconds, waited)
 
     async def _call(self, call: "_Call[_Value]", seconds: float | None, waited: float) -> _Value:
-        if seconds is None:
-            await self._limiter.acquire(call.priority)
-            return await self._make_attempts(call)
-        remaining = seconds - waited
-        deadline = anyio.current_time() + remaining
+        self._check_start(call)
+        left, deadline = None, math.inf
+        if seconds is not None:
+            left = seconds - waited
+            deadline = anyio.current_time() + left
         # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a slot,
         # and thousands of scopes that end in the same moment block the event loop.
-        if await self._limiter.acquire(call.priority, remaining):
-            with anyio.CancelScope(deadline=deadline):
-                return await self._make_attempts(call)
-        # The code below runs only if the time has passed.
+        if await self._limiter.acquire(call.priority, left):
+            with anyio.CancelScope(deadline=deadline) as scope:
+                self._lifetime.enter(scope, call.evidence)
+                try:
+                    return await self._make_attempts(call)
+                except ClientClosed:
+                    # The login or a wait ended before the cancellation of the scope reached this call.
+                    self._check_start(call)
+                    raise
+                finally:
+                    self._lifetime.leave(scope)
+        # The code below runs only if the time has passed or the client was closed.
+        if seconds is None or (self._lifetime.is_closed and anyio.current_time() < deadline):
+            raise error_at_the_end(call.request, call.evidence)
         raise _timed_out(call, seconds)
 
     async def _make_attempts(self, call: "_Call[_Value]") -> _Value:
@@ -206,7 +226,7 @@ class Caller:
                 session = await self._session(request)
                 # If the wait for the slot or the session has just ended, a cancellation reaches this task
                 # only at its next wait.
-                _check_start(call)
+                self._check_start(call)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
             finally:
                 self._limiter.release()
@@ -226,7 +246,7 @@ class Caller:
                 # nothing was sent.
                 replacements += 1
                 evidence.reset()
-                _check_start(call)
+                self._check_start(call)
             else:
                 await self._wait_for_repeat(call, attempts, verdict)
             await self._limiter.acquire(call.priority)
@@ -239,7 +259,7 @@ class Caller:
             # clear the evidence (the trace events of the request). If the wait for the next attempt is then
             # cancelled, the empty evidence proves that nothing was sent.
             call.evidence.reset()
-            if not call.may_start():
+            if self._lifetime.is_closed or not call.may_start():
                 raise verdict.error
         await attempts.wait_or_raise(verdict)
 
@@ -256,21 +276,39 @@ class Caller:
         except ReadFailed as error:
             if not request.resource.sends:
                 raise
-            reason = f"the login failed: {error}"
+            reason, retry_after = f"the login failed: {error}", error.retry_after
         except RequestRejected as error:
             # For a send, other refusals of the login become `NotSent`. If we raised such a refusal unchanged,
             # the caller would think that the gateway refused the message.
             if not request.resource.sends or isinstance(error, Unauthorized | InvalidSession | RateLimited):
                 raise
-            reason = f"the login was refused: {error}"
-        raise NotSent(reason)
+            reason, retry_after = f"the login was refused: {error}", error.retry_after
+        raise NotSent(reason, retry_after)
 
-    async def aclose(self) -> None:
-        """End a login that is running, and close the connections. Calls in flight fail."""
+    async def aclose(self, grace: float) -> None:
+        """End all calls and a login that is running, and close the connections.
+
+        Args:
+            grace: the seconds for which the requests in flight may continue.
+        """
         try:
-            await self._sessions.aclose()
+            self._lifetime.is_closed = True
+            self._limiter.close()
+            await self._lifetime.end(grace)
         finally:
-            await self._exchanger.aclose()
+            try:
+                await self._sessions.aclose()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._exchanger.aclose()
+
+    def _check_start(self, call: "_Call[Any]") -> None:
+        """Raise an error if the call may not start another request."""
+        # While a closed client waits for the requests in flight, no other request may start.
+        if self._lifetime.is_closed:
+            raise error_at_the_end(call.request, call.evidence)
+        if not call.may_start():
+            raise NotSent("the call may not start another request, because the batch ended")
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence
@@ -301,7 +339,7 @@ class Caller:
 
     def _circumstances(self, request: Request, session: LiveSession | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
-        return Circumstances(request.resource, private, self._clock.now())
+        return Circumstances(request.resource, private, self._clock.now(), request.hint)
 
 
 @attrs.define(eq=False)
@@ -353,16 +391,10 @@ class _Attempts:
         await self._clock.sleep(wait)
 
 
-def _check_start(call: _Call[Any]) -> None:
-    """Raise `NotSent` if the call may not start another request."""
-    if not call.may_start():
-        raise NotSent("the call may not start another request, because the batch ended")
-
-
 def _timed_out(call: _Call[Any], seconds: float) -> NotSent | OutcomeUnknown | ReadFailed:
     """Return the error of a call whose time has passed."""
     if not call.request.resource.sends:
-        return ReadFailed(f"no response arrived within {seconds:g} seconds")
+        return TransportFailed(f"no response arrived within the timeout of {seconds:g} seconds")
     if call.evidence.proves_not_sent():
         return NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
     return OutcomeUnknown(f"no response arrived within {seconds:g} seconds")

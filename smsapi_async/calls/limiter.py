@@ -45,8 +45,11 @@ class Limiter:
         self._background = anyio.Lock(fast_acquire=True)
         self._interval = None if requests_per_second is None else 1 / requests_per_second
         self._pacing = anyio.Lock(fast_acquire=True)
+        # The cancel scope of each call that waits for its time to begin.
+        self._paced: set[anyio.CancelScope] = set()
         self._clock = clock
         self._next = 0.0
+        self._is_closed = False
 
     @property
     def is_crowded(self) -> bool:
@@ -61,7 +64,7 @@ class Limiter:
             seconds: maximum time to wait; None means no limit. A background call has no limit.
 
         Returns:
-            Whether the call has a slot. False means that `seconds` have passed.
+            Whether the call has a slot. False means that `seconds` have passed, or the limiter was closed.
         """
         if priority is Priority.BACKGROUND:
             async with self._background:
@@ -74,6 +77,8 @@ class Limiter:
         return await self._take_slot(line, seconds)
 
     async def _take_slot(self, line: WaitingLine, seconds: float | None) -> bool:
+        if self._is_closed:
+            return False
         end = math.inf if seconds is None else anyio.current_time() + seconds
         if self._free:
             # A slot is free only if no call waits, because `release` gives the slot to a waiting call.
@@ -83,14 +88,24 @@ class Limiter:
         if self._interval is None:
             return True
         has_begun = False
-        try:
-            with anyio.CancelScope(deadline=end):
+        with anyio.CancelScope(deadline=end) as scope:
+            self._paced.add(scope)
+            try:
                 await self._pace(self._interval)
                 has_begun = True
-        finally:
-            if not has_begun:
-                self.release()
+            finally:
+                self._paced.remove(scope)
+                if not has_begun:
+                    self.release()
         return has_begun
+
+    def close(self) -> None:
+        """End the wait of all calls. These calls, and later calls that must wait, get no slot."""
+        self._is_closed = True
+        self._reads.close()
+        self._sends.close()
+        for scope in self._paced:
+            scope.cancel()
 
     def release(self) -> None:
         """Give the slot of a call back, or to the next call that waits."""

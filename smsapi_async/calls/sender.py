@@ -10,9 +10,10 @@ from smsapi_async.clock import Clock
 from smsapi_async.errors import SegmentIdsUnattributed
 from smsapi_async.models import Message, Receipt
 from smsapi_async.protocol.encoding import bulk_request, prepared, prepared_bulk, send_request
-from smsapi_async.settings import checked_seconds
+from smsapi_async.settings import checked_timeout
 
 Seconds = float | timedelta | None
+"""The type of the parameter ``timeout``: seconds or a `timedelta`. None means no limit."""
 
 
 class Sender:
@@ -35,7 +36,7 @@ class Sender:
 
         The method raises the same errors as `AsyncSmsClient.send`.
         """
-        seconds = None if timeout is None else checked_seconds("timeout", timeout)
+        seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
         message = prepared(message, self._source_address)
         segment_ids = await self._caller.send(send_request(message), seconds=seconds, waited=waited)
@@ -51,7 +52,7 @@ class Sender:
 
         The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
-        seconds = None if timeout is None else checked_seconds("timeout", timeout)
+        seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
         template, numbers = prepared_bulk(destination_addresses, template, self._source_address)
         segment_ids = await self._caller.send(bulk_request(template, numbers), seconds=seconds, waited=waited)

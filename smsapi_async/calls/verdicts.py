@@ -92,11 +92,13 @@ class Circumstances:
         resource: the resource of the gateway to which the request was made.
         private: the values of the request that no error text may contain, for example the session id.
         now: the current time, as an aware datetime; needed if the header ``Retry-After`` is a date.
+        hint: for a login, a probable cause of a refusal.
     """
 
     resource: Resource
     private: tuple[str, ...] = attrs.field(repr=False)
     now: datetime
+    hint: str = ""
 
 
 def judge_send(
@@ -194,8 +196,8 @@ def _refusal(
     kind = REJECTIONS[body.code]
     # In the response to a login, code 4 means that the login or the password is wrong.
     if circumstances.resource is LOGIN and kind is Unauthorized:
-        kind = InvalidCredentials
-    error = kind(code=body.code, description=description, http_status=answer.status)
+        return Failed(InvalidCredentials(body.code, description, answer.status, hint=circumstances.hint))
+    error = kind(body.code, description, answer.status)
     # For a login, the verdict is never `SessionRefused`: a login request contains no session id, and another
     # login does not help.
     if body.refuses_session and circumstances.resource is not LOGIN:
@@ -215,10 +217,9 @@ def _failed_read(
         code=body.code if body else None,
         http_status=answer.status,
         description=scrub(body.description, circumstances.private) if body else "",
+        retry_after=_seconds_to_wait(answer.retry_after, circumstances.now),
     )
-    if answer.status >= 500 or answer.status == 408:
-        return Again(error, _seconds_to_wait(answer.retry_after, circumstances.now))
-    return Failed(error)
+    return Again(error, error.retry_after) if answer.status >= 500 or answer.status == 408 else Failed(error)
 
 
 def _words(failure: ExchangeFailure, circumstances: Circumstances) -> str:

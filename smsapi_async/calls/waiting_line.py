@@ -57,6 +57,7 @@ class WaitingLine:
         # An `OrderedDict` removes an item in the middle in constant time, also if thousands of tasks wait.
         self._turns: OrderedDict[_Turn, None] = OrderedDict()
         self._expired: deque[_Turn] = deque()
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -71,6 +72,14 @@ class WaitingLine:
                 return
         self._give_back()
 
+    def close(self) -> None:
+        """End all waits. The tasks do not get their turn, and later calls of `wait` return at once."""
+        self._is_closed = True
+        while self._turns:
+            turn, _ = self._turns.popitem(last=False)
+            if not turn.done():
+                turn.set_result(False)
+
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the task gets its turn.
 
@@ -78,8 +87,10 @@ class WaitingLine:
             seconds: maximum time to wait, or None.
 
         Returns:
-            Whether the task has got its turn. False means that `seconds` have passed.
+            Whether the task has got its turn. False means that `seconds` have passed, or the line was closed.
         """
+        if self._is_closed:
+            return False
         loop = _asyncio_loop()
         if loop is None:
             return await self._wait_on_trio(seconds)

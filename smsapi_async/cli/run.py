@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import TextIOWrapper
 from typing import Any
 
@@ -14,6 +15,7 @@ from smsapi_async.cli import output
 from smsapi_async.cli.app import app
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, OutputFailed, explain
 from smsapi_async.cli.invocations import Invocation
+from smsapi_async.cli.signals import Interruptible
 
 # The exceptions that can end a command: `KeyboardInterrupt` is not a subclass of `Exception`, and trio raises
 # `KeyboardInterrupt` in an exception group.
@@ -43,17 +45,36 @@ def _parse(argv: Sequence[str]) -> Invocation[Any] | None:
 
 
 def _carry_out(job: Invocation[Any]) -> ExitCode:
+    with Interruptible(job.run, partial(_end_process, job)) as command:
+        return _finish(job, command)
+
+
+def _finish(job: Invocation[Any], command: Interruptible[Any]) -> ExitCode:
     try:
-        result = anyio.run(job.run, backend=job.backend, backend_options=dict(job.backend_options))
+        result = anyio.run(command.run, backend=job.backend, backend_options=dict(job.backend_options))
     except OutputFailed as error:
         return _unwritable(error.cause)
     except _ANY as error:
         return _report(explain(error, in_doubt=job.may_have_sent()), as_json=job.as_json)
+    if command.is_interrupted:
+        return _report(_interrupted(job), as_json=job.as_json)
     if result is None:
         return ExitCode.DONE
     printed = _print(job, result)
     failure = job.failure(result)
     return printed if failure is None else _report(failure, as_json=job.as_json)
+
+
+def _interrupted(job: Invocation[Any]) -> CommandFailure:
+    return explain(KeyboardInterrupt(), in_doubt=job.may_have_sent())
+
+
+def _end_process(job: Invocation[Any]) -> None:
+    failure = _interrupted(job)
+    # A signal handler runs at an arbitrary place, so it must not use the buffer of `sys.stderr`. The process
+    # does not wait for its threads, because a thread may wait for ever.
+    os.write(2, f"smsapi-async: {failure.line}\n".encode("ascii", "backslashreplace"))
+    os._exit(failure.code)
 
 
 def _print(job: Invocation[Any], result: Any) -> ExitCode:  # noqa: ANN401 - the result of any command

@@ -1,6 +1,5 @@
 """The command ``sandbox``: run a test gateway on this machine until Ctrl-C."""
 
-import signal
 import sys
 from contextlib import AsyncExitStack
 
@@ -9,6 +8,7 @@ from anyio import to_thread
 from rich.text import Text
 
 from smsapi_async.cli import output
+from smsapi_async.cli.signals import signal_receiver
 from smsapi_async.errors import ValidationError
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import FaultPlan, FaultPlanError
@@ -77,7 +77,7 @@ def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
 
 async def _until_signalled() -> None:
     try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with signal_receiver() as signals:
             async for _ in signals:
                 return
     except NotImplementedError:

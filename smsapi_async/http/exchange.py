@@ -171,6 +171,7 @@ class Exchanger:
         owned: whether this package made the HTTP client, and `aclose` therefore closes the HTTP client.
         own: this package's transport, which accepts the query outside the URL; None if the caller
             supplies the transport or the HTTP client.
+        is_used: whether at least one request was made.
     """
 
     client: httpx.AsyncClient
@@ -180,6 +181,7 @@ class Exchanger:
     body_limit: int
     owned: bool
     own: AutomaticTransport | None
+    is_used: bool = False
     _resources: dict[tuple[str, str], _RequestParts] = attrs.field(factory=dict, repr=False)
 
     @property
@@ -218,7 +220,7 @@ class Exchanger:
         """
         if self.client.is_closed:
             raise ClientClosed
-        evidence.begun = True
+        evidence.begun = self.is_used = True
         if self.own is None:
             request = self._request(method, resource, parameters, evidence)
         else:
@@ -260,6 +262,11 @@ class Exchanger:
                     await response.aclose()
             return whole_response(response.status_code, response.headers.raw, body)
         raise httpx.ReadTimeout("the exchange took too long")
+
+    @property
+    def is_unclosed(self) -> bool:
+        """Whether `aclose` must be called to close connections of this package's transport."""
+        return self.own is not None and self.is_used and not self.client.is_closed
 
     async def aclose(self) -> None:
         """Close the HTTP client, unless the caller supplied the HTTP client."""

@@ -13,6 +13,8 @@ from smsapi_async.http.base import DirectClient
 from smsapi_async.http.choice import AutomaticTransport, Kind
 from smsapi_async.http.exchange import Exchanger
 from smsapi_async.http.redaction import quieten
+from smsapi_async.http.tls import check_key_log, default_tls_context
+from smsapi_async.privacy import type_name
 from smsapi_async.settings import Timeouts, tls_context
 from smsapi_async.version import __version__
 
@@ -45,6 +47,8 @@ def build_exchanger(
     quieten()
     _check_kinds(client, transport)
     _check_exclusive(client, transport, proxy=proxy, ca_file=ca_file, ssl_context=ssl_context)
+    if ca_file is not None or proxy is not None:
+        check_key_log()
     ssl_context = tls_context(ssl_context, ca_file)
     try:
         url = httpx.URL(base_url)
@@ -74,7 +78,7 @@ def _own_transport(
     kind: Kind | None, url: httpx.URL, proxy: str | None, ssl_context: ssl.SSLContext | None
 ) -> AutomaticTransport:
     if ssl_context is None and url.scheme == "https":
-        ssl_context = httpx.create_ssl_context()
+        ssl_context = default_tls_context()
     if ssl_context is not None:
         # We clear `OP_IGNORE_UNEXPECTED_EOF`: with this option, OpenSSL reports a cut-off connection as an
         # orderly end (RFC 8446, 6.1), and a cut-off response without a length looks complete.
@@ -86,7 +90,7 @@ def _own_transport(
     if proxy is not None and (address is None or not address.url.host):
         # The error does not show the address of the proxy, because the address may contain a password.
         hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
-        raise ValidationError("proxy", f"<{type(proxy).__name__}>", hint)
+        raise ValidationError("proxy", type_name(proxy), hint)
     try:
         return AutomaticTransport(kind, ssl_context, address)
     except RuntimeError as error:
@@ -102,9 +106,9 @@ def _proxy(proxy: str, ssl_context: ssl.SSLContext | None) -> httpx.Proxy:
 
 def _check_kinds(client: object, transport: object) -> None:
     if client is not None and not isinstance(client, httpx.AsyncClient):
-        raise ValidationError("client", f"<{type(client).__name__}>", "pass an httpx.AsyncClient")
+        raise ValidationError("client", type_name(client), "pass an httpx.AsyncClient")
     if transport not in (None, *get_args(Kind)) and not isinstance(transport, httpx.AsyncBaseTransport):
-        shown = repr(transport[:20]) if isinstance(transport, str) else f"<{type(transport).__name__}>"
+        shown = repr(transport[:20]) if isinstance(transport, str) else type_name(transport)
         raise ValidationError("transport", shown, "pass 'asyncio', 'httpcore' or an httpx.AsyncBaseTransport")
 
 
@@ -124,4 +128,4 @@ def _check_exclusive(
         settings = {"transport": transport, **settings}
     for name, value in settings.items():
         if given is not None and value is not None:
-            raise ValidationError(name, f"<{type(value).__name__}>", f"set it on the {given} that you pass")
+            raise ValidationError(name, type_name(value), f"set it on the {given} that you pass")

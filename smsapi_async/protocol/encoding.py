@@ -11,6 +11,7 @@ from smsapi_async.models import Message, minutes_of
 from smsapi_async.privacy import Secret, is_encodable, mask_text
 from smsapi_async.protocol import dates
 from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
+from smsapi_async.protocol.credentials import credentials_hint
 from smsapi_async.protocol.resources import (
     BALANCE,
     INCOMING,
@@ -37,11 +38,13 @@ class Request:
         resource: the resource of the gateway that the request addresses.
         form: the URL-encoded parameters of the request, without the session id.
         private: the parameter values that must not appear in an error text, for example phone numbers.
+        hint: for a login, a probable cause of a refusal; see `credentials_hint`.
     """
 
     resource: Resource
     form: str = attrs.field(repr=False)
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
+    hint: str = ""
 
     def with_session(self, session_id: Secret) -> bytes:
         """Return the URL-encoded parameters, with the session id as the first parameter."""
@@ -52,7 +55,8 @@ class Request:
 def login_request(login: str, password: Secret) -> Request:
     """Build the login request, which asks for a session id (contract, "user/sessionid")."""
     form = urlencode({"Login": login, "Password": password.reveal()})
-    return Request(LOGIN, form, private=(password.reveal(),))
+    hint = credentials_hint(login, password.reveal())
+    return Request(LOGIN, form, private=(password.reveal(),), hint=hint)
 
 
 def balance_request() -> Request:

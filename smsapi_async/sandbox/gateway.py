@@ -145,6 +145,7 @@ class Sandbox:
     def receive(
         self,
         source_address: str,
+        *,
         text: str,
         destination_address: str = "79160000000",
         at: datetime | None = None,

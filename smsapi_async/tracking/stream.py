@@ -18,12 +18,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
+    ClientClosed,
     RateLimited,
     ReadFailed,
     StreamNotEntered,
     ValidationError,
 )
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.privacy import type_name
 from smsapi_async.streams import read_all
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.tracker import StateRequest, Tracker
@@ -199,7 +201,10 @@ class Tracking(AsyncIterator[Delivery]):
                     group.start_soon(self._read)
                     for _ in range(self._workers):
                         group.start_soon(self._work, asked)
-                    await self._dispatch(asks)
+                    try:
+                        await self._dispatch(asks)
+                    except ClientClosed as error:
+                        self._end_with(error)
                     # Every message has its last delivery now. We cancel the requests in flight, because their
                     # responses cannot change a delivery.
                     group.cancel_scope.cancel()
@@ -293,4 +298,4 @@ class Tracking(AsyncIterator[Delivery]):
 def _check_kind(receipt: object) -> None:
     if not isinstance(receipt, Receipt | Delivery):
         hint = "pass a Receipt or a Delivery; for a segment id, call `state`"
-        raise ValidationError("receipt", f"<{type(receipt).__name__}>", hint)
+        raise ValidationError("receipt", type_name(receipt), hint)

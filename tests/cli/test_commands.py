@@ -129,7 +129,7 @@ def test_state_outside_the_table(cli: Cli, gateway: Sandbox) -> None:
 def test_incoming(cli: Cli, gateway: Sandbox) -> None:
     """`incoming` prints the full number and the unchanged text of each message."""
     at = datetime(2026, 1, 28, 13, 0, 5, tzinfo=UTC)
-    gateway.receive("79037654321", "Да [red]x[/red]", at=at)
+    gateway.receive("79037654321", text="Да [red]x[/red]", at=at)
     out = succeeded(cli("incoming", "--since", "2026-01-28T16:00:00+03:00")).out
     assert "2026-01-28 13:00:05" in out
     assert "79037654321" in out
@@ -144,7 +144,7 @@ def test_incoming_period(cli: Cli, gateway: Sandbox) -> None:
 
     If there are no messages, `incoming` says so, and the list in JSON is empty.
     """
-    gateway.receive("79037654321", "Yes", at=datetime(2026, 1, 28, tzinfo=UTC))
+    gateway.receive("79037654321", text="Yes", at=datetime(2026, 1, 28, tzinfo=UTC))
     assert succeeded(cli("incoming", "--until", "2026-01-27T00:00:00Z")).out == "no incoming messages\n"
     assert succeeded(cli("incoming", "--until", "2026-01-27T00:00:00Z", "--json")).document == {
         "incoming": []
@@ -153,7 +153,7 @@ def test_incoming_period(cli: Cli, gateway: Sandbox) -> None:
 
 def test_incoming_cannot_steer_the_terminal(cli: Cli, gateway: Sandbox) -> None:
     """`incoming` prints control characters in a text as escape sequences."""
-    gateway.receive("79037654321", "a\x1b[2Jb\rc", at=datetime(2026, 1, 28, tzinfo=UTC))
+    gateway.receive("79037654321", text="a\x1b[2Jb\rc", at=datetime(2026, 1, 28, tzinfo=UTC))
     assert r"a\x1b[2Jb\rc" in succeeded(cli("incoming")).out
 
 

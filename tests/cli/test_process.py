@@ -206,7 +206,7 @@ def test_result_cannot_be_written_here(
 
 def test_json_for_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch, gateway: Sandbox) -> None:
     """The JSON output is correct even if standard output is ASCII and the text of a message has an emoji."""
-    gateway.receive("79031234567", "Да 😀")
+    gateway.receive("79031234567", text="Да 😀")
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
     assert main(["incoming", "--json"]) == ExitCode.DONE

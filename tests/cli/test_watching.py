@@ -33,7 +33,7 @@ def test_interrupted_and_taken_up(gateway: Sandbox, tmp_path: Path) -> None:
         process = started(*command)
         assert process.stdout is not None
         for text in texts:
-            gateway.receive("79031234567", text)
+            gateway.receive("79031234567", text=text)
             document = json.loads(process.stdout.readline())
             assert (document["text"], document["source_address"]) == (text, "79031234567")
         process.send_signal(signal.SIGINT)
@@ -50,7 +50,7 @@ async def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     async with run_sandbox() as sandbox:
         since = sandbox.now()
         for text in ("one\ntwo", "\x1b[2Jthree"):
-            sandbox.receive("79031234567", text)
+            sandbox.receive("79031234567", text=text)
         client = AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url)
         async with anyio.create_task_group() as group:
             first = sandbox.hold("Sms/In")
@@ -81,7 +81,7 @@ def test_a_reader_that_has_gone_away(
 ) -> None:
     """If a message cannot be printed, `incoming --follow` ends, and the next run prints the message."""
     since = gateway.now().isoformat()
-    gateway.receive("79031234567", "one")
+    gateway.receive("79031234567", text="one")
     command = [*FOLLOW, "--json", "--since", since, "--ledger", str(tmp_path / "in.db")]
     with open("/dev/full", "w", encoding="utf-8") as full, monkeypatch.context() as patch:
         patch.setattr("sys.stdout", full)

@@ -4,7 +4,7 @@ import anyio
 import httpx
 import pytest
 
-from smsapi_async import ClientClosed, ReadFailed, RetryPolicy, WrongEventLoop
+from smsapi_async import ClientClosed, WrongEventLoop
 from smsapi_async.sandbox import Sandbox
 from tests.client.tools import NUMBER, TEXT, client_for
 
@@ -115,34 +115,3 @@ async def test_only_as_many_requests_in_flight_as_allowed(sandbox: Sandbox) -> N
                 assert sandbox.account.count("Sms/State") == 3
                 gate.release()
     assert sandbox.account.count("Sms/State") == 10
-
-
-@pytest.mark.anyio
-async def test_a_call_that_waits_when_the_client_closes_is_told_so(sandbox: Sandbox) -> None:
-    """If the client is closed while a send waits for other requests, the send raises `ClientClosed`."""
-    errors: list[Exception] = []
-    sms = client_for(sandbox, concurrency=1, retry=RetryPolicy(attempts=1))
-    await sms.balance()
-
-    async def call() -> None:
-        try:
-            await sms.send(NUMBER, TEXT)
-        except ClientClosed as error:
-            errors.append(error)
-
-    async def held() -> None:
-        with sandbox.hold("User/Balance") as gate:
-            async with anyio.create_task_group() as inner:
-                inner.start_soon(quiet)
-                await gate.arrived(1)
-                inner.start_soon(call)
-                await anyio.wait_all_tasks_blocked()
-                await sms.aclose()
-
-    async def quiet() -> None:
-        with pytest.raises((ReadFailed, ClientClosed)):
-            await sms.balance()
-
-    await held()
-    assert len(errors) == 1
-    assert sandbox.account.messages == []

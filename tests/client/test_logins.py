@@ -23,6 +23,7 @@ from smsapi_async import (
     Session,
     SmsApiError,
     Unauthorized,
+    WrongEventLoop,
 )
 from smsapi_async.sandbox import Sandbox
 from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
@@ -140,7 +141,7 @@ async def test_a_cancellation_of_asyncio_does_not_end_the_login(
 
 @pytest.mark.usefixtures("leaves_no_socket")
 async def test_a_close_ends_a_login(sandbox: Sandbox) -> None:
-    """If the client is closed during a login, the calls that wait for the login raise `ClientClosed`."""
+    """If the client is closed during a login, the sends that wait for the login raise `NotSent`."""
     errors: list[SmsApiError] = []
     sms = client_for(sandbox)
 
@@ -152,7 +153,7 @@ async def test_a_close_ends_a_login(sandbox: Sandbox) -> None:
             group.start_soon(calls)
             await gate.arrived()
             await sms.aclose()
-    assert [type(error) for error in errors] == [ClientClosed] * 3
+    assert [type(error) for error in errors] == [NotSent] * 3
     assert sandbox.account.logins == 1
 
 
@@ -362,8 +363,8 @@ async def test_a_refused_renewal_starts_the_cool_down() -> None:
             assert sandbox.account.logins == logins
 
 
-def test_a_close_in_another_event_loop_does_not_wait(anyio_backend: str) -> None:
-    """If a login ended with its event loop, `aclose` in another event loop returns at once."""
+def test_a_close_in_another_event_loop_is_refused(anyio_backend: str) -> None:
+    """If a login ended with its event loop, `aclose` in another event loop raises `WrongEventLoop` at once."""
     sandbox = Sandbox()
     sms = _in_process(sandbox)
 
@@ -372,5 +373,6 @@ def test_a_close_in_another_event_loop_does_not_wait(anyio_backend: str) -> None
             await sms.balance()
 
     anyio.run(leave, backend=anyio_backend)
-    anyio.run(sms.aclose, backend=anyio_backend)
+    with pytest.raises(WrongEventLoop):
+        anyio.run(sms.aclose, backend=anyio_backend)
     assert sms._caller._sessions._running is None

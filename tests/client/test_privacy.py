@@ -100,7 +100,7 @@ def _assert_private(shown: list[str], records: list[logging.LogRecord], sandbox:
 
 async def test_success_shows_nothing(sandbox: Sandbox, records: list[logging.LogRecord]) -> None:
     """Successful calls show no private data in results and log records, even at the log level DEBUG."""
-    sandbox.receive(NUMBER, TEXT, destination_address="79160000000", at=START)
+    sandbox.receive(NUMBER, text=TEXT, destination_address="79160000000", at=START)
     async with client_for(sandbox) as sms:
         shown = await _run(sms)
     assert any(record.name == "smsapi_async" for record in records)

@@ -99,8 +99,8 @@ async def test_incoming_messages_between_two_moments(anyio_backend: str) -> None
     Each incoming message contains the text, the phone number and a creation date with a time zone.
     """
     async with run_sandbox(start=START) as sandbox, client_for(sandbox) as sms:
-        sandbox.receive(NUMBER, "yes", destination_address="79160000000", at=START - timedelta(hours=1))
-        sandbox.receive(NUMBER, "no", destination_address="79160000000", at=START + timedelta(days=1))
+        sandbox.receive(NUMBER, text="yes", destination_address="79160000000", at=START - timedelta(hours=1))
+        sandbox.receive(NUMBER, text="no", destination_address="79160000000", at=START + timedelta(days=1))
         inbox = await sms.incoming(since=START - timedelta(days=1), until=START)
     assert [(message.text, message.source_address) for message in inbox] == [("yes", NUMBER)]
     assert inbox[0].creation_date == START - timedelta(hours=1)

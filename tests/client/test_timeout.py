@@ -1,16 +1,16 @@
-"""Tests of the timeout of a send: the error says whether the message may have been sent."""
+"""Tests of the timeout of a call. The error of a send says whether the message may have been sent."""
 
 import math
 import ssl
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ValidationError
+from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ReadFailed, TransportFailed, ValidationError
 from smsapi_async.calls import caller
 from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.gate import Gate
@@ -142,3 +142,63 @@ async def test_thousands_of_sends_end_in_turns(sandbox: Sandbox, anyio_backend_n
     # trio ends all waits of one moment together.
     assert anyio_backend_name == "trio" or len(seen) >= 20
     assert len(sandbox.account.messages) <= unknown
+
+
+END = datetime(2026, 3, 1, tzinfo=UTC)
+READS = {
+    "balance": "User/Balance",
+    "state": "Sms/State",
+    "incoming": "Sms/In",
+    "statistics": "Sms/Statistics",
+}
+
+
+async def _read(sms: AsyncSmsClient, method: str, **options: Any) -> Any:
+    if method == "state":
+        return await sms.state("1", **options)
+    if method == "statistics":
+        # The period is longer than 90 days, so the client makes several requests at the same time.
+        return await sms.statistics(END - timedelta(days=200), END, **options)
+    return await getattr(sms, method)(**options)
+
+
+@pytest.mark.parametrize("method", READS)
+async def test_a_read_ends_with_its_timeout(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A read whose response does not arrive in time raises `ReadFailed`, and the client stays usable."""
+    scopes = recorded_scopes(monkeypatch, caller)
+
+    async def end_the_timeout(gate: Gate) -> None:
+        await gate.arrived()
+        scopes[-1].deadline = -math.inf
+
+    async with client_for(sandbox) as sms:
+        await sms.balance()
+        with sandbox.hold(READS[method]) as gate:
+            async with anyio.create_task_group() as group:
+                group.start_soon(end_the_timeout, gate)
+                with pytest.raises(ReadFailed, match="within the timeout of 3600 seconds") as caught:
+                    await _read(sms, method, timeout=timedelta(hours=1))
+        assert type(caught.value) is TransportFailed
+        assert (caught.value.is_retryable, caught.value.may_have_been_sent) == (True, False)
+        assert await _read(sms, method, timeout=30) == await _read(sms, method, timeout=None)
+
+
+@pytest.mark.parametrize("method", READS)
+async def test_a_read_that_waits_for_the_login_ends_with_its_timeout(sandbox: Sandbox, method: str) -> None:
+    """The timeout of a read also limits the login."""
+    async with client_for(sandbox) as sms:
+        with sandbox.hold("User/SessionId"), pytest.raises(ReadFailed, match=r"timeout of 0\.05 seconds"):
+            await _read(sms, method, timeout=0.05)
+        await _read(sms, method, timeout=30)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, True, "5", float("nan"), float("inf"), 10**400, timedelta(0)])
+@pytest.mark.parametrize("method", READS)
+async def test_a_wrong_timeout_of_a_read(sandbox: Sandbox, method: str, seconds: object) -> None:
+    """A read with a timeout that is not a positive number raises a `ValidationError` before any request."""
+    async with client_for(sandbox) as sms:
+        with pytest.raises(ValidationError, match="timeout: "):
+            await _read(sms, method, timeout=seconds)
+    assert sandbox.account.arrivals == []

@@ -102,7 +102,7 @@ async def test_the_position_is_saved_before_the_next_message_is_given(
     async def save(position: Position) -> None:
         events.append([id_ for id_, _ in position.ids])
 
-    ids = [str(sandbox.receive(SENDER, text, at=after(-60))) for text in ("a", "b")]
+    ids = [str(sandbox.receive(SENDER, text=text, at=after(-60))) for text in ("a", "b")]
     async with in_process(sandbox, clock) as sms, watch(sms, since=after(-60), checkpoint=save) as messages:
         clock.end = after(10)
         with pytest.raises(Killed):
@@ -120,7 +120,7 @@ async def test_a_message_in_hand_when_the_block_is_left_comes_again(
     checkpoint = MemoryCheckpoint()
     given = []
     for text in ("a", "b", "c"):
-        sandbox.receive(SENDER, text)
+        sandbox.receive(SENDER, text=text)
     async with in_process(sandbox, clock) as sms:
         for _ in range(2):
             async with watch(sms, since=START, checkpoint=checkpoint) as messages:
@@ -149,7 +149,7 @@ async def test_the_first_run_that_finds_no_answer_keeps_its_beginning(
 async def test_a_saved_position_wins_over_since(sandbox: Sandbox, clock: SharedClock) -> None:
     """If the checkpoint contains a position, the inbox continues at this position and ignores `since`."""
     checkpoint = MemoryCheckpoint()
-    sandbox.receive(SENDER, "old", at=after(-3600))
+    sandbox.receive(SENDER, text="old", at=after(-3600))
     async with in_process(sandbox, clock) as sms:
         for expected in (["old"], []):
             async with watch(sms, since=after(-7200), checkpoint=checkpoint) as messages:
@@ -166,7 +166,7 @@ async def test_a_file_is_enough_of_a_checkpoint(sandbox: Sandbox, clock: SharedC
     async def save(position: Position) -> None:
         await file.write_text(position.to_json())
 
-    sandbox.receive(SENDER, "first")
+    sandbox.receive(SENDER, text="first")
     clock.file("late", created=-5, filed=30)
     async with in_process(sandbox, clock) as sms:
         async with watch(sms, since=after(-60), checkpoint=save) as messages:
@@ -190,7 +190,7 @@ async def test_a_failing_checkpoint_is_told_and_loses_nothing(sandbox: Sandbox, 
             raise OSError("no space left")
         saved.append(position)
 
-    ids = [str(sandbox.receive(SENDER, text)) for text in ("a", "b")]
+    ids = [str(sandbox.receive(SENDER, text=text)) for text in ("a", "b")]
     async with in_process(sandbox, clock) as sms, watch(sms, checkpoint=save) as messages:
         assert (await anext(messages)).text == "a"
         full[0] = True
@@ -211,7 +211,7 @@ async def test_a_cancelled_save_is_made_up_for(sandbox: Sandbox, clock: SharedCl
             await anyio.sleep_forever()
         saved.append([id_ for id_, _ in position.ids])
 
-    ids = [str(sandbox.receive(SENDER, text)) for text in ("a", "b")]
+    ids = [str(sandbox.receive(SENDER, text=text)) for text in ("a", "b")]
     async with in_process(sandbox, clock) as sms, watch(sms, checkpoint=save) as messages:
         await anext(messages)
         slow[0] = True
@@ -256,7 +256,7 @@ async def test_over_a_socket_two_runs_see_each_message_once(anyio_backend: str) 
     async with run_sandbox() as sandbox:
         since = sandbox.now() - timedelta(hours=50)
         for hours in range(50, 0, -5):
-            sandbox.receive(SENDER, str(hours), at=sandbox.now() - timedelta(hours=hours, seconds=-1))
+            sandbox.receive(SENDER, text=str(hours), at=sandbox.now() - timedelta(hours=hours, seconds=-1))
         for enough in (4, 10):
             async with client_for(sandbox) as sms:
                 with anyio.CancelScope() as scope:

@@ -64,8 +64,8 @@ async def test_without_since_it_begins_with_the_block(sandbox: Sandbox, clock: S
 
     Messages that were created before the first period are not returned.
     """
-    sandbox.receive(SENDER, "before", at=after(-2))
-    sandbox.receive(SENDER, "in the same second", at=START)
+    sandbox.receive(SENDER, text="before", at=after(-2))
+    sandbox.receive(SENDER, text="in the same second", at=START)
     async with in_process(sandbox, clock) as sms, watch(sms) as messages:
         assert await texts_until(messages, clock, 60) == ["in the same second"]
 
@@ -78,7 +78,7 @@ async def test_an_old_since_is_read_in_windows_without_a_pause(sandbox: Sandbox,
     """
     hours = [-84, -83, -60, -36, -35, -12, 0]
     for hour in hours:
-        sandbox.receive(SENDER, str(hour), at=after(hour * 3600))
+        sandbox.receive(SENDER, text=str(hour), at=after(hour * 3600))
     async with in_process(sandbox, clock) as sms, watch(sms, since=after(-84 * 3600)) as messages:
         assert await texts_until(messages, clock, 0) == [str(hour) for hour in hours]
     day, overlap = timedelta(days=1), timedelta(minutes=10)
@@ -169,8 +169,8 @@ async def test_a_failure_in_a_long_gap_skips_no_window(sandbox: Sandbox, clock: 
 
     The inbox requests the next part of the period only after the repeated request has succeeded.
     """
-    sandbox.receive(SENDER, "second day", at=after(-36 * 3600))
-    sandbox.receive(SENDER, "first day", at=after(-71 * 3600))
+    sandbox.receive(SENDER, text="second day", at=after(-36 * 3600))
+    sandbox.receive(SENDER, text="first day", at=after(-71 * 3600))
     async with in_process(sandbox, clock) as sms, watch(sms, since=after(-72 * 3600), every=10) as messages:
         assert (await anext(messages)).text == "first day"
         sandbox.answer_next("Sms/In", status=500)
@@ -216,7 +216,7 @@ async def test_it_is_used_once_and_inside_its_block(sandbox: Sandbox, clock: Sha
 async def test_two_tasks_do_not_iterate_together(sandbox: Sandbox, clock: SharedClock) -> None:
     """If two tasks iterate at the same time, the second task gets `InboxInUse`. The first task continues."""
     gate = sandbox.hold("Sms/In")
-    sandbox.receive(SENDER, "hello")
+    sandbox.receive(SENDER, text="hello")
     texts: list[str] = []
 
     async def first(messages: Inbox) -> None:
@@ -241,7 +241,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(anyio_backend: str) -> Non
         client_for(sandbox, concurrency=1) as sms,
         watch(sms, since=sandbox.now()) as messages,
     ):
-        sandbox.receive(SENDER, "hello")
+        sandbox.receive(SENDER, text="hello")
         gate = sandbox.hold("Sms/In")
         async with anyio.create_task_group() as group:
             group.start_soon(anext, messages)
@@ -255,7 +255,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(anyio_backend: str) -> Non
 async def test_leaving_the_loop_ends_the_requests(anyio_backend: str) -> None:
     """After a `break`, the inbox makes no more requests, and the client can make other calls."""
     async with run_sandbox() as sandbox, client_for(sandbox) as sms:
-        sandbox.receive(SENDER, "hello", at=sandbox.now())
+        sandbox.receive(SENDER, text="hello", at=sandbox.now())
         async with watch(sms, since=sandbox.now() - timedelta(minutes=1), every=0.001) as messages:
             async for message in messages:
                 assert message.text == "hello"
@@ -273,7 +273,7 @@ async def test_a_cancelled_consumer_keeps_the_message_it_was_not_given(
     After the cancellation, the next call of `anext` returns the message.
     """
     for text in ("a", "b"):
-        sandbox.receive(SENDER, text)
+        sandbox.receive(SENDER, text=text)
     async with in_process(sandbox, clock) as sms, watch(sms) as messages:
         assert (await anext(messages)).text == "a"
         with anyio.CancelScope() as scope:
@@ -289,7 +289,7 @@ async def test_a_consumer_that_never_waits_leaves_others_their_turn(
 ) -> None:
     """Even if a consumer never waits, other tasks run between two messages of one response."""
     for number in range(5):
-        sandbox.receive(SENDER, str(number))
+        sandbox.receive(SENDER, text=str(number))
     turns = 0
 
     async def count_turns() -> None:

@@ -78,7 +78,7 @@ class SharedClock:
         while self._filings and self._filings[0][0] <= target:
             filed, created, text = self._filings.pop(0)
             self.sandbox.advance(max(filed - self.sandbox.now(), timedelta(0)))
-            self.sandbox.receive(SENDER, text, at=created)
+            self.sandbox.receive(SENDER, text=text, at=created)
         self.sandbox.advance(target - self.sandbox.now())
 
 

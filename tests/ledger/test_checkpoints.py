@@ -98,7 +98,7 @@ async def test_a_stream_goes_on_from_the_ledger(path: Path) -> None:
     """Over two runs with one ledger, the inbox returns each incoming message exactly once."""
     sandbox = Sandbox(start=START)
     clock = SharedClock(sandbox)
-    sandbox.receive(SENDER, "first")
+    sandbox.receive(SENDER, text="first")
     clock.file("late", created=-5, filed=30)
     texts = []
     for start in (0, 60):

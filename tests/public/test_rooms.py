@@ -27,6 +27,7 @@ LAYERS = [
     {"inbox", "tracking"},
     {"ledger"},
     {"batch"},
+    {"parameters"},
     {"client"},
     {"__init__"},
 ]
@@ -146,10 +147,13 @@ def test_a_name_means_one_thing() -> None:
 
 @pytest.mark.parametrize("file", _files(outside=False), ids=_module)
 def test_who_may_import_httpx(file: Path) -> None:
-    """Only the room `http` uses httpx and httpcore. The room `client` uses httpx only in annotations."""
+    """Only the room `http` uses httpx and httpcore.
+
+    The rooms `client` and `parameters` use httpx only in annotations.
+    """
     libraries = {name.split(".")[0] for name in _imports(file)} & {"httpx", "httpcore"}
     room = _room(_module(file))
-    if room == "client":
+    if room in {"client", "parameters"}:
         assert libraries <= {"httpx"}
         assert _uses_outside_annotations(file, "httpx") == []
     elif room != "http":

@@ -3,6 +3,7 @@
 import ast
 import copy
 import inspect
+import json
 import pickle
 import runpy
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 import smsapi_async
 from smsapi_async import AsyncSmsClient, errors
-from smsapi_async.client import Options
+from smsapi_async.parameters import Options
 
 ROOT = Path(__file__).parents[2]
 NAMES = list(smsapi_async.__all__)
@@ -180,12 +181,88 @@ def test_errors_can_be_passed_on(
     assert str(error)
 
 
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: str(kind.__name__))
+def test_errors_are_rebuilt_from_their_args(kind: type[errors.SmsApiError]) -> None:
+    """A task queue that stores the class and the `args` of an error as JSON builds an equal error."""
+    error = _example(kind)
+    stored = json.dumps(error.args)
+    for private in (NUMBER, NUMBER[1:], TEXT, "4821", *ARGUMENTS["segment_ids"]):
+        assert f'"{private}"' not in stored
+        assert private not in stored or len(private) == 1
+    again = kind(*json.loads(stored))
+    assert (type(again), str(again), again.args) == (kind, str(error), error.args)
+    expected = {**_attributes(error), **dict.fromkeys({"messages", "segment_ids"} & {*vars(error)}, ())}
+    assert _attributes(again) == expected
+
+
+# The values of `may_have_been_sent` and `is_retryable` for each error that a program can catch.
+ADVICE = {
+    "SmsApiError ValidationError UsageError ClientClosed WrongEventLoop StreamNotEntered InboxInUse "
+    "RequestRejected ArgumentNullOrEmpty InvalidArgument Unauthorized InvalidCredentials NotEnoughCredits "
+    "InvalidOperation Forbidden LedgerError LedgerUnwritable LedgerVersion": (False, False),
+    "InvalidSession RateLimited ReadFailed TransportFailed InvalidAnswer GatewayFault InternalServerError "
+    "NotSent LedgerInUse": (False, True),
+    "OutcomeUnknown SegmentIdsUnattributed BatchHalted": (True, False),
+}
+
+
+def test_each_error_says_whether_a_repeat_is_safe() -> None:
+    """Each error says whether a message may have been sent and whether the same call may be repeated."""
+    expected = {name: advice for names, advice in ADVICE.items() for name in names.split()}
+    examples = {kind.__name__: _example(kind) for kind in ERRORS}
+    assert {
+        name: (error.may_have_been_sent, error.is_retryable) for name, error in examples.items()
+    } == expected
+    for error in examples.values():
+        assert error.retry_after in (None, ARGUMENTS["retry_after"])
+    assert not any(
+        may_have_been_sent and is_retryable for may_have_been_sent, is_retryable in ADVICE.values()
+    )
+
+
+def test_the_table_of_advice_in_the_documentation_is_the_real_one() -> None:
+    """The table in the docstring of `errors` agrees with the attributes of each exception class."""
+    rows = [line.strip("| ").split("|") for line in (errors.__doc__ or "").splitlines() if line[:1] == "|"]
+    printed: dict[str, tuple[bool, bool]] = {}
+    for names, may_have_been_sent, is_retryable, _ in rows[2:]:
+        for name in names.replace(" ", "").split(","):
+            printed[name] = (may_have_been_sent.strip() == "True", is_retryable.strip() == "True")
+    for kind in ERRORS[1:]:
+        nearest = next(base.__name__ for base in kind.__mro__ if base.__name__ in printed)
+        assert printed[nearest] == (kind.may_have_been_sent, kind.is_retryable)
+
+
+def test_a_halted_batch_names_the_wait_of_its_cause() -> None:
+    """If HTTP status 429 halted a batch, the error has the `retry_after` of the refusal, also as a copy."""
+    cause = errors.RateLimited(None, "slow down", 429, 30.0)
+    error = errors.BatchHalted(cause, 3, (MESSAGE,))
+    for each in (error, _pickled(error), errors.BatchHalted(*json.loads(json.dumps(error.args)))):
+        assert isinstance(each, errors.BatchHalted)
+        assert each.retry_after == 30.0
+        assert type(each.cause) is errors.RateLimited
+
+
+def test_a_cause_of_the_callers_class_keeps_the_nearest_public_class() -> None:
+    """A batch that an error class of the caller's ledger halted is rebuilt with the public base class."""
+
+    class DiskGone(errors.LedgerUnwritable):
+        """The disk is gone."""
+
+    halted = errors.BatchHalted(DiskGone("no disk"), 3)
+    assert type(errors.BatchHalted(*halted.args).cause) is errors.LedgerUnwritable
+    named_wrongly = errors.BatchHalted(["json", "words"], 3)
+    assert (type(named_wrongly.cause), str(named_wrongly.cause)) == (errors.SmsApiError, "words")
+
+
 def test_a_copy_of_an_error_is_separate() -> None:
     """A note on a copy of an error does not appear on the original error."""
     error = _example(errors.InvalidCredentials)
     again = copy.copy(error)
     again.add_note("mine")
     assert not hasattr(error, "__notes__")
+    error.add_note("first")
+    copy.copy(error).add_note("second")
+    assert error.__notes__ == ["first"]
 
 
 VALUES = [
@@ -199,6 +276,14 @@ VALUES = [
     smsapi_async.segment(TEXT),
     smsapi_async.Session(smsapi_async.Secret(SESSION_ID), NOW),
     smsapi_async.Secret(SESSION_ID),
+    smsapi_async.Delivery(
+        smsapi_async.Receipt(MESSAGE, ("1",), NOW), smsapi_async.Phase.ENROUTE, (None,), False, NOW
+    ),
+    smsapi_async.Accepted(message=MESSAGE, segment_ids=("1",), accepted_at=NOW, key="a key"),
+    smsapi_async.Rejected(message=MESSAGE, reason="some words", code=6),
+    smsapi_async.Unknown(message=MESSAGE, reason="some words"),
+    smsapi_async.Position(NOW),
+    smsapi_async.Schedule(),
     smsapi_async.Timeouts(),
     smsapi_async.RetryPolicy(),
     smsapi_async.AsyncSmsClient("my-login", SESSION_ID, source_address="79161002030"),
@@ -214,6 +299,37 @@ def test_no_value_shows_a_text_or_a_number(value: object) -> None:
     # The hint for destination addresses contains an example number that is equal to `NUMBER`.
     for private in (NUMBER, TEXT, "4821", "Код", "9161002030", "9031234567", SESSION_ID):
         assert private not in shown.replace("such as '79031234567'", "")
+
+
+FROZEN = [value for value in VALUES if not isinstance(value, AsyncSmsClient | Exception)]
+
+
+@pytest.mark.parametrize("clone", [_pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("value", FROZEN, ids=lambda value: type(value).__name__)
+def test_values_can_be_passed_on(value: object, clone: Callable[[Any], object]) -> None:
+    """A pickled or copied value is equal to the original value, and has the same hash and the same text."""
+    again = clone(value)
+    assert (again, type(again), repr(again)) == (value, type(value), repr(value))
+    assert hash(again) == hash(value)
+
+
+def test_a_missing_value_is_shown_as_none() -> None:
+    """The `repr` of a message or a receipt shows None, and not the type of None, for a missing value."""
+    message = smsapi_async.Message(NUMBER, TEXT)
+    for value in (
+        message,
+        smsapi_async.Receipt(message, (), NOW),
+        smsapi_async.Message(None, None),  # type: ignore[arg-type]
+        smsapi_async.IncomingMessage("1", None, None, None, None),  # type: ignore[arg-type]
+        smsapi_async.Accepted(message=message, segment_ids=(), accepted_at=NOW),
+    ):
+        assert "NoneType" not in repr(value)
+        assert "=None" in repr(value)
+
+
+def test_a_receipt_has_the_number_of_its_message() -> None:
+    """`Receipt.destination_address` is the destination address of the message."""
+    assert smsapi_async.Receipt(MESSAGE, ("1",), NOW).destination_address == NUMBER
 
 
 def test_values_still_tell_apart() -> None:

@@ -43,7 +43,7 @@ def test_refusals_of_the_clock() -> None:
     with pytest.raises(ValueError, match="forward"):
         Sandbox().advance(seconds=-1)
     with pytest.raises(ValueError, match="naive"):
-        Sandbox().receive("79031234567", "Hi", at=datetime(2026, 1, 1))  # noqa: DTZ001 - a naive date
+        Sandbox().receive("79031234567", text="Hi", at=datetime(2026, 1, 1))  # noqa: DTZ001 - a naive date
 
 
 def test_time_has_ends() -> None:

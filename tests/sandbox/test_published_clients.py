@@ -282,7 +282,7 @@ async def ask_for_reports(client: Client, segment_id: str) -> None:
     """Request the state, the incoming messages and the statistics, and check the responses."""
     sandbox, style = client.sandbox, client.style
     sandbox.advance(seconds=10)
-    sandbox.receive("79031234567", "Да")
+    sandbox.receive("79031234567", text="Да")
     assert (await client.call("GET", "Sms/State", messageId=segment_id))["State"] == 0
     since, until = (
         (START + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S") for minutes in (-60, 60)

@@ -23,7 +23,7 @@ async def incoming(caller: Caller, **fields: str) -> list[dict[str, Any]]:
 async def test_incoming_object() -> None:
     """An incoming message has the JSON form of the contract, and slashes in its text are not escaped."""
     caller = await logged_in()
-    message_id = caller.sandbox.receive("79031234567", "1/2 Да /Date(1)/", "1212")
+    message_id = caller.sandbox.receive("79031234567", text="1/2 Да /Date(1)/", destination_address="1212")
     answer = await caller.get("Sms/In", maxDateUTC="2026-03-10T09:00:00")
     assert answer.text == (
         '[{"Data":"1/2 Да /Date(1)/","SourceAddress":"79031234567","DestinationAddress":"1212",'
@@ -36,7 +36,7 @@ async def test_incoming_range_is_inclusive_to_the_second() -> None:
     caller = await logged_in()
     begin = START - timedelta(minutes=1)
     for number, offset in enumerate((-1.0, 0.0, 0.9, 10.0, 10.9, 11.0)):
-        caller.sandbox.receive("79031234567", str(number), at=begin + timedelta(seconds=offset))
+        caller.sandbox.receive("79031234567", text=str(number), at=begin + timedelta(seconds=offset))
     found = await incoming(caller, minDateUTC="2026-03-10T08:59:00", maxDateUTC="2026-03-10 08:59:10")
     assert [each["Data"] for each in found] == ["1", "2", "3", "4"]
     assert len(await incoming(caller, maxDateUTC="2026-03-10T08:59:00")) == 3
@@ -50,7 +50,7 @@ async def test_incoming_is_sorted_and_not_ahead_of_time() -> None:
     """
     caller = await logged_in()
     for text, minutes in (("second", 2), ("first", 1)):
-        caller.sandbox.receive("79031234567", text, at=START + timedelta(minutes=minutes))
+        caller.sandbox.receive("79031234567", text=text, at=START + timedelta(minutes=minutes))
     assert await incoming(caller, maxDateUTC="2027-01-01") == []
     caller.sandbox.advance(minutes=2)
     assert [each["Data"] for each in await incoming(caller, maxDateUTC="2027-01-01")] == ["first", "second"]
@@ -83,10 +83,10 @@ async def test_incoming_ids() -> None:
     With `id_style="alphanumeric"`, the id is a string; by default, the id is a number.
     """
     sandbox = Sandbox(id_style="alphanumeric")
-    ids = {sandbox.receive("79031234567", "Hi") for _ in range(3)}
+    ids = {sandbox.receive("79031234567", text="Hi") for _ in range(3)}
     assert len(ids) == 3
     assert all(isinstance(each, str) for each in ids)
-    assert isinstance(Sandbox().receive("79031234567", "Hi"), int)
+    assert isinstance(Sandbox().receive("79031234567", text="Hi"), int)
 
 
 async def statistics(caller: Caller, start: str, end: str) -> dict[str, Any]:
@@ -189,3 +189,11 @@ async def test_recorded_history() -> None:
     assert (late["Delivered"], late["Total"]) == (0, 1000)
     assert caller.sandbox.account.messages == []
     assert caller.sandbox.balance == 10000
+
+
+def test_the_texts_of_an_incoming_message_cannot_be_swapped() -> None:
+    """`receive` takes the text of the message and the number of the account only by keyword."""
+    sandbox = Sandbox()
+    with pytest.raises(TypeError):
+        sandbox.receive("79031234567", "Hi")  # type: ignore[call-arg]
+    assert sandbox.receive(text="Hi", source_address="79031234567")

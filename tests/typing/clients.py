@@ -81,6 +81,9 @@ async def life() -> None:
     assert_type(client, AsyncSmsClient)
     assert_type(repr(client), str)
     await client.aclose()
+    await client.aclose(grace=10)
+    await client.aclose(grace=timedelta(seconds=10))
+    await client.aclose(10)  # type: ignore[call-arg]
     async with AsyncSmsClient("login", "password") as sms:
         assert_type(sms, AsyncSmsClient)
     async with AppClient.from_env() as app:
@@ -179,6 +182,10 @@ async def reads(sms: AsyncSmsClient, receipt: Receipt, moment: datetime) -> None
     assert_type(await sms.incoming(), list[IncomingMessage])
     assert_type(await sms.incoming(since=moment, until=None), list[IncomingMessage])
     assert_type(await sms.statistics(moment, moment), Statistics)
+    assert_type(await sms.balance(timeout=2), Decimal)
+    assert_type(await sms.state("1", timeout=timedelta(seconds=2)), SegmentState)
+    assert_type(await sms.incoming(timeout=2.5), list[IncomingMessage])
+    assert_type(await sms.statistics(moment, moment, timeout=2), Statistics)
     delivery = await sms.wait_delivered(receipt)
     assert_type(delivery, Delivery)
     assert_type(await sms.wait_delivered(delivery, timeout=60), Delivery)
@@ -191,6 +198,8 @@ async def wrong_reads(sms: AsyncSmsClient, receipt: Receipt, moment: datetime) -
     await sms.incoming(moment)  # type: ignore[call-arg]
     await sms.incoming(since="2026-01-28")  # type: ignore[arg-type]
     await sms.statistics(moment)  # type: ignore[call-arg]
+    await sms.balance(2)  # type: ignore[call-arg]
+    await sms.balance(timeout="2")  # type: ignore[arg-type]
     await sms.statistics(moment.date(), moment)  # type: ignore[arg-type]
     await sms.wait_delivered(receipt.segment_ids[0])  # type: ignore[arg-type]
     await sms.wait_delivered([receipt])  # type: ignore[arg-type]

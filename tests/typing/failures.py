@@ -73,6 +73,13 @@ def bases() -> None:
     rejected.append(NotSent)  # type: ignore[arg-type]
 
 
+def advice(error: SmsApiError, refused: InvalidCredentials) -> None:
+    assert_type(error.may_have_been_sent, bool)
+    assert_type(error.is_retryable, bool)
+    assert_type(error.retry_after, float | None)
+    assert_type(refused.hint, str)
+
+
 def attributes_of_refusals(
     refused: RequestRejected, limited: RateLimited, failed: ReadFailed, unknown: OutcomeUnknown
 ) -> None:
@@ -104,6 +111,8 @@ def attributes_of_others(
     assert_type(not_sent.reason, str)
     assert_type(unattributed.messages, tuple[Message, ...])
     assert_type(unattributed.segment_ids, tuple[str, ...])
+    assert_type(unattributed.message_count, int)
+    assert_type(unattributed.segment_id_count, int)
     assert_type(halted.cause, SmsApiError)
     assert_type(halted.pending, int)
     assert_type(halted.messages, tuple[Message, ...])

@@ -58,7 +58,11 @@ def control(sandbox: Sandbox, moment: datetime) -> None:
     sandbox.price = 2
     sandbox.advance(hours=2)
     sandbox.advance(timedelta(hours=2))
-    assert_type(sandbox.receive("79031234567", "text", "79160000000", moment), int | str)
+    assert_type(
+        sandbox.receive("79031234567", text="text", destination_address="79160000000", at=moment), int | str
+    )
+    sandbox.receive(source_address="79031234567", text="text")
+    sandbox.receive("79031234567", "text")  # type: ignore[call-arg]
     sandbox.record_history(at=moment, states=[0, 46])
     sandbox.record_history(at=moment, states={0: 5})
     sandbox.expire_sessions()

@@ -49,6 +49,7 @@ def wrong_messages(message: Message) -> None:
 
 
 def receipts(receipt: Receipt) -> None:
+    assert_type(receipt.destination_address, str)
     assert_type(receipt.message, Message)
     assert_type(receipt.segment_ids, tuple[str, ...])
     assert_type(receipt.accepted_at, datetime)

@@ -1,0 +1,38 @@
+"""The types of the settings of `AsyncSmsClient`, for type checkers."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+from pathlib import Path
+from typing import TypedDict
+
+import httpx
+
+from smsapi_async.clock import Clock
+from smsapi_async.http.choice import Kind
+from smsapi_async.session import SessionStore
+from smsapi_async.settings import RetryPolicy, Timeouts
+
+
+class Options(TypedDict, total=False):
+    """The types of the parameters of `AsyncSmsClient.from_env`, for type checkers."""
+
+    login: str
+    password: str
+    source_address: str | None
+    base_url: str
+    timeouts: Timeouts | None
+    concurrency: int
+    requests_per_second: float | None
+    retry: RetryPolicy | None
+    login_cool_down: timedelta
+    proxy: str | None
+    ca_file: str | Path | None
+    ssl_context: ssl.SSLContext | None
+    allow_plain_http: bool
+    client: httpx.AsyncClient | None
+    transport: httpx.AsyncBaseTransport | Kind | None
+    session_store: SessionStore | None
+    response_limit: int
+    clock: Clock | None
