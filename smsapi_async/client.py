@@ -25,7 +25,7 @@ from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
-from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
+from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, read_incoming, reported
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.privacy import Secret
@@ -485,7 +485,7 @@ class AsyncSmsClient:
         """Return the incoming messages of a period, in the order of the response (contract, "Sms/In").
 
         Dates in requests have no fractions of a second: ``since`` is rounded down, and ``until`` is rounded
-        up.
+        up. A malformed row of the response is left out, and a warning is logged.
 
         Args:
             since: beginning of the period, aware. None means that the period has no beginning.
@@ -498,7 +498,7 @@ class AsyncSmsClient:
         """
         self._check_usable()
         request = encoding.incoming_request(since, self._clock.now() if until is None else until)
-        return await self._caller.read(request, decoding.decode_incoming)
+        return reported(await self._caller.read(request, decoding.decode_incoming))
 
     def watch_incoming(
         self,
@@ -518,8 +518,7 @@ class AsyncSmsClient:
             since: time at which the first run begins, aware. None means the current time. If ``checkpoint``
                 has a saved position, ``since`` is ignored.
             every: time from the start of one round of requests to the next start: a `timedelta` or seconds.
-            overlap: maximum delay with which the gateway stores an incoming message, plus the difference
-                between the clocks of the client and the gateway.
+            overlap: maximum delay with which the gateway stores an incoming message.
             window: maximum time by which one request moves the end of the requested period forward.
             checkpoint: a `Checkpoint`, for example ``ledger.checkpoint()``, or an async function that
                 receives each `Position`. The position is saved when you request the next message, so that
@@ -534,7 +533,7 @@ class AsyncSmsClient:
         inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
         self._check_open()
         return Inbox(
-            self.incoming,
+            partial(read_incoming, self._caller),
             self._clock,
             self._check_usable,
             since=since,
