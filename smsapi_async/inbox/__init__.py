@@ -5,7 +5,8 @@ restart, the stream continues after the last message that was handled.
 """
 
 from smsapi_async.inbox.checkpoints import CallbackCheckpoint, Checkpoint, MemoryCheckpoint
-from smsapi_async.inbox.position import Position
+from smsapi_async.inbox.handled import Snapshot
+from smsapi_async.inbox.position import Position, checked_ids, snapshot_of
 from smsapi_async.inbox.progress import GatewayTime, Progress, Window
 from smsapi_async.inbox.reading import read_incoming, reported
 from smsapi_async.inbox.rounds import InboxSettings
@@ -20,7 +21,10 @@ __all__ = [
     "MemoryCheckpoint",
     "Position",
     "Progress",
+    "Snapshot",
     "Window",
+    "checked_ids",
     "read_incoming",
     "reported",
+    "snapshot_of",
 ]

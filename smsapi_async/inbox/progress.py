@@ -179,7 +179,7 @@ class Progress:
         ids = checked_ids(position.ids)
         since = EARLIEST if position.since is None else floor_to_second(position.since)
         progress = cls(settings, position.until, since, HandledIds(ids), position.confirmed, resumed=True)
-        progress._repeats_older = any(date < since for _, date in ids)  
+        progress._repeats_older = any(date < since for _, date in ids)
         return progress
 
     def anchor(self, entered: datetime, error: timedelta) -> None:
