@@ -45,8 +45,8 @@ def earlier(moment: datetime, by: timedelta) -> datetime:
 
 
 def later(moment: datetime, by: timedelta) -> datetime:
-    """Return `moment + by`, or the last days of the year 9999 if the result would be out of range."""
-    return moment + min(by, max(_LATEST - moment, timedelta(0)))
+    """Return `moment + by`, but at most `_LATEST`."""
+    return _LATEST if by >= _LATEST - moment else moment + by
 
 
 @attrs.frozen
