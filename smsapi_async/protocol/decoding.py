@@ -168,8 +168,8 @@ def _readable_rows(text: str) -> list[object]:
         except (ValueError, ArithmeticError, RecursionError):
             # The end of a row that is not JSON is unknown. The next row begins with the next object.
             following = _NEXT_OBJECT.search(text, position)
-            start, position = position, following.end() if following else end
-            row = text[start:position]
+            row = text[position : following.start() if following else end].strip()
+            position = following.end() if following else end
         rows.append(row)
     return rows
 
