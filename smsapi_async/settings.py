@@ -29,7 +29,7 @@ With 10 requests in flight, httpcore almost reaches its maximum throughput. The 
 RESPONSE_LIMIT = 16 * 1024 * 1024
 """The largest allowed body of a response in bytes; for `incoming`, four times this number is allowed."""
 RETRY_AFTER_LIMIT = 300.0
-"""The default longest wait, in seconds, that the client accepts from the header ``Retry-After``."""
+"""The default longest wait, in seconds, that a read accepts from the header ``Retry-After``."""
 LOGIN_COOL_DOWN = timedelta(seconds=60)
 """The default time for which the client makes no other login after a refused login."""
 
@@ -86,9 +86,9 @@ class RetryPolicy:
             further attempt.
         maximum: the longest wait between two attempts, in seconds. A wait that the gateway asks for may be
             longer, up to `retry_after_limit`.
-        retry_after_limit: the longest wait, in seconds, that the client accepts from the header
-            ``Retry-After``. A longer wait counts as this wait. The limit also applies to the streams of
-            incoming messages and of deliveries, and to ``retry_after`` of an error.
+        retry_after_limit: the longest wait, in seconds, that a read accepts from the header ``Retry-After``.
+            A longer wait counts as this wait, also in the streams of incoming messages and of deliveries, and
+            in `RateLimited.retry_after` of a read. The limit does not apply to sends.
 
     Raises:
         ValidationError: if `attempts` is not a positive whole number, or if another value is not a positive
@@ -110,7 +110,7 @@ class RetryPolicy:
             attempt: the number of attempts that the call has already made.
             elapsed: the seconds since the start of the call.
             retry_after: the seconds that the gateway asks the client to wait, or None. `retry_after` may be
-                longer than `maximum`.
+                longer than `maximum`, and counts up to `retry_after_limit`.
             chance: the generator of random numbers. If `retry_after` is None, the wait is a random number
                 between 0 and the longest wait.
         """
@@ -119,7 +119,7 @@ class RetryPolicy:
         # The exponent is limited to 60, because a multiplication with `2**1024` or a larger power would
         # raise an OverflowError.
         limit = min(self.maximum, self.initial * 2 ** min(attempt - 1, 60))
-        wait = chance.uniform(0, limit) if retry_after is None else retry_after
+        wait = chance.uniform(0, limit) if retry_after is None else min(retry_after, self.retry_after_limit)
         return wait if elapsed + wait < self.total else None
 
 

@@ -5,6 +5,7 @@ result. If the gateway refuses the session, the call logs in again, but only onc
 attempt only if a repeat is safe.
 """
 
+import copy
 import logging
 import random
 from collections.abc import Callable
@@ -106,7 +107,7 @@ class Caller:
             ReadFailed: if the last attempt got no usable response.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
-        return await self._call(request, judge, Evidence(), background=background)
+        return await self._read(request, judge, background=background)
 
     async def read_dated(self, request: Request, decode: Callable[[bytes], _Value]) -> Dated[_Value]:
         """Make a GET request, and return the decoded response with its time on the clock of the gateway.
@@ -116,7 +117,19 @@ class Caller:
         judge: _Judge[Dated[_Value]] = lambda outcome, circumstances: judge_dated_read(  # noqa: E731
             outcome, decode, circumstances
         )
-        return await self._call(request, judge, Evidence())
+        return await self._read(request, judge)
+
+    async def _read(self, request: Request, judge: _Judge[_Value], *, background: bool = False) -> _Value:
+        try:
+            return await self._call(request, judge, Evidence(), background=background)
+        except RateLimited as error:
+            # One wrong header `Retry-After` must not stop a stream for years.
+            if error.retry_after is None or error.retry_after <= self._retry.retry_after_limit:
+                raise
+            error.retry_after = self._retry.retry_after_limit
+            # The text of an error contains the wait, and only a copy gets a new text.
+            limited = copy.copy(error)
+        raise limited
 
     async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
         """Make a POST request, and return the segment ids.
@@ -179,8 +192,7 @@ class Caller:
 
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
-        limit = self._retry.retry_after_limit
-        return Circumstances(request.resource, private, self._clock.now(), limit)
+        return Circumstances(request.resource, private, self._clock.now())
 
 
 async def _judged(

@@ -32,7 +32,6 @@ from smsapi_async.privacy import scrub
 from smsapi_async.protocol.dates import parse_http_date
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable, decode_error, decode_segment_ids
 from smsapi_async.protocol.resources import LOGIN, Resource
-from smsapi_async.settings import RETRY_AFTER_LIMIT
 
 _Value = TypeVar("_Value")
 
@@ -94,13 +93,11 @@ class Circumstances:
         resource: the resource of the gateway to which the request was made.
         private: the values of the request that no error text may contain, for example the session id.
         now: the current time, as an aware datetime; needed if the header ``Retry-After`` is a date.
-        retry_after_limit: the longest wait in seconds that the header ``Retry-After`` can ask for.
     """
 
     resource: Resource
     private: tuple[str, ...] = attrs.field(repr=False)
     now: datetime
-    retry_after_limit: float = RETRY_AFTER_LIMIT
 
 
 def judge_send(
@@ -221,7 +218,7 @@ def _refusal(
                 code=body.code if body else None,
                 description=description or "too many requests",
                 http_status=answer.status,
-                retry_after=_seconds_to_wait(answer, circumstances),
+                retry_after=_seconds_to_wait(answer.retry_after, circumstances.now),
             )
         )
     if body is None or body.code not in REJECTIONS:
@@ -252,7 +249,7 @@ def _failed_read(
         description=scrub(body.description, circumstances.private) if body else "",
     )
     if answer.status >= 500 or answer.status == 408:
-        return Again(error, _seconds_to_wait(answer, circumstances))
+        return Again(error, _seconds_to_wait(answer.retry_after, circumstances.now))
     return Failed(error)
 
 
@@ -264,19 +261,18 @@ def _words(failure: ExchangeFailure, circumstances: Circumstances) -> str:
     return f"{failure.kind}: {scrub(failure.words, circumstances.private)}"
 
 
-def _seconds_to_wait(answer: HttpResponse, circumstances: Circumstances) -> float | None:
+def _seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
     """Convert the ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3), to seconds to wait.
 
-    The result is None if the ``Retry-After`` header is missing or is not valid. A wait that is longer than
-    the limit becomes the limit, because one wrong header must not stop the client for years.
+    The result is None if the ``Retry-After`` header is missing or is not valid.
     """
-    if answer.retry_after is None:
+    if retry_after is None:
         return None
-    text = answer.retry_after.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        return min(float(text), circumstances.retry_after_limit)
+    text = retry_after.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 16:
+        return float(text)
     try:
-        wait = (parsedate_to_datetime(text) - circumstances.now).total_seconds()
+        date = parsedate_to_datetime(text)
+        return max(0.0, (date - now).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait), circumstances.retry_after_limit)
