@@ -25,7 +25,7 @@ from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
-from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, read_incoming, reported
+from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, open_end, read_incoming, reported
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.privacy import Secret
@@ -489,7 +489,7 @@ class AsyncSmsClient:
 
         Args:
             since: beginning of the period, aware. None means that the period has no beginning.
-            until: end of the period, aware. None means the current time.
+            until: end of the period, aware. None means the time of the gateway, also if your clock is behind.
 
         Raises:
             ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
@@ -497,7 +497,7 @@ class AsyncSmsClient:
             ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
         self._check_usable()
-        request = encoding.incoming_request(since, self._clock.now() if until is None else until)
+        request = encoding.incoming_request(since, open_end(self._clock.now()) if until is None else until)
         return reported(await self._caller.read(request, decoding.decode_incoming))
 
     def watch_incoming(

@@ -49,6 +49,15 @@ def later(moment: datetime, by: timedelta) -> datetime:
     return _LATEST if by >= _LATEST - moment else moment + by
 
 
+def open_end(now: datetime) -> datetime:
+    """Return the end of a period that includes the time of the gateway, even if the local clock is behind.
+
+    Args:
+        now: the time of the local clock.
+    """
+    return later(now, _DOUBT)
+
+
 @attrs.frozen
 class GatewayTime:
     """The time of the gateway, as the header ``Date`` of a response tells the time.

@@ -246,6 +246,17 @@ async def test_a_run_that_begins_now_begins_at_the_time_of_the_gateway(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("skew", [-DAY, -60.0, DAY])
+async def test_the_list_of_incoming_messages_is_up_to_date(sandbox: Sandbox, skew: float) -> None:
+    """Without `until`, `incoming` also returns the newest message if the local clock is a day behind."""
+    clock = WrongClock(sandbox, lambda _: skew)
+    sandbox.receive(SENDER, "new")
+    async with in_process(sandbox, clock) as sms:
+        assert [message.text for message in await sms.incoming(since=after(-5))] == ["new"]
+        assert [message.text for message in await sms.incoming()] == ["new"]
+
+
+@pytest.mark.anyio
 async def test_a_start_that_a_wrong_clock_tells_is_corrected(sandbox: Sandbox) -> None:
     """With ``since=datetime.now(UTC)`` on a machine that is three hours ahead, no message is missed."""
     clock = WrongClock(sandbox, lambda _: 10_800.0)
