@@ -7,7 +7,7 @@ from typing import Any, Self
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.inbox.handled import Pair, Snapshot
+from smsapi_async.inbox.handled import Pair, Snapshot, encoded
 from smsapi_async.protocol.dates import aware
 
 
@@ -86,14 +86,10 @@ class Position:
 
     def to_json(self) -> str:
         """Return the position as one line of JSON text, for a file or a database."""
-        return json.dumps(
-            {
-                "until": self.until.isoformat(),
-                "since": None if self.since is None else self.since.isoformat(),
-                "ids": [[id_, date.isoformat()] for id_, date in self.ids],
-                "confirmed": self.confirmed,
-            }
-        )
+        since = None if self.since is None else self.since.isoformat()
+        dates = json.dumps({"until": self.until.isoformat(), "since": since, "confirmed": self.confirmed})
+        ids = self._ids.text() if isinstance(self._ids, Snapshot) else encoded(self._ids)
+        return f'{dates[:-1]}, "ids": [{ids}]}}'
 
     @classmethod
     def from_json(cls, text: str) -> Self:

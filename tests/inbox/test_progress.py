@@ -217,7 +217,9 @@ class Run:
         return True
 
     def save(self) -> None:
-        self.saved = self.progress.position.to_json()
+        position = self.progress.position
+        self.saved = position.to_json()
+        assert Position.from_json(self.saved) == position
 
     def restart(self) -> None:
         """Continue from the saved position, with the next overlap of the example in the settings."""

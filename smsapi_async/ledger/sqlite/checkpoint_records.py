@@ -86,7 +86,7 @@ class CheckpointRecords:
         is_same = log is snapshot.log and change.get(_TOKEN) == token
         if last is None or not is_same or change["length"] > snapshot.length:
             return False
-        added = snapshot.log[change["length"] : snapshot.length]
+        added = snapshot.log.pairs[change["length"] : snapshot.length]
         # A round without new messages replaces the change of the round before.
         number = last.number if not change["ids"] and not added else last.number + 1
         row = (name, number, _change(position, snapshot, str(token), added))
