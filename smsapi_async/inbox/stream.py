@@ -91,7 +91,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
 
     Start: if the checkpoint has a position, the inbox continues at this position and ignores ``since``.
     Without a saved position, the inbox begins at ``since``, or at the current time if ``since`` is None. If
-    your clock is ahead, the inbox also returns messages that are older than a start in the future.
+    the start is later than the time of the gateway because your clock is ahead, the inbox begins earlier.
 
     Failures: after `ReadFailed`, `RateLimited` or another `RequestRejected`, the inbox repeats the request
     after ``every`` seconds, or later if the gateway asks for a longer wait. The repeated request includes the
@@ -249,10 +249,11 @@ class Inbox(AsyncIterator[IncomingMessage]):
         """
         now = self._clock.monotonic()
         self._answered = None if answered_at is None else (answered_at, now)
+        # After the first response, messages may have been returned, so the start must not change any more.
+        begins_now, self._begins_now = self._begins_now, False
         if answered_at is None:
             return None
-        if self._begins_now:
-            self._begins_now = False
+        if begins_now:
             ago = timedelta(seconds=now - self._entered_at)
             progress.anchor(earlier(answered_at, ago), ago * _FASTEST_CLOCK)
         return GatewayTime.of(answered_at, now - started)

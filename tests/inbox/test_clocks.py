@@ -340,6 +340,20 @@ async def test_a_response_of_a_cache_repeats_and_loses_nothing(sandbox: Sandbox,
     assert Counter(texts) == Counter(map(str, range(5, 3000, 50)))
 
 
+@pytest.mark.anyio
+async def test_a_date_that_comes_late_repeats_nothing(sandbox: Sandbox, clock: SharedClock) -> None:
+    """If only later responses have a `Date`, a run that begins now still returns each message once."""
+
+    def header(now: datetime) -> str | None:
+        return None if now < after(1000) else format_datetime(now, usegmt=True)
+
+    for second in range(5, 3000, 50):
+        clock.file(str(second), created=second, filed=second)
+    async with behind_proxy(sandbox, clock, header) as sms, watch(sms, overlap=OVERLAP) as messages:
+        texts = await texts_until(messages, clock, 3100)
+    assert texts == [str(second) for second in range(5, 3000, 50)]
+
+
 async def test_a_fast_sandbox_has_no_silence(anyio_backend: tuple[str, Any], transport: str) -> None:
     """In a sandbox that is an hour ahead and runs 60 times as fast, an answer comes in the next round."""
     async with run_sandbox(speed=60) as sandbox:
