@@ -24,7 +24,7 @@ from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.errors import ValidationError
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
-from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
+from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, open_end, read_incoming, reported
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.parameters import Options
@@ -477,20 +477,20 @@ class AsyncSmsClient:
         """Return the incoming messages of a period, in the order of the response (contract, "Sms/In").
 
         Dates in requests have no fractions of a second: ``since`` is rounded down, and ``until`` is rounded
-        up.
+        up. A malformed row of the response is left out, and a warning is logged.
 
         Args:
             since: beginning of the period, aware. None means that the period has no beginning.
-            until: end of the period, aware. None means the current time.
+            until: end of the period, aware. None means the time of the gateway, also if your clock is behind.
             timeout: maximum time of the whole call; see `AsyncSmsClient`.
 
         Raises:
             ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
         """
         self._check_usable()
-        request = encoding.incoming_request(since, self._clock.now() if until is None else until)
+        request = encoding.incoming_request(since, open_end(self._clock.now()) if until is None else until)
         seconds = settings.checked_timeout(timeout)
-        return await self._caller.read(request, decoding.decode_incoming, seconds=seconds)
+        return reported(await self._caller.read(request, decoding.decode_incoming, seconds=seconds))
 
     def watch_incoming(
         self,
@@ -510,8 +510,7 @@ class AsyncSmsClient:
             since: time at which the first run begins, aware. None means the current time. If ``checkpoint``
                 has a saved position, ``since`` is ignored.
             every: time from the start of one round of requests to the next start: a `timedelta` or seconds.
-            overlap: maximum delay with which the gateway stores an incoming message, plus the difference
-                between the clocks of the client and the gateway.
+            overlap: maximum delay with which the gateway stores an incoming message.
             window: maximum time by which one request moves the end of the requested period forward.
             checkpoint: a `Checkpoint`, for example ``ledger.checkpoint()``, or an async function that
                 receives each `Position`. The position is saved when you request the next message, so that
@@ -526,7 +525,7 @@ class AsyncSmsClient:
         inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
         self._lifetime.check_open()
         return Inbox(
-            self.incoming,
+            partial(read_incoming, self._caller),
             self._stream_clock,
             self._check_usable,
             since=since,

@@ -287,7 +287,10 @@ class Forbidden(RequestRejected):
 
 
 class RateLimited(RequestRejected):
-    """HTTP status 429: too many requests. ``retry_after`` comes from the header ``Retry-After``."""
+    """HTTP status 429: too many requests. ``retry_after`` comes from the header ``Retry-After``.
+
+    For a read, ``retry_after`` is at most `RetryPolicy.retry_after_limit`.
+    """
 
     is_retryable = True
 

@@ -28,6 +28,8 @@ With 10 requests in flight, httpcore almost reaches its maximum throughput. The 
 """
 RESPONSE_LIMIT = 16 * 1024 * 1024
 """The largest allowed body of a response in bytes; for `incoming`, four times this number is allowed."""
+RETRY_AFTER_LIMIT = 300.0
+"""The default longest wait, in seconds, that a read accepts from the header ``Retry-After``."""
 LOGIN_COOL_DOWN = timedelta(seconds=60)
 """The default time for which the client makes no other login after a refused login."""
 
@@ -83,7 +85,10 @@ class RetryPolicy:
         initial: the longest wait before the second attempt, in seconds. The longest wait doubles with each
             further attempt.
         maximum: the longest wait between two attempts, in seconds. A wait that the gateway asks for may be
-            longer.
+            longer, up to `retry_after_limit`.
+        retry_after_limit: the longest wait, in seconds, that a read accepts from the header ``Retry-After``.
+            A longer wait counts as this wait, also in the streams of incoming messages and of deliveries, and
+            in `RateLimited.retry_after` of a read. The limit does not apply to sends.
 
     Raises:
         ValidationError: if `attempts` is not a positive whole number, or if another value is not a positive
@@ -94,6 +99,7 @@ class RetryPolicy:
     total: float = attrs.field(default=60.0, validator=_positive)
     initial: float = attrs.field(default=0.5, validator=_positive)
     maximum: float = attrs.field(default=10.0, validator=_positive)
+    retry_after_limit: float = attrs.field(default=RETRY_AFTER_LIMIT, validator=_positive)
 
     def wait(
         self, attempt: int, elapsed: float, retry_after: float | None, chance: random.Random
@@ -104,7 +110,7 @@ class RetryPolicy:
             attempt: the number of attempts that the call has already made.
             elapsed: the seconds since the start of the call.
             retry_after: the seconds that the gateway asks the client to wait, or None. `retry_after` may be
-                longer than `maximum`.
+                longer than `maximum`, and counts up to `retry_after_limit`.
             chance: the generator of random numbers. If `retry_after` is None, the wait is a random number
                 between 0 and the longest wait.
         """
@@ -113,7 +119,7 @@ class RetryPolicy:
         # The exponent is limited to 60, because a multiplication with `2**1024` or a larger power would
         # raise an OverflowError.
         limit = min(self.maximum, self.initial * 2 ** min(attempt - 1, 60))
-        wait = chance.uniform(0, limit) if retry_after is None else retry_after
+        wait = chance.uniform(0, limit) if retry_after is None else min(retry_after, self.retry_after_limit)
         return wait if elapsed + wait < self.total else None
 
 

@@ -5,6 +5,7 @@ result. If the gateway refuses the session, the call gets another session, but a
 login. A call makes another attempt only if a repeat is safe.
 """
 
+import copy
 import logging
 import math
 import random
@@ -24,10 +25,12 @@ from smsapi_async.calls.spreader import Spreader
 from smsapi_async.calls.verdicts import (
     Again,
     Circumstances,
+    Dated,
     Done,
     Failed,
     SessionRefused,
     Verdict,
+    judge_dated_read,
     judge_read,
     judge_send,
 )
@@ -155,8 +158,37 @@ class Caller:
             ClientClosed: if the client is closed, or is closed during the call.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
-        waited = await self.spread() if self.is_crowded else 0.0
-        return await self._call(_Call(request, judge, Evidence(), priority), seconds, waited)
+        return await self._read(_Call(request, judge, Evidence(), priority), seconds)
+
+    async def read_dated(
+        self,
+        request: Request,
+        decode: Callable[[bytes], _Value],
+        *,
+        priority: Priority = Priority.READ,
+        seconds: float | None = None,
+    ) -> Dated[_Value]:
+        """Make a GET request, and return the decoded response with its time on the clock of the gateway.
+
+        The method takes the same arguments and raises the same errors as `read`.
+        """
+        judge: _Judge[Dated[_Value]] = lambda outcome, circumstances: judge_dated_read(  # noqa: E731
+            outcome, decode, circumstances
+        )
+        return await self._read(_Call(request, judge, Evidence(), priority), seconds)
+
+    async def _read(self, call: "_Call[_Value]", seconds: float | None) -> _Value:
+        try:
+            waited = await self.spread() if self.is_crowded else 0.0
+            return await self._call(call, seconds, waited)
+        except RateLimited as error:
+            # One wrong header `Retry-After` must not stop a stream for years.
+            if error.retry_after is None or error.retry_after <= self._retry.retry_after_limit:
+                raise
+            error.retry_after = self._retry.retry_after_limit
+            # The text of an error contains the wait, and only a copy gets a new text.
+            limited = copy.copy(error)
+        raise limited
 
     def send(
         self,

@@ -29,6 +29,7 @@ from smsapi_async.errors import (
 )
 from smsapi_async.http.exchange import ExchangeFailure, HttpResponse
 from smsapi_async.privacy import scrub
+from smsapi_async.protocol.dates import parse_http_date
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable, decode_error, decode_segment_ids
 from smsapi_async.protocol.resources import LOGIN, Resource
 
@@ -133,6 +134,37 @@ def judge_send(
             description=scrub(body.description, circumstances.private) if body else "",
         )
     )
+
+
+@attrs.frozen
+class Dated(Generic[_Value]):
+    """The decoded body of a response, and the time of the response on the clock of the gateway.
+
+    Attributes:
+        value: the decoded body of the response.
+        answered_at: the time in the header ``Date``, aware, in UTC, without a fraction of a second. None if
+            the header is missing or invalid.
+    """
+
+    value: _Value
+    answered_at: datetime | None
+
+
+def judge_dated_read(
+    outcome: HttpResponse | ExchangeFailure, decode: Callable[[bytes], _Value], circumstances: Circumstances
+) -> Verdict[Dated[_Value]]:
+    """Return the verdict of `judge_read`. A decoded body comes together with the time of the response.
+
+    Args:
+        outcome: the response or the failure of the exchange.
+        decode: a function that decodes the body of the response, or raises `Undecodable`.
+        circumstances: the resource, the private values and the time of the call.
+    """
+    verdict = judge_read(outcome, decode, circumstances)
+    if isinstance(verdict, Done):
+        date = outcome.date if isinstance(outcome, HttpResponse) else None
+        return Done(Dated(verdict.value, parse_http_date(date)))
+    return verdict
 
 
 def judge_read(

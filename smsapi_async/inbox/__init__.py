@@ -5,18 +5,27 @@ restart, the stream continues after the last message that was handled.
 """
 
 from smsapi_async.inbox.checkpoints import CallbackCheckpoint, Checkpoint, MemoryCheckpoint
-from smsapi_async.inbox.position import Position
-from smsapi_async.inbox.progress import Progress, Window
+from smsapi_async.inbox.handled import Snapshot
+from smsapi_async.inbox.position import Position, checked_ids, snapshot_of
+from smsapi_async.inbox.progress import GatewayTime, Progress, Window, open_end
+from smsapi_async.inbox.reading import read_incoming, reported
 from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.inbox.stream import Inbox
 
 __all__ = [
     "CallbackCheckpoint",
     "Checkpoint",
+    "GatewayTime",
     "Inbox",
     "InboxSettings",
     "MemoryCheckpoint",
     "Position",
     "Progress",
+    "Snapshot",
     "Window",
+    "checked_ids",
+    "open_end",
+    "read_incoming",
+    "reported",
+    "snapshot_of",
 ]

@@ -17,7 +17,8 @@ class Checkpoint(Protocol):
 
     The inbox saves its position after each message, and after each response without new messages. A position
     contains the ids of the messages of one overlap (the time that two successive requests share). If you
-    receive many messages, a shorter setting ``overlap`` makes the saved position smaller.
+    receive many messages, a shorter setting ``overlap`` makes the saved position smaller. The checkpoint of a
+    ledger stores only the new ids after each message.
 
     An error that `load` raises is raised when you enter the inbox. An error that `save` raises is raised when
     you ask for the next message. When you ask for the next message again, the inbox saves the position again

@@ -33,8 +33,7 @@ class InboxSettings:
             or a number of seconds. The attribute stores the time in seconds.
         overlap: the time by which the period of a request overlaps the period of the previous request. The
             inbox finds a message if the gateway stores the message within ``overlap`` after its creation
-            date. A difference between the local clock and the clock of the gateway makes the usable overlap
-            shorter.
+            date.
         window: the longest time by which one request moves the end of the period forward. If the inbox did
             not run for a longer time than ``window``, it makes several requests without a pause.
 

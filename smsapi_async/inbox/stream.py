@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
 
 from anyio.lowlevel import checkpoint as let_others_run
 
+from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     InboxInUse,
@@ -25,18 +26,25 @@ from smsapi_async.errors import (
 )
 from smsapi_async.inbox.checkpoints import checked_checkpoint
 from smsapi_async.inbox.position import Position
-from smsapi_async.inbox.progress import Progress
+from smsapi_async.inbox.progress import GatewayTime, Progress, Window, earlier, later
+from smsapi_async.inbox.reading import report_skipped
 from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.models import IncomingMessage
 from smsapi_async.protocol.dates import aware
+from smsapi_async.protocol.decoding import IncomingRows
 
 logger = logging.getLogger("smsapi_async")
 
 
-class Read(Protocol):
-    """The type of `AsyncSmsClient.incoming`."""
+# A sandbox can run 60 times as fast as the local clock. A time of the gateway that is computed from a later
+# time and a duration has this error for each second of the duration.
+_FASTEST_CLOCK = 60.0
 
-    def __call__(self, *, since: datetime, until: datetime) -> Awaitable[list[IncomingMessage]]:
+
+class Read(Protocol):
+    """The type of the function that reads the incoming messages of a period."""
+
+    def __call__(self, *, since: datetime, until: datetime) -> Awaitable[Dated[IncomingRows]]:
         """Return the incoming messages of a period. Both dates of the period are aware."""
 
 
@@ -58,10 +66,18 @@ class Inbox(AsyncIterator[IncomingMessage]):
 
     Periods: the period of each request overlaps the previous period by ``overlap`` (10 minutes by default),
     because the gateway may store a message some time after its creation date. The overlap must be longer than
-    this delay of the gateway plus the difference between your clock and the clock of the gateway. If the
-    overlap is too short, the inbox can miss a message. After a long time without a request, the inbox divides
-    this time into periods of ``window`` (one day by default), and makes one request for each period without a
-    pause. The inbox keeps only the ids of one overlap and the messages of one response in memory.
+    this delay of the gateway. If the overlap is too short, the inbox can miss a message. After a long time
+    without a request, the inbox divides this time into periods of ``window`` (one day by default), and makes
+    one request for each period without a pause. The inbox keeps only the ids of one overlap and of one
+    response, and the messages of one response, in memory.
+
+    Clocks: the inbox reads the time of the gateway in the header ``Date`` of each response. Your clock may be
+    wrong, and it may change while the inbox runs. If the header is missing, invalid or wrong, the inbox also
+    loses no message while your clock differs from the clock of the gateway by at most two days. If the clocks
+    differ by more than ``overlap``, the inbox logs one warning.
+
+    Malformed rows: a row of a response that is no message is left out, counted in ``skipped``, and reported
+    once as a warning of the logger ``smsapi_async``. The inbox continues with the other messages.
 
     Order: messages of one response are sorted by creation date. Messages without a creation date come first.
     If the gateway stores a message late, the inbox may return newer messages before the late message.
@@ -74,7 +90,8 @@ class Inbox(AsyncIterator[IncomingMessage]):
     messages arrive exactly once.
 
     Start: if the checkpoint has a position, the inbox continues at this position and ignores ``since``.
-    Without a saved position, the inbox begins at ``since``, or at the current time if ``since`` is None.
+    Without a saved position, the inbox begins at ``since``, or at the current time if ``since`` is None. If
+    the start is later than the time of the gateway because your clock is ahead, the inbox begins earlier.
 
     Failures: after `ReadFailed`, `RateLimited` or another `RequestRejected`, the inbox repeats the request
     after ``every`` seconds, or later if the gateway asks for a longer wait. The repeated request includes the
@@ -83,6 +100,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
 
     Attributes:
         last_error: the error of the last request, or None if the last request succeeded.
+        skipped: the number of malformed rows that this run left out.
 
     Raises:
         StreamNotEntered: if you iterate outside the ``async with`` block, or enter the inbox twice.
@@ -116,7 +134,15 @@ class Inbox(AsyncIterator[IncomingMessage]):
         self._iterating = False
         self._given = False
         self._unsaved = False
-        self._due = clock.monotonic()
+        self._due = self._entered_at = clock.monotonic()
+        # Whether the start of the run is the time of the local clock, which no response has corrected yet.
+        self._begins_now = False
+        # The last header `Date`, and the monotonic time of its response.
+        self._answered: tuple[datetime, float] | None = None
+        self._has_warned = False
+        # The digests of malformed rows that are already reported, each with the end of the last period.
+        self._reported: dict[bytes, datetime] = {}
+        self.skipped = 0
         self.last_error: SmsApiError | None = None
 
     async def __aenter__(self) -> Self:
@@ -158,7 +184,10 @@ class Inbox(AsyncIterator[IncomingMessage]):
         if position is not None:
             hint = "let load() return a Position or None"
             raise ValidationError("checkpoint", f"a <{type(position).__name__}> from load()", hint)
-        progress = Progress.begin(self._first or self._clock.now(), self._settings)
+        now = self._clock.now()
+        self._begins_now, self._entered_at = self._first is None, self._clock.monotonic()
+        first = self._first or now
+        progress = Progress.begin(first, self._settings, confirmed=first > now)
         # We save the start position at once, so that the next run begins at the same start if this run ends
         # before its first response.
         self._unsaved = True
@@ -185,20 +214,71 @@ class Inbox(AsyncIterator[IncomingMessage]):
         if wait > 0:
             await self._clock.sleep(wait)
         started, now = self._clock.monotonic(), self._clock.now()
-        window = progress.next_window(now)
+        window = progress.next_window(now, self._gateway_at(started))
+        self._check_usable()
         try:
-            messages = await self._read(since=window.since, until=window.until)
+            response = await self._read(since=window.since, until=window.until)
         except InvalidCredentials:
             self._over = True
             raise
         except (ReadFailed, RequestRejected) as error:
             self._put_off(error)
             return
-        progress.receive(window, messages)
+        gateway = self._told(response.answered_at, started, progress)
+        progress.receive(window, response.value, gateway)
+        self._report(response.value.skipped, window)
+        self._warn(now, gateway)
         self.last_error = None
         self._unsaved = progress.upcoming is None
-        # If the period ends before the current time, the request for the next period follows without a pause.
-        self._due = started if window.until < now else started + self._settings.every
+        self._due = started if progress.is_behind else started + self._settings.every
+
+    def _gateway_at(self, moment: float) -> datetime | None:
+        """Return the time of the gateway at a monotonic time, or None if no response has told the time."""
+        if self._answered is None:
+            return None
+        answered_at, then = self._answered
+        return later(answered_at, timedelta(seconds=moment - then))
+
+    def _told(self, answered_at: datetime | None, started: float, progress: Progress) -> GatewayTime | None:
+        """Return the time of the gateway that a response tells, and set the start of a run that begins now.
+
+        Args:
+            answered_at: the time in the header ``Date``, or None.
+            started: the monotonic time at which the request began.
+            progress: the progress of this run.
+        """
+        now = self._clock.monotonic()
+        self._answered = None if answered_at is None else (answered_at, now)
+        # After the first response, messages may have been returned, so the start must not change any more.
+        begins_now, self._begins_now = self._begins_now, False
+        if answered_at is None:
+            return None
+        if begins_now:
+            ago = timedelta(seconds=now - self._entered_at)
+            progress.anchor(earlier(answered_at, ago), ago * _FASTEST_CLOCK)
+        return GatewayTime.of(answered_at, now - started)
+
+    def _report(self, skipped: tuple[bytes, ...], window: Window) -> None:
+        """Report the malformed rows of a response that an earlier response did not contain."""
+        known = {row: until for row, until in self._reported.items() if until >= window.since}
+        new = [row for row in skipped if row not in known]
+        self._reported = known | dict.fromkeys(skipped, window.until)
+        self.skipped += len(new)
+        report_skipped(len(new))
+
+    def _warn(self, now: datetime, gateway: GatewayTime | None) -> None:
+        """Log one warning if the local clock and the clock of the gateway differ by more than the overlap."""
+        if gateway is None or self._has_warned:
+            return
+        difference = now - gateway.at_request
+        if abs(difference) > self._settings.overlap:
+            self._has_warned = True
+            direction = "ahead of" if difference > timedelta(0) else "behind"
+            logger.warning(
+                "the local clock is %.0f s %s the gateway; incoming messages follow the gateway",
+                abs(difference).total_seconds(),
+                direction,
+            )
 
     def _put_off(self, error: ReadFailed | RequestRejected) -> None:
         asked_for = error.retry_after if isinstance(error, RequestRejected) else None

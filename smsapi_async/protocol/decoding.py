@@ -1,7 +1,9 @@
 """Decodes response bodies into models. A body that does not match the contract raises `Undecodable`."""
 
+import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -14,10 +16,13 @@ from cattrs.gen import make_dict_structure_fn, override
 from smsapi_async.models import IncomingMessage, SegmentState, Statistics
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.dates import parse_date
+from smsapi_async.protocol.texts import well_formed
 from smsapi_async.states import State, known_state
 
 _Value = TypeVar("_Value")
 
+_NEXT_OBJECT = re.compile(r",\s*(?=\{)")
+_BETWEEN_ROWS = re.compile(r"[\s,]*")
 _UNQUOTED_KEY = re.compile(r"""([{,]\s*)(Code|Desc)\s*:""")
 _SESSION_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _CREATION_DATE_SPELLINGS = ("CreateDateUtc", "CreatedDateUtc", "CreationDateUtc")
@@ -104,16 +109,83 @@ def decode_state(body: bytes, segment_id: str) -> SegmentState:
     )
 
 
-def decode_incoming(body: bytes) -> list[IncomingMessage]:
-    """Decode incoming messages, in the order of the response (contract, "Incoming object").
+class IncomingRows(list[IncomingMessage]):
+    """The incoming messages of a response, in the order of the response.
+
+    Attributes:
+        skipped: a digest of each row that could not be decoded. Equal rows of one response have different
+            digests. The same row has the same digest in the next response.
+    """
+
+    skipped: tuple[bytes, ...] = ()
+
+
+def decode_incoming(body: bytes) -> IncomingRows:
+    """Decode incoming messages row by row (contract, "Incoming object").
+
+    A row that does not match the contract is left out and listed in `IncomingRows.skipped`, because the
+    gateway repeats the row in each response for the same period. For the same reason, U+FFFD replaces bytes
+    that are not UTF-8.
 
     Raises:
-        Undecodable: if the body is not an array of incoming objects.
+        Undecodable: if the body is not an array.
     """
-    payload = _parse(body)
+    text = body.decode("utf-8-sig", "replace").strip()
+    payload = _rows(text)
     if not isinstance(payload, list):
         raise Undecodable("the response is not a list of incoming messages")
-    return _guard(lambda rows: [_converter.structure(row, IncomingMessage) for row in rows], payload)
+    rows, bad = IncomingRows(), Counter[bytes]()
+    for row in payload:
+        try:
+            rows.append(_guard(lambda fields: _converter.structure(fields, IncomingMessage), row))
+        except Undecodable:
+            bad[_digest(row)] += 1
+    # The number of a row makes the digests of equal rows different.
+    rows.skipped = tuple([digest + b"%d" % number for digest in bad for number in range(bad[digest])])
+    return rows
+
+
+def _rows(text: str) -> object:
+    """Return the JSON value of a text. In an array of objects, a row that is not JSON stays a `str`."""
+    try:
+        return _load(text)
+    except Undecodable:
+        if not (text.startswith("[") and text.endswith("]")):
+            raise
+    rows = _readable_rows(text)
+    # A text in brackets that contains no object, for example an error page, is no array of rows.
+    if not re.match(r"\[\s*\{", text) and not any(isinstance(row, dict) for row in rows):
+        raise Undecodable("the response is not JSON")
+    return rows
+
+
+def _readable_rows(text: str) -> list[object]:
+    rows: list[object] = []
+    position, end = 1, len(text) - 1
+    while (position := _start_of_row(text, position)) < end:
+        try:
+            row, position = _DECODER.raw_decode(text, position)
+        except (ValueError, ArithmeticError, RecursionError):
+            # The end of a row that is not JSON is unknown. The next row begins with the next object.
+            following = _NEXT_OBJECT.search(text, position)
+            row = text[position : following.start() if following else end].strip()
+            position = following.end() if following else end
+        rows.append(row)
+    return rows
+
+
+def _start_of_row(text: str, position: int) -> int:
+    match = _BETWEEN_ROWS.match(text, position)
+    return position if match is None else match.end()
+
+
+def _digest(row: object) -> bytes:
+    try:
+        content = repr(row)
+    except RecursionError:
+        # A row can be nested deeper than `repr` can go.
+        content = type(row).__name__
+    return hashlib.sha256(content.encode("utf-8", "backslashreplace")).digest()
 
 
 def decode_statistics(body: bytes) -> Statistics:
@@ -269,14 +341,22 @@ def _state_hook(converter: Converter) -> Callable[..., SegmentState]:
     )
 
 
+def _to_stored_id(value: object, _: object) -> str:
+    return well_formed(_to_id(value, str))
+
+
+def _to_stored_text(value: object, _: object) -> str:
+    return well_formed(_to_text(value, str))
+
+
 def _incoming_hook(converter: Converter) -> Callable[..., IncomingMessage]:
     structure = make_dict_structure_fn(
         IncomingMessage,
         converter,
-        id=_field("ID", _to_id),
-        text=_field("Data", _to_text),
-        source_address=_field("SourceAddress", _to_text),
-        destination_address=_field("DestinationAddress", _to_text),
+        id=_field("ID", _to_stored_id),
+        text=_field("Data", _to_stored_text),
+        source_address=_field("SourceAddress", _to_stored_text),
+        destination_address=_field("DestinationAddress", _to_stored_text),
         creation_date=_field(_CREATION_DATE_SPELLINGS[0], _to_date),
     )
 

@@ -364,7 +364,7 @@ async def test_a_refused_renewal_starts_the_cool_down() -> None:
 
 
 def test_a_close_in_another_event_loop_is_refused(anyio_backend: str) -> None:
-    """If a login ended with its event loop, `aclose` in another event loop raises `WrongEventLoop` at once."""
+    """If a login ended with its event loop, `aclose` in another event loop raises `WrongEventLoop`."""
     sandbox = Sandbox()
     sms = _in_process(sandbox)
 

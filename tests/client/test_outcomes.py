@@ -201,6 +201,32 @@ async def test_reads_give_up_when_their_time_is_over(sandbox: Sandbox) -> None:
     assert sandbox.account.count("User/Balance") == 1
 
 
+@pytest.mark.parametrize("resource", ["User/Balance", "user/sessionid"])
+async def test_a_wait_for_years_is_a_wait_for_minutes(sandbox: Sandbox, resource: str) -> None:
+    """A read waits for at most five minutes, or the limit in `RetryPolicy`, if the gateway asks for years."""
+    for policy, limit in ((RetryPolicy(total=5000), 300.0), (RetryPolicy(retry_after_limit=20), 20.0)):
+        clock = ManualClock()
+        sandbox.answer_next(resource, status=429, headers={"Retry-After": "999999999"})
+        async with client_for(sandbox, clock=clock, retry=policy) as sms:
+            await sms.balance()
+        assert clock.waits == [limit]
+        sandbox.answer_next(resource, status=429, headers={"Retry-After": "999999999"})
+        async with client_for(sandbox, retry=RetryPolicy(attempts=1, retry_after_limit=limit)) as sms:
+            with pytest.raises(RateLimited, match=f"try again in {limit:.0f} s") as caught:
+                await sms.balance()
+        assert caught.value.retry_after == limit
+
+
+async def test_a_send_names_the_whole_wait(sandbox: Sandbox) -> None:
+    """`RateLimited` of a send contains the time in `Retry-After` without a limit."""
+    for resource in ("Sms/Send", "user/sessionid"):
+        sandbox.answer_next(resource, status=429, headers={"Retry-After": "3600"})
+        async with client_for(sandbox, retry=RetryPolicy(attempts=1)) as sms:
+            with pytest.raises(RateLimited) as caught:
+                await sms.send(NUMBER, "text")
+        assert caught.value.retry_after == 3600
+
+
 async def test_backoff_is_jittered_and_grows_to_its_limit(sandbox: Sandbox) -> None:
     """The wait between two attempts of a read-only request has a random length.
 

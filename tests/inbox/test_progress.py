@@ -4,6 +4,7 @@ The inbox must return each message once, despite late messages, failed requests 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapi_async import IncomingMessage
-from smsapi_async.inbox import InboxSettings, Position, Progress, Window
+from smsapi_async.inbox import GatewayTime, InboxSettings, Position, Progress, Window
 from smsapi_async.protocol.dates import ceil_to_second, floor_to_second
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -32,6 +33,13 @@ def after(seconds: float) -> datetime:
 def settings(overlap: float = 60, window: float = 3600) -> InboxSettings:
     """Return inbox settings. `overlap` and `window` are numbers of seconds."""
     return InboxSettings(overlap=timedelta(seconds=overlap), window=timedelta(seconds=window))
+
+
+def ask(progress: Progress, now: datetime, messages: Sequence[IncomingMessage] = ()) -> Window:
+    """Make a request at the time `now` of both clocks, process its response, and return its period."""
+    window = progress.next_window(now, now)
+    progress.receive(window, messages, GatewayTime.of(floor_to_second(now)))
+    return window
 
 
 def take_all(progress: Progress) -> list[str]:
@@ -73,11 +81,15 @@ class Step:
         fails: whether the request fails.
         taken_before_restart: the number of messages that are handled between the response and the restart.
             None means that all messages are handled and no restart follows.
+        skew: the seconds by which the clock of the client is ahead of the clock of the gateway.
+        told: whether the response tells the time of the gateway.
     """
 
     pause: float
     fails: bool
     taken_before_restart: int | None
+    skew: float
+    told: bool
 
 
 @attrs.frozen
@@ -88,14 +100,12 @@ class Schedule:
         overlaps: the overlaps of successive periods, in seconds. After each restart, the inbox uses the next
             overlap in this list.
         window: the window in seconds.
-        skew: the seconds by which the clock of the client is ahead of the clock of the gateway.
         filings: the incoming messages, with the times at which the gateway stores them.
         steps: the steps in order.
     """
 
     overlaps: list[int]
     window: int
-    skew: float
     filings: list[Filing]
     steps: list[Step]
 
@@ -103,10 +113,12 @@ class Schedule:
 @st.composite
 def schedules(draw: st.DrawFn) -> Schedule:
     overlaps = draw(st.lists(st.integers(2, 90), min_size=1, max_size=3))
-    skew = draw(st.floats(-1, 1))
-    # The overlap of two successive requested periods must be at least the delay of a filing plus the
-    # difference between the clocks of the client and the gateway.
-    latest = min(overlaps) - abs(skew)
+    # The clock of the client is wrong by up to a day: always by the same time, or by another time each time.
+    skew = draw(st.floats(-86400, 86400))
+    skews = draw(st.sampled_from([st.floats(-1, 1), st.just(skew), st.floats(-86400, 86400)]))
+    told = draw(st.sampled_from([st.just(True), st.just(False), st.booleans()]))
+    # The overlap of two successive requested periods must be at least the delay of a filing.
+    latest = min(overlaps)
     # Several messages of one example can have the same creation date, because the integer strategy has only
     # 421 values.
     created = st.one_of(st.integers(-20, 400).map(float), st.floats(-20, 400))
@@ -123,8 +135,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
     ]
     pause = st.one_of(st.floats(0, 5), st.floats(0, 200))
     restart = st.one_of(st.none(), st.none(), st.integers(0, 4))
-    steps = draw(st.lists(st.builds(Step, pause, st.booleans(), restart), max_size=25))
-    return Schedule(overlaps, draw(st.integers(1, 300)), skew, filings, steps)
+    steps = draw(st.lists(st.builds(Step, pause, st.booleans(), restart, skews, told), max_size=25))
+    return Schedule(overlaps, draw(st.integers(1, 300)), filings, steps)
 
 
 class Run:
@@ -139,9 +151,11 @@ class Run:
         self.schedule = schedule
         self.repeats = repeats
         self.now = START
+        self.told: tuple[datetime, datetime] | None = None
         self.restarts = 0
         self.seen: Counter[str] = Counter()
-        self.progress = Progress.begin(START, self.settings())
+        behind = bool(schedule.steps) and schedule.steps[0].skew < 0
+        self.progress = Progress.begin(START, self.settings(), confirmed=behind)
         self.saved = self.progress.position.to_json()
 
     def settings(self) -> InboxSettings:
@@ -161,11 +175,22 @@ class Run:
         ]
         return (found * self.repeats)[::-1]
 
-    def ask(self) -> Window:
-        """Make the next request, process its response, and return the requested period."""
-        window = self.progress.next_window(self.now + timedelta(seconds=self.schedule.skew))
-        self.progress.receive(window, self.answer(window))
+    def ask(self, skew: float = 0.0, *, told: bool = True) -> Window:
+        """Make the next request, process its response, and return the requested period.
+
+        Args:
+            skew: the seconds by which the clock of the client is ahead.
+            told: whether the response tells the time of the gateway.
+        """
+        window = self.progress.next_window(self.now + timedelta(seconds=skew), self.estimate())
+        self.told = (floor_to_second(self.now), self.now) if told else None
+        gateway = None if self.told is None else GatewayTime.of(self.told[0])
+        self.progress.receive(window, self.answer(window), gateway)
         return window
+
+    def estimate(self) -> datetime | None:
+        """Return the time of the gateway, computed from the last response, if the response told its time."""
+        return None if self.told is None else self.told[0] + (self.now - self.told[1])
 
     def take(self, most: int | None) -> bool:
         """Handle the received messages in order, and save the position after each message.
@@ -192,30 +217,32 @@ class Run:
         return True
 
     def save(self) -> None:
-        self.saved = self.progress.position.to_json()
+        position = self.progress.position
+        self.saved = position.to_json()
+        assert Position.from_json(self.saved) == position
 
     def restart(self) -> None:
         """Continue from the saved position, with the next overlap of the example in the settings."""
         self.restarts += 1
+        self.told = None
         self.progress = Progress.resume(Position.from_json(self.saved), self.settings())
 
     def step(self, step: Step) -> None:
         """Run one step: make a request, handle the messages, and restart if `taken_before_restart` is set."""
         self.now += timedelta(seconds=step.pause)
         if not step.fails:
-            self.ask()
+            self.ask(step.skew, told=step.told)
             most = step.taken_before_restart
             self.take(None if most is None else sum(self.seen.values()) + most)
         if step.fails and step.taken_before_restart is None:
-            self.progress.next_window(self.now)
+            self.progress.next_window(self.now + timedelta(seconds=step.skew))
         elif step.taken_before_restart is not None:
             self.restart()
 
     def finish(self) -> None:
-        """Move the time forward, and make requests until a requested period ends at the current time."""
+        """Move the time forward, and make requests with the right time until all messages are found."""
         self.now += timedelta(seconds=1000)
-        local = self.now + timedelta(seconds=self.schedule.skew)
-        while self.ask().until < local:
+        while self.ask().until < self.now:
             self.take(None)
         self.take(None)
 
@@ -224,13 +251,18 @@ class Run:
 def test_each_message_is_seen_once_whatever_happens(schedule: Schedule, repeats: int) -> None:
     """The inbox returns each message exactly once, even if the gateway files messages late.
 
-    Missing dates, failed requests and restarts also cause no loss and no repetition of a message.
+    Missing dates, failed requests, restarts and wrong clocks also cause no loss and no repetition of a
+    message. If the clock of the client is wrong, the inbox may also return messages from before its start.
     """
     run = Run(schedule, repeats)
     for step in schedule.steps:
         run.step(step)
     run.finish()
-    assert run.seen == Counter(filing.id for filing in schedule.filings if filing.created >= START)
+    due = {filing.id for filing in schedule.filings if filing.created >= START}
+    assert set(run.seen.values()) <= {1}
+    assert due <= set(run.seen)
+    if all(abs(step.skew) <= 1 for step in schedule.steps):
+        assert due == set(run.seen)
 
 
 @given(schedules())
@@ -247,62 +279,72 @@ def test_only_the_overlap_is_remembered(schedule: Schedule) -> None:
         assert position.since is not None
         assert position.since >= position.until - run.settings().overlap - SECOND
         for id_, _ in position.ids:
-            slack = timedelta(0) if created[id_].dated else timedelta(seconds=schedule.window + 91)
-            assert created[id_].created >= position.since - slack
+            assert not created[id_].dated or created[id_].created >= position.since
 
 
 @given(schedules())
-def test_windows_leave_no_gap_and_are_no_longer_than_they_may(schedule: Schedule) -> None:
-    """There is no gap between the periods of two successive requests.
+def test_windows_leave_no_gap(schedule: Schedule) -> None:
+    """There is no gap between the periods of two successive requests, and each period reaches both clocks.
 
-    The end of each requested period is at most one window later than the end of the previous period.
+    A period ends earlier only if the inbox divides a long time into periods of one window.
     """
     run = Run(schedule, 1)
     reached = START
     for step in schedule.steps:
         run.now += timedelta(seconds=step.pause)
-        window = run.ask()
-        run.take(None)
+        told = run.estimate() or datetime.min.replace(tzinfo=UTC)
+        window = run.ask(step.skew, told=step.told)
         assert window.since <= max(START, reached - run.settings().overlap)
-        assert reached <= window.until <= reached + timedelta(seconds=schedule.window)
-        reached = window.until
+        limit = reached + timedelta(seconds=schedule.window)
+        latest = max(told, run.now + timedelta(seconds=step.skew))
+        assert window.until == limit < latest or window.until >= latest + run.settings().overlap
+        run.take(None)
+        assert run.progress.position.until <= max(START, window.until)
+        reached = run.progress.position.until
+
+
+@given(schedules())
+def test_no_position_is_later_than_the_gateway(schedule: Schedule) -> None:
+    """Whatever the clock of the client shows, the saved position is never in the future of the gateway."""
+    run = Run(schedule, 1)
+    for step in schedule.steps:
+        run.step(step)
+        assert Position.from_json(run.saved).until <= max(START, run.now)
 
 
 def test_a_long_gap_is_read_in_windows() -> None:
     """If the inbox begins three hours in the past, three periods of one hour reach the current time.
 
-    Each of the three periods overlaps the previous period.
+    Each of the three periods overlaps the previous period. The last period ends after the current time, so
+    that the inbox does not miss a message if the clock of the gateway is ahead.
     """
     progress = Progress.begin(after(-3 * 3600), settings())
-    windows = []
-    for _ in range(4):
-        windows.append(progress.next_window(START))
-        progress.receive(windows[-1], [])
+    windows = [ask(progress, START) for _ in range(4)]
     assert windows == [
         Window(after(-10800), after(-7200)),
         Window(after(-7260), after(-3600)),
-        Window(after(-3660), START),
-        Window(after(-60), START),
+        Window(after(-3660), after(60)),
+        Window(after(-60), after(60)),
     ]
 
 
 def test_a_window_is_asked_for_again_until_it_is_answered() -> None:
-    """After a failed request, the next request has the same start and ends at the current time."""
+    """After a failed request, the next request has the same start and ends after the current time."""
     progress = Progress.begin(START, settings())
-    assert progress.next_window(after(5)) == Window(START, after(5))
-    assert progress.next_window(after(9.5)) == Window(START, after(9.5))
+    assert progress.next_window(after(5)) == Window(START, after(65))
+    assert progress.next_window(after(9.5)) == Window(START, after(69.5))
 
 
 def test_a_clock_that_is_set_back_takes_nothing_back() -> None:
-    """If the clock is set back, the next period does not end earlier than the period before.
+    """If the clock is set back, the next period still ends after the time of the gateway.
 
     After the change of the clock, no message is returned a second time.
     """
     progress = Progress.begin(START, settings())
-    progress.receive(progress.next_window(after(30)), [message("1", after(29))])
+    ask(progress, after(30), [message("1", after(29))])
     assert take_all(progress) == ["1"]
-    window = progress.next_window(after(20))
-    assert window == Window(START, after(30))
+    window = progress.next_window(after(-5000), after(40))
+    assert window == Window(START, after(100))
     progress.receive(window, [message("1", after(29))])
     assert take_all(progress) == []
 
@@ -311,20 +353,16 @@ def test_the_ids_of_a_second_that_is_asked_for_again_are_kept() -> None:
     """A handled message is not returned again when the start of a period is rounded down to a second."""
     progress = Progress.begin(after(-100), settings(overlap=60))
     early = message("early", after(0.2))
-    progress.receive(progress.next_window(after(60.5)), [early])
+    ask(progress, after(60.5), [early])
     assert take_all(progress) == ["early"]
-    window = progress.next_window(after(61))
-    assert window.since == START
-    progress.receive(window, [early])
+    assert ask(progress, after(61), [early]).since == START
     assert take_all(progress) == []
 
 
 def test_a_catch_up_remembers_the_overlap_and_not_the_window() -> None:
     """While the messages of a long period are handled, the position contains only the ids of one overlap."""
     progress = Progress.begin(after(-3600), settings(overlap=60))
-    progress.receive(
-        progress.next_window(START), [message(str(number), after(number - 3600)) for number in range(3000)]
-    )
+    ask(progress, START, [message(str(number), after(number - 3600)) for number in range(3000)])
     for _ in range(2000):
         progress.mark_handled()
     position = progress.position
@@ -336,7 +374,7 @@ def test_a_longer_overlap_after_a_restart_repeats_nothing() -> None:
     """If the second run has a longer overlap than the first run, no message of the first run is repeated."""
     first = Progress.begin(after(-1000), settings(overlap=10))
     old = message("old", after(-500))
-    first.receive(first.next_window(START), [old])
+    ask(first, START, [old])
     assert take_all(first) == ["old"]
     second = Progress.resume(first.position, settings(overlap=900))
     assert second.next_window(after(1)).since == after(-10)
@@ -346,7 +384,7 @@ def test_a_position_without_a_beginning_reaches_back_by_the_overlap() -> None:
     """If a saved position has no `since`, the next run begins at `until` minus the overlap."""
     progress = Progress.resume(Position(START, (("1", after(-5)),)), settings())
     window = progress.next_window(after(5))
-    assert window == Window(after(-60), after(5))
+    assert window == Window(after(-60), after(65))
     progress.receive(window, [message("1", after(-5)), message("2", after(-5))])
     assert take_all(progress) == ["2"]
 
@@ -360,11 +398,11 @@ def test_an_id_is_kept_as_long_as_answers_name_it(date: datetime | None) -> None
     progress = Progress.begin(START, settings())
     taken = []
     for number in range(100):
-        progress.receive(progress.next_window(after(10 * number)), [message("odd", date)])
+        ask(progress, after(10 * number), [message("odd", date)])
         taken += take_all(progress)
     assert taken == ["odd"]
     for number in range(100, 120):
-        progress.receive(progress.next_window(after(10 * number)), [])
+        ask(progress, after(10 * number))
     assert progress.position.ids == ()
 
 
@@ -375,7 +413,7 @@ def test_messages_without_a_date_come_first_and_those_of_one_date_as_answered() 
     """
     progress = Progress.begin(START, settings())
     dates = {"b": after(2), "a": after(2), "none": None, "first": after(1)}
-    progress.receive(progress.next_window(after(5)), [message(id_, date) for id_, date in dates.items()])
+    ask(progress, after(5), [message(id_, date) for id_, date in dates.items()])
     assert take_all(progress) == ["none", "first", "b", "a"]
 
 

@@ -1,6 +1,10 @@
 """Tests of the checkpoints that store the position of an inbox in a ledger."""
 
-from datetime import UTC, datetime
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -10,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapi_async.inbox import Position
+from smsapi_async import IncomingMessage
+from smsapi_async.inbox import GatewayTime, InboxSettings, Position, Progress
 from smsapi_async.ledger import Ledger, LedgerError
 from smsapi_async.sandbox import Sandbox
 from tests.inbox.tools import SENDER, START, SharedClock, after, in_process, texts_until, watch
@@ -25,6 +30,7 @@ _positions = st.builds(
     until=_dates,
     ids=st.lists(st.tuples(st.text(st.characters(exclude_categories=())), _dates)).map(tuple),
     since=st.none() | _dates,
+    confirmed=st.booleans(),
 )
 
 
@@ -110,3 +116,119 @@ async def test_a_stream_goes_on_from_the_ledger(path: Path) -> None:
         ):
             texts.append(await texts_until(messages, clock, start + 10))
     assert texts == [["first"], ["late"]]
+
+
+def execute(path: Path, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    """Run an SQL statement on the file of a ledger, and return the rows of its result."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def progress_of(count: int) -> Progress:
+    """Return the progress of an inbox that has received `count` messages of one overlap."""
+    progress = Progress.begin(START, InboxSettings())
+    receive(progress, 0, range(count))
+    return progress
+
+
+def receive(progress: Progress, minutes: int, numbers: Sequence[int]) -> None:
+    """Process a response that arrives after `minutes` minutes with the messages `numbers`."""
+    now = START + timedelta(minutes=minutes, seconds=30)
+    window = progress.next_window(now, now)
+    date = START + timedelta(minutes=minutes)
+    rows = [IncomingMessage(str(number), "text", SENDER, SENDER, date) for number in numbers]
+    progress.receive(window, rows, GatewayTime.of(now))
+
+
+async def test_each_saved_position_comes_back(path: Path) -> None:
+    """After each message of several responses, the ledger contains exactly the position of the inbox."""
+    progress = progress_of(30)
+    async with Ledger.sqlite(path) as ledger, Ledger.sqlite(path, read_only=True) as reader:
+        for minutes in (0, 5, 11, 11, 40):
+            if minutes:
+                receive(progress, minutes, range(minutes * 10, minutes * 10 + 700))
+            await ledger.checkpoint().save(progress.position)
+            while progress.upcoming is not None:
+                progress.mark_handled()
+                await ledger.checkpoint().save(progress.position)
+                if len(progress.position.ids) % 50 == 0:
+                    assert await reader.checkpoint().load() == progress.position
+            assert await reader.checkpoint().load() == progress.position
+
+
+async def test_a_save_writes_only_new_ids(path: Path) -> None:
+    """With 4,000 messages in one overlap, a message needs no more space in the ledger than with 1,000."""
+    sizes = []
+    for count in (1000, 4000):
+        progress = progress_of(count)
+        async with Ledger.sqlite(path) as ledger:
+            checkpoint = ledger.checkpoint(str(count))
+            await checkpoint.save(progress.position)
+            while progress.upcoming is not None:
+                progress.mark_handled()
+                await checkpoint.save(progress.position)
+        statement = "SELECT sum(length(change)) FROM checkpoint_changes WHERE name = ?"
+        ((size,),) = execute(path, statement, (str(count),))
+        assert isinstance(size, int)
+        sizes.append(size / count)
+        assert sizes[-1] < 500
+    assert sizes[1] < sizes[0] * 1.05
+
+
+async def test_idle_rounds_do_not_fill_the_file(path: Path) -> None:
+    """Two hundred rounds without a message do not make the ledger larger."""
+    progress = progress_of(3)
+    async with Ledger.sqlite(path) as ledger:
+        for second in range(200):
+            if progress.upcoming is not None:
+                progress.mark_handled()
+            else:
+                receive(progress, second, [])
+            await ledger.checkpoint().save(progress.position)
+        assert await ledger.checkpoint().load() == progress.position
+    assert execute(path, "SELECT count(*) < 10 FROM checkpoint_changes") == [(1,)]
+
+
+async def test_the_position_of_an_earlier_version_is_kept(path: Path) -> None:
+    """A position that version 0.1.0 has saved is loaded, also after this version has saved one before.
+
+    Version 0.1.0 can read the last whole position that this version has saved.
+    """
+    old = '{"until": "2026-03-01T12:00:00+00:00", "since": null, "ids": [["7", "2026-03-01T11:59:00+00:00"]]}'
+    progress = progress_of(5)
+    for _ in range(2):
+        async with Ledger.sqlite(path) as ledger:
+            await ledger.checkpoint().save(progress.position)
+            progress.mark_handled()
+            await ledger.checkpoint().save(progress.position)
+        ((whole,),) = execute(path, "SELECT position FROM checkpoints")
+        assert {"until", "since", "ids"} <= set(json.loads(str(whole)))
+        execute(path, "UPDATE checkpoints SET position = ?", (old,))
+        async with Ledger.sqlite(path, read_only=True) as reader:
+            assert await reader.checkpoint().load() == Position.from_json(old)
+    execute(path, "DROP TABLE checkpoint_changes")
+    async with Ledger.sqlite(path, read_only=True) as reader:
+        assert await reader.checkpoint().load() == Position.from_json(old)
+    async with Ledger.sqlite(path) as ledger:
+        await ledger.checkpoint().save(progress.position)
+        assert await ledger.checkpoint().load() == progress.position
+
+
+async def test_a_failed_save_is_made_up_for(path: Path) -> None:
+    """If a save fails because the disk is full, the next save also stores the missing ids."""
+    progress = progress_of(5)
+    async with Ledger.sqlite(path) as ledger:
+        await ledger.checkpoint().save(progress.position)
+        for _ in range(4):
+            progress.mark_handled()
+            execute(
+                path,
+                "CREATE TRIGGER full BEFORE INSERT ON checkpoint_changes BEGIN SELECT raise(FAIL, 'x'); END",
+            )
+            with pytest.raises(LedgerError):
+                await ledger.checkpoint().save(progress.position)
+            execute(path, "DROP TRIGGER full")
+        await ledger.checkpoint().save(progress.position)
+        loaded = await ledger.checkpoint().load()
+    assert loaded == progress.position
+    assert len(progress.position.ids) == 4

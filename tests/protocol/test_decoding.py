@@ -226,16 +226,68 @@ def test_no_incoming_messages() -> None:
     assert decoding.decode_incoming(b"[]") == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"{}", b"[[]]", b"[null]", b"[{}]", b'["Data"]', _incoming('"ID":null'), _incoming('"ID":{}')]
-)
-def test_what_is_no_incoming_message(body: bytes) -> None:
-    """If a list contains an invalid message, `Undecodable` is raised.
-
-    The decoder does not skip the invalid message.
-    """
+@pytest.mark.parametrize("body", [b"{}", b"null", b"4", b"<html>", b"[error]", b"[", b'[{"ID":1', b""])
+def test_what_is_no_list_of_incoming_messages(body: bytes) -> None:
+    """A response that is not a list raises `Undecodable`."""
     with pytest.raises(Undecodable):
         decoding.decode_incoming(body)
+
+
+GOOD = '{"Data":"good","SourceAddress":"7926000000","DestinationAddress":"7916000000","ID":%s}'
+BAD_ROWS = [
+    "null",
+    "[]",
+    "{}",
+    '"Data"',
+    "2.5",
+    "[[]]",
+    GOOD % "null",
+    GOOD % "2.5",
+    GOOD % "{}",
+    GOOD % "true",
+    GOOD % '" "',
+    GOOD % "NaN",
+    GOOD % ("9" * 5000),
+    GOOD % "1E+999999999999999999999",
+    GOOD % ("[" * 100_000 + "]" * 100_000),
+    GOOD % ("[" * 400 + "]" * 400),
+    GOOD.replace('"good"', '["good"]') % "1",
+    GOOD.replace('"good"', r'"cut \u12"') % "1",
+    GOOD.replace('"good"', r'"wrong \x"') % "1",
+    GOOD.replace('"good"', '"an unescaped " mark"') % "1",
+    GOOD.replace("7926000000", '"') % "1",
+    GOOD % '1,"CreateDateUtc":"2026-03-01T12:00:00"',
+    GOOD % '1,"CreatedDateUtc":1772366400000',
+    GOOD % '1,"CreateDateUtc":"/Date(99999999999999999)/"',
+]
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS, ids=lambda row: row[:90])
+@pytest.mark.parametrize("rows", ["{0},{1},{2}", "{1},{0},{2}", "{0} ,\r\n{2}, {1}", "{1},{0},{1},{2}"])
+def test_a_bad_row_hides_no_other_row(rows: str, bad: str) -> None:
+    """If one row of incoming messages is malformed, the other messages of the response are still decoded."""
+    body = f"[{rows.format(GOOD % 7, bad, GOOD % 8)}]".encode()
+    decoded = decoding.decode_incoming(body)
+    assert [message.id for message in decoded] == ["7", "8"]
+    assert len(set(decoded.skipped)) == rows.count("{1}")
+    assert decoding.decode_incoming(body).skipped == decoded.skipped
+
+
+def test_a_response_of_one_bad_row_is_a_response() -> None:
+    """A response with a malformed row and no other row is a response without messages."""
+    for bad in BAD_ROWS:
+        decoded = decoding.decode_incoming(f"[{bad}]".encode())
+        assert (decoded, len(decoded.skipped)) == ([], 1)
+
+
+def test_bytes_that_are_no_utf_8_and_lone_surrogates_are_replaced() -> None:
+    """U+FFFD replaces each byte that is not UTF-8 and each lone surrogate, so that a text can be stored."""
+    cut = "привет".encode()[:-1]
+    body = GOOD.replace("good", "%s").encode() % (cut, rb'"\ud83d-\udc4d-\ud83d\udc4d"')
+    (message,) = decoding.decode_incoming(b"[" + body.replace(b"7926000000", rb"7926\udc00") + b"]")
+    assert message.text == "приве\ufffd"
+    assert message.id == "\ufffd-\ufffd-\U0001f44d"
+    assert message.source_address == "7926\ufffd"
 
 
 def test_the_statistics_of_the_contract() -> None:

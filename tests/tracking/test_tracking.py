@@ -181,6 +181,15 @@ async def test_failed_requests_do_not_end_the_stream(status: int) -> None:
     assert (await _follow(sandbox))[-1].phase is Phase.DELIVERED
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_wait_for_years_is_a_wait_for_minutes(status: int) -> None:
+    """If the gateway asks for a wait of 31 years, the stream asks again after at most five minutes."""
+    sandbox = _sandbox(DELIVERED)
+    sandbox.answer_next("Sms/State", status, b"<html>", {"Retry-After": "999999999"}, times=2)
+    assert (await _follow(sandbox))[-1].phase is Phase.DELIVERED
+    assert sandbox.now() - START < timedelta(minutes=12)
+
+
 async def test_an_expired_session_does_not_end_the_stream() -> None:
     """If the session expires during the tracking, the client logs in again, and the stream continues."""
     sandbox = _sandbox(journey((1, -1), (40_000, 0)))

@@ -135,6 +135,7 @@ async def incoming(sms: AsyncSmsClient, moment: datetime) -> None:
         async for message in messages:
             assert_type(message, IncomingMessage)
     assert_type(inbox.last_error, SmsApiError | None)
+    assert_type(inbox.skipped, int)
     day = timedelta(days=1)
     sms.watch_incoming(since=moment, every=5, overlap=timedelta(minutes=5), window=day, checkpoint=None)
     sms.watch_incoming(since=None, every=timedelta(seconds=5))
@@ -177,6 +178,8 @@ async def positions(checkpoint: Checkpoint, moment: datetime) -> None:
     assert_type(kept.until, datetime)
     assert_type(kept.ids, tuple[tuple[str, datetime], ...])
     assert_type(kept.since, datetime | None)
+    assert_type(kept.confirmed, bool)
+    Position(moment, (), None, confirmed=True)
     assert_type(MemoryCheckpoint(kept).position, Position | None)
     assert_type(await MemoryCheckpoint().load(), Position | None)
 

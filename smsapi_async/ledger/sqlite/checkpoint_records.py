@@ -1,8 +1,19 @@
-"""The table of the positions of inboxes. Its functions are synchronous and run in a worker thread."""
+"""The tables of the positions of inboxes. Its functions are synchronous and run in a worker thread.
 
-from sqlalchemy import select
+The table ``checkpoints`` has one whole position for each name, as in files of version 0.1.0. An inbox saves a
+position after each message, and a position can have thousands of ids. `save` therefore adds only the new ids
+to the table ``checkpoint_changes``, until the inbox starts a new log of ids.
+"""
 
-from smsapi_async.inbox import Position
+import json
+import secrets
+from datetime import datetime
+from typing import Any
+
+import attrs
+from sqlalchemy import Connection, select
+
+from smsapi_async.inbox import Position, Snapshot, checked_ids, snapshot_of
 from smsapi_async.ledger.sqlite.database import Database
 from smsapi_async.ledger.sqlite.schema import checkpoints
 
@@ -10,6 +21,21 @@ _SAVE = (
     "INSERT INTO checkpoints (name, position) VALUES (?, ?)"
     " ON CONFLICT (name) DO UPDATE SET position = excluded.position"
 )
+# An earlier version of this package ignores the table, and reads the last whole position.
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS checkpoint_changes (name TEXT NOT NULL, number INTEGER NOT NULL,"
+    " change TEXT NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID"
+)
+_IS_CREATED = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'checkpoint_changes'"
+_CHANGES = "SELECT change FROM checkpoint_changes WHERE name = ? ORDER BY number"
+_LAST_CHANGE = "SELECT number, change FROM checkpoint_changes WHERE name = ? ORDER BY number DESC LIMIT 1"
+_ADD = (
+    "INSERT INTO checkpoint_changes (name, number, change) VALUES (?, ?, ?)"
+    " ON CONFLICT (name, number) DO UPDATE SET change = excluded.change"
+)
+_CLEAR = "DELETE FROM checkpoint_changes WHERE name = ?"
+# The member of a stored position that its changes repeat. Changes of another position are ignored.
+_TOKEN = "token"  # noqa: S105 - no secret
 
 
 class CheckpointRecords:
@@ -21,15 +47,77 @@ class CheckpointRecords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # For each name, the token of the stored position, and the log of ids that its changes continue.
+        self._logs: dict[str, tuple[str, object]] = {}
 
     def load(self, name: str) -> Position | None:
         """Return the position of an inbox that was saved last under a name, or None."""
         statement = select(checkpoints.c.position).where(checkpoints.c.name == name)
         with self._database.reading() as connection:
             text = connection.scalar(statement)
-        return None if text is None else Position.from_json(text)
+            changes: list[dict[str, Any]] = []
+            if connection.exec_driver_sql(_IS_CREATED).scalar_one():
+                rows = connection.exec_driver_sql(_CHANGES, (name,)).scalars()
+                changes = [json.loads(change) for change in rows]
+        if text is None:
+            return None
+        position = Position.from_json(text)
+        token = json.loads(text).get(_TOKEN)
+        return _changed(position, [change for change in changes if change[_TOKEN] == token])
 
     def save(self, name: str, position: Position) -> None:
         """Store the position of an inbox under a name, in place of an earlier position with the same name."""
+        snapshot = snapshot_of(position)
         with self._database.writing() as connection:
-            connection.exec_driver_sql(_SAVE, (name, position.to_json()))
+            connection.exec_driver_sql(_CREATE)
+            if snapshot is None or not self._append(connection, name, position, snapshot):
+                self._replace(connection, name, position, snapshot)
+
+    def _append(self, connection: Connection, name: str, position: Position, snapshot: Snapshot) -> bool:
+        """Add the ids to the file that the last saved position does not contain.
+
+        Returns:
+            Whether the changes in the file continue the log of the snapshot. The file tells the last saved
+            position, because the transaction of an earlier `save` can have failed.
+        """
+        token, log = self._logs.get(name, (None, None))
+        last = connection.exec_driver_sql(_LAST_CHANGE, (name,)).one_or_none()
+        change: dict[str, Any] = {} if last is None else json.loads(last.change)
+        is_same = log is snapshot.log and change.get(_TOKEN) == token
+        if last is None or not is_same or change["length"] > snapshot.length:
+            return False
+        added = snapshot.log.pairs[change["length"] : snapshot.length]
+        # A round without new messages replaces the change of the round before.
+        number = last.number if not change["ids"] and not added else last.number + 1
+        row = (name, number, _change(position, snapshot, str(token), added))
+        connection.exec_driver_sql(_ADD, row)
+        return True
+
+    def _replace(
+        self, connection: Connection, name: str, position: Position, snapshot: Snapshot | None
+    ) -> None:
+        token = secrets.token_hex(8)
+        whole = json.dumps({**json.loads(position.to_json()), _TOKEN: token})
+        connection.exec_driver_sql(_SAVE, (name, whole))
+        connection.exec_driver_sql(_CLEAR, (name,))
+        if snapshot is not None:
+            connection.exec_driver_sql(_ADD, (name, 0, _change(position, snapshot, token, [])))
+            self._logs[name] = token, snapshot.log
+
+
+def _change(position: Position, snapshot: Snapshot, token: str, added: list[tuple[str, datetime]]) -> str:
+    fields = json.loads(attrs.evolve(position, ids=tuple(added)).to_json())
+    keep_from = snapshot.keep_from.isoformat()
+    return json.dumps({**fields, _TOKEN: token, "length": snapshot.length, "keep_from": keep_from})
+
+
+def _changed(position: Position, changes: list[dict[str, Any]]) -> Position:
+    """Return the position after all changes, in the order in which the changes were saved."""
+    if not changes:
+        return position
+    ids = dict(position.ids)
+    for change in changes:
+        ids.update(checked_ids([(id_, datetime.fromisoformat(date)) for id_, date in change["ids"]]))
+    last = Position.from_json(json.dumps({**changes[-1], "ids": []}))
+    keep_from = datetime.fromisoformat(changes[-1]["keep_from"])
+    return attrs.evolve(last, ids=tuple([pair for pair in ids.items() if pair[1] >= keep_from]))
