@@ -14,7 +14,7 @@ import attrs
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking.delivery import Delivery, phase_of
-from smsapi_async.tracking.moments import MEMORY, all_segments_from, beginning, milestones
+from smsapi_async.tracking.moments import MEMORY, all_segments_from, beginning, corrected, milestones
 from smsapi_async.tracking.schedule import Schedule
 
 # Time in seconds between the last request for a message and its deadline, so that the response arrives before
@@ -24,6 +24,9 @@ _LAST_LOOK = 5.0
 # already passed. The tracker requests its states at once. Shortly before the new deadline, the tracker makes
 # another request for each segment whose state can still change.
 _LATE_START = 60.0
+# Minimum time in seconds from the call of `add`, before a first state 255 counts as the end of the 48 hours.
+# The age of a message depends on our clock, which may have jumped, and a new message also has state 255.
+_CONFIRMATION = _LATE_START / 2
 # Maximum time in seconds after which a failed request is planned again, even if the schedule has a longer
 # wait. A pause of all requests can delay the failed request further.
 _LONGEST_RETRY = 30.0
@@ -33,6 +36,8 @@ _SHORTEST_RETRY = 0.05
 # Longest pause in seconds after failed requests. The first failure outside a pause starts a new pause, which
 # is twice as long as the previous pause.
 _LONGEST_PAUSE = 60.0
+# Longest pause in seconds that a response with the header ``Retry-After`` can cause.
+_LONGEST_ASKED_PAUSE = 300.0
 # The heap `_deadlines` keeps the entries of finished messages (stale entries). The heap is rebuilt when its
 # stale entries outnumber the other entries by more than `_STALE_ENTRIES`.
 _STALE_ENTRIES = 1000
@@ -48,6 +53,7 @@ class _TrackedMessage:
         serial: the number of the message in the order of the calls of `Tracker.add`. Heap entries with the
             same time are ordered by `serial`.
         receipt: the receipt, which contains the message and its segment ids.
+        added_at: the time of the call of `Tracker.add`.
         age_starts_at: the time from which the schedule computes the age of the message.
         due: the latest time at which the gateway starts to send the message. The 48 hours for which the
             gateway keeps a state start at `due`.
@@ -61,6 +67,7 @@ class _TrackedMessage:
 
     serial: int
     receipt: Receipt
+    added_at: float
     age_starts_at: float
     due: float
     deadline: float
@@ -139,13 +146,16 @@ class Tracker:
         Returns:
             The last delivery if no request is needed, for example because every segment is final. None if
             tracking has started.
+
+        Raises:
+            ValidationError: if a date of the receipt is invalid.
         """
-        begins, due = beginning(receipt)
+        begins, due = [corrected(moment, states, now) for moment in beginning(receipt, now)]
         deadline = self._deadline(due, now)
         segments = len(receipt.segment_ids)
         known = states or (None,) * segments
         opened = sum(1 << index for index, state in enumerate(known) if state is None or not state.is_final)
-        tracked = _TrackedMessage(self._serial, receipt, begins, due, deadline, known, opened)
+        tracked = _TrackedMessage(self._serial, receipt, now, begins, due, deadline, known, opened)
         self._serial += 1
         self._under_way += 1
         if not opened or phase_of(known, opened, at_the_end=False) is Phase.FAILED:
@@ -182,8 +192,8 @@ class Tracker:
         Call `expired` again until it returns None.
         """
         while self._deadlines and self._deadlines[0][0] <= now:
-            tracked = heappop(self._deadlines)[2]
-            if tracked.open:
+            deadline, _, tracked = heappop(self._deadlines)
+            if tracked.open and deadline == tracked.deadline:
                 timed_out = self._timeout is not None and tracked.deadline < tracked.due + self._length
                 return self._finish(tracked, now, is_final=not timed_out)
         return None
@@ -204,13 +214,16 @@ class Tracker:
         tracked, index = ask.tracked, ask.index
         if not tracked.is_open(index):
             return None
+        self._correct(tracked, state, now)
         previous = tracked.states[index]
         known: SegmentState | None = state
         is_settled = state.is_final
         if state.state == State.NOT_IN_DATABASE:
             # State 255 does not say whether the segment was delivered, so it must not replace the last known
             # state of the segment.
-            is_settled = now >= tracked.due + MEMORY
+            wait = min(_CONFIRMATION, self._length / 2)
+            is_confirmed = previous is not None or now >= tracked.added_at + wait
+            is_settled = is_confirmed and now >= tracked.due + MEMORY
             known = state if is_settled and previous is None else previous
         if known is not previous:
             tracked.states = (*tracked.states[:index], known, *tracked.states[index + 1 :])
@@ -231,18 +244,19 @@ class Tracker:
         Args:
             ask: the state request that failed.
             now: the current time in seconds since the epoch.
-            retry_after: the seconds of the ``Retry-After`` header of the response. None means that the
-                response has no such header.
+            retry_after: the seconds of the ``Retry-After`` header of the response, of which at most 300
+                count. None means that the response has no such header.
         """
+        asked = min(retry_after or 0.0, _LONGEST_ASKED_PAUSE)
         # Requests that are in flight at the same time often fail for the same reason, so only the first
         # failure counts. A failure during a pause makes the pause longer only if the gateway asks for a
         # longer wait.
         if now >= self._paused_until:
             self._failures += 1
             pause = min(2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
-            self._paused_until = now + max(pause, retry_after or 0.0)
-        elif retry_after is not None:
-            self._paused_until = max(self._paused_until, now + retry_after)
+            self._paused_until = now + max(pause, asked)
+        else:
+            self._paused_until = max(self._paused_until, now + asked)
         tracked = ask.tracked
         wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
         # The wait before a retry is at most half of the remaining time, so that another request is possible
@@ -276,17 +290,29 @@ class Tracker:
 
     def next_deadline(self) -> float | None:
         """Return the time at which `expired` next returns a value, or None if no value follows."""
-        while self._deadlines and not self._deadlines[0][2].open:
+        while self._deadlines and not _is_current(self._deadlines[0]):
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
-    def _deadline(self, due: float, now: float) -> float:
+    def _deadline(self, due: float, added_at: float) -> float:
         deadline = due + self._length
-        if deadline <= now:
+        if deadline <= added_at:
             # The original deadline has already passed, for example because the program did not run for
             # several days. The new deadline gives the tracker time for the last requests.
-            deadline = now + min(_LATE_START, self._length)
-        return deadline if self._timeout is None else min(deadline, now + self._timeout)
+            deadline = added_at + min(_LATE_START, self._length)
+        return deadline if self._timeout is None else min(deadline, added_at + self._timeout)
+
+    def _correct(self, tracked: _TrackedMessage, state: SegmentState, now: float) -> None:
+        """Correct the dates of a message if the gateway created the message later than our clock says."""
+        due = corrected(tracked.due, (state,), now)
+        if due == tracked.due:
+            return
+        tracked.due = tracked.age_starts_at = due
+        deadline = self._deadline(due, tracked.added_at)
+        if deadline > tracked.deadline:
+            # The heap keeps the entry with the old deadline, which `_is_current` recognizes.
+            tracked.deadline = deadline
+            heappush(self._deadlines, (deadline, tracked.serial, tracked))
 
     def _push(self, tracked: _TrackedMessage, index: int, at: float) -> None:
         heappush(self._requests, (at, tracked.serial, index, tracked))
@@ -325,7 +351,7 @@ class Tracker:
         if len(self._deadlines) > 2 * self._under_way + _STALE_ENTRIES:
             # More than half of the heap entries belong to finished messages, and the rebuild removes them. On
             # average, the rebuilds therefore need a constant time per finished message.
-            self._deadlines = [entry for entry in self._deadlines if entry[2].open]
+            self._deadlines = [entry for entry in self._deadlines if _is_current(entry)]
             heapify(self._deadlines)
         return delivery
 
@@ -335,6 +361,11 @@ class Tracker:
     ) -> Delivery:
         phase = phase_of(tracked.states, tracked.open, at_the_end=at_the_end)
         return Delivery(tracked.receipt, phase, tracked.states, is_final, datetime.fromtimestamp(now, UTC))
+
+
+def _is_current(entry: tuple[float, int, _TrackedMessage]) -> bool:
+    """Return whether an entry of the heap `_deadlines` is the deadline of a message that is not finished."""
+    return bool(entry[2].open) and entry[0] == entry[2].deadline
 
 
 def _differs(previous: SegmentState | None, state: SegmentState | None) -> bool:
