@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -21,8 +20,8 @@ from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
 from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.sender import Sender
-from smsapi_async.clock import Clock, SystemClock
-from smsapi_async.errors import ClientClosed, ValidationError, WrongEventLoop
+from smsapi_async.clock import Clock
+from smsapi_async.errors import ClientClosed, WrongEventLoop
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
@@ -148,7 +147,7 @@ class AsyncSmsClient:
     ) -> None:
         self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
         self._source_address = None if source_address is None else checked_source_address(source_address)
-        self._clock = settings.checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
+        self._clock = settings.checked_clock(clock)
         self._limiter = Limiter(
             settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
         )
@@ -188,7 +187,8 @@ class AsyncSmsClient:
         """Create a client with settings from environment variables.
 
         ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are required. ``SMSAPI_BASE_URL`` and
-        ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset.
+        ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset. A value in quotation marks
+        or with a comment (`` # ...``), as some tools read it from an env file, is refused.
 
         Args:
             **options: parameters of the constructor, which take precedence over the environment variables.
@@ -197,15 +197,7 @@ class AsyncSmsClient:
             ValidationError: if the login or the password is not set, or a value is wrong.
         """
         given: dict[str, Any] = {**options}
-        names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
-        optional = {"base_url": "SMSAPI_BASE_URL", "source_address": "SMSAPI_SOURCE_ADDRESS"}
-        for option, name in {**names, **optional}.items():
-            value = os.environ.get(name)
-            if value:
-                given.setdefault(option, value)
-            elif option in names and option not in given:
-                raise ValidationError(name, "an unset variable", "set this environment variable")
-        return cls(**given)
+        return cls(**settings.with_environment(given))
 
     async def __aenter__(self) -> Self:
         self._check_usable()
@@ -447,9 +439,8 @@ class AsyncSmsClient:
             ValidationError: if a setting is wrong.
         """
         self._check_open()
-        tracker = Tracker(
-            Schedule() if schedule is None else schedule, settings.checked_seconds("deadline", deadline)
-        )
+        checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
+        tracker = Tracker(checked, settings.checked_seconds("deadline", deadline))
         if isinstance(receipts, Ledger):
             ledger = receipts if ledger is None else ledger
             receipts = receipts.to_track()
@@ -460,12 +451,14 @@ class AsyncSmsClient:
         self,
         receipt: Receipt | Delivery,
         *,
+        schedule: Schedule | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Delivery:
         """Track one message until its delivery is final. See `Tracking` for the requests.
 
         Args:
             receipt: the receipt of the message, or the `Delivery` that an earlier call returned.
+            schedule: the same as for `track`.
             timeout: maximum time of the call: seconds or a `timedelta`. After the timeout, the method returns
                 the current delivery, whose ``is_final`` is false if the delivery may still change. None means
                 48 hours and 10 minutes after the acceptance, or after ``send_date`` if ``send_date`` is
@@ -473,10 +466,11 @@ class AsyncSmsClient:
 
         Raises:
             RequestRejected: if the gateway refused the credentials or the account.
-            ValidationError: if the receipt or the timeout is wrong.
+            ValidationError: if the receipt, the schedule or the timeout is wrong.
         """
         seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
-        tracker = Tracker(Schedule(), DEADLINE.total_seconds(), timeout=seconds)
+        checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
+        tracker = Tracker(checked, DEADLINE.total_seconds(), timeout=seconds)
         return await self._tracking([receipt], tracker, 1, None).last()
 
     async def incoming(

@@ -1,21 +1,35 @@
 """The settings of the client, with their defaults, and the checks of the client's parameters."""
 
 import ipaddress
+import math
+import os
 import random
 import re
 import ssl
 import sys
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
 
+from smsapi_async.clock import Clock, SystemClock
+from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import is_encodable
 
 _Value = TypeVar("_Value")
+_VARIABLES = {
+    "login": "SMSAPI_LOGIN",
+    "password": "SMSAPI_PASSWORD",
+    "base_url": "SMSAPI_BASE_URL",
+    "source_address": "SMSAPI_SOURCE_ADDRESS",
+}
+_REQUIRED = {"login", "password"}
+_QUOTED = re.compile(r"""\s*(["']).*\1\s*""", re.DOTALL)
+_COMMENT = re.compile(r"\s#|\A#\s")
 # The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
 _ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
 
@@ -115,6 +129,53 @@ class RetryPolicy:
         limit = min(self.maximum, self.initial * 2 ** min(attempt - 1, 60))
         wait = chance.uniform(0, limit) if retry_after is None else retry_after
         return wait if elapsed + wait < self.total else None
+
+
+def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a client, completed from environment variables.
+
+    Args:
+        given: the parameters that the caller passed. A variable for one of them is not read.
+
+    Raises:
+        ValidationError: if the login or the password is missing, or `environment_value` refuses a variable.
+    """
+    values = {**given}
+    for option, name in _VARIABLES.items():
+        if option in given:
+            continue
+        value = environment_value(name)
+        if value:
+            values[option] = value
+        elif option in _REQUIRED:
+            raise ValidationError(name, "an unset variable", "set this environment variable")
+    return values
+
+
+def environment_value(name: str) -> str | None:
+    """Return the value of an environment variable; None if the variable is not set or empty.
+
+    A shell removes quotation marks and comments. Docker, systemd and other readers of env files keep some of
+    them as a part of the value. The variable is refused because such a value would be sent as it is.
+
+    Args:
+        name: the name of the variable. The error shows the name, and never the value.
+
+    Raises:
+        ValidationError: if the value is in quotation marks, contains a comment (a blank and ``#``), or begins
+            with ``#`` and a blank.
+    """
+    value = os.environ.get(name) or None
+    if value is None:
+        return None
+    if _QUOTED.fullmatch(value):
+        problem = "quotation marks"
+    elif _COMMENT.search(value):
+        problem = "a comment"
+    else:
+        return value
+    hint = f"remove {problem} from the value, or pass the value as a parameter of AsyncSmsClient"
+    raise ValidationError(name, f"a value with {problem}", hint)
 
 
 def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
@@ -244,6 +305,30 @@ def checked_methods(
         hint = f"pass an object with the methods {', '.join(methods)}"
         raise ValidationError(parameter, f"<{type(value).__name__}>", hint)
     return value
+
+
+def checked_clock(clock: Clock | None) -> Clock:
+    """Check and return the clock; None means the clock of the operating system.
+
+    Raises:
+        ValidationError: if the clock does not have all methods of `Clock`, if ``now()`` returns no aware
+            datetime, or if ``monotonic()`` returns no finite number.
+    """
+    checked = checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
+    assert checked is not None  # noqa: S101 - for the type checker: the default is not None
+    now: object = checked.now()
+    try:
+        is_aware = isinstance(now, datetime) and plain_datetime(now).tzinfo is not None
+    except InvalidDateError:
+        is_aware = False
+    if not is_aware:
+        hint = "let now() return an aware datetime in UTC"
+        raise ValidationError("clock", f"a <{type(now).__name__}> from now()", hint)
+    seconds: object = checked.monotonic()
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        hint = "let monotonic() return a finite number of seconds"
+        raise ValidationError("clock", f"a <{type(seconds).__name__}> from monotonic()", hint)
+    return checked
 
 
 def checked_cool_down(login_cool_down: object) -> timedelta:

@@ -413,6 +413,54 @@ def test_a_bad_value_in_the_environment(
     assert caught.value.parameter == parameter
 
 
+ENVIRONMENT = {
+    "SMSAPI_LOGIN": "acme",
+    "SMSAPI_PASSWORD": PASSWORD,
+    "SMSAPI_BASE_URL": "https://gateway.example/rest",
+    "SMSAPI_SOURCE_ADDRESS": "ACME",
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ('"{}"', "quotation marks"),
+        ("'{}'", "quotation marks"),
+        ('  "{}" ', "quotation marks"),
+        ('"{}"\r', "quotation marks"),
+        ("{} # the account", "a comment"),
+        ("{}\t#account", "a comment"),
+        ('"{}" # the account', "a comment"),
+        ("# {}", "a comment"),
+    ],
+)
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_value_of_an_env_file(monkeypatch: pytest.MonkeyPatch, name: str, form: str, problem: str) -> None:
+    """`from_env` refuses a value that still has the quotation marks or the comment of an env file.
+
+    The error contains the name of the variable, and does not show the value.
+    """
+    for variable, value in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, form.format(value) if variable == name else value)
+    with pytest.raises(ValidationError) as caught:
+        AsyncSmsClient.from_env()
+    assert caught.value.parameter == name
+    assert caught.value.value == f"a value with {problem}"
+    _assert_silent(caught.value, (*PRIVATE, ENVIRONMENT[name]))
+
+
+@pytest.mark.parametrize("password", ['"quoted"', "two # parts", "#first", "it's", "a#b", '"', "'\""])
+def test_a_password_with_quotation_marks(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """Every password can be passed as a parameter, and a parameter replaces its variable unread."""
+    for variable, value in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SMSAPI_PASSWORD", '"refused"')
+    AsyncSmsClient.from_env(password=password)
+    if password not in {'"quoted"', "two # parts"}:
+        monkeypatch.setenv("SMSAPI_PASSWORD", password)
+        AsyncSmsClient.from_env()
+
+
 @pytest.mark.parametrize("text", [None, 5, TEXT.encode(), TEXT + "\ud83d"])
 def test_a_text_that_cannot_be_segmented(text: Any) -> None:
     """`segment` refuses a value that is not a string, and a string with a lone surrogate.
