@@ -336,7 +336,19 @@ def test_a_file_of_certificates_beside_ones_own_client(given: str, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "address",
-    ["http://127.0.0.1:8099/rest", "http://localhost:8099", "http://[::1]:8099", "https://gateway.example/"],
+    [
+        "http://127.0.0.1:8099/rest",
+        "http://localhost:8099",
+        "http://[::1]:8099",
+        "https://gateway.example/",
+        "HTTPS://Gateway.Example/rest",
+        "HTTP://LOCALHOST.:8099",
+        "https://gateway.example.:443/rest",
+        "https://gateway.example:/rest",
+        "https://my_gateway/rest",
+        "https://xn--e1afmkfd.xn--p1ai/rest",
+        "https://gateway.example/a/b~c!$&'()*+,;=:%20/rest",
+    ],
 )
 def test_addresses_that_are_fine(address: str) -> None:
     """The constructor accepts HTTPS for any host, and plain HTTP only for a loopback host."""
