@@ -11,8 +11,16 @@ from smsapi_async.clock import Clock
 from smsapi_async.errors import NotSent, OutcomeUnknown, SegmentIdsUnattributed
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.models import Message, Receipt
-from smsapi_async.protocol.encoding import Request, bulk_request, prepared, prepared_bulk, send_request
+from smsapi_async.protocol.addresses import checked_destination_address
+from smsapi_async.protocol.encoding import (
+    Request,
+    bulk_request,
+    checked_recipients,
+    prepared,
+    send_request,
+)
 from smsapi_async.settings import checked_seconds
+from smsapi_async.streams import read_all
 
 Seconds = float | timedelta | None
 
@@ -51,7 +59,8 @@ class Sender:
 
         The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
-        template, numbers = prepared_bulk(destination_addresses, template, self._source_address)
+        numbers = await _numbers(destination_addresses)
+        template = prepared(attrs.evolve(template, destination_address=numbers[0]), self._source_address)
         segment_ids = await self._call(bulk_request(template, numbers), timeout)
         messages = [attrs.evolve(template, destination_address=number) for number in numbers]
         shares = attribute(len(messages), segment_ids)
@@ -71,6 +80,22 @@ class Sender:
         if evidence.proves_not_sent():
             raise NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
         raise OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
+
+
+async def _numbers(destination_addresses: Sequence[str]) -> list[str]:
+    """Return the digits of each destination address. The check of many addresses lets other tasks run.
+
+    Raises:
+        ValidationError: if the addresses are no sequence with at least one item, or an address is invalid.
+    """
+    numbers: list[str] = []
+
+    async def check(address: str) -> None:
+        parameter = f"destination_addresses[{len(numbers)}]"
+        numbers.append(checked_destination_address(address, parameter))
+
+    await read_all(checked_recipients(destination_addresses), check)
+    return numbers
 
 
 def attribute(count: int, segment_ids: tuple[str, ...]) -> list[tuple[str, ...]] | None:

@@ -36,8 +36,6 @@ _SHORTEST_RETRY = 0.05
 # Longest pause in seconds after failed requests. The first failure outside a pause starts a new pause, which
 # is twice as long as the previous pause.
 _LONGEST_PAUSE = 60.0
-# Longest pause in seconds that a response with the header ``Retry-After`` can cause.
-_LONGEST_ASKED_PAUSE = 300.0
 # The heap `_deadlines` keeps the entries of finished messages (stale entries). The heap is rebuilt when its
 # stale entries outnumber the other entries by more than `_STALE_ENTRIES`.
 _STALE_ENTRIES = 1000
@@ -244,19 +242,18 @@ class Tracker:
         Args:
             ask: the state request that failed.
             now: the current time in seconds since the epoch.
-            retry_after: the seconds of the ``Retry-After`` header of the response, of which at most 300
-                count. None means that the response has no such header.
+            retry_after: the seconds of the ``Retry-After`` header of the response. None means that the
+                response has no such header.
         """
-        asked = min(retry_after or 0.0, _LONGEST_ASKED_PAUSE)
         # Requests that are in flight at the same time often fail for the same reason, so only the first
         # failure counts. A failure during a pause makes the pause longer only if the gateway asks for a
         # longer wait.
         if now >= self._paused_until:
             self._failures += 1
             pause = min(2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
-            self._paused_until = now + max(pause, asked)
-        else:
-            self._paused_until = max(self._paused_until, now + asked)
+            self._paused_until = now + max(pause, retry_after or 0.0)
+        elif retry_after is not None:
+            self._paused_until = max(self._paused_until, now + retry_after)
         tracked = ask.tracked
         wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
         # The wait before a retry is at most half of the remaining time, so that another request is possible
