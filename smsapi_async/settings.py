@@ -51,6 +51,8 @@ With 10 requests in flight, httpcore almost reaches its maximum throughput. The 
 """
 RESPONSE_LIMIT = 16 * 1024 * 1024
 """The largest allowed body of a response in bytes; for `incoming`, four times this number is allowed."""
+RETRY_AFTER_LIMIT = 300.0
+"""The default longest wait, in seconds, that the client accepts from the header ``Retry-After``."""
 LOGIN_COOL_DOWN = timedelta(seconds=60)
 """The default time for which the client makes no other login after a refused login."""
 
@@ -106,7 +108,10 @@ class RetryPolicy:
         initial: the longest wait before the second attempt, in seconds. The longest wait doubles with each
             further attempt.
         maximum: the longest wait between two attempts, in seconds. A wait that the gateway asks for may be
-            longer.
+            longer, up to `retry_after_limit`.
+        retry_after_limit: the longest wait, in seconds, that the client accepts from the header
+            ``Retry-After``. A longer wait counts as this wait. The limit also applies to the streams of
+            incoming messages and of deliveries, and to ``retry_after`` of an error.
 
     Raises:
         ValidationError: if `attempts` is not a positive whole number, or if another value is not a positive
@@ -117,6 +122,7 @@ class RetryPolicy:
     total: float = attrs.field(default=60.0, validator=_positive)
     initial: float = attrs.field(default=0.5, validator=_positive)
     maximum: float = attrs.field(default=10.0, validator=_positive)
+    retry_after_limit: float = attrs.field(default=RETRY_AFTER_LIMIT, validator=_positive)
 
     def wait(
         self, attempt: int, elapsed: float, retry_after: float | None, chance: random.Random

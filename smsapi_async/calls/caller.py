@@ -18,9 +18,11 @@ from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.verdicts import (
     Again,
     Circumstances,
+    Dated,
     Done,
     SessionRefused,
     Verdict,
+    judge_dated_read,
     judge_read,
     judge_send,
 )
@@ -106,6 +108,16 @@ class Caller:
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
 
+    async def read_dated(self, request: Request, decode: Callable[[bytes], _Value]) -> Dated[_Value]:
+        """Make a GET request, and return the decoded response with its time on the clock of the gateway.
+
+        The method takes the same arguments and raises the same errors as `read`.
+        """
+        judge: _Judge[Dated[_Value]] = lambda outcome, circumstances: judge_dated_read(  # noqa: E731
+            outcome, decode, circumstances
+        )
+        return await self._call(request, judge, Evidence())
+
     async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
         """Make a POST request, and return the segment ids.
 
@@ -167,7 +179,8 @@ class Caller:
 
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
-        return Circumstances(request.resource, private, self._clock.now())
+        limit = self._retry.retry_after_limit
+        return Circumstances(request.resource, private, self._clock.now(), limit)
 
 
 async def _judged(

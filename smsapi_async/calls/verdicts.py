@@ -29,8 +29,10 @@ from smsapi_async.errors import (
 )
 from smsapi_async.http.exchange import ExchangeFailure, HttpResponse
 from smsapi_async.privacy import scrub
+from smsapi_async.protocol.dates import parse_http_date
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable, decode_error, decode_segment_ids
 from smsapi_async.protocol.resources import LOGIN, Resource
+from smsapi_async.settings import RETRY_AFTER_LIMIT
 
 _Value = TypeVar("_Value")
 
@@ -92,11 +94,13 @@ class Circumstances:
         resource: the resource of the gateway to which the request was made.
         private: the values of the request that no error text may contain, for example the session id.
         now: the current time, as an aware datetime; needed if the header ``Retry-After`` is a date.
+        retry_after_limit: the longest wait in seconds that the header ``Retry-After`` can ask for.
     """
 
     resource: Resource
     private: tuple[str, ...] = attrs.field(repr=False)
     now: datetime
+    retry_after_limit: float = RETRY_AFTER_LIMIT
 
 
 def judge_send(
@@ -131,6 +135,37 @@ def judge_send(
             description=scrub(body.description, circumstances.private) if body else "",
         )
     )
+
+
+@attrs.frozen
+class Dated(Generic[_Value]):
+    """The decoded body of a response, and the time of the response on the clock of the gateway.
+
+    Attributes:
+        value: the decoded body of the response.
+        answered_at: the time in the header ``Date``, aware, in UTC, without a fraction of a second. None if
+            the header is missing or invalid.
+    """
+
+    value: _Value
+    answered_at: datetime | None
+
+
+def judge_dated_read(
+    outcome: HttpResponse | ExchangeFailure, decode: Callable[[bytes], _Value], circumstances: Circumstances
+) -> Verdict[Dated[_Value]]:
+    """Return the verdict of `judge_read`. A decoded body comes together with the time of the response.
+
+    Args:
+        outcome: the response or the failure of the exchange.
+        decode: a function that decodes the body of the response, or raises `Undecodable`.
+        circumstances: the resource, the private values and the time of the call.
+    """
+    verdict = judge_read(outcome, decode, circumstances)
+    if isinstance(verdict, Done):
+        date = outcome.date if isinstance(outcome, HttpResponse) else None
+        return Done(Dated(verdict.value, parse_http_date(date)))
+    return verdict
 
 
 def judge_read(
@@ -186,7 +221,7 @@ def _refusal(
                 code=body.code if body else None,
                 description=description or "too many requests",
                 http_status=answer.status,
-                retry_after=_seconds_to_wait(answer.retry_after, circumstances.now),
+                retry_after=_seconds_to_wait(answer, circumstances),
             )
         )
     if body is None or body.code not in REJECTIONS:
@@ -217,7 +252,7 @@ def _failed_read(
         description=scrub(body.description, circumstances.private) if body else "",
     )
     if answer.status >= 500 or answer.status == 408:
-        return Again(error, _seconds_to_wait(answer.retry_after, circumstances.now))
+        return Again(error, _seconds_to_wait(answer, circumstances))
     return Failed(error)
 
 
@@ -229,18 +264,19 @@ def _words(failure: ExchangeFailure, circumstances: Circumstances) -> str:
     return f"{failure.kind}: {scrub(failure.words, circumstances.private)}"
 
 
-def _seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
+def _seconds_to_wait(answer: HttpResponse, circumstances: Circumstances) -> float | None:
     """Convert the ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3), to seconds to wait.
 
-    The result is None if the ``Retry-After`` header is missing or is not valid.
+    The result is None if the ``Retry-After`` header is missing or is not valid. A wait that is longer than
+    the limit becomes the limit, because one wrong header must not stop the client for years.
     """
-    if retry_after is None:
+    if answer.retry_after is None:
         return None
-    text = retry_after.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 16:
-        return float(text)
+    text = answer.retry_after.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return min(float(text), circumstances.retry_after_limit)
     try:
-        date = parsedate_to_datetime(text)
-        return max(0.0, (date - now).total_seconds())
+        wait = (parsedate_to_datetime(text) - circumstances.now).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
+    return min(max(0.0, wait), circumstances.retry_after_limit)

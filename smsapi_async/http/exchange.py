@@ -111,12 +111,15 @@ class HttpResponse:
         coding: the content coding of the body, for example ``gzip``; None if the body is not encoded.
         retry_after: the value of the ``Retry-After`` header if the status is 400 or higher. None if the
             status is lower or the header is missing.
+        date: the value of the ``Date`` header of the response to a GET, as received. None if the header is
+            missing, or for the response to a send.
     """
 
     status: int
     body: bytes = attrs.field(repr=False)
     retry_after: str | None = None
     coding: str | None = None
+    date: str | None = None
 
 
 @attrs.frozen
@@ -238,9 +241,12 @@ class Exchanger:
             return _failure(error, evidence)
         finally:
             in_exchange.reset(token)
-        retry_after = response.headers.get("retry-after") if response.status_code >= 400 else None
+        headers = response.headers
+        retry_after = headers.get("retry-after") if response.status_code >= 400 else None
+        # Nobody needs the date of a send, and a send must be fast.
+        date = headers.get("date") if method == "GET" else None
         body: bytes = response.extensions["body"]
-        return HttpResponse(response.status_code, body, retry_after, coding_of(response))
+        return HttpResponse(response.status_code, body, retry_after, coding_of(response), date)
 
     async def _send_within_limits(self, request: httpx.Request) -> httpx.Response:
         """Send a request through the HTTP client or the transport of the caller."""

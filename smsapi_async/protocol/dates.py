@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime, parsedate_to_datetime
 
 from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
@@ -13,6 +14,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DOTNET_DATE = re.compile(r"\\*/Date\((-?[0-9]{1,18})(?:[+-][0-9]{4})?\)\\*/", re.ASCII)
 
 _AWARE_HINT = "pass an aware datetime, such as datetime(2026, 1, 28, 16, 0, tzinfo=UTC)"
+# No gateway existed before this date. A machine that lost its time often shows an earlier date.
+_EARLIEST_HTTP_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 _NAIVE_HINT = "pass a naive datetime: the local time of the recipient"
 
 
@@ -161,6 +164,25 @@ def _plain(parameter: str, value: object, hint: str) -> datetime:
         return plain_datetime(value)
     except InvalidDateError as error:
         raise ValidationError(parameter, error.shown, error.hint or hint) from None
+
+
+def parse_http_date(text: str | None) -> datetime | None:
+    """Parse the header ``Date`` of a response (RFC 9110, 6.6.1), such as ``Sun, 01 Mar 2026 12:00:00 GMT``.
+
+    A proxy may write a wrong header. The function accepts only the form that RFC 9110 requires of a sender,
+    with the right day of the week, and ignores a date before the year 2000.
+
+    Returns:
+        An aware datetime in UTC without a fraction of a second, or None if the header is missing or invalid.
+    """
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    is_exact = text.strip(" \t") == format_datetime(moment, usegmt=True)
+    return moment if is_exact and moment >= _EARLIEST_HTTP_DATE else None
 
 
 def _seconds(moment: datetime) -> str:

@@ -1,6 +1,7 @@
 """The ASGI application: reads a request, lets the sandbox process the request, and writes the response."""
 
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 from typing import Protocol
 
 import anyio
@@ -68,7 +69,11 @@ def application(gateway: Gateway) -> ASGIApp:
         # Set `Arrival.status` just before the response is written. While the response is delayed or held,
         # `Arrival.status` is None.
         arrival.status, arrival.code = answer.status, answer.code
-        await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
+        response = Response(answer.body, answer.status, answer.headers)
+        # The date is the time at which the sandbox processed the request, on its own clock, also if the
+        # response is delayed or held. A response that a test prepared may contain another date.
+        response.headers.setdefault("date", format_datetime(arrival.at, usegmt=True))
+        await response(scope, receive, send)
 
     return app
 

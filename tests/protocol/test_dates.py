@@ -199,3 +199,42 @@ def test_a_period_that_ends_before_it_begins(until: datetime, gap: timedelta) ->
     with pytest.raises(ValidationError) as caught:
         statistics_requests(until + gap, until)
     assert caught.value.parameter == "start"
+
+
+def test_the_date_of_a_response() -> None:
+    """The header `Date` of a response is a time in UTC."""
+    date = dates.parse_http_date("Sun, 01 Mar 2026 12:00:05 GMT")
+    assert date == datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "now",
+        "Mon, 01 Mar 2026 12:00:05 GMT",
+        "Sun, 01 Mar 2026 12:00:05 +0000",
+        "Sun, 01 Mar 2026 15:00:05 +0300",
+        "Sun, 1 Mar 2026 12:00:05 GMT",
+        "Sunday, 01-Mar-26 12:00:05 GMT",
+        "Sun Mar  1 12:00:05 2026",
+        "2026-03-01T12:00:05Z",
+        "Sun, 01 Mar 2026 25:00:05 GMT",
+        "Sun, 29 Feb 2026 12:00:05 GMT",
+        "Sun, 01 Mar 2026 12:00:05 GMT, Sun, 01 Mar 2026 12:00:05 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Sat, 01 Jan 0000 00:00:00 GMT",
+        "Mon, 01 Jan 99999 00:00:00 GMT",
+    ],
+)
+def test_a_date_of_another_form_counts_as_missing(header: str | None) -> None:
+    """The client ignores a header `Date` that RFC 9110 does not allow, or that no gateway can send."""
+    assert dates.parse_http_date(header) is None
+
+
+@given(st.text() | st.text("0123456789:, GMTSunJanMar+-"))
+def test_any_date_of_a_response(header: str) -> None:
+    """No text in the header `Date` raises an exception."""
+    date = dates.parse_http_date(header)
+    assert date is None or date.utcoffset() == timedelta(0)

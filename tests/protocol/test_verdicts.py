@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +204,18 @@ def test_retry_after(status: int, retry_after: str | None, seconds: float | None
     if status == 429:
         assert isinstance(verdict.error, smsapi_async.RateLimited)
         assert verdict.error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "retry_after", ["999999999", "9" * 400, "301", format_datetime(NOW + timedelta(days=9), usegmt=True)]
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_has_a_limit(status: int, retry_after: str) -> None:
+    """A wait of more than five minutes in `Retry-After` counts as five minutes. The limit is a setting."""
+    for circumstances, seconds in ((READ, 300), (attrs.evolve(READ, retry_after_limit=7.5), 7.5)):
+        verdict = judge_read(HttpResponse(status, b"", retry_after), decode_balance, circumstances)
+        assert isinstance(verdict, Again)
+        assert verdict.retry_after == seconds
 
 
 @given(retry_after=st.text() | st.text("0123456789.:, GMTWedJan+-"))

@@ -365,7 +365,7 @@ def test_plain_http_when_it_is_asked_for() -> None:
     ("kind", "name"),
     [
         *[(Timeouts, name) for name in ("connect", "read", "write", "pool")],
-        *[(RetryPolicy, name) for name in ("attempts", "total", "initial", "maximum")],
+        *[(RetryPolicy, name) for name in ("attempts", "total", "initial", "maximum", "retry_after_limit")],
     ],
 )
 def test_bad_timeouts_and_retries(kind: type[Any], name: str, value: object) -> None:

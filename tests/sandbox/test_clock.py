@@ -1,10 +1,12 @@
 """The clock of the sandbox, and the sessions, which expire by this clock."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime, parsedate_to_datetime
 
+import httpx
 import pytest
 
-from smsapi_async.sandbox import Sandbox
+from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST, GatewayClock, later
 from tests.sandbox.support import START, logged_in, refused
 
@@ -83,3 +85,24 @@ async def test_session_expired_long_ago_stays_expired() -> None:
     caller.sandbox.advance(hours=3)
     caller.sandbox.expire_sessions()
     assert (await caller.get("User/Balance")).status_code == 401
+
+
+async def test_responses_have_the_date_of_the_sandbox() -> None:
+    """Each response has the header `Date` with the time of the sandbox, also an error and a prepared one."""
+    caller = await logged_in()
+    caller.sandbox.advance(days=3, seconds=7.5)
+    caller.sandbox.answer_next("User/Balance", status=503, headers={"X-Test": "1"})
+    caller.sandbox.answer_next("User/Balance", headers={"Date": "yesterday"})
+    answers = [await caller.get(path) for path in ("User/Balance", "User/Balance", "Sms/State", "nothing")]
+    now = format_datetime(caller.sandbox.now(), usegmt=True)
+    assert [answer.headers.get_list("date") for answer in answers] == [[now], ["yesterday"], [now], [now]]
+
+
+async def test_the_date_over_a_socket_is_that_of_the_sandbox(anyio_backend: str) -> None:
+    """Over a socket, a response has one header `Date`, and a fast sandbox is ahead of the real time."""
+    async with run_sandbox(speed=60) as sandbox, httpx.AsyncClient() as client:
+        sandbox.advance(days=1)
+        before = sandbox.now()
+        headers = (await client.get(f"{sandbox.base_url}/User/Balance")).headers
+    (date,) = headers.get_list("date")
+    assert before - timedelta(seconds=1) < parsedate_to_datetime(date) <= sandbox.now()

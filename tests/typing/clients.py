@@ -86,7 +86,7 @@ def options(http: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, tls: s
         timeouts=Timeouts(connect=1, read=2.5),
         concurrency=5,
         requests_per_second=10,
-        retry=RetryPolicy(attempts=2, total=5),
+        retry=RetryPolicy(attempts=2, total=5, retry_after_limit=60),
         login_cool_down=timedelta(minutes=1),
         proxy="socks5://127.0.0.1:1080",
         ca_file=Path("ca.pem"),
