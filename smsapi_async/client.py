@@ -20,6 +20,7 @@ from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
 from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.sender import Sender
+from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
 from smsapi_async.errors import ClientClosed, WrongEventLoop
 from smsapi_async.http.choice import Kind
@@ -408,7 +409,7 @@ class AsyncSmsClient:
             RequestRejected: if the gateway refused the request or the login.
             ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
-        return await self._state(segment_id)
+        return (await self._state(segment_id)).value
 
     def track(
         self,
@@ -574,11 +575,11 @@ class AsyncSmsClient:
             check_usable=self._check_usable,
         )
 
-    async def _state(self, segment_id: str, *, background: bool = False) -> SegmentState:
+    async def _state(self, segment_id: str, *, background: bool = False) -> Dated[SegmentState]:
         self._check_usable()
         request = encoding.state_request(segment_id)
         decode = partial(decoding.decode_state, segment_id=segment_id)
-        return await self._caller.read(request, decode, background=background)
+        return await self._caller.read_dated(request, decode, background=background)
 
     def _check_open(self) -> None:
         if self._closed:

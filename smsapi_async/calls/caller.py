@@ -108,7 +108,9 @@ class Caller:
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
 
-    async def read_dated(self, request: Request, decode: Callable[[bytes], _Value]) -> Dated[_Value]:
+    async def read_dated(
+        self, request: Request, decode: Callable[[bytes], _Value], *, background: bool = False
+    ) -> Dated[_Value]:
         """Make a GET request, and return the decoded response with its time on the clock of the gateway.
 
         The method takes the same arguments and raises the same errors as `read`.
@@ -116,7 +118,7 @@ class Caller:
         judge: _Judge[Dated[_Value]] = lambda outcome, circumstances: judge_dated_read(  # noqa: E731
             outcome, decode, circumstances
         )
-        return await self._call(request, judge, Evidence())
+        return await self._call(request, judge, Evidence(), background=background)
 
     async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
         """Make a POST request, and return the segment ids.

@@ -14,7 +14,14 @@ import attrs
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking.delivery import Delivery, phase_of
-from smsapi_async.tracking.moments import MEMORY, all_segments_from, beginning, corrected, milestones
+from smsapi_async.tracking.moments import (
+    CLOCK_MARGIN,
+    MEMORY,
+    all_segments_from,
+    beginning,
+    corrected,
+    milestones,
+)
 from smsapi_async.tracking.schedule import Schedule
 
 # Time in seconds between the last request for a message and its deadline, so that the response arrives before
@@ -127,6 +134,8 @@ class Tracker:
         self._under_way = 0
         self._failures = 0
         self._paused_until = 0.0
+        self._ahead = 0.0
+        self._learned_at = -_LONGEST_PAUSE
 
     def __len__(self) -> int:
         """Return the number of messages whose tracking has not ended."""
@@ -148,7 +157,7 @@ class Tracker:
         Raises:
             ValidationError: if a date of the receipt is invalid.
         """
-        begins, due = [corrected(moment, states, now) for moment in beginning(receipt, now)]
+        begins, due = self._dates(receipt, states, now)
         deadline = self._deadline(due, now)
         segments = len(receipt.segment_ids)
         known = states or (None,) * segments
@@ -231,6 +240,34 @@ class Tracker:
             return last
         return self._delivery(tracked, now) if _differs(previous, known) else None
 
+    def learn(self, gateway_time: float, now: float) -> None:
+        """Process the time on the clock of the gateway, and correct the dates of all tracked messages.
+
+        A difference of less than 10 minutes to the last known difference changes nothing.
+
+        Args:
+            gateway_time: the time of a response on the clock of the gateway, in seconds since the epoch.
+            now: the current time in seconds since the epoch.
+        """
+        ahead = gateway_time - now
+        # Several servers of the gateway may have different clocks. Each correction processes all messages, so
+        # two corrections have at least one minute between them.
+        if abs(ahead - self._ahead) < CLOCK_MARGIN or now < self._learned_at + _LONGEST_PAUSE:
+            return
+        self._ahead, self._learned_at = ahead, now
+        messages = [entry[2] for entry in self._deadlines if _is_current(entry)]
+        for tracked in messages:
+            begins, tracked.due = self._dates(tracked.receipt, tracked.states, tracked.added_at)
+            tracked.age_starts_at = begins
+            tracked.deadline = max(self._deadline(tracked.due, tracked.added_at), now)
+        self._deadlines = [(tracked.deadline, tracked.serial, tracked) for tracked in messages]
+        heapify(self._deadlines)
+        self._requests = [
+            (min(at, self._first_after(tracked, now)), serial, index, tracked)
+            for at, serial, index, tracked in self._requests
+        ]
+        heapify(self._requests)
+
     def failed(self, ask: StateRequest, now: float, *, retry_after: float | None = None) -> None:
         """Process the failure of a state request: plan the request again, and pause all requests.
 
@@ -291,6 +328,10 @@ class Tracker:
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
+    def _dates(self, receipt: Receipt, states: _States, now: float) -> tuple[float, float]:
+        begins, due = beginning(receipt, now, self._ahead)
+        return corrected(begins, states, now, self._ahead), corrected(due, states, now, self._ahead)
+
     def _deadline(self, due: float, added_at: float) -> float:
         deadline = due + self._length
         if deadline <= added_at:
@@ -301,7 +342,7 @@ class Tracker:
 
     def _correct(self, tracked: _TrackedMessage, state: SegmentState, now: float) -> None:
         """Correct the dates of a message if the gateway created the message later than our clock says."""
-        due = corrected(tracked.due, (state,), now)
+        due = corrected(tracked.due, (state,), now, self._ahead)
         if due == tracked.due:
             return
         tracked.due = tracked.age_starts_at = due
@@ -318,6 +359,10 @@ class Tracker:
         if now < tracked.deadline - self._last_look:
             wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
             self._push(tracked, index, self._not_beyond_a_milestone(tracked, now + wait, now))
+
+    def _first_after(self, tracked: _TrackedMessage, now: float) -> float:
+        wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+        return max(now, tracked.age_starts_at) + wait
 
     def _not_beyond_a_milestone(self, tracked: _TrackedMessage, at: float, now: float) -> float:
         last_look = tracked.deadline - self._last_look

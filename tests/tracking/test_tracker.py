@@ -533,3 +533,49 @@ def test_a_bad_duration(value: object) -> None:
 def test_a_good_duration() -> None:
     """`checked_seconds` converts a `timedelta` or a number of seconds to a number of seconds."""
     assert checked_seconds("deadline", timedelta(minutes=2)) == checked_seconds("deadline", 120) == 120.0
+
+
+@pytest.mark.parametrize("days", [-30, -3, -1, 1, 3, 30])
+def test_the_clock_of_the_gateway_decides_the_48_hours(days: int) -> None:
+    """If our clock jumped after the acceptance, state 255 ends a message neither too early nor never.
+
+    `days` is the jump of our clock. The responses have the right time.
+    """
+    tracker, jump = _tracker(), days * DAY
+    tracker.add(receipt(), NOW + jump + 1)
+    age, last = 1.0, None
+    while last is None or not last.is_final:
+        moment = tracker.next_time()
+        assert moment is not None
+        age = moment - NOW - jump
+        last = tracker.expired(moment)
+        if last is None and (ask := tracker.due(moment)) is not None:
+            tracker.learn(NOW + age, moment)
+            last = tracker.responded(ask, segment_state("1-0", 255), moment)
+    assert last.phase is Phase.UNKNOWN
+    assert 2 * DAY <= age <= 2 * DAY + 601
+
+
+def test_a_sleeping_message_is_found_when_the_clock_is_known() -> None:
+    """A date far in the future on our wrong clock is near on the clock of the gateway."""
+    tracker = _tracker()
+    tracker.add(receipt(1), NOW - 10 * DAY)
+    tracker.add(receipt(2, send_date=START + timedelta(hours=1)), NOW - 10 * DAY)
+    ask = _ask(tracker, NOW - 10 * DAY + 5)
+    tracker.learn(NOW, NOW - 10 * DAY + 5)
+    assert tracker.responded(ask, segment_state("1-0", 0), NOW - 10 * DAY + 5) is not None
+    assert tracker.next_time() == NOW - 10 * DAY + HOUR + 5 + 5
+
+
+def test_clocks_that_contradict_each_other() -> None:
+    """Servers with different clocks cause at most one correction per minute."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    tracker.learn(NOW - DAY, NOW)
+    deadline = tracker.next_deadline()
+    tracker.learn(NOW + DAY, NOW + 1)
+    assert tracker.next_deadline() == deadline
+    for second in range(60, 6000, 60):
+        tracker.learn(NOW + second + (DAY if second % 120 else -DAY), NOW + second)
+    assert tracker.expired(NOW + 3 * DAY + 600) is not None
+    assert (len(tracker), tracker.next_time()) == (0, None)
