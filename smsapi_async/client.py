@@ -92,7 +92,8 @@ class AsyncSmsClient:
         source_address: default source address: at most 11 Latin characters, or at most 15 digits (contract,
             "Addresses"). None means no default, so each message needs a source address.
         base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
-            allowed only for a loopback address, or if ``allow_plain_http`` is true.
+            allowed only for a loopback address, or if ``allow_plain_http`` is true. Pass an international
+            host in its ASCII form (``xn--``).
         timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. If the timeouts
             are short, more sends have an unknown outcome.
         concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
@@ -103,7 +104,8 @@ class AsyncSmsClient:
         login_cool_down: time for which the client does not log in again after a refused login. During this
             time, calls raise the error of the refused login: repeated wrong logins could lock the account.
         proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
-            means no proxy. The client does not read a proxy from environment variables.
+            means no proxy. Percent-encode the login and the password: ``#`` is ``%23``. The client does not
+            read a proxy from environment variables.
         ca_file: file of PEM certificates that are trusted instead of the public certificates.
         ssl_context: TLS context, if ``ca_file`` is None. None means a context that verifies certificates.
         allow_plain_http: whether the password may be sent unencrypted to an ``http://`` URL that is not a
@@ -189,7 +191,8 @@ class AsyncSmsClient:
 
         ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are required. ``SMSAPI_BASE_URL`` and
         ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset. A value in quotation marks
-        or with a comment (`` # ...``), as some tools read it from an env file, is refused.
+        or with a comment (`` # ...``), as some tools read it from an env file, is refused; pass such a value
+        as a parameter.
 
         Args:
             **options: parameters of the constructor, which take precedence over the environment variables.
