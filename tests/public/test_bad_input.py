@@ -458,6 +458,9 @@ def test_a_value_of_an_env_file(monkeypatch: pytest.MonkeyPatch, name: str, form
         AsyncSmsClient.from_env()
     assert caught.value.parameter == name
     assert caught.value.value == f"a value with {problem}"
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if frame.f_globals["__name__"].startswith("smsapi_async"):
+            assert PASSWORD not in repr(frame.f_locals)
     _assert_silent(caught.value, (*PRIVATE, ENVIRONMENT[name]))
 
 
