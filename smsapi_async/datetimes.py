@@ -3,6 +3,10 @@
 from datetime import datetime, timezone
 
 
+# The names of local mean time, and of the time of a place where nobody lived yet, in the time zone database.
+_OLDEST_OFFSETS = {"LMT", "-00"}
+
+
 class InvalidDateError(ValueError):
     """A datetime is no valid date.
 
@@ -43,9 +47,9 @@ def plain_datetime(value: datetime) -> datetime:
         is_sound = False
     if not is_sound:
         raise InvalidDateError(f"a <{type(value).__name__}> that is no valid date") from None
-    if zone is not None and _zone_name(value) == "LMT":
-        # `pytz` uses the local mean time, the oldest offset of a time zone, for a date that was created with
-        # the parameter `tzinfo`. The offset of Europe/Moscow is then +02:30 instead of +03:00.
+    if zone is not None and _zone_name(value) in _OLDEST_OFFSETS:
+        # `pytz` uses the oldest offset of a time zone for a date that was created with the parameter
+        # `tzinfo`. The offset of Europe/Moscow is then +02:30 instead of +03:00.
         hint = "call tz.localize(...) for a time zone of pytz, or use zoneinfo.ZoneInfo"
         raise InvalidDateError(f"{plain} (in local mean time)", hint)
     return plain

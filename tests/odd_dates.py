@@ -64,6 +64,8 @@ class _OddYear(datetime):
 class LocalMeanTime(tzinfo):
     """Behaves like ``pytz.timezone("Europe/Moscow")`` as the parameter `tzinfo` of a `datetime`."""
 
+    name = "LMT"
+
     def utcoffset(self, _: datetime | None) -> timedelta:
         return timedelta(hours=2, minutes=30)
 
@@ -71,7 +73,13 @@ class LocalMeanTime(tzinfo):
         return timedelta(0)
 
     def tzname(self, _: datetime | None) -> str:
-        return "LMT"
+        return self.name
+
+
+class NobodyThere(LocalMeanTime):
+    """Behaves like ``pytz.timezone("Antarctica/Vostok")`` as the parameter `tzinfo` of a `datetime`."""
+
+    name = "-00"
 
 
 class Nameless(tzinfo):
@@ -107,5 +115,6 @@ INVALID_DATES: dict[str, datetime] = {
     "a year out of range, with a zone": _OddYear(*MOMENT, tzinfo=UTC),
     "a zone that raises": datetime(*MOMENT, tzinfo=Broken()),
     "local mean time": datetime(*MOMENT, tzinfo=LocalMeanTime()),
+    "no time yet": datetime(*MOMENT, tzinfo=NobodyThere()),
 }
 """Dates that are wrong for each parameter, naive or aware."""

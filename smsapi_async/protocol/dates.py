@@ -163,7 +163,10 @@ def _plain(parameter: str, value: object, hint: str) -> datetime:
     try:
         return plain_datetime(value)
     except InvalidDateError as error:
-        raise ValidationError(parameter, error.shown, error.hint or hint) from None
+        # The hint of the error helps only if a date with a time zone is right.
+        if hint == _AWARE_HINT and error.hint:
+            hint = error.hint
+        raise ValidationError(parameter, error.shown, hint) from None
 
 
 def parse_http_date(text: str | None) -> datetime | None:
