@@ -2,7 +2,6 @@
 
 from datetime import datetime, timezone
 
-
 # The names of local mean time, and of the time of a place where nobody lived yet, in the time zone database.
 _OLDEST_OFFSETS = {"LMT", "-00"}
 
