@@ -18,7 +18,7 @@ from smsapi_async import settings
 from smsapi_async.batch import Batch, BatchSettings, ChunkSender
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
-from smsapi_async.calls.limiter import Limiter
+from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sender import Sender
 from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
@@ -571,18 +571,18 @@ class AsyncSmsClient:
         return Tracking(
             receipts,
             tracker,
-            partial(self._state, background=True),
+            partial(self._state, priority=Priority.BACKGROUND),
             clock=self._clock,
             workers=workers,
             ledger=ledger,
             check_usable=self._check_usable,
         )
 
-    async def _state(self, segment_id: str, *, background: bool = False) -> Dated[SegmentState]:
+    async def _state(self, segment_id: str, *, priority: Priority = Priority.READ) -> Dated[SegmentState]:
         self._check_usable()
         request = encoding.state_request(segment_id)
         decode = partial(decoding.decode_state, segment_id=segment_id)
-        return await self._caller.read_dated(request, decode, background=background)
+        return await self._caller.read_dated(request, decode, priority=priority)
 
     def _check_open(self) -> None:
         if self._closed:

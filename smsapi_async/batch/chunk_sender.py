@@ -75,6 +75,7 @@ class ChunkSender:
         # and has no events.
         self._in_flight: dict[anyio.CancelScope, Evidence] = {}
         self._ending = False
+        self._cause: SmsApiError | None = None
 
     def stop(self, grace: float) -> None:
         """Start no more requests, and limit the time of the requests in flight.
@@ -164,7 +165,9 @@ class ChunkSender:
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
-        result.halt = result.halt or cause
+        # A later error may be only an effect of the halt, for example the `NotSent` of a withdrawn request.
+        self._cause = self._cause or cause
+        result.halt = self._cause
         # The gateway may accept a request that was already passed to the transport, so the batch waits for
         # the response to such a request. The batch cancels all other requests, and the waits between
         # attempts.
@@ -256,7 +259,9 @@ class ChunkSender:
         with anyio.CancelScope() as scope:
             self._in_flight[scope] = evidence
             try:
-                return await self._caller.send(request, evidence)
+                # The scope is not cancelled if the request was already passed to the transport. If such a
+                # request fails, `may_start` prevents another attempt.
+                return await self._caller.send(request, evidence, may_start=lambda: not self._ending)
             finally:
                 del self._in_flight[scope]
         # The code below runs only if `stop` or `_halt` cancelled the scope, because the batch ends.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
-from functools import partial
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from smsapi_async.batch.bounded_queue import BoundedQueue
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
 from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper
 from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, ValidationError
@@ -23,10 +22,6 @@ from smsapi_async.streams import read_all
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
-
-# Maximum number of finished chunks (requests) whose outcomes wait for the caller. If the caller is slow, the
-# worker tasks also wait and the batch reads no more messages, so that the memory use stays bounded.
-_OUTCOMES_HELD = 4
 
 
 class Batch(AsyncIterator[Outcome]):
@@ -102,10 +97,17 @@ class Batch(AsyncIterator[Outcome]):
         self._workers = workers
         self._check_usable = check_usable
         self._group: TaskGroup | None = None
-        self._outcomes: MemoryObjectReceiveStream[None]
+        # The chunks that wait for a worker task. A worker task that ends a request finds its next chunk here,
+        # without a wait for the task that reads messages.
+        self._chunks = BoundedQueue[Chunk](workers)
+        # For each finished chunk, its outcomes. If the caller is slow, the queue is full, the worker tasks
+        # wait, and the batch reads no more messages, so that the memory use stays bounded.
+        self._outcomes = BoundedQueue[list[Outcome]](max(4, workers))
+        self._running_tasks = 0
         self._reading = anyio.CancelScope()
         self._lingering = anyio.CancelScope()
         self._exhausted = False
+        # The outcomes that were removed from the queue and wait for the next calls of `__anext__`.
         self._ready: deque[Outcome] = deque()
         # The chunks that were removed from the grouper and have no outcomes yet, by the `id` of each chunk.
         self._unfinished_chunks: dict[int, Chunk] = {}
@@ -122,16 +124,12 @@ class Batch(AsyncIterator[Outcome]):
         self._check_usable()
         if self._group is not None:
             raise StreamNotEntered
-        chunks_in, chunks_out = anyio.create_memory_object_stream[Chunk](0)
-        outcomes_in, self._outcomes = anyio.create_memory_object_stream[None](_OUTCOMES_HELD)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        # Each task gets its own clone of a memory stream, and closes its clone. A memory stream ends when all
-        # its clones are closed.
-        with chunks_out, outcomes_in:
-            self._group.start_soon(self._read, chunks_in, outcomes_in.clone())
-            for _ in range(self._workers):
-                self._group.start_soon(self._work, chunks_out.clone(), outcomes_in.clone())
+        self._running_tasks = 1 + self._workers
+        self._group.start_soon(self._run, self._read)
+        for _ in range(self._workers):
+            self._group.start_soon(self._run, self._work)
         return self
 
     async def __aexit__(
@@ -148,8 +146,10 @@ class Batch(AsyncIterator[Outcome]):
             # raise an ExceptionGroup.
             await self._group.__aexit__(None, None, None)
         finally:
-            self.unread.extend(self._ready)
             self._outcomes.close()
+            while self._outcomes:
+                self._ready.extend(self._outcomes.pop())
+            self.unread.extend(self._ready)
             with anyio.CancelScope(shield=True):
                 await self._record_pending(is_failing=exc_type is not None)
 
@@ -160,16 +160,11 @@ class Batch(AsyncIterator[Outcome]):
         if self._group is None:
             raise StreamNotEntered
         while not self._ready:
-            try:
-                # The memory stream transports only None, and the deque `_ready` contains the outcomes. An
-                # outcome in the stream would be lost if the receiving task were cancelled at that moment.
-                await self._outcomes.receive()
-            except (anyio.EndOfStream, anyio.ClosedResourceError):
-                # After a cancellation, the None of an outcome may be lost, but the outcome is still in the
-                # deque `_ready`. The caller receives all outcomes in the deque before the error.
-                if not self._ready:
-                    self._raise_at_the_end()
-                    raise StopAsyncIteration from None
+            outcomes = await self._outcomes.take()
+            if outcomes is None:
+                self._raise_at_the_end()
+                raise StopAsyncIteration
+            self._ready.extend(outcomes)
         self._returned += 1
         return self._ready.popleft()
 
@@ -201,6 +196,8 @@ class Batch(AsyncIterator[Outcome]):
         if not self._stopped:
             self._stopped = True
             self._reading.cancel()
+            self._chunks.close()
+            self._outcomes.close()
             self._chunk_sender.stop(self._settings.grace)
 
     def _halt_for(self, cause: SmsApiError) -> None:
@@ -209,31 +206,42 @@ class Batch(AsyncIterator[Outcome]):
             self._halt = cause
             self._reading.cancel()
 
-    async def _read(
-        self, chunks: MemoryObjectSendStream[Chunk], outcomes: MemoryObjectSendStream[None]
-    ) -> None:
-        with chunks, outcomes, self._reading:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._flush_when_overdue, chunks)
-                try:
-                    await read_all(self._messages, partial(self._process, chunks=chunks, outcomes=outcomes))
-                except Exception as error:  # noqa: BLE001 - an iterable of the caller may raise any exception
-                    # The batch first sends the messages that were read before the error, then the caller
-                    # receives the error. After a halt, the caller receives only the cause of the halt: the
-                    # error may come from our own cancellation of the iterable.
-                    self._broken = error if self._halt is None else None
-                # We cancel only the sleep of `_flush_when_overdue`. If we cancelled its whole task, a chunk
-                # that the task has just removed from the grouper could be lost.
-                self._exhausted = True
-                self._lingering.cancel()
-            await self._hand_over(self._grouper.rest(), chunks)
+    async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except BaseException:
+            # The other tasks must not begin requests any more, because the `async with` block ends.
+            self._stop()
+            raise
+        finally:
+            self._running_tasks -= 1
+            if not self._running_tasks:
+                self._outcomes.close()
 
-    async def _process(
-        self,
-        message: Message,
-        chunks: MemoryObjectSendStream[Chunk],
-        outcomes: MemoryObjectSendStream[None],
-    ) -> None:
+    async def _read(self) -> None:
+        try:
+            with self._reading:
+                await self._read_all()
+        finally:
+            self._chunks.close()
+
+    async def _read_all(self) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._flush_when_overdue)
+            try:
+                await read_all(self._messages, self._process)
+            except Exception as error:  # noqa: BLE001 - an iterable of the caller may raise any exception
+                # The batch first sends the messages that were read before the error, then the caller
+                # receives the error. After a halt, the caller receives only the cause of the halt: the
+                # error may come from our own cancellation of the iterable.
+                self._broken = error if self._halt is None else None
+            # We cancel only the sleep of `_flush_when_overdue`. If we cancelled its whole task, a chunk
+            # that the task has just removed from the grouper could be lost.
+            self._exhausted = True
+            self._lingering.cancel()
+        await self._hand_over(self._grouper.rest())
+
+    async def _process(self, message: Message) -> None:
         key = None
         try:
             if self._ledger is not None and isinstance(message, Message):
@@ -246,53 +254,54 @@ class Batch(AsyncIterator[Outcome]):
                     return
             chunk = self._grouper.add(message, key, anyio.current_time)
         except ValidationError as error:
-            self._ready.append(Rejected(message=message, reason=str(error), key=key))
-            await outcomes.send(None)
+            await self._outcomes.put([Rejected(message=message, reason=str(error), key=key)])
             return
         if key is not None:
             self._in_progress_by_key[key] = [message]
         if chunk is not None:
-            await self._hand_over([chunk], chunks)
+            await self._hand_over([chunk])
 
-    async def _hand_over(self, ready: list[Chunk], chunks: MemoryObjectSendStream[Chunk]) -> None:
-        # We register all chunks before the first `send`, so that no chunk is lost if `send` is cancelled.
+    async def _hand_over(self, ready: list[Chunk]) -> None:
+        # We register all chunks before the first `put`, so that no chunk is lost if `put` is cancelled.
         for chunk in ready:
             self._unfinished_chunks[id(chunk)] = chunk
         for chunk in ready:
-            await chunks.send(chunk)
+            await self._chunks.put(chunk)
 
-    async def _flush_when_overdue(self, chunks: MemoryObjectSendStream[Chunk]) -> None:
+    async def _flush_when_overdue(self) -> None:
         """Send overdue chunks, so that a slow iterable does not delay messages that were already read."""
         while not self._exhausted:
             with anyio.CancelScope() as self._lingering:
                 await anyio.sleep(self._settings.linger)
-            await self._hand_over(self._grouper.overdue(anyio.current_time()), chunks)
+            await self._hand_over(self._grouper.overdue(anyio.current_time()))
 
-    async def _work(
-        self, chunks: MemoryObjectReceiveStream[Chunk], results: MemoryObjectSendStream[None]
-    ) -> None:
-        with chunks, results:
-            async for chunk in chunks:
+    async def _work(self) -> None:
+        # The shield is needed because outcomes would be lost if `ChunkSender.send` were cancelled before it
+        # records them. `ChunkSender.stop` limits the time of a request, and the end of `_read` and `_stop`
+        # close the queues, so that the shield does not delay a cancellation for longer.
+        with anyio.CancelScope(shield=True):
+            while (chunk := await self._chunks.take()) is not None:
                 if self._halt is not None or self._stopped:
                     # An unsent chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
-                await self._send(chunk)
-                await results.send(None)
+                await self._outcomes.put(await self._send(chunk))
 
-    async def _send(self, chunk: Chunk) -> None:
+    async def _send(self, chunk: Chunk) -> list[Outcome]:
         result = Result()
-        # The shield is needed because outcomes would be lost if `send` were cancelled before it records them.
-        # `ChunkSender.stop` limits the time for which the shield delays a cancellation.
         try:
-            with anyio.CancelScope(shield=True):
-                await self._chunk_sender.send(chunk, result)
-        finally:
-            del self._unfinished_chunks[id(chunk)]
-            for part in result.unsent:
-                self._unfinished_chunks[id(part)] = part
-            self._ready.extend(self._with_repetitions(result))
+            await self._chunk_sender.send(chunk, result)
+        except BaseException:
+            self._ready.extend(self._finished(chunk, result))
+            raise
         if result.halt is not None:
             self._halt_for(result.halt)
+        return self._finished(chunk, result)
+
+    def _finished(self, chunk: Chunk, result: Result) -> list[Outcome]:
+        del self._unfinished_chunks[id(chunk)]
+        for part in result.unsent:
+            self._unfinished_chunks[id(part)] = part
+        return self._with_repetitions(result)
 
     def _with_repetitions(self, result: Result) -> list[Outcome]:
         if self._ledger is None:

@@ -7,14 +7,17 @@ attempt only if a repeat is safe.
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+import anyio
+import attrs
 from anyio import to_thread
 
-from smsapi_async.calls.limiter import Limiter
+from smsapi_async.calls.limiter import Limiter, Priority
+from smsapi_async.calls.spreader import Spreader
 from smsapi_async.calls.verdicts import (
     Again,
     Circumstances,
@@ -27,7 +30,14 @@ from smsapi_async.calls.verdicts import (
     judge_send,
 )
 from smsapi_async.clock import Clock
-from smsapi_async.errors import NotSent, RateLimited, ReadFailed, RequestRejected, Unauthorized
+from smsapi_async.errors import (
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    ReadFailed,
+    RequestRejected,
+    Unauthorized,
+)
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.decoding import decode_login
@@ -39,6 +49,9 @@ logger = logging.getLogger("smsapi_async")
 # The size in bytes above which a response body is decoded in a worker thread. A body of this size takes about
 # 5 ms to decode. A body with 100,000 incoming messages took 1.6 s.
 _LARGE_BODY = 256 * 1024
+# The number of worker threads that decode large bodies at the same time. More threads would slow down the
+# event loop, because all threads share the GIL.
+_DECODING_THREADS = 2
 _Value = TypeVar("_Value")
 _Judge = Callable[[HttpResponse | ExchangeFailure, Circumstances], Verdict[_Value]]
 
@@ -54,6 +67,11 @@ class Caller:
         login: the login request, which gets a new session id.
         session_store: stores the session, so that other processes can use the session too.
         login_cool_down: the time for which no other login is made after a refused login.
+
+    Attributes:
+        spread: an async function that waits for a later iteration of the event loop, and returns the time of
+            the wait in seconds. Without this wait, thousands of calls that begin at the same time would block
+            the event loop.
     """
 
     def __init__(
@@ -69,10 +87,18 @@ class Caller:
     ) -> None:
         self._exchanger = exchanger
         self._limiter = limiter
+        self.spread = Spreader().wait
         self._retry = retry
         self._clock = clock
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
+        # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
+        self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a new call must wait with `spread`, because many calls already wait for a slot."""
+        return self._limiter.is_crowded
 
     async def _log_in(self, request: Request) -> Secret:
         """Log in, and return the new session id.
@@ -92,24 +118,36 @@ class Caller:
             await attempts.wait_or_raise(verdict)
 
     async def read(
-        self, request: Request, decode: Callable[[bytes], _Value], *, background: bool = False
+        self,
+        request: Request,
+        decode: Callable[[bytes], _Value],
+        *,
+        priority: Priority = Priority.READ,
+        seconds: float | None = None,
     ) -> _Value:
         """Make a GET request, and return the decoded response.
 
         Args:
             request: the GET request, without the session id.
             decode: a function that decodes the body of the response.
-            background: whether the call has a lower priority than other calls; see `Limiter.background`.
+            priority: the priority of the call in the line for a slot of the limiter.
+            seconds: the maximum time of the call, with all waits and attempts; None means no limit.
 
         Raises:
             RequestRejected: if the gateway refused the request.
-            ReadFailed: if the last attempt got no usable response.
+            ReadFailed: if the last attempt got no usable response, or the time has passed.
         """
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
-        return await self._call(request, judge, Evidence(), background=background)
+        waited = await self.spread() if self.is_crowded else 0.0
+        return await self._call(_Call(request, judge, Evidence(), priority), seconds, waited)
 
     async def read_dated(
-        self, request: Request, decode: Callable[[bytes], _Value], *, background: bool = False
+        self,
+        request: Request,
+        decode: Callable[[bytes], _Value],
+        *,
+        priority: Priority = Priority.READ,
+        seconds: float | None = None,
     ) -> Dated[_Value]:
         """Make a GET request, and return the decoded response with its time on the clock of the gateway.
 
@@ -118,34 +156,70 @@ class Caller:
         judge: _Judge[Dated[_Value]] = lambda outcome, circumstances: judge_dated_read(  # noqa: E731
             outcome, decode, circumstances
         )
-        return await self._call(request, judge, Evidence(), background=background)
+        waited = await self.spread() if self.is_crowded else 0.0
+        return await self._call(_Call(request, judge, Evidence(), priority), seconds, waited)
 
-    async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
+    def send(
+        self,
+        request: Request,
+        evidence: Evidence | None = None,
+        *,
+        seconds: float | None = None,
+        waited: float = 0.0,
+        may_start: Callable[[], bool] = lambda: True,
+    ) -> Coroutine[Any, Any, tuple[str, ...]]:
         """Make a POST request, and return the segment ids.
 
         Args:
             request: the POST request, without the session id.
             evidence: records the trace events of each attempt. After a cancellation,
                 `evidence.proves_not_sent()` returns whether there is a proof that nothing was sent.
+            seconds: the maximum time of the call, with all waits and attempts; None means no limit.
+            waited: the part of `seconds` that the call has already waited.
+            may_start: a function that returns whether the call may start another request.
 
         Raises:
             RequestRejected: if the gateway refused the request. Nothing was sent.
-            NotSent: if the call failed and there is a proof that nothing was sent.
+            NotSent: if the call failed and there is a proof that nothing was sent. Also if `may_start`
+                returned False before the request was written.
             OutcomeUnknown: if the gateway may or may not have accepted the request.
         """
-        return await self._call(request, judge_send, Evidence() if evidence is None else evidence)
+        # The method is not a coroutine function, because each further coroutine of thousands of waiting calls
+        # costs time in the garbage collector.
+        if evidence is None:
+            evidence = Evidence()
+        return self._call(_Call(request, judge_send, evidence, Priority.SEND, may_start), seconds, waited)
 
-    async def _call(
-        self, request: Request, judge: _Judge[_Value], evidence: Evidence, *, background: bool = False
-    ) -> _Value:
+    async def _call(self, call: "_Call[_Value]", seconds: float | None, waited: float) -> _Value:
+        if seconds is None:
+            await self._limiter.acquire(call.priority)
+            return await self._make_attempts(call)
+        remaining = seconds - waited
+        deadline = anyio.current_time() + remaining
+        # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a slot,
+        # and thousands of scopes that end in the same moment block the event loop.
+        if await self._limiter.acquire(call.priority, remaining):
+            with anyio.CancelScope(deadline=deadline):
+                return await self._make_attempts(call)
+        # The code below runs only if the time has passed.
+        raise _timed_out(call, seconds)
+
+    async def _make_attempts(self, call: "_Call[_Value]") -> _Value:
+        """Make the attempts of a call. The call already has the slot of the limiter for the first attempt."""
+        request, evidence = call.request, call.evidence
         attempts = _Attempts(self._retry, self._clock, self._chance)
         renewed = False
         while True:
-            evidence.reset()
-            async with self._limiter.background() if background else self._limiter:
+            try:
+                evidence.reset()
                 session = await _session(self._sessions.get, request)
+                # If the wait for the slot or the session has just ended, a cancellation reaches this task
+                # only at its next wait.
+                _check_start(call)
                 outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
-            verdict = await _judged(judge, outcome, self._circumstances(request, session))
+            finally:
+                self._limiter.release()
+            verdict = await self._judged(call.judge, outcome, self._circumstances(request, session))
             if isinstance(verdict, Done):
                 return verdict.value
             if isinstance(verdict, SessionRefused) and not renewed:
@@ -154,14 +228,18 @@ class Caller:
                 # evidence proves that nothing was sent.
                 renewed = True
                 evidence.reset()
+                _check_start(call)
                 await _session(partial(self._sessions.renew, session), request)
-                continue
-            if isinstance(verdict, Again):
-                # For a send, the verdict `Again` means that the gateway certainly did not accept the message.
-                # We clear the evidence (the trace events of the request). If the wait for the next attempt is
-                # then cancelled, the empty evidence proves that nothing was sent.
-                evidence.reset()
-            await attempts.wait_or_raise(verdict)
+            else:
+                if isinstance(verdict, Again):
+                    # For a send, the verdict `Again` means that the gateway certainly did not accept the
+                    # message. We clear the evidence (the trace events of the request). If the wait for the
+                    # next attempt is then cancelled, the empty evidence proves that nothing was sent.
+                    evidence.reset()
+                    if not call.may_start():
+                        raise verdict.error
+                await attempts.wait_or_raise(verdict)
+            await self._limiter.acquire(call.priority)
 
     async def _exchange(
         self, request: Request, parameters: bytes, evidence: Evidence
@@ -179,19 +257,40 @@ class Caller:
             logger.debug("%s %s -> %s in %s ms", resource.method, resource.name, result, milliseconds)
         return outcome
 
+    async def _judged(
+        self, judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
+    ) -> Verdict[_Value]:
+        """Return the verdict on an exchange. A large body is decoded in a thread."""
+        if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
+            # A thread keeps the event loop free. The response of a send is already in memory, so a
+            # cancellation must not make the outcome of the send unknown.
+            with anyio.CancelScope(shield=circumstances.resource.sends):
+                return await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
+        return judge(outcome, circumstances)
+
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
         private = request.private if session is None else (*request.private, session.session_id.reveal())
         limit = self._retry.retry_after_limit
         return Circumstances(request.resource, private, self._clock.now(), limit)
 
 
-async def _judged(
-    judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
-) -> Verdict[_Value]:
-    """Return the verdict on an exchange. A large body is decoded in a thread, to keep the event loop free."""
-    if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
-        return await to_thread.run_sync(judge, outcome, circumstances)
-    return judge(outcome, circumstances)
+@attrs.define(eq=False)
+class _Call(Generic[_Value]):
+    """One call.
+
+    Attributes:
+        request: the request, without the session id.
+        judge: a function that returns the verdict on an exchange.
+        evidence: the trace events of the current attempt.
+        priority: the priority of the call in the line for a slot of the limiter.
+        may_start: a function that returns whether the call may start another request.
+    """
+
+    request: Request
+    judge: _Judge[_Value]
+    evidence: Evidence
+    priority: Priority
+    may_start: Callable[[], bool] = lambda: True
 
 
 class _Attempts:
@@ -222,6 +321,21 @@ class _Attempts:
         if wait is None:
             raise verdict.error
         await self._clock.sleep(wait)
+
+
+def _check_start(call: _Call[Any]) -> None:
+    """Raise `NotSent` if the call may not start another request."""
+    if not call.may_start():
+        raise NotSent("the call may not start another request, because the batch ended")
+
+
+def _timed_out(call: _Call[Any], seconds: float) -> NotSent | OutcomeUnknown | ReadFailed:
+    """Return the error of a call whose time has passed."""
+    if not call.request.resource.sends:
+        return ReadFailed(f"no response arrived within {seconds:g} seconds")
+    if call.evidence.proves_not_sent():
+        return NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
+    return OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
 
 async def _session(get: Callable[[], Any], request: Request) -> Session:

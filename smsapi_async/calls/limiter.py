@@ -1,18 +1,33 @@
 """Limits the requests in flight, so that no request waits in the connection pool."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from types import TracebackType
+import enum
+import math
 
 import anyio
 
+from smsapi_async.calls.waiting_line import WaitingLine
 from smsapi_async.clock import Clock
+
+# Number of waiting calls from which on the limiter is crowded.
+_CROWD = 100
+
+
+class Priority(enum.Enum):
+    """The priority of a call in the line for a slot of the `Limiter`."""
+
+    READ = enum.auto()
+    """Reads and sends get slots in turn: a read waits for at most one of the sends that wait."""
+    SEND = enum.auto()
+    """Sends get their slots in the order of arrival."""
+    BACKGROUND = enum.auto()
+    """Only one background call at a time waits in the line of the sends; the others wait for this call.
+    Therefore a new send waits for at most one background call."""
 
 
 class Limiter:
     """Limits the number of requests in flight and the rate of requests.
 
-    A call needs a slot for each request. Calls get their slots in the order of arrival.
+    A call needs a slot for each request.
 
     Args:
         concurrency: the number of requests that may be in flight at the same time.
@@ -23,45 +38,70 @@ class Limiter:
 
     def __init__(self, concurrency: int, requests_per_second: float | None, clock: Clock) -> None:
         self.concurrency = concurrency
-        self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
+        self._free = concurrency
+        self._sends = WaitingLine(self.release)
+        self._reads = WaitingLine(self.release)
+        self._is_turn_of_read = True
         self._background = anyio.Lock(fast_acquire=True)
         self._interval = None if requests_per_second is None else 1 / requests_per_second
         self._pacing = anyio.Lock(fast_acquire=True)
         self._clock = clock
         self._next = 0.0
 
-    async def __aenter__(self) -> None:
-        await self._slots.acquire()
-        if self._interval is not None:
-            try:
-                await self._pace(self._interval)
-            except BaseException:
-                # We release the slot here, because Python does not call `__aexit__` if `__aenter__` raises an
-                # exception.
-                self._slots.release()
-                raise
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many calls wait that a new call does not get its slot soon."""
+        return len(self._sends) + len(self._reads) >= _CROWD
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._slots.release()
+    async def acquire(self, priority: Priority, seconds: float | None = None) -> bool:
+        """Wait until the call may begin its request. The caller must call `release` after the request.
 
-    @asynccontextmanager
-    async def background(self) -> AsyncIterator[None]:
-        """Return a context manager that holds a slot for a call with low priority.
+        Args:
+            priority: the priority of the call.
+            seconds: maximum time to wait; None means no limit. A background call has no limit.
 
-        Only one background call at a time is in the queue for slots; the other background calls wait.
-        Therefore a new call with normal priority waits for at most one background call in the queue.
+        Returns:
+            Whether the call has a slot. False means that `seconds` have passed.
         """
-        async with self._background:
-            await self.__aenter__()
+        if priority is Priority.BACKGROUND:
+            async with self._background:
+                return await self._take_slot(self._sends, None)
+        line = self._reads if priority is Priority.READ else self._sends
+        if self._interval is None and not self._free:
+            # `_take_slot` would do the same. Each further coroutine of thousands of waiting calls costs time
+            # in the garbage collector.
+            return await line.wait(seconds)
+        return await self._take_slot(line, seconds)
+
+    async def _take_slot(self, line: WaitingLine, seconds: float | None) -> bool:
+        end = math.inf if seconds is None else anyio.current_time() + seconds
+        if self._free:
+            # A slot is free only if no call waits, because `release` gives the slot to a waiting call.
+            self._free -= 1
+        elif not await line.wait(seconds):
+            return False
+        if self._interval is None:
+            return True
+        has_begun = False
         try:
-            yield
+            with anyio.CancelScope(deadline=end):
+                await self._pace(self._interval)
+                has_begun = True
         finally:
-            self._slots.release()
+            if not has_begun:
+                self.release()
+        return has_begun
+
+    def release(self) -> None:
+        """Give the slot of a call back, or to the next call that waits."""
+        if self._reads and (self._is_turn_of_read or not self._sends):
+            self._is_turn_of_read = False
+            self._reads.call_first()
+        elif self._sends:
+            self._is_turn_of_read = True
+            self._sends.call_first()
+        else:
+            self._free += 1
 
     async def _pace(self, interval: float) -> None:
         """Wait until the next request may begin.

@@ -3,22 +3,14 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-import anyio
 import attrs
 
 from smsapi_async.calls.caller import Caller
 from smsapi_async.clock import Clock
-from smsapi_async.errors import NotSent, OutcomeUnknown, SegmentIdsUnattributed
-from smsapi_async.http.exchange import Evidence
+from smsapi_async.errors import SegmentIdsUnattributed
 from smsapi_async.models import Message, Receipt
 from smsapi_async.protocol.addresses import checked_destination_address
-from smsapi_async.protocol.encoding import (
-    Request,
-    bulk_request,
-    checked_recipients,
-    prepared,
-    send_request,
-)
+from smsapi_async.protocol.encoding import bulk_request, checked_recipients, prepared, send_request
 from smsapi_async.settings import checked_seconds
 from smsapi_async.streams import read_all
 
@@ -45,8 +37,10 @@ class Sender:
 
         The method raises the same errors as `AsyncSmsClient.send`.
         """
+        seconds = None if timeout is None else checked_seconds("timeout", timeout)
+        waited = await self._caller.spread() if self._caller.is_crowded else 0.0
         message = prepared(message, self._source_address)
-        segment_ids = await self._call(send_request(message), timeout)
+        segment_ids = await self._caller.send(send_request(message), seconds=seconds, waited=waited)
         return Receipt(message, segment_ids, self._clock.now())
 
     async def send_bulk(
@@ -59,27 +53,17 @@ class Sender:
 
         The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
+        seconds = None if timeout is None else checked_seconds("timeout", timeout)
+        waited = await self._caller.spread() if self._caller.is_crowded else 0.0
         numbers = await _numbers(destination_addresses)
         template = prepared(attrs.evolve(template, destination_address=numbers[0]), self._source_address)
-        segment_ids = await self._call(bulk_request(template, numbers), timeout)
+        segment_ids = await self._caller.send(bulk_request(template, numbers), seconds=seconds, waited=waited)
         messages = [attrs.evolve(template, destination_address=number) for number in numbers]
         shares = attribute(len(messages), segment_ids)
         if shares is None:
             raise SegmentIdsUnattributed(tuple(messages), segment_ids)
         accepted_at = self._clock.now()
         return [Receipt(message, share, accepted_at) for message, share in zip(messages, shares, strict=True)]
-
-    async def _call(self, request: Request, timeout: Seconds) -> tuple[str, ...]:  # noqa: ASYNC109
-        if timeout is None:
-            return await self._caller.send(request)
-        seconds = checked_seconds("timeout", timeout)
-        evidence = Evidence()
-        with anyio.move_on_after(seconds):
-            return await self._caller.send(request, evidence)
-        # The code below runs only if the timeout has passed.
-        if evidence.proves_not_sent():
-            raise NotSent(f"the timeout of {seconds:g} seconds passed before the request was written")
-        raise OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
 
 async def _numbers(destination_addresses: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from smsapi_async.calls.limiter import Limiter
+from smsapi_async.calls.limiter import Limiter, Priority
 from tests.client.tools import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -34,8 +34,9 @@ async def test_requests_begin_evenly() -> None:
     begun: list[float] = []
 
     async def call() -> None:
-        async with limiter:
-            begun.append(clock.monotonic())
+        await limiter.acquire(Priority.SEND)
+        begun.append(clock.monotonic())
+        limiter.release()
 
     start = clock.monotonic()
     async with anyio.create_task_group() as group:
@@ -48,12 +49,85 @@ async def test_who_gives_up_takes_nobodys_place() -> None:
     """Calls that are cancelled while they wait do not delay later calls."""
     clock = _Clock()
     limiter = Limiter(10, 2, clock)
-    async with limiter:
-        pass
+    await limiter.acquire(Priority.SEND)
+    limiter.release()
     for _ in range(100):
         with anyio.CancelScope() as clock.gives_up:
-            async with limiter:
-                raise AssertionError("the call did not wait")
+            await limiter.acquire(Priority.SEND)
+            raise AssertionError("the call did not wait")
     clock.gives_up = anyio.CancelScope()
-    async with limiter:
-        assert clock.waits == [0.5]
+    await limiter.acquire(Priority.SEND)
+    assert clock.waits == [0.5]
+
+
+async def _take_slots(limiter: Limiter, priority: Priority, count: int, order: list[Priority]) -> None:
+    """Wait for slots in `count` tasks, and release each slot after the other tasks had a turn."""
+
+    async def call() -> None:
+        await limiter.acquire(priority)
+        order.append(priority)
+        await checkpoint()
+        limiter.release()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(call)
+
+
+async def test_a_read_waits_for_one_send_at_most() -> None:
+    """Although 100 sends wait for a slot, a read gets the next slot or the slot after the next."""
+    limiter = Limiter(1, None, _Clock())
+    order: list[Priority] = []
+    await limiter.acquire(Priority.SEND)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_take_slots, limiter, Priority.SEND, 100, order)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(_take_slots, limiter, Priority.READ, 10, order)
+        await anyio.wait_all_tasks_blocked()
+        limiter.release()
+    assert order[:20].count(Priority.READ) == 10
+    assert order.count(Priority.SEND) == 100
+
+
+@pytest.mark.parametrize("priority", Priority)
+async def test_a_cancelled_wait_loses_no_slot(priority: Priority) -> None:
+    """A call that gets its slot in the moment of its cancellation gives the slot to the next call."""
+    limiter = Limiter(1, None, _Clock())
+    await limiter.acquire(Priority.SEND)
+    scope = anyio.CancelScope()
+
+    async def wait() -> None:
+        with scope:
+            await limiter.acquire(priority)
+
+    for cancelled_first in (False, True):
+        scope = anyio.CancelScope()
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            if cancelled_first:
+                scope.cancel()
+            limiter.release()
+            scope.cancel()
+        with anyio.fail_after(10):
+            if not scope.cancelled_caught:
+                limiter.release()
+            await limiter.acquire(Priority.SEND)
+
+
+@pytest.mark.parametrize("priority", [Priority.READ, Priority.SEND])
+async def test_a_wait_that_is_too_long_ends(priority: Priority) -> None:
+    """Calls whose time has passed get no slot, and the next call gets the slot that they waited for."""
+    limiter = Limiter(1, None, _Clock())
+    await limiter.acquire(Priority.SEND)
+    got: list[bool] = []
+
+    async def wait() -> None:
+        got.append(await limiter.acquire(priority, 0.01))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(1000):
+            group.start_soon(wait)
+    assert got == [False] * 1000
+    limiter.release()
+    assert await limiter.acquire(priority, 0.01)

@@ -8,9 +8,10 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from smsapi_async import AsyncSmsClient, NotSent, OutcomeUnknown, ValidationError
-from smsapi_async.calls import sender
+from smsapi_async.calls import caller
 from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.gate import Gate
 from tests.client.tools import NUMBER, TEXT, RawServer, client_for, recorded_scopes
@@ -35,7 +36,7 @@ async def test_over_while_the_gateway_sends(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """A send raises `OutcomeUnknown` if its timeout ends after the gateway has accepted the message."""
-    scopes = recorded_scopes(monkeypatch, sender)
+    scopes = recorded_scopes(monkeypatch, caller)
 
     async def end_the_timeout(gate: Gate) -> None:
         await gate.arrived()
@@ -115,3 +116,29 @@ async def test_over_amid_a_tls_handshake(sandbox: Sandbox) -> None:
                     await sms.send(NUMBER, TEXT, timeout=0.03)
         release.set()
     assert sandbox.account.arrivals == []
+
+
+async def test_thousands_of_sends_end_in_turns(sandbox: Sandbox, anyio_backend_name: str) -> None:
+    """When 3,000 sends run out of time together, other tasks run again and again between their ends."""
+    seen: set[int] = set()
+    ended = unknown = 0
+
+    async def send(sms: AsyncSmsClient) -> None:
+        nonlocal ended, unknown
+        with pytest.raises((NotSent, OutcomeUnknown)) as caught:
+            await sms.send(NUMBER, TEXT, timeout=1)
+        ended += 1
+        unknown += caught.type is OutcomeUnknown
+
+    async with client_for(sandbox, concurrency=1) as sms:
+        await sms.balance()
+        with sandbox.hold("Sms/Send"):
+            async with anyio.create_task_group() as group:
+                for _ in range(3000):
+                    group.start_soon(send, sms)
+                while ended < 3000:
+                    seen.add(ended)
+                    await checkpoint()
+    # trio ends all waits of one moment together.
+    assert anyio_backend_name == "trio" or len(seen) >= 20
+    assert len(sandbox.account.messages) <= unknown

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import ModuleType, SimpleNamespace, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import anyio
@@ -95,22 +95,29 @@ def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def recorded_scopes(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[anyio.CancelScope]:
-    """Return a list of the cancel scopes that a module creates with `anyio.move_on_after`.
+    """Return a list of the cancel scopes that a module creates with a function of `anyio`.
 
     Each cancel scope is added to the list when it is created. To end a timeout at once, a test sets the
     `deadline` of its cancel scope to ``-math.inf``.
 
     Args:
         monkeypatch: the fixture `monkeypatch` of pytest.
-        module: the module whose scopes are recorded; of `anyio`, it must use only `move_on_after`.
+        module: the module whose scopes are recorded. It must create them as an attribute of `anyio`.
     """
     scopes: list[anyio.CancelScope] = []
 
-    def move_on_after(seconds: float) -> anyio.CancelScope:
-        scopes.append(anyio.move_on_after(seconds))
-        return scopes[-1]
+    class Recording:
+        def __getattr__(self, name: str) -> Any:
+            if name not in {"CancelScope", "move_on_after"}:
+                return getattr(anyio, name)
 
-    monkeypatch.setattr(module, "anyio", SimpleNamespace(move_on_after=move_on_after))
+            def create(*args: Any, **kwargs: Any) -> anyio.CancelScope:
+                scopes.append(getattr(anyio, name)(*args, **kwargs))
+                return scopes[-1]
+
+            return create
+
+    monkeypatch.setattr(module, "anyio", Recording())
     return scopes
 
 

@@ -31,8 +31,8 @@ def _client(sandbox: Sandbox, clock: JumpingClock, **options: Any) -> AsyncSmsCl
     sms = client(sandbox, clock, **options)
     state = sms._state
 
-    async def watched(segment_id: str, *, background: bool = False) -> Dated[SegmentState]:
-        return await clock.watching(partial(state, background=background))(segment_id)
+    async def watched(segment_id: str, **options: Any) -> Dated[SegmentState]:
+        return await clock.watching(partial(state, **options))(segment_id)
 
     sms._state = watched  # type: ignore[method-assign]
     return sms
