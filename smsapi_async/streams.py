@@ -11,8 +11,8 @@ _Item = TypeVar("_Item")
 
 # An iterable that never suspends would block the event loop. `read_all` therefore lets other tasks run after
 # this number of items, and earlier if the items have taken more than this number of seconds.
-_LONGEST_RUN = 100
-_LONGEST_TURN = 0.002
+_LONGEST_ITEMS = 100
+_LONGEST_SECONDS = 0.002
 _END = object()
 
 
@@ -33,24 +33,24 @@ async def read_all(
     if isinstance(items, AsyncIterable):
         await _read_asynchronously(items, process)
         return
-    turn = _Turn()
+    run = _UninterruptedRun()
     for item in items:
         await process(item)
-        await turn.end_if_long()
+        await run.end_if_long()
 
 
-class _Turn:
+class _UninterruptedRun:
     """The time for which a task runs without letting other tasks run."""
 
     def __init__(self) -> None:
-        # The turn of the first item ends at once, so that even a short iterable lets other tasks run.
-        self._items = _LONGEST_RUN
+        # The run of the first item ends at once, so that even a short iterable lets other tasks run.
+        self._items = _LONGEST_ITEMS
         self._begin = monotonic()
 
     async def end_if_long(self) -> None:
-        """Let other tasks run if the turn has been long. Call this method after each item."""
+        """Let other tasks run if the run has been long. Call this method after each item."""
         self._items += 1
-        if self._items > _LONGEST_RUN or monotonic() - self._begin > _LONGEST_TURN:
+        if self._items > _LONGEST_ITEMS or monotonic() - self._begin > _LONGEST_SECONDS:
             await checkpoint()
             self._items, self._begin = 0, monotonic()
 
@@ -58,7 +58,7 @@ class _Turn:
 async def _read_asynchronously(
     items: AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
 ) -> None:
-    turn = _Turn()
+    run = _UninterruptedRun()
     # The scope that later shields `aclose` is opened first, because the caller's generator may also open
     # cancel scopes, and cancel scopes must end in the reverse order of their beginning.
     with anyio.CancelScope() as scope:
@@ -70,7 +70,7 @@ async def _read_asynchronously(
             # do not allow a second call.
             while (item := await anext(iterator, _END)) is not _END:
                 await process(cast("_Item", item))
-                await turn.end_if_long()
+                await run.end_if_long()
         finally:
             if isinstance(iterator, AsyncGenerator):
                 # We call `aclose` because a partly read generator would otherwise stay open until the garbage
