@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -20,8 +19,8 @@ from smsapi_async.calls.gathering import gather
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
 from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sender import Seconds, Sender
-from smsapi_async.clock import Clock, SystemClock
-from smsapi_async.errors import ValidationError
+from smsapi_async.calls.verdicts import Dated
+from smsapi_async.clock import Clock
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, open_end, read_incoming, reported
@@ -74,7 +73,8 @@ class AsyncSmsClient:
         source_address: default source address: at most 11 Latin characters, or at most 15 digits (contract,
             "Addresses"). None means no default, so each message needs a source address.
         base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
-            allowed only for a loopback address, or if ``allow_plain_http`` is true.
+            allowed only for a loopback address, or if ``allow_plain_http`` is true. Pass an international
+            host in its ASCII form (``xn--``).
         timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. If the timeouts
             are short, more sends have an unknown outcome.
         concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
@@ -85,7 +85,8 @@ class AsyncSmsClient:
         login_cool_down: time without another login after a refused login (repeated wrong logins could lock
             the account), or after two successive refused sessions. Calls then raise the error of the refusal.
         proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
-            means no proxy. The client does not read a proxy from environment variables.
+            means no proxy. Percent-encode the login and the password: ``#`` is ``%23``. The client does not
+            read a proxy from environment variables.
         ca_file: file of PEM certificates that are trusted instead of the public certificates.
         ssl_context: TLS context, if ``ca_file`` is None. None means a context that verifies certificates.
         allow_plain_http: whether the password may be sent unencrypted to an ``http://`` URL that is not a
@@ -130,7 +131,7 @@ class AsyncSmsClient:
     ) -> None:
         self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
         self._source_address = None if source_address is None else checked_source_address(source_address)
-        self._clock = settings.checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
+        self._clock = settings.checked_clock(clock)
         self._limiter = Limiter(
             settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
         )
@@ -171,7 +172,9 @@ class AsyncSmsClient:
         """Create a client with settings from environment variables.
 
         ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are required. ``SMSAPI_BASE_URL`` and
-        ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset.
+        ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset. A value in quotation marks
+        or with a comment (`` # ...``), as some tools read it from an env file, is refused; pass such a value
+        as a parameter.
 
         Args:
             **options: parameters of the constructor, which take precedence over the environment variables.
@@ -180,15 +183,7 @@ class AsyncSmsClient:
             ValidationError: if the login or the password is not set, or a value is wrong.
         """
         given: dict[str, Any] = {**options}
-        names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
-        optional = {"base_url": "SMSAPI_BASE_URL", "source_address": "SMSAPI_SOURCE_ADDRESS"}
-        for option, name in {**names, **optional}.items():
-            value = os.environ.get(name)
-            if value:
-                given.setdefault(option, value)
-            elif option in names and option not in given:
-                raise ValidationError(name, "an unset variable", "set this environment variable")
-        return cls(**given)
+        return cls(**settings.with_environment(given))
 
     async def __aenter__(self) -> Self:
         self._check_usable()
@@ -404,7 +399,7 @@ class AsyncSmsClient:
             segment_id: one of the ids in `Receipt.segment_ids`.
             timeout: maximum time of the whole call; see `AsyncSmsClient`.
         """
-        return await self._state(segment_id, seconds=settings.checked_timeout(timeout))
+        return (await self._state(segment_id, seconds=settings.checked_timeout(timeout))).value
 
     def track(
         self,
@@ -435,9 +430,8 @@ class AsyncSmsClient:
             ValidationError: if a setting is wrong.
         """
         self._lifetime.check_open()
-        tracker = Tracker(
-            Schedule() if schedule is None else schedule, settings.checked_seconds("deadline", deadline)
-        )
+        checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
+        tracker = Tracker(checked, settings.checked_seconds("deadline", deadline))
         if isinstance(receipts, Ledger):
             ledger = receipts if ledger is None else ledger
             receipts = receipts.to_track()
@@ -448,12 +442,14 @@ class AsyncSmsClient:
         self,
         receipt: Receipt | Delivery,
         *,
+        schedule: Schedule | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> Delivery:
         """Track one message until its delivery is final. See `Tracking` for the requests.
 
         Args:
             receipt: the receipt of the message, or the `Delivery` that an earlier call returned.
+            schedule: the same as for `track`.
             timeout: maximum time of the call: seconds or a `timedelta`. After the timeout, the method returns
                 the current delivery, whose ``is_final`` is false if the delivery may still change. None means
                 48 hours and 10 minutes after the acceptance, or after ``send_date`` if ``send_date`` is
@@ -461,10 +457,11 @@ class AsyncSmsClient:
 
         Raises:
             RequestRejected: if the gateway refused the credentials or the account.
-            ValidationError: if the receipt or the timeout is wrong.
+            ValidationError: if the receipt, the schedule or the timeout is wrong.
         """
         seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
-        tracker = Tracker(Schedule(), DEADLINE.total_seconds(), timeout=seconds)
+        checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
+        tracker = Tracker(checked, DEADLINE.total_seconds(), timeout=seconds)
         return await self._tracking([receipt], tracker, 1, None).last()
 
     async def incoming(
@@ -572,8 +569,8 @@ class AsyncSmsClient:
 
     async def _state(
         self, segment_id: str, *, priority: Priority = Priority.READ, seconds: float | None = None
-    ) -> SegmentState:
+    ) -> Dated[SegmentState]:
         self._check_usable()
         request = encoding.state_request(segment_id)
         decode = partial(decoding.decode_state, segment_id=segment_id)
-        return await self._caller.read(request, decode, priority=priority, seconds=seconds)
+        return await self._caller.read_dated(request, decode, priority=priority, seconds=seconds)

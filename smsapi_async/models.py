@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.privacy import mask_key, mask_number, mask_source_address, mask_text
 from smsapi_async.states import Phase, State, describe
 
@@ -22,19 +23,20 @@ def _moment(value: object) -> object:
 
     Python compares two datetimes of the same time zone by their local times. When the clock is set back, one
     hour of local time occurs twice, so that two different moments have equal local times. In UTC, the times
-    of different moments differ. A datetime with a `tzinfo` but without a UTC offset is invalid, and is
-    returned together with the name of its type.
+    of different moments differ. For an invalid date, the name of its type and its `id` are returned, because
+    an invalid date must not be equal to a valid date.
     """
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    if not isinstance(value, datetime):
         return value
-    if value.utcoffset() is None:
-        # For a datetime without a UTC offset, `astimezone` would use the time zone of the machine, and the
-        # result could be equal to a valid date.
-        return type(value).__name__, value
     try:
-        return value.astimezone(UTC)
+        date = plain_datetime(value)
+    except InvalidDateError:
+        # The result does not contain the date, because each method of the date may raise an error.
+        return type(value).__name__, id(value)
+    try:
+        return date if date.tzinfo is None else date.astimezone(UTC)
     except OverflowError:
-        return value
+        return date
 
 
 def _as_given(value: object) -> object:

@@ -1,23 +1,45 @@
 """The settings of the client, with their defaults, and the checks of the client's parameters."""
 
 import ipaddress
+import os
 import random
 import re
 import ssl
 import sys
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 
+from smsapi_async.clock import Clock, SystemClock
+from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import is_encodable, type_name
 
 _Value = TypeVar("_Value")
-# The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
-_ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
+_VARIABLES = {
+    "login": "SMSAPI_LOGIN",
+    "password": "SMSAPI_PASSWORD",
+    "base_url": "SMSAPI_BASE_URL",
+    "source_address": "SMSAPI_SOURCE_ADDRESS",
+}
+_REQUIRED = {"login", "password"}
+_QUOTED = re.compile(r"""\s*(["']).*\1\s*""", re.DOTALL)
+_COMMENT = re.compile(r"\s#|\A#\s")
+# The pattern matches the scheme, the login, the host, the port and the path of a URL (RFC 3986). All
+# characters are printable ASCII characters except the space, the backslash, `?` and `#`. A backslash is a
+# slash for some programs, and a part of the host for other programs.
+_ADDRESS = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://([!\"$-.0->@-\[\]-~]*@)?(\[[^\[\]@/]*\]|[A-Za-z0-9_.-]+)"
+    r"(?::([0-9]{0,6}))?(/[!\"$->@-\[\]-~]*)?",
+    re.ASCII,
+)
+# A label of a host name has 1 to 63 characters, and a host name at most 253 (RFC 1035, 2.3.4).
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_LONGEST_NAME = 253
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 
 BASE_URL = "https://integrationapi.net/rest"
 CONCURRENCY = 10
@@ -123,8 +145,57 @@ class RetryPolicy:
         return wait if elapsed + wait < self.total else None
 
 
+def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a client, completed from environment variables.
+
+    Args:
+        given: the parameters that the caller passed. A variable for one of them is not read.
+
+    Raises:
+        ValidationError: if the login or the password is missing, or `environment_value` refuses a variable.
+    """
+    names = {option: name for option, name in _VARIABLES.items() if option not in given}
+    # All variables are checked before the first value is in a local variable, which a traceback may show.
+    for option, name in names.items():
+        if environment_value(name) is None and option in _REQUIRED:
+            raise ValidationError(name, "an unset variable", "set this environment variable")
+    found = {option: environment_value(name) for option, name in names.items()}
+    return {**given, **{option: value for option, value in found.items() if value is not None}}
+
+
+def environment_value(name: str) -> str | None:
+    """Return the value of an environment variable; None if the variable is not set or empty.
+
+    A shell removes quotation marks and comments. Docker, systemd and other readers of env files keep some of
+    them as a part of the value. The variable is refused because such a value would be sent as it is.
+
+    Args:
+        name: the name of the variable. The error shows the name, and never the value.
+
+    Raises:
+        ValidationError: if the value is in quotation marks, contains a comment (a blank and ``#``), or begins
+            with ``#`` and a blank.
+    """
+    value = os.environ.get(name) or None
+    if value is None:
+        return None
+    if _QUOTED.fullmatch(value):
+        problem = "quotation marks"
+    elif _COMMENT.search(value):
+        problem = "a comment"
+    else:
+        return value
+    # Some programs show the local variables of each frame of a traceback, and the value may be a password.
+    del value
+    hint = f"remove {problem} from the value, or pass the value as a parameter of AsyncSmsClient"
+    raise ValidationError(name, f"a value with {problem}", hint)
+
+
 def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
-    """Return the gateway's address without a slash at the end.
+    """Return the gateway's address in its normal form.
+
+    In the normal form, the scheme is in lower case, and no slash is at the end. A dot at the end of the host
+    is removed, because the certificate of a server and the names of its sites have no such dot.
 
     Raises:
         ValidationError: if `base_url` is not a valid address, or contains ``@``, ``?`` or ``#``. An
@@ -137,18 +208,106 @@ def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
         # The error does not show the base URL, because the part before @ or after ? may be a password.
         raise ValidationError("base_url", "an address with '@', '?' or '#'", hint)
     try:
-        parts = urlsplit(base_url)
-        is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        is_valid = False
-    # The pattern checks the original text, because `urlsplit` removes some control characters and accepts
-    # others.
-    if not is_valid or not _ADDRESS.fullmatch(base_url) or not parts.hostname:
-        raise ValidationError("base_url", ascii(base_url), hint)
-    if parts.scheme == "http" and not allow_plain_http and not _is_loopback(parts.hostname):
+        url = _parsed(base_url, {"http", "https"})
+    except _InvalidURLError as error:
+        raise ValidationError("base_url", ascii(base_url[:80]), error.hint or hint) from None
+    if url.scheme == "http" and not allow_plain_http and not _is_loopback(url.host):
         hint = "pass an https:// address, or allow_plain_http=True to send the password unencrypted"
         raise ValidationError("base_url", repr(base_url), hint)
-    return base_url.rstrip("/")
+    return f"{url.scheme}://{url.authority}{url.path}".rstrip("/")
+
+
+def checked_proxy(proxy: object) -> str:
+    """Return the URL of a proxy in the same normal form as `checked_base_url`.
+
+    The error never shows the URL, because the URL may contain a password.
+
+    Raises:
+        ValidationError: if `proxy` is not a valid URL, or has a path, a query or a fragment.
+    """
+    hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
+    if not isinstance(proxy, str):
+        raise ValidationError("proxy", type_name(proxy), hint)
+    encoded = "percent-encode the login and the password of the proxy: '#' is %23, '/' is %2F, '%' is %25"
+    try:
+        url = _parsed(proxy, {"http", "https", "socks5", "socks5h"})
+    except _InvalidURLError as error:
+        # If the login or the password contains a mark of the URL syntax, the rest of the URL has no sense.
+        raise ValidationError("proxy", "<str>", encoded if "@" in proxy else error.hint or hint) from None
+    if url.path not in ("", "/") or _BROKEN_ESCAPE.search(url.login):
+        raise ValidationError("proxy", "<str>", encoded if "@" in proxy else hint)
+    return f"{url.scheme}://{url.login}{url.authority}"
+
+
+class _InvalidURLError(ValueError):
+    """A URL is not valid. `hint` says what to pass instead; "" means that the caller knows a hint."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
+
+
+@attrs.frozen
+class _URL:
+    """The parts of a URL in their normal form.
+
+    Attributes:
+        scheme: the scheme in lower case.
+        login: the login and the password with the ``@``; "" if the URL has no login.
+        host: the host without brackets.
+        authority: the host and the port, as a URL contains them.
+        path: the path with its first slash; "" if the URL has no path.
+    """
+
+    scheme: str
+    login: str
+    host: str
+    authority: str
+    path: str
+
+
+def _parsed(url: str, schemes: set[str]) -> _URL:
+    """Parse a URL more strictly than httpx, which reads some wrong URLs as the URL of another host.
+
+    Raises:
+        _InvalidURLError: if the URL is not valid, has another scheme, or contains ``?`` or ``#``.
+    """
+    match = _ADDRESS.fullmatch(url)
+    if match is None:
+        raise _InvalidURLError(_hint_for(url))
+    scheme, login, host, port, path = (match[group] or "" for group in range(1, 6))
+    name = _checked_host(host)
+    number = int(port) if port else None
+    if scheme.lower() not in schemes or (number is not None and not 0 < number < 65536):
+        raise _InvalidURLError
+    end = "" if number is None else f":{number}"
+    authority = f"[{name}]{end}" if ":" in name else f"{name}{end}"
+    return _URL(scheme.lower(), login, name, authority, path)
+
+
+def _checked_host(host: str) -> str:
+    """Return a host in lower case, without brackets and without a dot at the end."""
+    if host.startswith("["):
+        try:
+            address = ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            raise _InvalidURLError from None
+        if address.scope_id is not None:
+            raise _InvalidURLError
+        return str(address)
+    name = host.removesuffix(".").lower()
+    # A longer name or an empty label makes the resolver of Python raise a UnicodeError.
+    if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise _InvalidURLError
+    return name
+
+
+def _hint_for(url: str) -> str:
+    """Return the hint for a host with letters that are not ASCII; "" for all other URLs."""
+    host = re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+    if host.isascii() or not is_encodable(host):
+        return ""
+    return "pass the ASCII form of the host: each label with other letters begins with 'xn--'"
 
 
 def checked_response_limit(response_limit: object) -> int:
@@ -250,6 +409,28 @@ def checked_methods(
         hint = f"pass an object with the methods {', '.join(methods)}"
         raise ValidationError(parameter, type_name(value), hint)
     return value
+
+
+def checked_clock(clock: Clock | None) -> Clock:
+    """Check and return the clock; None means the clock of the operating system.
+
+    The function does not call ``monotonic()``, which may need a running event loop.
+
+    Raises:
+        ValidationError: if the clock does not have all methods of `Clock`, or ``now()`` returns no aware
+            datetime.
+    """
+    checked = checked_methods("clock", clock, ("now", "monotonic", "sleep"), SystemClock())
+    assert checked is not None  # noqa: S101 - for the type checker: the default is not None
+    now: object = checked.now()
+    try:
+        is_aware = isinstance(now, datetime) and plain_datetime(now).tzinfo is not None
+    except InvalidDateError:
+        is_aware = False
+    if not is_aware:
+        hint = "let now() return an aware datetime in UTC"
+        raise ValidationError("clock", f"a <{type(now).__name__}> from now()", hint)
+    return checked
 
 
 def checked_cool_down(login_cool_down: object) -> timedelta:

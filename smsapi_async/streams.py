@@ -1,6 +1,7 @@
-"""Reads the iterables that callers pass to `send_many` and `track`."""
+"""Reads the iterables that callers pass to `send_many`, `track` and `send_bulk`."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from time import monotonic
 from typing import TypeVar, cast
 
 import anyio
@@ -8,9 +9,10 @@ from anyio.lowlevel import checkpoint
 
 _Item = TypeVar("_Item")
 
-# Each time `read_all` has read this number of items, it lets other tasks run, because an iterable that never
-# suspends would block the event loop.
-_ITEMS_BEFORE_A_CHECKPOINT = 100
+# An iterable that never suspends would block the event loop. `read_all` therefore lets other tasks run after
+# this number of items, and earlier if the items have taken more than this number of seconds.
+_LONGEST_ITEMS = 100
+_LONGEST_SECONDS = 0.002
 _END = object()
 
 
@@ -31,16 +33,32 @@ async def read_all(
     if isinstance(items, AsyncIterable):
         await _read_asynchronously(items, process)
         return
-    for count, item in enumerate(items):
+    run = _UninterruptedRun()
+    for item in items:
         await process(item)
-        if count % _ITEMS_BEFORE_A_CHECKPOINT == 0:
+        await run.end_if_long()
+
+
+class _UninterruptedRun:
+    """The time for which a task runs without letting other tasks run."""
+
+    def __init__(self) -> None:
+        # The run of the first item ends at once, so that even a short iterable lets other tasks run.
+        self._items = _LONGEST_ITEMS
+        self._begin = monotonic()
+
+    async def end_if_long(self) -> None:
+        """Let other tasks run if the run has been long. Call this method after each item."""
+        self._items += 1
+        if self._items > _LONGEST_ITEMS or monotonic() - self._begin > _LONGEST_SECONDS:
             await checkpoint()
+            self._items, self._begin = 0, monotonic()
 
 
 async def _read_asynchronously(
     items: AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
 ) -> None:
-    count = 0
+    run = _UninterruptedRun()
     # The scope that later shields `aclose` is opened first, because the caller's generator may also open
     # cancel scopes, and cancel scopes must end in the reverse order of their beginning.
     with anyio.CancelScope() as scope:
@@ -52,9 +70,7 @@ async def _read_asynchronously(
             # do not allow a second call.
             while (item := await anext(iterator, _END)) is not _END:
                 await process(cast("_Item", item))
-                if count % _ITEMS_BEFORE_A_CHECKPOINT == 0:
-                    await checkpoint()
-                count += 1
+                await run.end_if_long()
         finally:
             if isinstance(iterator, AsyncGenerator):
                 # We call `aclose` because a partly read generator would otherwise stay open until the garbage

@@ -9,8 +9,10 @@ from smsapi_async.calls.caller import Caller
 from smsapi_async.clock import Clock
 from smsapi_async.errors import SegmentIdsUnattributed
 from smsapi_async.models import Message, Receipt
-from smsapi_async.protocol.encoding import bulk_request, prepared, prepared_bulk, send_request
+from smsapi_async.protocol.addresses import checked_destination_address
+from smsapi_async.protocol.encoding import bulk_request, checked_recipients, prepared, send_request
 from smsapi_async.settings import checked_timeout
+from smsapi_async.streams import read_all
 
 Seconds = float | timedelta | None
 """The type of the parameter ``timeout``: seconds or a `timedelta`. None means no limit."""
@@ -54,7 +56,8 @@ class Sender:
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        template, numbers = prepared_bulk(destination_addresses, template, self._source_address)
+        numbers = await _numbers(destination_addresses)
+        template = prepared(attrs.evolve(template, destination_address=numbers[0]), self._source_address)
         segment_ids = await self._caller.send(bulk_request(template, numbers), seconds=seconds, waited=waited)
         messages = [attrs.evolve(template, destination_address=number) for number in numbers]
         shares = attribute(len(messages), segment_ids)
@@ -62,6 +65,22 @@ class Sender:
             raise SegmentIdsUnattributed(tuple(messages), segment_ids)
         accepted_at = self._clock.now()
         return [Receipt(message, share, accepted_at) for message, share in zip(messages, shares, strict=True)]
+
+
+async def _numbers(destination_addresses: Sequence[str]) -> list[str]:
+    """Return the digits of each destination address. The check of many addresses lets other tasks run.
+
+    Raises:
+        ValidationError: if the addresses are no sequence with at least one item, or an address is invalid.
+    """
+    numbers: list[str] = []
+
+    async def check(address: str) -> None:
+        parameter = f"destination_addresses[{len(numbers)}]"
+        numbers.append(checked_destination_address(address, parameter))
+
+    await read_all(checked_recipients(destination_addresses), check)
+    return numbers
 
 
 def attribute(count: int, segment_ids: tuple[str, ...]) -> list[tuple[str, ...]] | None:

@@ -1,7 +1,6 @@
 """Options and arguments that several commands share: the account, dates, phone numbers, files."""
 
 import getpass
-import os
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,6 +12,7 @@ from cyclopts import Group, Parameter
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.session import SessionStore
+from smsapi_async.settings import environment_value
 
 _STANDARD_INPUT = "-"
 # A valid source address for `batch --dry-run`, which needs no account and sends nothing.
@@ -71,7 +71,7 @@ class AccountOptions:
         Raises:
             ValidationError: if a setting is missing or wrong.
         """
-        login = self.login or os.environ.get("SMSAPI_LOGIN")
+        login = self.login or environment_value("SMSAPI_LOGIN")
         if not login:
             raise ValidationError("login", "an unset value", "pass --login, or set SMSAPI_LOGIN")
         options: dict[str, Any] = {**more, "login": login, "password": _password(login)}
@@ -83,7 +83,7 @@ class AccountOptions:
 
 
 def _password(login: str) -> str:
-    password = os.environ.get("SMSAPI_PASSWORD")
+    password = environment_value("SMSAPI_PASSWORD")
     if password:
         return password
     # `sys.stdin` is None in a process without a console (Python documentation, `sys.__stdin__`).
@@ -110,7 +110,7 @@ def source_address(given: str | None, *, needed: bool = True) -> str:
     Raises:
         ValidationError: if messages will be sent, and neither the option nor the variable is set.
     """
-    source = given or os.environ.get("SMSAPI_SOURCE_ADDRESS") or ("" if needed else _ANY_SOURCE)
+    source = given or environment_value("SMSAPI_SOURCE_ADDRESS") or ("" if needed else _ANY_SOURCE)
     if not source:
         raise ValidationError(
             "source_address", "an unset value", "pass --source-address, or set SMSAPI_SOURCE_ADDRESS"

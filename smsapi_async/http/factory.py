@@ -15,7 +15,7 @@ from smsapi_async.http.exchange import Exchanger
 from smsapi_async.http.redaction import quieten
 from smsapi_async.http.tls import check_key_log, default_tls_context
 from smsapi_async.privacy import type_name
-from smsapi_async.settings import Timeouts, tls_context
+from smsapi_async.settings import Timeouts, checked_proxy, tls_context
 from smsapi_async.version import __version__
 
 _HEADERS = {
@@ -52,7 +52,9 @@ def build_exchanger(
     ssl_context = tls_context(ssl_context, ca_file)
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
+        # httpx decodes a host with the prefix `xn--` at each access.
+        _ = url.host
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ValidationError("base_url", ascii(base_url[:80]), f"pass a valid address ({error})") from None
     owned, own = client is None, None
     if isinstance(transport, httpx.AsyncBaseTransport):
@@ -83,14 +85,7 @@ def _own_transport(
         # We clear `OP_IGNORE_UNEXPECTED_EOF`: with this option, OpenSSL reports a cut-off connection as an
         # orderly end (RFC 8446, 6.1), and a cut-off response without a length looks complete.
         ssl_context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    try:
-        address = None if proxy is None else _proxy(proxy, ssl_context)
-    except (ValueError, TypeError, httpx.InvalidURL):
-        address = None
-    if proxy is not None and (address is None or not address.url.host):
-        # The error does not show the address of the proxy, because the address may contain a password.
-        hint = "pass an address such as 'http://127.0.0.1:3128' or 'socks5://127.0.0.1:1080'"
-        raise ValidationError("proxy", type_name(proxy), hint)
+    address = None if proxy is None else _proxy(checked_proxy(proxy), ssl_context)
     try:
         return AutomaticTransport(kind, ssl_context, address)
     except RuntimeError as error:
@@ -100,8 +95,14 @@ def _own_transport(
 
 def _proxy(proxy: str, ssl_context: ssl.SSLContext | None) -> httpx.Proxy:
     """Return the proxy. A connection to an ``https://`` proxy uses the TLS context of the client."""
-    is_tls = httpx.URL(proxy).scheme == "https"
-    return httpx.Proxy(proxy, ssl_context=ssl_context if is_tls else None)
+    try:
+        url = httpx.URL(proxy)
+        # httpx decodes a host with the prefix `xn--` at each access.
+        _ = url.host
+        return httpx.Proxy(url, ssl_context=ssl_context if url.scheme == "https" else None)
+    except (ValueError, httpx.InvalidURL):
+        # The error does not show the address of the proxy, because the address may contain a password.
+        raise ValidationError("proxy", "<str>", "pass the name or the IP address of a proxy") from None
 
 
 def _check_kinds(client: object, transport: object) -> None:

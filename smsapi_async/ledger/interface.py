@@ -211,6 +211,9 @@ class Ledger(abc.ABC):
 
         Args:
             state: return only outcomes of this state. None means all outcomes.
+
+        Raises:
+            ValidationError: at the call, if the state is another word, for example ``"UNKNOWN"``.
         """
 
     @abc.abstractmethod

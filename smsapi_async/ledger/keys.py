@@ -98,7 +98,10 @@ def _stored(field: "attrs.Attribute[Any]", value: object) -> Stored:
     raise ValidationError(field.name, f"<{kind}>", _HINTS.get(field.name, "pass a `str`"))
 
 
-_HINTS = {"send_date": "pass a `datetime`", "validity": "pass whole minutes"}
+_HINTS = {
+    "send_date": "pass a valid `datetime`; for a time zone of pytz, call tz.localize(...)",
+    "validity": "pass whole minutes",
+}
 
 
 def _stored_date(parameter: str, date: datetime) -> str:

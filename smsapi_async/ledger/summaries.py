@@ -1,11 +1,28 @@
 """The summaries of a ledger: the number of messages in each state and in each phase."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import attrs
 
+from smsapi_async.errors import ValidationError
+
 OutcomeState = Literal["accepted", "rejected", "unknown"]
 """The states of a message that has an outcome."""
+
+
+def outcome_states(state: object) -> tuple[str, ...]:
+    """Check a state, and return the states of the outcomes to read: all states if the state is None.
+
+    Raises:
+        ValidationError: if the state is not None, and not the name of a state with an outcome.
+    """
+    names: tuple[str, ...] = get_args(OutcomeState)
+    if state is None:
+        return names
+    if not isinstance(state, str) or state not in names:
+        shown = repr(state[:20]) if isinstance(state, str) else f"<{type(state).__name__}>"
+        raise ValidationError("state", shown, "pass 'accepted', 'rejected' or 'unknown', or None for all")
+    return (state,)
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 
+from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
 
 GATEWAY_TIME_ZONE = timezone(timedelta(hours=3), "GMT+03:00")
@@ -29,18 +30,17 @@ def aware(parameter: str, value: object) -> datetime:
         ValidationError: if the value is not an aware datetime, or is outside the years 1 to 9999 in UTC or in
             GMT+03:00.
     """
-    if not isinstance(value, datetime):
-        raise ValidationError(parameter, f"<{type(value).__name__}>", _AWARE_HINT)
-    if value.utcoffset() is None:
-        raise ValidationError(parameter, f"{value!s} (without a time zone)", _AWARE_HINT)
+    date = _plain(parameter, value, _AWARE_HINT)
+    if date.tzinfo is None:
+        raise ValidationError(parameter, f"{date} (without a time zone)", _AWARE_HINT)
     try:
-        moment = value.astimezone(UTC)
+        moment = date.astimezone(UTC)
         # Other functions later convert the date to GMT+03:00, or add a second (`ceil_to_second`). We try both
         # operations here, so that an overflow raises a ValidationError.
         moment.astimezone(GATEWAY_TIME_ZONE)
         moment + _SECOND
     except OverflowError:
-        raise ValidationError(parameter, str(value), "pass a date between the years 1 and 9999") from None
+        raise ValidationError(parameter, str(date), "pass a date between the years 1 and 9999") from None
     return moment
 
 
@@ -57,6 +57,22 @@ def gateway_time(parameter: str, value: object) -> str:
     return _seconds(aware(parameter, value).astimezone(GATEWAY_TIME_ZONE))
 
 
+def naive(parameter: str, value: object) -> datetime:
+    """Check that a value is a naive datetime, and return an object of the class `datetime` itself.
+
+    Args:
+        parameter: the name of the parameter in the error.
+        value: the value to check.
+
+    Raises:
+        ValidationError: if the value is not a naive datetime.
+    """
+    date = _plain(parameter, value, _NAIVE_HINT)
+    if date.tzinfo is not None:
+        raise ValidationError(parameter, f"{date} (with a time zone)", _NAIVE_HINT)
+    return date
+
+
 def wall_clock(parameter: str, value: object) -> str:
     """Format the ``SendDate`` of ``Sms/SendByTimeZone``: ``2011-01-28T16:00:00`` in local time.
 
@@ -67,11 +83,7 @@ def wall_clock(parameter: str, value: object) -> str:
     Raises:
         ValidationError: if the value is not a naive datetime.
     """
-    if not isinstance(value, datetime):
-        raise ValidationError(parameter, f"<{type(value).__name__}>", _NAIVE_HINT)
-    if value.tzinfo is not None:
-        raise ValidationError(parameter, f"{value!s} (with a time zone)", _NAIVE_HINT)
-    return _seconds(value)
+    return _seconds(naive(parameter, value))
 
 
 def utc_time(value: datetime) -> str:
@@ -143,6 +155,18 @@ def parse_date(value: object) -> datetime | None:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         raise ValueError("a date is beyond the year 9999") from None
+
+
+def _plain(parameter: str, value: object, hint: str) -> datetime:
+    if not isinstance(value, datetime):
+        raise ValidationError(parameter, f"<{type(value).__name__}>", hint)
+    try:
+        return plain_datetime(value)
+    except InvalidDateError as error:
+        # The hint of the error helps only if a date with a time zone is right.
+        if hint == _AWARE_HINT and error.hint:
+            hint = error.hint
+        raise ValidationError(parameter, error.shown, hint) from None
 
 
 def parse_http_date(text: str | None) -> datetime | None:

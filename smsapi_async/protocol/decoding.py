@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +26,13 @@ _NEXT_OBJECT = re.compile(r",\s*(?=\{)")
 _BETWEEN_ROWS = re.compile(r"[\s,]*")
 _UNQUOTED_KEY = re.compile(r"""([{,]\s*)(Code|Desc)\s*:""")
 _SESSION_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
+# The patterns match numbers in JSON strings. `int` and `Decimal` accept more forms, for example "1_000" and
+# digits of other scripts. A whole number has at most 20 characters, the most that a 64-bit integer needs.
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}|[0-9]{20}", re.ASCII)
+_AMOUNT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,9})?", re.ASCII)
 _CREATION_DATE_SPELLINGS = ("CreateDateUtc", "CreatedDateUtc", "CreationDateUtc")
+# Other libraries pad numbers in strings with these characters, which JSON allows around a number.
+_BLANKS = " \t\r\n"
 # An amount of money has about twelve digits. A hostile response may contain an amount like 1E+999999999, and
 # its text with all digits would fill the memory.
 _MONEY_EXPONENT_LIMIT = 30
@@ -86,11 +93,14 @@ def decode_segment_ids(body: bytes) -> tuple[str, ...]:
     payload = _parse(body)
     if not isinstance(payload, list) or not payload:
         raise Undecodable("the response is not a list of segment ids")
-    return _guard(lambda ids: tuple([_to_id(value, str) for value in ids]), payload)
+    return _guard(lambda ids: tuple([well_formed(_to_id(value, str)) for value in ids]), payload)
 
 
 def decode_state(body: bytes, segment_id: str) -> SegmentState:
     """Decode the state of one segment (contract, "State object").
+
+    Only the field ``State`` is required. If another field is malformed, its attribute has the default value
+    of `SegmentState`, so that the field does not hide the state.
 
     Args:
         body: the response body, as received.
@@ -99,7 +109,7 @@ def decode_state(body: bytes, segment_id: str) -> SegmentState:
     Raises:
         Undecodable: if the body is not a state object.
     """
-    payload = _parse(body)
+    payload = _parse(body, "replace")
     if not isinstance(payload, dict):
         raise Undecodable("the response is not a state object")
     # The segment id of the request comes last in the dict, so that a field "segment_id" of the response
@@ -191,6 +201,8 @@ def _digest(row: object) -> bytes:
 def decode_statistics(body: bytes) -> Statistics:
     """Decode the statistics of one period (contract, "Statistics object").
 
+    If a field that may be missing is malformed, its attribute is None.
+
     Raises:
         Undecodable: if the body is not a statistics object.
     """
@@ -206,8 +218,9 @@ def decode_error(body: bytes) -> ErrorBody | None:
     Returns:
         The error body, or None if the bytes are not an error body.
     """
+    # A description in another encoding must not hide the code of a refusal.
+    text = body.decode("utf-8-sig", "replace")
     try:
-        text = body.decode("utf-8-sig")
         try:
             payload = _load(text)
         except Undecodable:
@@ -223,15 +236,14 @@ def decode_error(body: bytes) -> ErrorBody | None:
     if not -_LONGEST_CODE <= code <= _LONGEST_CODE:
         return None
     words = description if isinstance(description, str) else ""
-    # A JSON string may contain a lone surrogate. A log file in UTF-8 cannot store a lone surrogate, so we
-    # replace each lone surrogate by "?".
-    return ErrorBody(code, words.encode("utf-8", "replace").decode())
+    return ErrorBody(code, well_formed(words))
 
 
-def _parse(body: bytes) -> Any:  # noqa: ANN401 - a JSON value has any type
+def _parse(body: bytes, errors: str = "strict") -> Any:  # noqa: ANN401 - a JSON value has any type
+    """Parse a body. With ``errors="replace"``, each malformed byte becomes U+FFFD."""
     try:
         # The codec `utf-8-sig` also accepts a body that begins with a byte order mark.
-        return _load(body.decode("utf-8-sig"))
+        return _load(body.decode("utf-8-sig", errors))
     except UnicodeDecodeError:
         raise Undecodable("the response is not UTF-8") from None
 
@@ -241,18 +253,27 @@ def _load(text: str) -> Any:  # noqa: ANN401 - a JSON value has any type
         # The vendor's document shows a description with line breaks, which strict JSON does not allow. The
         # decoder therefore accepts control characters such as line breaks in a JSON string.
         return _DECODER.decode(text)
-    # `Decimal` raises ArithmeticError for a huge exponent. Deeply nested JSON raises RecursionError.
-    except (ValueError, ArithmeticError, RecursionError):
+    except (ValueError, RecursionError):
         raise Undecodable("the response is not JSON") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _number(kind: Callable[[str], int | Decimal]) -> Callable[[str], object]:
+    def parse(digits: str) -> object:
+        try:
+            return kind(digits)
+        # `int` raises ValueError for more than 4300 digits. `Decimal` raises ArithmeticError for a huge
+        # exponent. The decoder of the field refuses the NaN, and the other fields of the body stay readable.
+        except (ValueError, ArithmeticError):
+            return math.nan
+
+    return parse
 
 
 # One shared decoder is faster than `json.loads`, which would create a new decoder for each call with such
-# arguments.
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, strict=False)
+# arguments. The constants NaN and Infinity become a `float`, which no field accepts.
+_DECODER = json.JSONDecoder(
+    parse_float=_number(Decimal), parse_int=_number(int), parse_constant=float, strict=False
+)
 
 
 def _guard(decode: Callable[[Any], _Value], payload: object) -> _Value:
@@ -285,30 +306,22 @@ def _to_text(value: object, _: object) -> str:
 
 
 def _to_int(value: object, _: object) -> int:
-    # We accept only ASCII, because `int` also accepts digits of other scripts. The limit is 20 characters,
-    # the most that a 64-bit integer needs.
-    if isinstance(value, str) and value.isascii() and len(value) <= 20:
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip(_BLANKS)):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise Undecodable("the response has a field that is not a whole number")
 
 
-def _to_count_or_none(value: object, _: object) -> int | None:
-    return None if value is None else _to_int(value, int)
-
-
 def _to_money(value: object, _: object) -> Decimal:
+    if isinstance(value, str) and not _AMOUNT.fullmatch(value := value.strip(_BLANKS)):
+        raise Undecodable("the response contains an amount that is not a number")
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise Undecodable("the response contains an amount that is not a number")
     amount = Decimal(value)
     if not amount.is_finite() or abs(amount.adjusted()) > _MONEY_EXPONENT_LIMIT:
         raise Undecodable("the response contains an amount that is infinite, not a number, or out of range")
     return amount
-
-
-def _to_money_or_none(value: object, _: object) -> Decimal | None:
-    return None if value is None else _to_money(value, Decimal)
 
 
 def _to_date(value: object, _: object) -> datetime | None:
@@ -322,6 +335,22 @@ def _to_state(value: object, _: object) -> State | int:
     return known_state(_to_int(value, int))
 
 
+def _optional(decode: Callable[[object, object], _Value]) -> Callable[[object, object], _Value | None]:
+    """Return a decoder that returns None for a null and for a malformed value."""
+
+    def decode_or_none(value: object, kind: object) -> _Value | None:
+        try:
+            return None if value is None else decode(value, kind)
+        except (ValueError, ArithmeticError):
+            return None
+
+    return decode_or_none
+
+
+def _to_description(value: object, kind: object) -> str:
+    return well_formed(_optional(_to_text)(value, kind) or "")
+
+
 def _field(name: str, hook: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - an override of cattrs
     return override(rename=name, struct_hook=hook)
 
@@ -332,12 +361,12 @@ def _state_hook(converter: Converter) -> Callable[..., SegmentState]:
         converter,
         segment_id=override(),
         state=_field("State", _to_state),
-        creation_date=_field("CreationDateUtc", _to_date),
-        submitted_date=_field("SubmittedDateUtc", _to_date),
-        reported_date=_field("ReportedDateUtc", _to_date),
-        time_stamp=_field("TimeStampUtc", _to_date),
-        state_description=_field("StateDescription", _to_text),
-        price=_field("Price", _to_money_or_none),
+        creation_date=_field("CreationDateUtc", _optional(_to_date)),
+        submitted_date=_field("SubmittedDateUtc", _optional(_to_date)),
+        reported_date=_field("ReportedDateUtc", _optional(_to_date)),
+        time_stamp=_field("TimeStampUtc", _optional(_to_date)),
+        state_description=_field("StateDescription", _to_description),
+        price=_field("Price", _optional(_to_money)),
     )
 
 
@@ -378,9 +407,9 @@ def _statistics_hook(converter: Converter) -> Callable[..., Statistics]:
         in_process=_field("InProcess", _to_int),
         expired=_field("Expired", _to_int),
         rejected=_field("Rejected", _to_int),
-        total=_field("Total", _to_count_or_none),
-        total_with_errors=_field("TotalWithErrors", _to_count_or_none),
-        delivery_ratio=_field("DeliveryRatio", _to_money_or_none),
+        total=_field("Total", _optional(_to_int)),
+        total_with_errors=_field("TotalWithErrors", _optional(_to_int)),
+        delivery_ratio=_field("DeliveryRatio", _optional(_to_money)),
     )
 
 

@@ -151,22 +151,11 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
     return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
 
 
-def prepared_bulk(
-    destination_addresses: Sequence[str], template: Message, default_source_address: str | None
-) -> tuple[Message, list[str]]:
-    """Check a message to several recipients, and return the message in the form that is sent.
-
-    Args:
-        destination_addresses: the destination addresses of all recipients, at least one.
-        template: the message to send. The destination address of the template is ignored.
-        default_source_address: the source address for a template without a source address.
-
-    Returns:
-        The checked template with the first destination address, and the digits of each destination address.
+def checked_recipients(destination_addresses: Sequence[str]) -> Sequence[str]:
+    """Check that the recipients of a bulk are a sequence with at least one item. The items are not checked.
 
     Raises:
-        ValidationError: if the list of addresses is empty, if an address is invalid, or if `prepared` refuses
-            the template.
+        ValidationError: if the recipients are no sequence, are a `str` or `bytes`, or are empty.
     """
     name = "destination_addresses"
     hint = "pass a list of at least one number"
@@ -174,11 +163,7 @@ def prepared_bulk(
         raise ValidationError(name, f"<{type(destination_addresses).__name__}>", hint)
     if not destination_addresses:
         raise ValidationError(name, "an empty list", hint)
-    digits = [
-        checked_destination_address(address, f"{name}[{index}]")
-        for index, address in enumerate(destination_addresses)
-    ]
-    return prepared(attrs.evolve(template, destination_address=digits[0]), default_source_address), digits
+    return destination_addresses
 
 
 def send_request(message: Message) -> Request:
@@ -211,7 +196,7 @@ def bulk_request(template: Message, numbers: Sequence[str]) -> Request:
     """Build the request for one text to several recipients (contract, "Sms/SendBulk").
 
     Args:
-        template: a message that `prepared_bulk` returned.
+        template: a message that `prepared` returned.
         numbers: the digits of each destination address.
 
     Raises:

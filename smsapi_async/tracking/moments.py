@@ -1,12 +1,16 @@
 """The times at which the client must request the state of a message, in seconds since the epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, timedelta
 
-from smsapi_async.models import Message, Receipt
+from smsapi_async.models import Message, Receipt, SegmentState
+from smsapi_async.protocol.dates import aware, naive
 
 MEMORY = 48 * 3600.0
 """The seconds for which the gateway keeps the state of a message (contract, "States", state 255)."""
+
+CLOCK_MARGIN = 600.0
+"""The seconds by which two clocks may differ. Beside the 48 hours, a smaller difference is negligible."""
 
 # The clock of the gateway can differ from our clock. The client therefore makes one request 60 seconds before
 # the end of the 48 hours for which the gateway keeps a state, and one request 60 seconds after it. For the
@@ -17,20 +21,54 @@ _VALIDITY_MARGIN = 3.0
 _WEST, _EAST = 12 * 3600.0, 14 * 3600.0
 
 
-def beginning(receipt: Receipt) -> tuple[float, float]:
+def beginning(receipt: Receipt, now: float, ahead: float = 0.0) -> tuple[float, float]:
     """Return the earliest and the latest time at which the gateway starts to send a message.
 
     The two times differ only for a message with ``by_time_zone``, because the time zone of the recipient is
-    not known.
+    not known. A receipt from the future was made with a wrong clock, and the message counts as accepted now.
+    If our clock is wrong, it is not known whether our clock was also wrong at the acceptance. Of the two
+    possible times of acceptance, the function uses the later time, so that tracking does not end too early.
+
+    Args:
+        receipt: the receipt of the message.
+        now: the current time on our clock.
+        ahead: the seconds by which the clock of the gateway is ahead of our clock. All times that the
+            function returns are times on our clock.
+
+    Raises:
+        ValidationError: if a date of the receipt is invalid.
     """
-    accepted = receipt.accepted_at.timestamp()
+    stamp = aware("Receipt.accepted_at", receipt.accepted_at).timestamp()
+    accepted = min(max(stamp, stamp - ahead), now)
     date = receipt.message.send_date
     if date is None:
         return accepted, accepted
     if receipt.message.by_time_zone:
-        wall_clock = date.replace(tzinfo=UTC).timestamp()
+        wall_clock = naive("send_date", date).replace(tzinfo=UTC).timestamp() - ahead
         return max(accepted, wall_clock - _EAST), max(accepted, wall_clock + _WEST)
-    return max(accepted, date.timestamp()), max(accepted, date.timestamp())
+    begins = max(accepted, aware("send_date", date).timestamp() - ahead)
+    return begins, begins
+
+
+def corrected(moment: float, states: Iterable[SegmentState | None], now: float, ahead: float = 0.0) -> float:
+    """Return the time at which the gateway starts to send a message, corrected by the clock of the gateway.
+
+    The time of acceptance comes from our clock, which may have been behind at that time. The state of a
+    segment has a creation date, which comes from the clock of the gateway.
+
+    Args:
+        moment: the time according to the receipt.
+        states: the known states of the segments.
+        now: the current time on our clock. A creation date in the future counts as now.
+        ahead: the seconds by which the clock of the gateway is ahead of our clock.
+
+    Returns:
+        The creation date if it is at least 10 minutes later than `moment`, else `moment`.
+    """
+    dates = [state.creation_date for state in states if state is not None]
+    created = max((date.timestamp() - ahead for date in dates if date is not None), default=moment)
+    created = min(created, now)
+    return created if created >= moment + CLOCK_MARGIN else moment
 
 
 def milestones(message: Message, due: float, last_look: float) -> Iterator[float]:

@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
@@ -35,7 +36,7 @@ from smsapi_async.tracking.waiting import DeliveryQueue, Timer
 # reads no more receipts, so that its memory use stays bounded.
 _BATCHES_HELD = 2
 
-ReadState = Callable[[str], Awaitable[SegmentState]]
+ReadState = Callable[[str], Awaitable[Dated[SegmentState]]]
 """The type of an async function that requests the state of one segment, given by its segment id."""
 
 
@@ -58,6 +59,9 @@ class Tracking(AsyncIterator[Delivery]):
       is final, the stream requests the states of the other segments. Shortly before the deadline, or before
       the gateway deletes states after 48 hours, the stream requests the states of all segments.
     - `Schedule` makes the requests less frequent as the message gets older.
+
+    The clock of the gateway decides the 48 hours, if the responses have the header ``Date``. If the clock of
+    this machine is wrong or changes, the tracking neither ends too early nor goes on for ever.
 
     Other calls of the same client, for example sends, have priority over the state requests.
 
@@ -267,7 +271,7 @@ class Tracking(AsyncIterator[Delivery]):
     async def _ask(self, ask: StateRequest) -> Delivery | None:
         self.requests += 1
         try:
-            state = await self._read_state(ask.segment_id)
+            answer = await self._read_state(ask.segment_id)
         except RateLimited as error:
             self._tracker.failed(ask, self._timer.now(), retry_after=error.retry_after)
         except ReadFailed:
@@ -275,7 +279,10 @@ class Tracking(AsyncIterator[Delivery]):
         except MESSAGE_REJECTIONS:
             self._tracker.refused(ask, self._timer.now())
         else:
-            return self._tracker.responded(ask, state, self._timer.now())
+            now = self._timer.now()
+            if answer.answered_at is not None:
+                self._tracker.learn(answer.answered_at.timestamp(), now)
+            return self._tracker.responded(ask, answer.value, now)
         return None
 
     async def _hand_out(self, batches: MemoryObjectSendStream[list[Delivery]]) -> None:

@@ -14,7 +14,14 @@ import attrs
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking.delivery import Delivery, phase_of
-from smsapi_async.tracking.moments import MEMORY, all_segments_from, beginning, milestones
+from smsapi_async.tracking.moments import (
+    CLOCK_MARGIN,
+    MEMORY,
+    all_segments_from,
+    beginning,
+    corrected,
+    milestones,
+)
 from smsapi_async.tracking.schedule import Schedule
 
 # Time in seconds between the last request for a message and its deadline, so that the response arrives before
@@ -24,6 +31,9 @@ _LAST_LOOK = 5.0
 # already passed. The tracker requests its states at once. Shortly before the new deadline, the tracker makes
 # another request for each segment whose state can still change.
 _LATE_START = 60.0
+# Minimum time in seconds from the call of `add`, before a first state 255 counts as the end of the 48 hours.
+# The age of a message depends on our clock, which may have jumped, and a new message also has state 255.
+_CONFIRMATION = _LATE_START / 2
 # Maximum time in seconds after which a failed request is planned again, even if the schedule has a longer
 # wait. A pause of all requests can delay the failed request further.
 _LONGEST_RETRY = 30.0
@@ -48,6 +58,7 @@ class _TrackedMessage:
         serial: the number of the message in the order of the calls of `Tracker.add`. Heap entries with the
             same time are ordered by `serial`.
         receipt: the receipt, which contains the message and its segment ids.
+        added_at: the time of the call of `Tracker.add`.
         age_starts_at: the time from which the schedule computes the age of the message.
         due: the latest time at which the gateway starts to send the message. The 48 hours for which the
             gateway keeps a state start at `due`.
@@ -61,6 +72,7 @@ class _TrackedMessage:
 
     serial: int
     receipt: Receipt
+    added_at: float
     age_starts_at: float
     due: float
     deadline: float
@@ -122,6 +134,8 @@ class Tracker:
         self._under_way = 0
         self._failures = 0
         self._paused_until = 0.0
+        self._ahead = 0.0
+        self._learned_at = -_LONGEST_PAUSE
 
     def __len__(self) -> int:
         """Return the number of messages whose tracking has not ended."""
@@ -139,13 +153,16 @@ class Tracker:
         Returns:
             The last delivery if no request is needed, for example because every segment is final. None if
             tracking has started.
+
+        Raises:
+            ValidationError: if a date of the receipt is invalid.
         """
-        begins, due = beginning(receipt)
+        begins, due = self._dates(receipt, states, now)
         deadline = self._deadline(due, now)
         segments = len(receipt.segment_ids)
         known = states or (None,) * segments
         opened = sum(1 << index for index, state in enumerate(known) if state is None or not state.is_final)
-        tracked = _TrackedMessage(self._serial, receipt, begins, due, deadline, known, opened)
+        tracked = _TrackedMessage(self._serial, receipt, now, begins, due, deadline, known, opened)
         self._serial += 1
         self._under_way += 1
         if not opened or phase_of(known, opened, at_the_end=False) is Phase.FAILED:
@@ -182,8 +199,8 @@ class Tracker:
         Call `expired` again until it returns None.
         """
         while self._deadlines and self._deadlines[0][0] <= now:
-            tracked = heappop(self._deadlines)[2]
-            if tracked.open:
+            deadline, _, tracked = heappop(self._deadlines)
+            if tracked.open and deadline == tracked.deadline:
                 timed_out = self._timeout is not None and tracked.deadline < tracked.due + self._length
                 return self._finish(tracked, now, is_final=not timed_out)
         return None
@@ -204,13 +221,16 @@ class Tracker:
         tracked, index = ask.tracked, ask.index
         if not tracked.is_open(index):
             return None
+        self._correct(tracked, state, now)
         previous = tracked.states[index]
         known: SegmentState | None = state
         is_settled = state.is_final
         if state.state == State.NOT_IN_DATABASE:
             # State 255 does not say whether the segment was delivered, so it must not replace the last known
             # state of the segment.
-            is_settled = now >= tracked.due + MEMORY
+            wait = min(_CONFIRMATION, self._length / 2)
+            is_confirmed = previous is not None or now >= tracked.added_at + wait
+            is_settled = is_confirmed and now >= tracked.due + MEMORY
             known = state if is_settled and previous is None else previous
         if known is not previous:
             tracked.states = (*tracked.states[:index], known, *tracked.states[index + 1 :])
@@ -219,6 +239,34 @@ class Tracker:
         elif (last := self._end_requests(tracked, index, now)) is not None:
             return last
         return self._delivery(tracked, now) if _differs(previous, known) else None
+
+    def learn(self, gateway_time: float, now: float) -> None:
+        """Process the time on the clock of the gateway, and correct the dates of all tracked messages.
+
+        A difference of less than 10 minutes to the last known difference changes nothing.
+
+        Args:
+            gateway_time: the time of a response on the clock of the gateway, in seconds since the epoch.
+            now: the current time in seconds since the epoch.
+        """
+        ahead = gateway_time - now
+        # Several servers of the gateway may have different clocks. Each correction processes all messages, so
+        # two corrections have at least one minute between them.
+        if abs(ahead - self._ahead) < CLOCK_MARGIN or now < self._learned_at + _LONGEST_PAUSE:
+            return
+        self._ahead, self._learned_at = ahead, now
+        messages = [entry[2] for entry in self._deadlines if _is_current(entry)]
+        for tracked in messages:
+            begins, tracked.due = self._dates(tracked.receipt, tracked.states, tracked.added_at)
+            tracked.age_starts_at = begins
+            tracked.deadline = max(self._deadline(tracked.due, tracked.added_at), now)
+        self._deadlines = [(tracked.deadline, tracked.serial, tracked) for tracked in messages]
+        heapify(self._deadlines)
+        self._requests = [
+            (min(at, self._first_after(tracked, now)), serial, index, tracked)
+            for at, serial, index, tracked in self._requests
+        ]
+        heapify(self._requests)
 
     def failed(self, ask: StateRequest, now: float, *, retry_after: float | None = None) -> None:
         """Process the failure of a state request: plan the request again, and pause all requests.
@@ -276,17 +324,33 @@ class Tracker:
 
     def next_deadline(self) -> float | None:
         """Return the time at which `expired` next returns a value, or None if no value follows."""
-        while self._deadlines and not self._deadlines[0][2].open:
+        while self._deadlines and not _is_current(self._deadlines[0]):
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
-    def _deadline(self, due: float, now: float) -> float:
+    def _dates(self, receipt: Receipt, states: _States, now: float) -> tuple[float, float]:
+        begins, due = beginning(receipt, now, self._ahead)
+        return corrected(begins, states, now, self._ahead), corrected(due, states, now, self._ahead)
+
+    def _deadline(self, due: float, added_at: float) -> float:
         deadline = due + self._length
-        if deadline <= now:
+        if deadline <= added_at:
             # The original deadline has already passed, for example because the program did not run for
             # several days. The new deadline gives the tracker time for the last requests.
-            deadline = now + min(_LATE_START, self._length)
-        return deadline if self._timeout is None else min(deadline, now + self._timeout)
+            deadline = added_at + min(_LATE_START, self._length)
+        return deadline if self._timeout is None else min(deadline, added_at + self._timeout)
+
+    def _correct(self, tracked: _TrackedMessage, state: SegmentState, now: float) -> None:
+        """Correct the dates of a message if the gateway created the message later than our clock says."""
+        due = corrected(tracked.due, (state,), now, self._ahead)
+        if due == tracked.due:
+            return
+        tracked.due = tracked.age_starts_at = due
+        deadline = self._deadline(due, tracked.added_at)
+        if deadline > tracked.deadline:
+            # The heap keeps the entry with the old deadline, which `_is_current` recognizes.
+            tracked.deadline = deadline
+            heappush(self._deadlines, (deadline, tracked.serial, tracked))
 
     def _push(self, tracked: _TrackedMessage, index: int, at: float) -> None:
         heappush(self._requests, (at, tracked.serial, index, tracked))
@@ -295,6 +359,10 @@ class Tracker:
         if now < tracked.deadline - self._last_look:
             wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
             self._push(tracked, index, self._not_beyond_a_milestone(tracked, now + wait, now))
+
+    def _first_after(self, tracked: _TrackedMessage, now: float) -> float:
+        wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+        return max(now, tracked.age_starts_at) + wait
 
     def _not_beyond_a_milestone(self, tracked: _TrackedMessage, at: float, now: float) -> float:
         last_look = tracked.deadline - self._last_look
@@ -325,7 +393,7 @@ class Tracker:
         if len(self._deadlines) > 2 * self._under_way + _STALE_ENTRIES:
             # More than half of the heap entries belong to finished messages, and the rebuild removes them. On
             # average, the rebuilds therefore need a constant time per finished message.
-            self._deadlines = [entry for entry in self._deadlines if entry[2].open]
+            self._deadlines = [entry for entry in self._deadlines if _is_current(entry)]
             heapify(self._deadlines)
         return delivery
 
@@ -335,6 +403,11 @@ class Tracker:
     ) -> Delivery:
         phase = phase_of(tracked.states, tracked.open, at_the_end=at_the_end)
         return Delivery(tracked.receipt, phase, tracked.states, is_final, datetime.fromtimestamp(now, UTC))
+
+
+def _is_current(entry: tuple[float, int, _TrackedMessage]) -> bool:
+    """Return whether an entry of the heap `_deadlines` is the deadline of a message that is not finished."""
+    return bool(entry[2].open) and entry[0] == entry[2].deadline
 
 
 def _differs(previous: SegmentState | None, state: SegmentState | None) -> bool:

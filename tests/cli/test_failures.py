@@ -97,6 +97,21 @@ def test_missing_setting(cli: Cli, monkeypatch: pytest.MonkeyPatch, variable: st
     assert variable in line
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("variable", ["SMSAPI_LOGIN", "SMSAPI_PASSWORD", "SMSAPI_SOURCE_ADDRESS"])
+@pytest.mark.parametrize("form", ['"{}"', "{} # comment"])
+def test_setting_of_an_env_file(
+    cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch, variable: str, form: str
+) -> None:
+    """If a variable still has the quotation marks or the comment of an env file, nothing is sent."""
+    monkeypatch.setenv(variable, form.format("secret"))
+    code, line = failed(cli, "send", TO, TEXT)
+    assert code == ExitCode.BAD_INPUT
+    assert variable in line
+    assert "secret" not in line
+    assert gateway.account.arrivals == []
+
+
 class Terminal(io.StringIO):
     """A text stream that claims to be a terminal."""
 

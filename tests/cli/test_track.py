@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import signal
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -34,7 +35,17 @@ from tests.cli.test_process import read_until, started
 
 # With this schedule, a state is requested every 20 milliseconds, so that the tests do not wait for the
 # default intervals.
-DENSE = Schedule(first=0.02, factor=0, maximum=0.02)
+
+
+class Dense(Schedule):
+    """A schedule with a request every 20 milliseconds. A test can use this class as the default schedule."""
+
+    def wait(self, age: float, chance: random.Random) -> float:
+        assert age >= 0
+        return chance.uniform(0.018, 0.022)
+
+
+DENSE = Dense()
 FAST: Any = {"login": "somebody", "password": PASSWORD, "speed": 100}
 
 
@@ -72,7 +83,7 @@ def gateway() -> Iterator[Sandbox]:
 @pytest.fixture
 def dense(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the commands request the state of a message every 20 milliseconds."""
-    monkeypatch.setattr("smsapi_async.client.Schedule", lambda: DENSE)
+    monkeypatch.setattr("smsapi_async.client.Schedule", Dense)
 
 
 async def fill(sandbox: Sandbox, path: Path, *endings: str, text: str = "Hello") -> None:
@@ -156,7 +167,7 @@ def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.
         clock.has_jumped |= any(each.is_final for each in deliveries)
 
     anyio.run(fill, gateway, ledger, "001", "901")
-    monkeypatch.setattr("smsapi_async.client.SystemClock", lambda: clock)
+    monkeypatch.setattr("smsapi_async.settings.SystemClock", lambda: clock)
     monkeypatch.setattr(SqliteLedger, "record", recorded)
     outcome = cli("track", str(ledger), "--deadline", "60", "--json")
     assert outcome.code == ExitCode.OUTCOME_UNKNOWN
@@ -316,7 +327,7 @@ async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.Mon
         ledger=str(tmp_path / "run.db"),
         is_followed=True,
     )
-    monkeypatch.setattr("smsapi_async.client.Schedule", lambda: DENSE)
+    monkeypatch.setattr("smsapi_async.client.Schedule", Dense)
     tallies = []
     async with run_sandbox(**FAST) as sandbox:
 

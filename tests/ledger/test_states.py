@@ -4,10 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
+from smsapi_async import ValidationError
 from smsapi_async.ledger import Ledger, LedgerError, Summary
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
@@ -234,6 +236,18 @@ async def test_outcomes_come_in_order_and_by_state(path: Path) -> None:
         await ledger.record_pending(keyed(ledger, 10, first=5000))
         assert [outcome.key async for outcome in ledger.outcomes()] == keys
         assert [outcome.key async for outcome in ledger.outcomes(state="rejected")] == keys[1::3]
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["UNKNOWN", "Unknown", "unknown ", "", "pending", "sending", "delivered", b"unknown", 5, ["unknown"]],
+)
+async def test_an_unknown_state_is_refused(path: Path, state: Any) -> None:
+    """`outcomes` refuses a word that is no state of an outcome, instead of an iterator without outcomes."""
+    async with Ledger.sqlite(path) as ledger:
+        with pytest.raises(ValidationError, match="pass 'accepted', 'rejected' or 'unknown'") as caught:
+            ledger.outcomes(state=state)
+    assert caught.value.parameter == "state"
 
 
 async def test_what_is_told_is_what_was_given(path: Path) -> None:

@@ -40,10 +40,12 @@ def test_ids_are_never_guessed_at_and_never_dropped(messages: int, ids: list[str
 class _Accepting:
     """A replacement for `Caller` that returns the same segment ids for every send."""
 
+    is_crowded = False
+
     def __init__(self, ids: tuple[str, ...]) -> None:
         self.ids = ids
 
-    async def send(self, *_: object) -> tuple[str, ...]:
+    async def send(self, *_: object, **__: object) -> tuple[str, ...]:
         return self.ids
 
 

@@ -8,6 +8,7 @@ import pytest
 from smsapi_async.models import IncomingMessage, SegmentState, Statistics
 from smsapi_async.protocol import decoding
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable
+from smsapi_async.states import State
 
 # The constants below are the example responses of the contract, byte for byte.
 LOGIN = b'"Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"'
@@ -65,6 +66,9 @@ def test_what_is_no_session_id(body: bytes) -> None:
         (b"0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
         (b"99999999999999999.99", "99999999999999999.99"),
         (b'"12.40"', "12.40"),
+        (b'" -12.40 "', "-12.40"),
+        (b'".5"', "0.5"),
+        (b'"1E2"', "1E+2"),
         (b"1E+2", "1E+2"),
         (b" 15.5\r\n", "15.5"),
         (b"\xef\xbb\xbf15.5", "15.5"),
@@ -76,7 +80,25 @@ def test_money_never_passes_through_a_float(body: bytes, balance: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"NaN", b"Infinity", b'"NaN"', b"true", b"null", b"1e999999", b"[]", b"{}", b""]
+    "body",
+    [
+        b"NaN",
+        b"Infinity",
+        b'"NaN"',
+        b"true",
+        b"null",
+        b"1e999999",
+        b"[]",
+        b"{}",
+        b"",
+        b'"1_000"',
+        '"١٢"'.encode(),
+        '"１２"'.encode(),
+        b'"1,50"',
+        b'"1 000"',
+        b'"0x10"',
+        b'""',
+    ],
 )
 def test_what_is_no_balance(body: bytes) -> None:
     """A response that is not a finite amount of money raises `Undecodable`."""
@@ -159,12 +181,94 @@ def test_the_gateway_cannot_rename_the_segment() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", b"[]", b"null", b'{"State":null}', b'{"State":0.5}', b'{"State":0,"Price":[]}']
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"State":null}',
+        b'{"State":0.5}',
+        b'{"State":"0_0"}',
+        '{"State":"٠"}'.encode(),
+        b'{"State":NaN}',
+        b'{"State":' + b"1" * 5000 + b"}",
+    ],
 )
 def test_what_is_no_state(body: bytes) -> None:
-    """If the response has no integer `State`, or if its price is malformed, `Undecodable` is raised."""
+    """If the response has no integer `State`, `Undecodable` is raised."""
     with pytest.raises(Undecodable):
         decoding.decode_state(body, "1")
+
+
+# Each item is a JSON value that is no amount of money, as bytes of the response.
+NO_AMOUNTS = [
+    '"1,50"',
+    '"1_000"',
+    '"١٢"',
+    '"１２"',
+    '""',
+    '"NaN"',
+    '"Infinity"',
+    '"1e5000000000"',
+    "[]",
+    "{}",
+    "true",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e99",
+    "1e99999999999999999999",
+    "9" * 5000,
+    '"9 руб."',
+]
+NO_DATES = [
+    '""',
+    '"2026-03-01T12:00:00Z"',
+    '"/Date(253402300800000)/"',
+    '"/Date(999999999999999999)/"',
+    '"/Date(12_00)/"',
+    '"/Date(١٢)/"',
+    '"/Date()/"',
+    "0",
+    "1.5",
+    "NaN",
+    "[]",
+    "{}",
+    "true",
+]
+NO_DESCRIPTIONS = ["[]", '["Доставлено"]', "{}", "true", "1.5", "NaN", "null"]
+DATE_FIELDS = ["CreationDateUtc", "SubmittedDateUtc", "ReportedDateUtc", "TimeStampUtc"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("Price", value) for value in NO_AMOUNTS],
+        *[(field, value) for field in DATE_FIELDS for value in NO_DATES],
+        *[("StateDescription", value) for value in NO_DESCRIPTIONS],
+    ],
+)
+def test_a_malformed_field_does_not_hide_a_delivery(field: str, value: str) -> None:
+    """A message that was delivered is reported as delivered, even if another field of its state is wrong."""
+    body = f'{{"State":0,"{field}":{value}}}'.encode()
+    assert decoding.decode_state(body, "1") == SegmentState("1", State.DELIVERED)
+
+
+def test_a_description_in_another_encoding_does_not_hide_a_delivery() -> None:
+    """A description in Windows-1251 instead of UTF-8 becomes replacement characters; the state counts."""
+    body = '{"State":0,"StateDescription":"Доставлено"}'.encode("windows-1251")
+    state = decoding.decode_state(body, "1")
+    assert (state.state, set(state.state_description)) == (State.DELIVERED, {"\ufffd"})
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    """Descriptions and segment ids contain no lone surrogate, so that a database can store them."""
+    body = rb'{"State":0,"StateDescription":"a\ud83db\udc00 \ud83d\ude00"}'
+    assert decoding.decode_state(body, "1").state_description == "a\ufffdb\ufffd \U0001f600"
+    assert decoding.decode_segment_ids(rb'["a\ud83d","\ud83d\ude00"]') == ("a\ufffd", "\U0001f600")
+    error = decoding.decode_error(rb'{"Code":6,"Desc":"a\udc00"}')
+    assert error is not None
+    assert error.description == "a\ufffd"
 
 
 def test_the_incoming_messages_of_the_contract() -> None:
@@ -311,6 +415,22 @@ def test_statistics_without_the_last_three() -> None:
     assert decoding.decode_statistics(body) == Statistics(1, 2, 3, 4, 5, 6, None, None, None)
 
 
+@pytest.mark.parametrize("field", ["Total", "TotalWithErrors", "DeliveryRatio"])
+@pytest.mark.parametrize("value", NO_AMOUNTS)
+def test_a_malformed_total_does_not_hide_the_statistics(field: str, value: str) -> None:
+    """If a total or the ratio is wrong, the counts are still returned, and the wrong number is None."""
+    body = f'{{"Sent":1,"Delivered":2,"Errors":3,"InProcess":4,"Expired":5,"Rejected":6,"{field}":{value}}}'
+    decoded = decoding.decode_statistics(body.encode())
+    assert decoded == Statistics(1, 2, 3, 4, 5, 6, None, None, None)
+
+
+@pytest.mark.parametrize("value", ['"1_0"', '"١"', '""', "1.5", "null", "NaN", "true", '"1e1"'])
+def test_a_malformed_count(value: str) -> None:
+    """A required count that is no whole number raises `Undecodable`; no count is guessed."""
+    with pytest.raises(Undecodable):
+        decoding.decode_statistics(STATISTICS.replace(b'"Sent":9', f'"Sent":{value}'.encode()))
+
+
 @pytest.mark.parametrize("missing", ["Sent", "Delivered", "Errors", "InProcess", "Expired", "Rejected"])
 def test_statistics_without_a_count(missing: str) -> None:
     """A statistics response without a required count raises `Undecodable`."""
@@ -344,6 +464,8 @@ def test_statistics_without_a_count(missing: str) -> None:
         ('{"code":5}', 5, ""),
         ('{Code: 2, Desc: "a, Code: 9, Desc: b"}', 2, "a, Code: 9, Desc: b"),
         ('\ufeff{"Code":7,"Desc":""}', 7, ""),
+        ('{"Code":6,"Desc":["x"]}', 6, ""),
+        ('{"Code":6,"Desc":"x","Retry":1e99999999999999999999}', 6, "x"),
     ],
 )
 def test_error_bodies(body: str, code: int, description: str) -> None:
@@ -354,6 +476,13 @@ def test_error_bodies(body: str, code: int, description: str) -> None:
     error = decoding.decode_error(body.encode())
     assert error is not None
     assert (error.code, error.description) == (code, description)
+
+
+def test_a_description_in_another_encoding_does_not_hide_a_refusal() -> None:
+    """An error body in Windows-1251 instead of UTF-8 keeps its code."""
+    error = decoding.decode_error('{"Code":2,"Desc":"Нельзя"}'.encode("windows-1251"))
+    assert error is not None
+    assert (error.code, set(error.description)) == (2, {"\ufffd"})
 
 
 @pytest.mark.parametrize(
@@ -368,6 +497,9 @@ def test_error_bodies(body: str, code: int, description: str) -> None:
         b'{"Code":true}',
         b'{"Code":4.5}',
         b"{Code}",
+        b'{"Code":"1_0"}',
+        '{"Code":"٤"}'.encode(),
+        b'{"Code":NaN}',
         b"\xff",
     ],
 )

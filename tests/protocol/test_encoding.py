@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from smsapi_async import Message, Secret, ValidationError
 from smsapi_async.protocol import encoding
+from smsapi_async.protocol.addresses import checked_destination_address
 
 SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
 unicode_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
@@ -135,7 +136,8 @@ def test_a_bulk_repeats_its_key() -> None:
     If the caller gives a recipient twice, the bulk request also contains the recipient twice.
     """
     numbers = ["79001234567", "+79160000000", "79001234567"]
-    template, digits = encoding.prepared_bulk(numbers, Message("", "test & data", validity=10), "TESTSMS")
+    digits = [checked_destination_address(number) for number in encoding.checked_recipients(numbers)]
+    template = encoding.prepared(Message(digits[0], "test & data", validity=10), "TESTSMS")
     pairs = _pairs(encoding.bulk_request(template, digits))
     assert [value for key, value in pairs if key == "DestinationAddresses"] == [
         "79001234567",

@@ -336,7 +336,19 @@ def test_a_file_of_certificates_beside_ones_own_client(given: str, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "address",
-    ["http://127.0.0.1:8099/rest", "http://localhost:8099", "http://[::1]:8099", "https://gateway.example/"],
+    [
+        "http://127.0.0.1:8099/rest",
+        "http://localhost:8099",
+        "http://[::1]:8099",
+        "https://gateway.example/",
+        "HTTPS://Gateway.Example/rest",
+        "HTTP://LOCALHOST.:8099",
+        "https://gateway.example.:443/rest",
+        "https://gateway.example:/rest",
+        "https://my_gateway/rest",
+        "https://xn--e1afmkfd.xn--p1ai/rest",
+        "https://gateway.example/a/b~c!$&'()*+,;=:%20/rest",
+    ],
 )
 def test_addresses_that_are_fine(address: str) -> None:
     """The constructor accepts HTTPS for any host, and plain HTTP only for a loopback host."""
@@ -411,6 +423,57 @@ def test_a_bad_value_in_the_environment(
     with pytest.raises(ValidationError) as caught:
         AsyncSmsClient.from_env()
     assert caught.value.parameter == parameter
+
+
+ENVIRONMENT = {
+    "SMSAPI_LOGIN": "acme",
+    "SMSAPI_PASSWORD": PASSWORD,
+    "SMSAPI_BASE_URL": "https://gateway.example/rest",
+    "SMSAPI_SOURCE_ADDRESS": "ACME",
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ('"{}"', "quotation marks"),
+        ("'{}'", "quotation marks"),
+        ('  "{}" ', "quotation marks"),
+        ('"{}"\r', "quotation marks"),
+        ("{} # the account", "a comment"),
+        ("{}\t#account", "a comment"),
+        ('"{}" # the account', "a comment"),
+        ("# {}", "a comment"),
+    ],
+)
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_value_of_an_env_file(monkeypatch: pytest.MonkeyPatch, name: str, form: str, problem: str) -> None:
+    """`from_env` refuses a value that still has the quotation marks or the comment of an env file.
+
+    The error contains the name of the variable, and does not show the value.
+    """
+    for variable, value in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, form.format(value) if variable == name else value)
+    with pytest.raises(ValidationError) as caught:
+        AsyncSmsClient.from_env()
+    assert caught.value.parameter == name
+    assert caught.value.value == f"a value with {problem}"
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if frame.f_globals["__name__"].startswith("smsapi_async"):
+            assert PASSWORD not in repr(frame.f_locals)
+    _assert_silent(caught.value, (*PRIVATE, ENVIRONMENT[name]))
+
+
+@pytest.mark.parametrize("password", ['"quoted"', "two # parts", "#first", "it's", "a#b", '"', "'\""])
+def test_a_password_with_quotation_marks(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """Every password can be passed as a parameter, and a parameter replaces its variable unread."""
+    for variable, value in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SMSAPI_PASSWORD", '"refused"')
+    AsyncSmsClient.from_env(password=password)
+    if password not in {'"quoted"', "two # parts"}:
+        monkeypatch.setenv("SMSAPI_PASSWORD", password)
+        AsyncSmsClient.from_env()
 
 
 @pytest.mark.parametrize("text", [None, 5, TEXT.encode(), TEXT + "\ud83d"])

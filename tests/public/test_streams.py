@@ -1,6 +1,6 @@
 """A stream closes the async generator of the caller at the end of the `async with` block."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from itertools import count
@@ -10,8 +10,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from smsapi_async import AsyncSmsClient, Message, Receipt, StreamNotEntered
+from smsapi_async import AsyncSmsClient, Message, Receipt, StreamNotEntered, ValidationError
 from smsapi_async.sandbox import run_sandbox
+from smsapi_async.streams import read_all
 from tests.client.tools import client_for
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +102,78 @@ async def test_a_generator_that_never_suspends_leaves_others_their_turn(
             await is_read.wait()
         group.cancel_scope.cancel()
     assert turns_at[-1] - turns_at[0] >= 5
+
+
+class Late:
+    """A clock that shows one more second at each reading, as if each item took a second."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        self.seconds += 1
+        return self.seconds
+
+
+async def _turns_during(read: Callable[[], Awaitable[object]]) -> int:
+    """Return the number of turns that another task of the event loop got while `read` ran."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(count_turns)
+        await anyio.lowlevel.checkpoint()
+        before = turns
+        await read()
+        after = turns
+        group.cancel_scope.cancel()
+    return after - before
+
+
+async def _asynchronously(items: list[int]) -> AsyncIterator[int]:
+    for item in items:
+        yield item
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_every_reader_leaves_others_their_turn(
+    kind: str, is_slow: bool, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other tasks run after at most 100 items, and after each item that takes long."""
+    monkeypatch.setattr("smsapi_async.streams.monotonic", Late() if is_slow else lambda: 0.0)
+    numbers = list(range(1_000))
+    source: Any = {
+        "list": numbers,
+        "generator": (number for number in numbers),
+        "async generator": _asynchronously(numbers),
+    }[kind]
+    read: list[int] = []
+
+    async def process(number: int) -> None:
+        read.append(number)
+
+    turns = await _turns_during(lambda: read_all(source, process))
+    assert read == numbers
+    assert turns >= (900 if is_slow else 9)
+
+
+async def test_many_recipients_leave_others_their_turn(anyio_backend: str) -> None:
+    """`send_bulk` lets other tasks run while it checks many addresses, and names the wrong address."""
+    numbers = [*(f"7903{index:07}" for index in range(5_000)), "wrong"]
+
+    async def send() -> None:
+        with pytest.raises(ValidationError, match=r"destination_addresses\[5000\]"):
+            await sms.send_bulk(numbers, "text")
+
+    async with run_sandbox() as sandbox, client_for(sandbox) as sms:
+        assert await _turns_during(send) >= 49
+        assert not sandbox.account.arrivals
 
 
 @pytest.mark.parametrize("name", ["send_many", "track", "watch_incoming"])

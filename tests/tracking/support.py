@@ -6,18 +6,20 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from smsapi_async import AsyncSmsClient, Message, Receipt, RetryPolicy, SegmentState
+from smsapi_async.calls.verdicts import Dated
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.journeys import Journey
 from smsapi_async.settings import checked_seconds
 from smsapi_async.states import known_state
 from smsapi_async.tracking import DEADLINE, Delivery, DeliverySink, Schedule, Tracker, Tracking
 
+_Answer = TypeVar("_Answer")
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NUMBER = "79031234567"
 FIVE_SEGMENTS = "a" * (4 * 153 + 1)
@@ -62,12 +64,10 @@ class JumpingClock:
         # quarter of a microsecond, and the clock could show a time shortly before the end of the sleep.
         self._time.advance(timedelta(microseconds=math.ceil(seconds * 1e6) + 1))
 
-    def watching(
-        self, read: Callable[[str], Awaitable[SegmentState]]
-    ) -> Callable[[str], Awaitable[SegmentState]]:
+    def watching(self, read: Callable[[str], Awaitable[_Answer]]) -> Callable[[str], Awaitable[_Answer]]:
         """Return a wrapper of `read`. While a wrapped request is in flight, the clock does not jump."""
 
-        async def watched(segment_id: str) -> SegmentState:
+        async def watched(segment_id: str) -> _Answer:
             self._in_flight += 1
             try:
                 return await read(segment_id)
@@ -159,7 +159,19 @@ def tracking(
         ledger: the object that records the deliveries. With None, no deliveries are recorded.
     """
     tracker = Tracker(schedule or Schedule(), checked_seconds("deadline", deadline), timeout=timeout)
-    return Tracking(receipts, tracker, clock.watching(read), clock=clock, workers=workers, ledger=ledger)
+    dated = undated(clock.watching(read))
+    return Tracking(receipts, tracker, dated, clock=clock, workers=workers, ledger=ledger)
+
+
+def undated(
+    read: Callable[[str], Awaitable[SegmentState]],
+) -> Callable[[str], Awaitable[Dated[SegmentState]]]:
+    """Return a wrapper of `read` for a gateway whose responses have no header ``Date``."""
+
+    async def read_undated(segment_id: str) -> Dated[SegmentState]:
+        return Dated(await read(segment_id), None)
+
+    return read_undated
 
 
 def client(sandbox: Sandbox, clock: JumpingClock, **options: Any) -> AsyncSmsClient:

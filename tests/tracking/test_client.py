@@ -32,19 +32,18 @@ async def test_track() -> None:
     assert [last[each].phase for each in sent] == [Phase.DELIVERED, Phase.FAILED]
 
 
-async def test_wait_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wait_delivered(anyio_backend: str) -> None:
     """If the timeout ends before the message is final, `wait_delivered` returns a delivery that is not final.
 
     A second call of `wait_delivered` with this delivery continues to track the message.
     """
-    monkeypatch.setattr("smsapi_async.client.Schedule", lambda: QUICK)
     # With `start`, the clock of the sandbox moves only when the test calls `advance`.
     async with run_sandbox(start=START) as sandbox, _client(sandbox) as sms:
         sent = await sms.send(NUMBER, "text")
-        early = await sms.wait_delivered(sent, timeout=0.1)
+        early = await sms.wait_delivered(sent, schedule=QUICK, timeout=0.1)
         assert (early.phase, early.is_final) == (Phase.ENROUTE, False)
         sandbox.advance(minutes=1)
-        late = await sms.wait_delivered(early, timeout=timedelta(hours=1))
+        late = await sms.wait_delivered(early, schedule=QUICK, timeout=timedelta(hours=1))
         assert (late.phase, late.is_final) == (Phase.DELIVERED, True)
 
 
@@ -90,6 +89,10 @@ async def test_misuse() -> None:
             sms.track([], deadline=0)
         with pytest.raises(ValidationError, match="timeout"):
             await sms.wait_delivered(receipt(), timeout=timedelta(0))
+        with pytest.raises(ValidationError, match="schedule: <float>"):
+            await sms.wait_delivered(receipt(), schedule=0.1)  # type: ignore[arg-type]
+        with pytest.raises(ValidationError, match="schedule: <dict>"):
+            sms.track([], schedule={})  # type: ignore[arg-type]
         with pytest.raises(ValidationError, match="receipt: <str> cannot be used"):
             await sms.wait_delivered("579700854169272358")  # type: ignore[arg-type]
         with pytest.raises(ValidationError, match="ledger: <str>"):

@@ -9,7 +9,7 @@ import pytest
 
 from smsapi_async import SegmentState
 from smsapi_async.tracking import DEADLINE, Schedule, Tracker
-from tests.tracking.support import START, FakeGateway, collect, receipt, segment_state
+from tests.tracking.support import START, FakeGateway, collect, receipt, segment_state, undated
 
 MANY = 20_000
 MEASURED = 5_000
@@ -96,7 +96,7 @@ async def test_one_timer_not_a_task_a_message() -> None:
 
     workers = 5
     stream = gateway.track((receipt(number) for number in range(300)), workers=workers)
-    stream._read_state = gateway.clock.watching(read)
+    stream._read_state = undated(gateway.clock.watching(read))
     deliveries = await collect(stream)
     assert sum(delivery.is_final for delivery in deliveries) == 300
     # Besides the workers, the following tasks run: the tasks of the test and of the test runner, two tasks of

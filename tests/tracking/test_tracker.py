@@ -4,15 +4,17 @@ The tracker decides which state to request, when to request the state, and which
 """
 
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import attrs
 import pytest
 
 from smsapi_async import Receipt, State, ValidationError
 from smsapi_async.settings import checked_seconds
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery, Schedule, StateRequest, Tracker
+from tests.odd_dates import NAT
 from tests.tracking.support import START, receipt, segment_state
 
 NOW = START.timestamp()
@@ -417,16 +419,76 @@ def test_no_segments() -> None:
     assert last.phase is Phase.UNKNOWN
 
 
-def test_a_message_whose_deadline_is_past_is_looked_at_once() -> None:
-    """If the deadline has already passed, each segment is still requested before the last delivery."""
-    tracker = _tracker()
+@pytest.mark.parametrize("deadline", [7 * DAY - 1, 2 * DAY, 10.0])
+def test_a_message_whose_deadline_is_past_is_looked_at_twice(deadline: float) -> None:
+    """If the deadline has already passed, each segment is still requested before the last delivery.
+
+    State 255 of a message without a known state counts only when a second response confirms the state.
+    """
+    tracker = _tracker(deadline=deadline)
     later = NOW + 7 * DAY
     tracker.add(receipt(segments=2), later)
-    last = None
-    while (ask := tracker.due(later)) is not None:
-        last = tracker.responded(ask, segment_state(ask.segment_id, 255), later)
+    last, asked = None, []
+    while last is None and (moment := tracker.next_time()) is not None:
+        while (ask := tracker.due(moment)) is not None:
+            asked.append((ask.segment_id, moment < later + 1))
+            last = tracker.responded(ask, segment_state(ask.segment_id, 255), moment)
     assert last is not None
     assert (last.phase, last.is_final) == (Phase.UNKNOWN, True)
+    assert sorted(asked) == [("1-0", False), ("1-0", True), ("1-1", False), ("1-1", True)]
+
+
+def test_a_receipt_from_the_future() -> None:
+    """If our clock was ahead at the acceptance, the message counts as accepted now and is not left alone."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW - 10 * DAY)
+    assert tracker.next_time() == NOW - 10 * DAY + 5
+    assert tracker.next_deadline() == NOW - 8 * DAY + 600
+
+
+def test_a_clock_that_was_behind_at_the_acceptance() -> None:
+    """If the gateway created a message days after its receipt, the tracking lasts 48 hours from then on."""
+    tracker, later = _tracker(), NOW + 3 * DAY
+    created = START + timedelta(days=3)
+    tracker.add(receipt(), later)
+    state = segment_state("1-0", -1, creation_date=created)
+    assert tracker.responded(_ask(tracker, later), state, later + 1) is not None
+    assert tracker.next_deadline() == later + 2 * DAY + 600
+    assert tracker.expired(later + 600) is None
+    times = [moment - 3 * DAY for moment in _times(tracker, 3 * DAY + 50)]
+    assert len(times) > 3
+    # After a restart, the creation date in the last delivery corrects the receipt again.
+    tracker = _tracker()
+    tracker.add(receipt(), later + HOUR, (state,))
+    assert tracker.next_deadline() == later + 2 * DAY + 600
+
+
+def test_a_corrected_message_still_ends() -> None:
+    """The corrected deadline of a message ends its tracking once, and the number of messages becomes 0."""
+    tracker, later = _tracker(), NOW + 3 * DAY
+    tracker.add(receipt(), later)
+    state = segment_state("1-0", -1, creation_date=START + timedelta(days=30))
+    tracker.responded(_ask(tracker, later), state, later)
+    assert tracker.expired(later + 2 * DAY + 599) is None
+    last = tracker.expired(later + 2 * DAY + 600)
+    assert last is not None
+    assert (last.phase, last.is_final, len(tracker)) == (Phase.ENROUTE, True, 0)
+    assert tracker.expired(later + 9 * DAY) is None
+    assert tracker.next_time() is None
+
+
+@pytest.mark.parametrize("field", ["accepted_at", "send_date", "by_time_zone"])
+@pytest.mark.parametrize("wrong", ["naive", "nat"])
+def test_a_receipt_with_an_invalid_date(field: str, wrong: str) -> None:
+    """A date of a receipt that is no valid date raises a `ValidationError` that names the parameter."""
+    dates = {"naive": START.replace(tzinfo=None if field != "by_time_zone" else UTC), "nat": NAT}
+    by_time_zone = field == "by_time_zone"
+    sent = receipt(by_time_zone=by_time_zone, send_date=None if field == "accepted_at" else dates[wrong])
+    if field == "accepted_at":
+        sent = attrs.evolve(sent, accepted_at=dates[wrong])
+    with pytest.raises(ValidationError) as caught:
+        _tracker().add(sent, NOW)
+    assert caught.value.parameter == ("Receipt.accepted_at" if field == "accepted_at" else "send_date")
 
 
 def test_a_timeout_is_not_final() -> None:
@@ -471,3 +533,49 @@ def test_a_bad_duration(value: object) -> None:
 def test_a_good_duration() -> None:
     """`checked_seconds` converts a `timedelta` or a number of seconds to a number of seconds."""
     assert checked_seconds("deadline", timedelta(minutes=2)) == checked_seconds("deadline", 120) == 120.0
+
+
+@pytest.mark.parametrize("days", [-30, -3, -1, 1, 3, 30])
+def test_the_clock_of_the_gateway_decides_the_48_hours(days: int) -> None:
+    """If our clock jumped after the acceptance, state 255 ends a message neither too early nor never.
+
+    `days` is the jump of our clock. The responses have the right time.
+    """
+    tracker, jump = _tracker(), days * DAY
+    tracker.add(receipt(), NOW + jump + 1)
+    age, last = 1.0, None
+    while last is None or not last.is_final:
+        moment = tracker.next_time()
+        assert moment is not None
+        age = moment - NOW - jump
+        last = tracker.expired(moment)
+        if last is None and (ask := tracker.due(moment)) is not None:
+            tracker.learn(NOW + age, moment)
+            last = tracker.responded(ask, segment_state("1-0", 255), moment)
+    assert last.phase is Phase.UNKNOWN
+    assert 2 * DAY <= age <= 2 * DAY + 601
+
+
+def test_a_sleeping_message_is_found_when_the_clock_is_known() -> None:
+    """A date far in the future on our wrong clock is near on the clock of the gateway."""
+    tracker = _tracker()
+    tracker.add(receipt(1), NOW - 10 * DAY)
+    tracker.add(receipt(2, send_date=START + timedelta(hours=1)), NOW - 10 * DAY)
+    ask = _ask(tracker, NOW - 10 * DAY + 5)
+    tracker.learn(NOW, NOW - 10 * DAY + 5)
+    assert tracker.responded(ask, segment_state("1-0", 0), NOW - 10 * DAY + 5) is not None
+    assert tracker.next_time() == NOW - 10 * DAY + HOUR + 5 + 5
+
+
+def test_clocks_that_contradict_each_other() -> None:
+    """Servers with different clocks cause at most one correction per minute."""
+    tracker = _tracker()
+    tracker.add(receipt(), NOW)
+    tracker.learn(NOW - DAY, NOW)
+    deadline = tracker.next_deadline()
+    tracker.learn(NOW + DAY, NOW + 1)
+    assert tracker.next_deadline() == deadline
+    for second in range(60, 6000, 60):
+        tracker.learn(NOW + second + (DAY if second % 120 else -DAY), NOW + second)
+    assert tracker.expired(NOW + 3 * DAY + 600) is not None
+    assert (len(tracker), tracker.next_time()) == (0, None)

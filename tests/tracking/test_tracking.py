@@ -35,6 +35,7 @@ from tests.tracking.support import (
     receipt,
     running,
     tracking,
+    undated,
 )
 
 pytestmark = pytest.mark.anyio
@@ -280,7 +281,7 @@ async def test_the_deadline_does_not_wait_for_a_request() -> None:
     stream = gateway.track([receipt()], deadline=timedelta(minutes=1), workers=1)
     # `JumpingClock.watching` does not wrap `hang`, so the clock jumps while the request of `hang` is in
     # flight.
-    stream._read_state = hang
+    stream._read_state = undated(hang)
     last = (await collect(stream))[-1]
     assert (last.phase, last.is_final) == (Phase.ENROUTE, True)
     assert last.updated_at - START < timedelta(seconds=61)

@@ -21,6 +21,7 @@ from smsapi_async import (
     MemorySessionStore,
     Receipt,
     RetryPolicy,
+    Schedule,
     Secret,
     SegmentState,
     Session,
@@ -190,6 +191,7 @@ async def reads(sms: AsyncSmsClient, receipt: Receipt, moment: datetime) -> None
     assert_type(delivery, Delivery)
     assert_type(await sms.wait_delivered(delivery, timeout=60), Delivery)
     assert_type(await sms.wait_delivered(receipt, timeout=timedelta(minutes=1)), Delivery)
+    assert_type(await sms.wait_delivered(receipt, schedule=Schedule(first=1), timeout=60), Delivery)
 
 
 async def wrong_reads(sms: AsyncSmsClient, receipt: Receipt, moment: datetime) -> None:
@@ -203,6 +205,7 @@ async def wrong_reads(sms: AsyncSmsClient, receipt: Receipt, moment: datetime) -
     await sms.statistics(moment.date(), moment)  # type: ignore[arg-type]
     await sms.wait_delivered(receipt.segment_ids[0])  # type: ignore[arg-type]
     await sms.wait_delivered([receipt])  # type: ignore[arg-type]
+    await sms.wait_delivered(receipt, schedule=5)  # type: ignore[arg-type]
 
 
 def protocols(store: MemorySessionStore, clock: SystemClock) -> tuple[SessionStore, Clock]:

@@ -37,7 +37,7 @@ from smsapi_async.ledger.sqlite.statements import (
     rows_of,
     select_messages,
 )
-from smsapi_async.ledger.summaries import OutcomeState, Summary
+from smsapi_async.ledger.summaries import Summary
 from smsapi_async.models import CONTENT_FIELDS, Message
 from smsapi_async.outcomes import Outcome, Rejected
 
@@ -47,7 +47,6 @@ ANOTHER_MESSAGE = "this ledger already has a different message with the same key
 ENDED = "the process ended before the outcome was recorded"
 """The reason of `Unknown` for a message that an earlier process left in flight."""
 
-_OUTCOME_STATES = ("accepted", "rejected", "unknown")
 _CONTENTS_REMEMBERED = 256
 
 # The statements that run most often are plain SQL for `executemany` of the SQLite driver. The same statements
@@ -229,18 +228,17 @@ class MessageRecords:
         segments += sum(length for _, _, length in rows)
         return Summary(**{state: count for state, count, _ in rows}, segments=segments)
 
-    def outcomes_after(self, last: int, state: OutcomeState | None, limit: int) -> tuple[int, list[Outcome]]:
+    def outcomes_after(self, last: int, states: tuple[str, ...], limit: int) -> tuple[int, list[Outcome]]:
         """Return one page of the recorded outcomes.
 
         Args:
             last: the id of the last row of the previous page; 0 for the first page.
-            state: the state of the outcomes to return; None means all outcomes.
+            states: the states of the outcomes to return.
             limit: the maximum number of outcomes on the page.
 
         Returns:
             The id of the last row of this page, and the outcomes of this page.
         """
-        states = _OUTCOME_STATES if state is None else (state,)
         with self._database.reading() as connection:
             rows = select_messages(connection, states, last, limit)
             contents_by_id = contents_of(connection, rows)

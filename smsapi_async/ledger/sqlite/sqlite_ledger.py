@@ -16,7 +16,7 @@ from smsapi_async.inbox import Checkpoint, Position
 from smsapi_async.ledger.interface import Ledger
 from smsapi_async.ledger.sqlite.jobs import Job
 from smsapi_async.ledger.sqlite.store import Store
-from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
+from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary, outcome_states
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
 from smsapi_async.tracking import Delivery
@@ -99,7 +99,8 @@ class SqliteLedger(Ledger):
 
     def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
         """See `Ledger.outcomes`."""
-        return _Pages(lambda last: self._run(lambda records: records.outcomes_after(last, state, _PAGE)))
+        states = outcome_states(state)
+        return _Pages(lambda last: self._run(lambda records: records.outcomes_after(last, states, _PAGE)))
 
     async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
         """See `Ledger.pending`."""
