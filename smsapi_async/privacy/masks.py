@@ -1,0 +1,118 @@
+"""Values that `repr` does not show, and descriptions of private values."""
+
+from typing import Generic, TypeVar
+
+from smsapi_async.privacy.scrubbing import masked, scrub, visible
+
+_Value = TypeVar("_Value")
+
+
+class Secret:
+    """A string that `repr` and `str` do not show.
+
+    Args:
+        value: the secret string, for example a password.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret string unmasked."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Hidden(Generic[_Value]):
+    """A value that no traceback shows, because `repr` does not show it.
+
+    Args:
+        value: the private value, for example a list of phone numbers.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: _Value) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
+class HiddenBytes(bytes):
+    """Bytes whose `repr` shows only their number, for example an encoded request."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
+
+
+def mask_number(number: object) -> str:
+    """Return a phone number with all characters masked except the last two.
+
+    A number of up to four characters is masked completely. If the object is not a `str`, the function returns
+    the name of its type.
+    """
+    if not isinstance(number, str):
+        return f"<{type(number).__name__}>"
+    return f"'***{visible(number[-2:])}'" if len(number) > 4 else f"'***' ({len(number)} characters)"
+
+
+def mask_source_address(source: object) -> str:
+    """Return a source address. A source address that is a number is masked, and a name is not masked."""
+    # A name has at most 11 characters (contract, "Addresses"). A longer value with letters is masked, because
+    # it is not a valid name.
+    if isinstance(source, str) and any(character.isalpha() for character in source) and len(source) <= 11:
+        return repr(source)
+    return mask_number(source)
+
+
+def mask_text(text: object) -> str:
+    """Return a description of a text, which contains only the length of the text."""
+    return f"<text of {len(text)} characters>" if isinstance(text, str) else f"<{type(text).__name__}>"
+
+
+def mask_key(key: object) -> str:
+    """Return a key with long numbers masked, because callers may use phone numbers as keys."""
+    if key is None:
+        return "None"
+    return repr(masked(key, ())) if isinstance(key, str) else f"<{type(key).__name__}>"
+
+
+def mask_id(segment_id: object) -> str:
+    """Return a segment id masked as a phone number is, because a segment id may contain the phone number."""
+    return mask_number(segment_id)
+
+
+def mask_ids(segment_ids: object) -> str:
+    """Return a tuple of segment ids, each of them masked."""
+    if not isinstance(segment_ids, tuple | list):
+        return f"<{type(segment_ids).__name__}>"
+    return f"({', '.join(map(mask_id, segment_ids))}{',' if len(segment_ids) == 1 else ''})"
+
+
+def mask_words(words: object) -> str:
+    """Return a text of the gateway with long numbers masked."""
+    return repr(scrub(words, ())) if isinstance(words, str) else f"<{type(words).__name__}>"
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a text can be encoded as UTF-8. A text with a lone surrogate cannot be encoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
