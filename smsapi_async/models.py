@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import attrs
 
-from smsapi_async.privacy import mask_key, mask_number, mask_source_address, mask_text
+from smsapi_async.privacy import (
+    mask_id,
+    mask_ids,
+    mask_key,
+    mask_number,
+    mask_source_address,
+    mask_text,
+    mask_words,
+    steady_repr,
+)
 from smsapi_async.states import Phase, State, describe
 
 _MINUTE = timedelta(minutes=1)
@@ -55,6 +64,7 @@ def minutes_of(value: object) -> object:
     return value if value is None else (type(value).__name__, value)
 
 
+@steady_repr
 @attrs.frozen
 class Message:
     """One text to one recipient. The fields are checked when the message is sent.
@@ -120,6 +130,7 @@ _FORMS: Final[dict[int, Callable[[object], object]]] = {
 }
 
 
+@steady_repr
 @attrs.frozen
 class Receipt:
     """The gateway accepted a message and bills each of its segments.
@@ -133,10 +144,11 @@ class Receipt:
     """
 
     message: Message
-    segment_ids: tuple[str, ...]
+    segment_ids: tuple[str, ...] = attrs.field(repr=mask_ids)
     accepted_at: datetime
 
 
+@steady_repr
 @attrs.frozen
 class SegmentState:
     """The state of one segment (contract, "State object"). All dates are aware, in UTC.
@@ -152,13 +164,13 @@ class SegmentState:
         price: the price of the segment, or None if the price is not known.
     """
 
-    segment_id: str
+    segment_id: str = attrs.field(repr=mask_id)
     state: State | int
     creation_date: datetime | None = None
     submitted_date: datetime | None = None
     reported_date: datetime | None = None
     time_stamp: datetime | None = None
-    state_description: str = ""
+    state_description: str = attrs.field(default="", repr=mask_words)
     price: Decimal | None = None
 
     @property
@@ -172,6 +184,7 @@ class SegmentState:
         return describe(self.state).is_final
 
 
+@steady_repr
 @attrs.frozen
 class IncomingMessage:
     """A message that was sent to a number of the account (contract, "Incoming object").
@@ -185,13 +198,14 @@ class IncomingMessage:
             date.
     """
 
-    id: str
+    id: str = attrs.field(repr=mask_key)
     text: str = attrs.field(repr=mask_text)
     source_address: str = attrs.field(repr=mask_number)
     destination_address: str = attrs.field(repr=mask_number)
     creation_date: datetime | None
 
 
+@steady_repr
 @attrs.frozen
 class Statistics:
     """The statistics of a period (contract, "Statistics object").
@@ -255,6 +269,7 @@ class Encoding(Enum):
     UCS_2 = "UCS-2"
 
 
+@steady_repr
 @attrs.frozen
 class Segmentation:
     """The segments of a text (contract, "Text").
