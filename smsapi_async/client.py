@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import httpx
@@ -28,7 +27,7 @@ from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
-from smsapi_async.privacy import Secret
+from smsapi_async.privacy import Hidden, Secret, sealed, sealed_async, steady_repr
 from smsapi_async.protocol import decoding, encoding
 from smsapi_async.protocol.addresses import checked_source_address
 from smsapi_async.session import MemorySessionStore, SessionStore
@@ -59,6 +58,7 @@ class Options(TypedDict, total=False):
     clock: Clock | None
 
 
+@steady_repr
 class AsyncSmsClient:
     """A client of the SMS gateway, for asyncio and trio.
 
@@ -124,6 +124,7 @@ class AsyncSmsClient:
         ValidationError: if a setting is wrong, or two settings contradict each other.
     """
 
+    @sealed
     def __init__(
         self,
         login: str,
@@ -178,12 +179,12 @@ class AsyncSmsClient:
             login_cool_down=settings.checked_cool_down(login_cool_down),
         )
         self._sender = Sender(self._caller, self._clock, self._source_address)
-        # The event loop of the first call. A call in another event loop raises `WrongEventLoop`, because the
-        # connections of the client belong to the event loop of the first call.
+        # The event loop of the first call. The connections of the client belong to this event loop.
         self._loop: EventLoopToken | None = None
         self._closed = False
 
     @classmethod
+    @sealed
     def from_env(cls, **options: Unpack[Options]) -> Self:
         """Create a client with settings from environment variables.
 
@@ -200,8 +201,7 @@ class AsyncSmsClient:
         names = {"login": "SMSAPI_LOGIN", "password": "SMSAPI_PASSWORD"}
         optional = {"base_url": "SMSAPI_BASE_URL", "source_address": "SMSAPI_SOURCE_ADDRESS"}
         for option, name in {**names, **optional}.items():
-            value = os.environ.get(name)
-            if value:
+            if value := os.environ.get(name):
                 given.setdefault(option, value)
             elif option in names and option not in given:
                 raise ValidationError(name, "an unset variable", "set this environment variable")
@@ -212,12 +212,7 @@ class AsyncSmsClient:
         await self._exchanger.open()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -274,10 +269,11 @@ class AsyncSmsClient:
                 ``timeout`` passed. It is safe to send the message again.
             OutcomeUnknown: if it is not known whether the message was sent.
         """
-        self._check_usable()
         message = Message(
             destination_address, text, source_address=source_address, send_date=send_date, validity=validity
         )
+        del destination_address, text, source_address
+        self._check_usable()
         return await self._sender.send(message, timeout)
 
     async def send_by_time_zone(
@@ -304,7 +300,6 @@ class AsyncSmsClient:
             validity: the same as for `send`.
             timeout: the same as for `send`.
         """
-        self._check_usable()
         message = Message(
             destination_address,
             text,
@@ -313,6 +308,8 @@ class AsyncSmsClient:
             validity=validity,
             by_time_zone=True,
         )
+        del destination_address, text, source_address
+        self._check_usable()
         return await self._sender.send(message, timeout)
 
     async def send_bulk(
@@ -346,9 +343,11 @@ class AsyncSmsClient:
             SegmentIdsUnattributed: if the gateway accepted all messages, but the number of segment ids is not
                 a multiple of the number of messages. Do not send the messages again.
         """
-        self._check_usable()
         template = Message("", text, source_address=source_address, send_date=send_date, validity=validity)
-        return await self._sender.send_bulk(destination_addresses, template, timeout)
+        numbers = Hidden(destination_addresses)
+        del destination_addresses, text, source_address
+        self._check_usable()
+        return await self._sender.send_bulk(numbers, template, timeout)
 
     def send_many(
         self,
@@ -403,6 +402,7 @@ class AsyncSmsClient:
             check_usable=self._check_usable,
         )
 
+    @sealed_async
     async def state(self, segment_id: str) -> SegmentState:
         """Return the state of one segment (contract, "Sms/State").
 
@@ -416,7 +416,7 @@ class AsyncSmsClient:
             RequestRejected: if the gateway refused the request or the login.
             ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
-        return await self._state(segment_id)
+        return await self._state(Hidden(segment_id))
 
     def track(
         self,
@@ -456,6 +456,7 @@ class AsyncSmsClient:
         settings.checked_methods("ledger", ledger, ("record",), None)
         return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
 
+    @sealed_async
     async def wait_delivered(
         self,
         receipt: Receipt | Delivery,
@@ -573,17 +574,17 @@ class AsyncSmsClient:
         return Tracking(
             receipts,
             tracker,
-            partial(self._state, background=True),
+            lambda segment_id: self._state(Hidden(segment_id), background=True),
             clock=self._clock,
             workers=workers,
             ledger=ledger,
             check_usable=self._check_usable,
         )
 
-    async def _state(self, segment_id: str, *, background: bool = False) -> SegmentState:
+    async def _state(self, segment_id: Hidden[str], *, background: bool = False) -> SegmentState:
         self._check_usable()
-        request = encoding.state_request(segment_id)
-        decode = partial(decoding.decode_state, segment_id=segment_id)
+        request = encoding.state_request(segment_id.value)
+        decode = lambda body: decoding.decode_state(body, segment_id.value)  # noqa: E731
         return await self._caller.read(request, decode, background=background)
 
     def _check_open(self) -> None:

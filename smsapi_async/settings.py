@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import is_encodable
+from smsapi_async.privacy import is_encodable, sealed
 
 _Value = TypeVar("_Value")
 # The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
@@ -117,6 +117,7 @@ class RetryPolicy:
         return wait if elapsed + wait < self.total else None
 
 
+@sealed
 def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     """Return the gateway's address without a slash at the end.
 
@@ -184,6 +185,7 @@ def checked_rate(requests_per_second: object) -> float | None:
     return float(requests_per_second)  # type: ignore[arg-type]
 
 
+@sealed
 def checked_credential(parameter: str, value: object) -> str:
     """Check and return a login or a password.
 

@@ -6,6 +6,8 @@ from typing import TypeVar, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from smsapi_async.privacy import sealed_async
+
 _Item = TypeVar("_Item")
 
 # Each time `read_all` has read this number of items, it lets other tasks run, because an iterable that never
@@ -14,6 +16,7 @@ _ITEMS_BEFORE_A_CHECKPOINT = 100
 _END = object()
 
 
+@sealed_async
 async def read_all(
     items: Iterable[_Item] | AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
 ) -> None:

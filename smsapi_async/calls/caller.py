@@ -27,7 +27,7 @@ from smsapi_async.calls.verdicts import (
 from smsapi_async.clock import Clock
 from smsapi_async.errors import NotSent, RateLimited, ReadFailed, RequestRejected, Unauthorized
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
-from smsapi_async.privacy import Secret
+from smsapi_async.privacy import Secret, sealed_async
 from smsapi_async.protocol.decoding import decode_login
 from smsapi_async.protocol.encoding import Request
 from smsapi_async.session import Session, SessionManager, SessionStore
@@ -69,6 +69,7 @@ class Caller:
         self._limiter = limiter
         self._retry = retry
         self._clock = clock
+        self._login = login
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
 
@@ -83,12 +84,13 @@ class Caller:
         # the last slot. If the login also needed a slot, the login would wait for ever.
         attempts = _Attempts(self._retry, self._clock, self._chance)
         while True:
-            outcome = await self._exchange(request, request.form.encode("ascii"), Evidence())
+            outcome = await self._exchange(request, request.without_session(), Evidence())
             verdict = judge_read(outcome, decode_login, self._circumstances(request, None))
             if isinstance(verdict, Done):
                 return verdict.value
             await attempts.wait_or_raise(verdict)
 
+    @sealed_async
     async def read(
         self, request: Request, decode: Callable[[bytes], _Value], *, background: bool = False
     ) -> _Value:
@@ -106,6 +108,7 @@ class Caller:
         judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
         return await self._call(request, judge, Evidence(), background=background)
 
+    @sealed_async
     async def send(self, request: Request, evidence: Evidence | None = None) -> tuple[str, ...]:
         """Make a POST request, and return the segment ids.
 
@@ -166,7 +169,10 @@ class Caller:
         return outcome
 
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
-        private = request.private if session is None else (*request.private, session.session_id.reveal())
+        # A gateway may quote the password in the response to any request of the session.
+        private = (*request.private, *self._login.private)
+        if session is not None:
+            private = (*private, session.session_id.reveal())
         return Circumstances(request.resource, private, self._clock.now())
 
 

@@ -11,6 +11,7 @@ from smsapi_async.clock import Clock
 from smsapi_async.errors import NotSent, OutcomeUnknown, SegmentIdsUnattributed
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.models import Message, Receipt
+from smsapi_async.privacy import Hidden
 from smsapi_async.protocol.encoding import Request, bulk_request, prepared, prepared_bulk, send_request
 from smsapi_async.settings import checked_seconds
 
@@ -43,7 +44,7 @@ class Sender:
 
     async def send_bulk(
         self,
-        destination_addresses: Sequence[str],
+        destination_addresses: Hidden[Sequence[str]],
         template: Message,
         timeout: Seconds,  # noqa: ASYNC109
     ) -> list[Receipt]:
@@ -51,12 +52,13 @@ class Sender:
 
         The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
-        template, numbers = prepared_bulk(destination_addresses, template, self._source_address)
-        segment_ids = await self._call(bulk_request(template, numbers), timeout)
-        messages = [attrs.evolve(template, destination_address=number) for number in numbers]
-        shares = attribute(len(messages), segment_ids)
+        bulk = Hidden(prepared_bulk(destination_addresses.value, template, self._source_address))
+        segment_ids = Hidden(await self._call(bulk_request(*bulk.value), timeout))
+        template = bulk.value[0]
+        messages = [attrs.evolve(template, destination_address=number) for number in bulk.value[1]]
+        shares = attribute(len(messages), segment_ids.value)
         if shares is None:
-            raise SegmentIdsUnattributed(tuple(messages), segment_ids)
+            raise SegmentIdsUnattributed(tuple(messages), segment_ids.value)
         accepted_at = self._clock.now()
         return [Receipt(message, share, accepted_at) for message, share in zip(messages, shares, strict=True)]
 

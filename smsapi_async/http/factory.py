@@ -13,6 +13,7 @@ from smsapi_async.http.base import DirectClient
 from smsapi_async.http.choice import AutomaticTransport, Kind
 from smsapi_async.http.exchange import Exchanger
 from smsapi_async.http.redaction import quieten
+from smsapi_async.privacy import sealed
 from smsapi_async.settings import Timeouts, tls_context
 from smsapi_async.version import __version__
 
@@ -23,6 +24,7 @@ _HEADERS = {
 }
 
 
+@sealed
 def build_exchanger(
     base_url: str,
     timeouts: Timeouts,

@@ -3,7 +3,7 @@
 import re
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import mask_number, mask_source_address
+from smsapi_async.privacy import mask_number, mask_source_address, sealed
 
 # A phone number has at most 15 digits, and no country code begins with 0 (ITU-T E.164).
 _DESTINATION = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
@@ -16,6 +16,7 @@ _SOURCE_LATIN = re.compile(r"[!-~](?:[ -~]{0,9}[!-~])?", re.ASCII)
 _RUSSIAN_TRUNK_PREFIX = re.compile(r"\+?89[0-9]{9}", re.ASCII)
 
 
+@sealed
 def checked_destination_address(address: object, parameter: str = "destination_address") -> str:
     """Return the digits of a destination address, without a leading ``+``.
 
@@ -37,6 +38,7 @@ def checked_destination_address(address: object, parameter: str = "destination_a
     return match[1]
 
 
+@sealed
 def checked_source_address(address: object) -> str:
     """Check a source address, and return the source address unchanged.
 

@@ -8,7 +8,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message, minutes_of
-from smsapi_async.privacy import Secret, is_encodable, mask_text
+from smsapi_async.privacy import HiddenBytes, Secret, is_encodable, mask_text, sealed
 from smsapi_async.protocol import dates
 from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
 from smsapi_async.protocol.resources import (
@@ -43,10 +43,14 @@ class Request:
     form: str = attrs.field(repr=False)
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
 
-    def with_session(self, session_id: Secret) -> bytes:
+    def with_session(self, session_id: Secret) -> HiddenBytes:
         """Return the URL-encoded parameters, with the session id as the first parameter."""
         head = "SessionID=" + _quoted(session_id.reveal())
-        return f"{head}&{self.form}".encode("ascii") if self.form else head.encode("ascii")
+        return HiddenBytes((f"{head}&{self.form}" if self.form else head).encode("ascii"))
+
+    def without_session(self) -> HiddenBytes:
+        """Return the URL-encoded parameters of a request that needs no session."""
+        return HiddenBytes(self.form.encode("ascii"))
 
 
 def login_request(login: str, password: Secret) -> Request:
@@ -60,13 +64,15 @@ def balance_request() -> Request:
     return Request(BALANCE, "")
 
 
+@sealed
 def state_request(segment_id: str) -> Request:
     """Build the request for the state of one segment (contract, "Sms/State").
 
     Raises:
         ValidationError: if the segment id is not a `str`, is empty, or contains a lone surrogate.
     """
-    return Request(STATE, urlencode({"messageId": _checked_segment_id(segment_id)}))
+    checked = _checked_segment_id(segment_id)
+    return Request(STATE, urlencode({"messageId": checked}), private=(checked,))
 
 
 def incoming_request(since: datetime | None, until: datetime) -> Request:
@@ -120,6 +126,7 @@ def statistics_requests(start: datetime, end: datetime) -> list[Request]:
     ]
 
 
+@sealed
 def prepared(message: Message, default_source_address: str | None) -> Message:
     """Check a message and return the message in the form that is sent.
 
@@ -147,6 +154,7 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
     return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
 
 
+@sealed
 def prepared_bulk(
     destination_addresses: Sequence[str], template: Message, default_source_address: str | None
 ) -> tuple[Message, list[str]]:
@@ -177,6 +185,7 @@ def prepared_bulk(
     return prepared(attrs.evolve(template, destination_address=digits[0]), default_source_address), digits
 
 
+@sealed
 def send_request(message: Message) -> Request:
     """Build the request for one message.
 
@@ -203,6 +212,7 @@ def single_request_from_form(form: str, template: Message, number: str) -> Reque
     return Request(resource, f"{form}&DestinationAddress={number}", private=(template.text, number))
 
 
+@sealed
 def bulk_request(template: Message, numbers: Sequence[str]) -> Request:
     """Build the request for one text to several recipients (contract, "Sms/SendBulk").
 
@@ -228,6 +238,7 @@ def bulk_request_from_form(form: str, text: str, numbers: Sequence[str]) -> Requ
     return Request(SEND_BULK, form + destinations, private=(text, *numbers))
 
 
+@sealed
 def common_form(message: Message) -> str:
     """Encode the parameters of a message except the destination address.
 

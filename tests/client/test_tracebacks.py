@@ -1,0 +1,299 @@
+"""Tests that a traceback with local variables shows no private data in the frames of this package."""
+
+import os
+import re
+import threading
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+
+import smsapi_async
+from smsapi_async import AsyncSmsClient, Message, Receipt, RetryPolicy, SmsApiError
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
+from tests.client.tools import RawServer, client_for, logged_in_store, read_request, until
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse+battery"
+TEXT = "Ваш код 4711-0815, никому не говорите"
+NUMBER = "79169876543"
+SEGMENT_ID = f"SAR-GW01+{NUMBER}-5f3b1972-2-1"
+START = datetime(2026, 3, 1, tzinfo=UTC)
+ONCE = RetryPolicy(attempts=1)
+PACKAGE = os.path.dirname(smsapi_async.__file__)
+RECEIPT = Receipt(Message(NUMBER, TEXT), (SEGMENT_ID,), START)
+
+Call = Callable[[AsyncSmsClient], Awaitable[object]]
+
+
+async def _send_many(sms: AsyncSmsClient) -> list[object]:
+    async with sms.send_many([Message(NUMBER, TEXT), Message(NUMBER, TEXT + "!")]) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+async def _track(sms: AsyncSmsClient) -> object:
+    async with sms.track([RECEIPT]) as deliveries:
+        return await anext(deliveries)
+
+
+CALLS: dict[str, Call] = {
+    "balance": lambda sms: sms.balance(),
+    "send": lambda sms: sms.send(NUMBER, TEXT),
+    "send_by_time_zone": lambda sms: sms.send_by_time_zone(NUMBER, TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
+    "send_bulk": lambda sms: sms.send_bulk([NUMBER, "+" + NUMBER], TEXT),
+    "send_many": _send_many,
+    "state": lambda sms: sms.state(SEGMENT_ID),
+    "track": _track,
+    "wait_delivered": lambda sms: sms.wait_delivered(RECEIPT),
+    "incoming": lambda sms: sms.incoming(since=START),
+    "statistics": lambda sms: sms.statistics(START, START),
+}
+"""Each public call that makes a request."""
+
+BAD_CALLS: dict[str, Call] = {
+    "number": lambda sms: sms.send("+7 (916) 987-65-43", TEXT),
+    "trunk prefix": lambda sms: sms.send("89169876543", TEXT),
+    "text": lambda sms: sms.send(NUMBER, TEXT * 100),
+    "surrogate": lambda sms: sms.send(NUMBER, TEXT + "\ud800"),
+    "source": lambda sms: sms.send(NUMBER, TEXT, source_address=NUMBER + NUMBER),
+    "date": lambda sms: sms.send(NUMBER, TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
+    "validity": lambda sms: sms.send(NUMBER, TEXT, validity=-1),
+    "timeout": lambda sms: sms.send(NUMBER, TEXT, timeout=-1),
+    "local date": lambda sms: sms.send_by_time_zone(NUMBER, TEXT, send_date=START),
+    "numbers": lambda sms: sms.send_bulk([NUMBER, "89169876543"], TEXT),
+    "a number alone": lambda sms: sms.send_bulk(NUMBER, TEXT),
+    "bulk text": lambda sms: sms.send_bulk([NUMBER], TEXT * 100),
+    "bulk date": lambda sms: sms.send_bulk([NUMBER], TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
+    "segment id": lambda sms: sms.state(SEGMENT_ID + "\ud800"),
+    "receipt": lambda sms: sms.wait_delivered(SEGMENT_ID),  # type: ignore[arg-type]
+    "wait": lambda sms: sms.wait_delivered(RECEIPT, timeout=-1),
+}
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """Return an exception with its causes, its contexts and the members of its groups."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and each not in found:
+            found.append(each)
+            waiting += [each.__cause__, each.__context__]
+            waiting += each.exceptions if isinstance(each, BaseExceptionGroup) else []
+    return found
+
+
+def _shown(error: BaseException) -> list[str]:
+    """Return each local variable of the package's frames, and of the HTTP libraries' frames, as a text."""
+    texts = []
+    for each in _chain(error):
+        told = traceback.TracebackException.from_exception(each, capture_locals=True)
+        for frame in told.stack:
+            if PACKAGE in frame.filename or re.search(r"site-packages/(httpx|httpcore|h11)/", frame.filename):
+                for name, value in (frame.locals or {}).items():
+                    texts.append(f"{frame.filename}:{frame.lineno} {frame.name} {name}={value}")
+        texts += [str(each), repr(each), repr(vars(each))]
+    return texts
+
+
+def assert_private(error: BaseException, sandbox: Sandbox | None = None) -> None:
+    """Assert that a traceback of the error contains no private value."""
+    bodies = [arrival.target for arrival in sandbox.account.arrivals] if sandbox else []
+    sessions = {body.partition("SessionID=")[2].partition("&")[0] for body in bodies} - {""}
+    secrets = {PASSWORD, "correct+horse", TEXT, "4711-0815", NUMBER, "9169876543", "5f3b1972", *sessions}
+    leaks = [(secret, text) for text in _shown(error) for secret in secrets if secret in text]
+    assert not leaks
+
+
+@pytest.fixture
+async def sandbox(transport: str) -> AsyncIterator[Sandbox]:
+    """Serve a sandbox whose account has a password with characters that must be encoded in a URL."""
+    async with run_sandbox(password=PASSWORD) as running:
+        yield running
+
+
+async def _failure(call: Call, sms: AsyncSmsClient) -> BaseException | None:
+    try:
+        await call(sms)
+    except SmsApiError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+async def test_bad_input(sandbox: Sandbox, name: str) -> None:
+    """The traceback of a wrong parameter does not show the number and the text in the library's frames."""
+    async with client_for(sandbox) as sms:
+        error = await _failure(BAD_CALLS[name], sms)
+    assert error is not None
+    assert_private(error, sandbox)
+
+
+async def test_a_closed_client(sandbox: Sandbox) -> None:
+    """The traceback of a call of a closed client does not show the number and the text."""
+    sms = client_for(sandbox)
+    await sms.aclose()
+    for call in CALLS.values():
+        error = await _failure(call, sms)
+        assert error is not None
+        assert_private(error)
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 5, 6, 7, 8, 9])
+async def test_refusals(sandbox: Sandbox, code: int) -> None:
+    """The traceback of a refusal does not show what was sent, also if the gateway repeats it."""
+    text = f"{NUMBER} {TEXT} {PASSWORD}"
+    descriptions = {"User/Balance": PASSWORD, "Sms/State": f"{SEGMENT_ID} {PASSWORD}"}
+    async with client_for(sandbox, retry=ONCE) as sms:
+        for name, call in CALLS.items():
+            if name in {"track", "wait_delivered"} and code not in {4, 5, 7}:
+                continue
+            for resource in ("User/Balance", "Sms/Send", "Sms/SendByTimeZone", "Sms/SendBulk", "Sms/State"):
+                sandbox.refuse_next(resource, code, desc=descriptions.get(resource, text))
+            error = await _failure(call, sms)
+            if error is not None:
+                assert_private(error, sandbox)
+
+
+async def test_not_sent(sandbox: Sandbox) -> None:
+    """The traceback of a call that reached no server does not show what it wanted to send."""
+    with RawServer(lambda _: None) as server:
+        server.refuse()
+        url = f"http://127.0.0.1:{server.port}/rest"
+        store = await logged_in_store(sandbox)
+        for options in ({}, {"session_store": store}):
+            async with client_for(sandbox, base_url=url, retry=ONCE, **options) as sms:
+                for name in CALLS.keys() - {"track", "wait_delivered"}:
+                    error = await _failure(CALLS[name], sms)
+                    assert error is not None
+                    assert_private(error, sandbox)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.TRUNCATE_AFTER_PASS, Fault.ERROR_500, Fault.GARBAGE, Fault.RESET_AFTER_READ]
+)
+async def test_unknown(sandbox: Sandbox, proxy: FaultProxy, fault: Fault) -> None:
+    """The traceback of a broken exchange does not show what was sent."""
+    proxy.plan = FaultPlan.script([fault] * 100)
+    store = await logged_in_store(sandbox)
+    async with client_for(sandbox, base_url=proxy.base_url, retry=ONCE, session_store=store) as sms:
+        for name in CALLS.keys() - {"track", "wait_delivered", "send_many"}:
+            error = await _failure(CALLS[name], sms)
+            assert error is not None
+            assert_private(error, sandbox)
+
+
+async def _cancelled(call: Call, sms: AsyncSmsClient, is_reached: Callable[[], object]) -> BaseException:
+    """Cancel a call when the server has its request, and return the exception of the cancellation."""
+    caught: list[BaseException] = []
+
+    async def run() -> None:
+        try:
+            await call(sms)
+        except BaseException as error:
+            caught.append(error)
+            raise
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await until(is_reached)
+        group.cancel_scope.cancel()
+    return caught[0]
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("is_logged_in", [True, False])
+async def test_cancelled(sandbox: Sandbox, name: str, is_logged_in: bool) -> None:
+    """The traceback of a cancelled call does not show what was sent, neither during the login."""
+    heard: list[bytes] = []
+
+    def serve(connection: Any) -> None:
+        heard.append(read_request(connection))
+        connection.recv(1)
+
+    options: dict[str, Any] = {"session_store": await logged_in_store(sandbox)} if is_logged_in else {}
+    with RawServer(serve) as server:
+        url = f"http://127.0.0.1:{server.port}/rest"
+        async with client_for(sandbox, base_url=url, retry=ONCE, **options) as sms:
+            error = await _cancelled(CALLS[name], sms, lambda: heard)
+            assert_private(error, sandbox)
+
+
+async def test_cancelled_during_the_write(sandbox: Sandbox) -> None:
+    """The traceback of a send that is cancelled during its write does not show the request."""
+    heard: list[bytes] = []
+    ended = threading.Event()
+
+    def serve(connection: Any) -> None:
+        heard.append(connection.recv(1))
+        ended.wait(10)
+
+    numbers = [NUMBER] * 500_000
+    store = await logged_in_store(sandbox)
+    with RawServer(serve) as server:
+        url = f"http://127.0.0.1:{server.port}/rest"
+        async with client_for(sandbox, base_url=url, retry=ONCE, session_store=store) as sms:
+            error = await _cancelled(lambda sms: sms.send_bulk(numbers, TEXT), sms, lambda: heard)
+            ended.set()
+    assert_private(error, sandbox)
+
+
+@pytest.mark.parametrize("name", ["send", "send_by_time_zone", "send_bulk"])
+async def test_timeouts(sandbox: Sandbox, name: str) -> None:
+    """The traceback of a timeout does not show what was sent."""
+    calls: dict[str, Call] = {
+        "send": lambda sms: sms.send(NUMBER, TEXT, timeout=0.01),
+        "send_by_time_zone": lambda sms: sms.send_by_time_zone(
+            NUMBER,
+            TEXT,
+            send_date=datetime(2030, 1, 1),  # noqa: DTZ001
+            timeout=0.01,
+        ),
+        "send_bulk": lambda sms: sms.send_bulk([NUMBER], TEXT, timeout=0.01),
+    }
+    gate = sandbox.hold()
+    try:
+        async with client_for(sandbox, retry=ONCE) as sms:
+            error = await _failure(calls[name], sms)
+    finally:
+        gate.release()
+    assert error is not None
+    assert_private(error, sandbox)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"password": PASSWORD + "\ud800"},
+        {"source_address": NUMBER + NUMBER},
+        {"concurrency": 0},
+        {"proxy": f"http://proxy:{PASSWORD.replace(' ', '')}@"},
+        {"base_url": "https://login:correct+horse@gateway.invalid"},
+        {"base_url": "http://gateway.invalid"},
+        {"transport": "other"},
+        {"login_cool_down": 5},
+    ],
+)
+def test_the_constructor(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback of a wrong setting does not show the password in the library's frames."""
+    monkeypatch.setenv("SMSAPI_PASSWORD", PASSWORD)
+    for build in (AsyncSmsClient, AsyncSmsClient.from_env):
+        with pytest.raises(SmsApiError) as caught:
+            build(**{"login": "login", "password": PASSWORD, **options})
+        assert_private(caught.value)
+    del options["password" if "password" in options else next(iter(options))]
+    with pytest.raises(SmsApiError) as caught:
+        AsyncSmsClient.from_env(login="", concurrency=0, **options)
+    assert_private(caught.value)
+
+
+def test_other_functions() -> None:
+    """The traceback of a function without a client shows no text, and no number."""
+    with pytest.raises(SmsApiError) as caught:
+        smsapi_async.segment(TEXT + "\ud800")
+    assert_private(caught.value)
