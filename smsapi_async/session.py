@@ -14,7 +14,7 @@ import attrs
 
 from smsapi_async.clock import Clock
 from smsapi_async.errors import RateLimited, RequestRejected, SmsApiError, Unauthorized
-from smsapi_async.privacy import Secret
+from smsapi_async.privacy import Secret, steady_repr
 
 logger = logging.getLogger("smsapi_async")
 
@@ -26,6 +26,7 @@ RENEW_BEFORE_END = timedelta(minutes=5)
 _RENEWAL_PAUSE = timedelta(seconds=30)
 
 
+@steady_repr
 @attrs.frozen
 class Session:
     """A session id and the time of the login.
@@ -36,7 +37,8 @@ class Session:
         obtained_at: the time just before the client sent the login request; aware, in UTC.
     """
 
-    session_id: Secret
+    # The mask also covers a plain string that a session store of the caller may pass.
+    session_id: Secret = attrs.field(repr=lambda _: "Secret('***')")
     obtained_at: datetime
 
 

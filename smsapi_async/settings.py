@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import is_encodable, sealed
+from smsapi_async.privacy import is_encodable, sealed, steady_repr
 
 _Value = TypeVar("_Value")
 # The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
@@ -44,6 +44,7 @@ def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: object) -
         raise ValidationError(name, repr(value), "pass a whole number, 1 or greater")
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """The timeouts for the steps of a request, in seconds.
@@ -71,6 +72,7 @@ class Timeouts:
     total: float = attrs.field(default=120.0, validator=_positive)
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """Decides whether and when a call to the gateway makes another attempt.

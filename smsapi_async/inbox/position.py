@@ -7,6 +7,7 @@ from typing import Any, Self
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import steady_repr
 from smsapi_async.protocol.dates import aware
 
 
@@ -38,6 +39,7 @@ def _since(value: object) -> datetime | None:
     return None if value is None else aware("Position.since", value)
 
 
+@steady_repr
 @attrs.frozen
 class Position:
     """The position of an `Inbox`: the data that a later run needs to continue.

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import steady_repr
 
 _SECOND = timedelta(seconds=1)
 
@@ -24,6 +25,7 @@ def _duration(_: object, attribute: "attrs.Attribute[Any]", value: object) -> No
         raise ValidationError(attribute.name, repr(value), "pass a timedelta of a second or more")
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class InboxSettings:
     """The settings of an `Inbox`.

@@ -4,10 +4,13 @@ from typing import Literal
 
 import attrs
 
+from smsapi_async.privacy import steady_repr
+
 OutcomeState = Literal["accepted", "rejected", "unknown"]
 """The states of a message that has an outcome."""
 
 
+@steady_repr
 @attrs.frozen
 class Summary:
     """The number of messages in each state, as `Ledger.summary` returns it.
@@ -32,6 +35,7 @@ class Summary:
     segments: int = 0
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class DeliverySummary:
     """The number of accepted messages in each phase, according to the last recorded delivery of each message.

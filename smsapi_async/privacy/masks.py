@@ -73,6 +73,8 @@ def mask_number(number: object) -> str:
 
 def mask_source_address(source: object) -> str:
     """Return a source address. A source address that is a number is masked, and a name is not masked."""
+    if source is None:
+        return "None"
     # A name has at most 11 characters (contract, "Addresses"). A longer value with letters is masked, because
     # it is not a valid name.
     if isinstance(source, str) and any(character.isalpha() for character in source) and len(source) <= 11:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import steady_repr
 
 DEADLINE = timedelta(hours=48, minutes=10)
 """The default deadline of tracking.
@@ -22,6 +23,7 @@ def _number(instance: object, attribute: "attrs.Attribute[Any]", value: object) 
         raise ValidationError(f"{type(instance).__name__}.{attribute.name}", repr(value), hint)
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Schedule:
     """The time that `AsyncSmsClient.track` waits before it requests the state of a segment again.

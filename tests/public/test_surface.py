@@ -2,20 +2,25 @@
 
 import ast
 import copy
+import enum
 import inspect
 import pickle
 import runpy
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import smsapi_async
+import smsapi_async.ledger
+import smsapi_async.sandbox
+import smsapi_async.sandbox.faults
 from smsapi_async import AsyncSmsClient, errors
 from smsapi_async.client import Options
 
@@ -214,6 +219,56 @@ def test_no_value_shows_a_text_or_a_number(value: object) -> None:
     # The hint for destination addresses contains an example number that is equal to `NUMBER`.
     for private in (NUMBER, TEXT, "4821", "Код", "9161002030", "9031234567", SESSION_ID):
         assert private not in shown.replace("such as '79031234567'", "")
+
+
+def _public_classes() -> list[type]:
+    modules = (smsapi_async, smsapi_async.ledger, smsapi_async.sandbox, smsapi_async.sandbox.faults)
+    values = [getattr(module, name) for module in modules for name in module.__all__]
+    return [value for value in values if inspect.isclass(value) and not issubclass(value, enum.Enum)]
+
+
+@pytest.mark.parametrize("kind", _public_classes(), ids=lambda kind: str(kind.__name__))
+def test_a_repr_never_raises(kind: type) -> None:
+    """A traceback with local variables can show an object whose constructor raised an error."""
+    try:
+        half_built = cast("Any", kind).__new__(kind)
+    except TypeError:  # an abstract class has no objects
+        return
+    assert kind.__name__ in repr(half_built)
+    assert isinstance(str(half_built), str)
+
+
+def test_a_repr_of_wrong_values_never_raises() -> None:
+    """A value with fields of a wrong type has a `repr`, which shows only their types."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise OSError
+
+    wrong: list[Any] = [None, 5, b"79031234567", ["79031234567"], object(), Broken()]
+    for value in wrong:
+        for made in (
+            smsapi_async.Message(value, value, source_address=value, key=value, send_date=value),
+            smsapi_async.Receipt(value, value, value),
+            smsapi_async.SegmentState(value, value, state_description=value),
+            smsapi_async.IncomingMessage(value, value, value, value, value),
+            smsapi_async.Session(value, value),
+            smsapi_async.Accepted(message=value, segment_ids=value, accepted_at=value),
+        ):
+            assert type(made).__name__ in repr(made)
+
+
+def test_a_half_built_client() -> None:
+    """A traceback with local variables can be made if a subclass fails before the client is built."""
+
+    class Mine(smsapi_async.AsyncSmsClient):
+        def __init__(self) -> None:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError) as caught:
+        Mine()
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "<incomplete Mine>" in "".join(told.format())
 
 
 def test_values_still_tell_apart() -> None:

@@ -19,6 +19,7 @@ from smsapi_async.ledger.sqlite.store import Store
 from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
+from smsapi_async.privacy import steady_repr
 from smsapi_async.tracking import Delivery
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _Value = TypeVar("_Value")
 _PAGE = 500
 
 
+@steady_repr
 class SqliteLedger(Ledger):
     """The class of the ledgers that `Ledger.sqlite` creates."""
 
