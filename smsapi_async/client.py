@@ -402,7 +402,6 @@ class AsyncSmsClient:
             check_usable=self._check_usable,
         )
 
-    @sealed_async
     async def state(self, segment_id: str) -> SegmentState:
         """Return the state of one segment (contract, "Sms/State").
 
@@ -416,7 +415,9 @@ class AsyncSmsClient:
             RequestRejected: if the gateway refused the request or the login.
             ReadFailed: if no usable response arrived within the attempts of `RetryPolicy`.
         """
-        return await self._state(Hidden(segment_id))
+        hidden = Hidden(segment_id)
+        del segment_id
+        return await self._state(hidden)
 
     def track(
         self,
@@ -594,7 +595,6 @@ class AsyncSmsClient:
     def _check_usable(self) -> None:
         self._check_open()
         loop = current_token()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop != loop:
+        self._loop = self._loop or loop
+        if self._loop != loop:
             raise WrongEventLoop

@@ -23,6 +23,7 @@ from smsapi_async.errors import (
 )
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from smsapi_async.privacy import Hidden
 from smsapi_async.protocol.encoding import Request
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class ChunkSender:
         request = part.request()
         for attempt in range(1, _RATE_LIMITED_ATTEMPTS + 1):
             try:
-                segment_ids = await self._exchange(request, evidence)
+                segment_ids = Hidden(await self._exchange(request, evidence))
             except OutcomeUnknown as error:
                 self._unknown_in_a_row += 1
                 return _unknown(part, error)
@@ -265,8 +266,9 @@ class ChunkSender:
         raise OutcomeUnknown("the batch ended before the response arrived")
 
 
-def _accepted(part: Chunk, segment_ids: tuple[str, ...], clock: Clock) -> list[Outcome]:
+def _accepted(part: Chunk, ids: Hidden[tuple[str, ...]], clock: Clock) -> list[Outcome]:
     now = clock.now()
+    segment_ids = ids.value
     shares = attribute(len(part), segment_ids)
     unattributed = shares is None
     keys: Sequence[str | None] = part.keys or [None] * len(part)

@@ -169,11 +169,11 @@ class Caller:
         return outcome
 
     def _circumstances(self, request: Request, session: Session | None) -> Circumstances:
+        now = self._clock.now()
+        session_ids = [] if session is None else [session.session_id]
         # A gateway may quote the password in the response to any request of the session.
-        private = (*request.private, *self._login.private)
-        if session is not None:
-            private = (*private, session.session_id.reveal())
-        return Circumstances(request.resource, private, self._clock.now())
+        private = (*request.private, *self._login.private, *(each.reveal() for each in session_ids))
+        return Circumstances(request.resource, private, now)
 
 
 async def _judged(

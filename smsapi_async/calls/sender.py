@@ -39,8 +39,8 @@ class Sender:
         The method raises the same errors as `AsyncSmsClient.send`.
         """
         message = prepared(message, self._source_address)
-        segment_ids = await self._call(send_request(message), timeout)
-        return Receipt(message, segment_ids, self._clock.now())
+        segment_ids = Hidden(await self._call(send_request(message), timeout))
+        return Receipt(message, segment_ids.value, self._clock.now())
 
     async def send_bulk(
         self,
@@ -54,12 +54,12 @@ class Sender:
         """
         bulk = Hidden(prepared_bulk(destination_addresses.value, template, self._source_address))
         segment_ids = Hidden(await self._call(bulk_request(*bulk.value), timeout))
+        accepted_at = self._clock.now()
         template = bulk.value[0]
         messages = [attrs.evolve(template, destination_address=number) for number in bulk.value[1]]
         shares = attribute(len(messages), segment_ids.value)
         if shares is None:
             raise SegmentIdsUnattributed(tuple(messages), segment_ids.value)
-        accepted_at = self._clock.now()
         return [Receipt(message, share, accepted_at) for message, share in zip(messages, shares, strict=True)]
 
     async def _call(self, request: Request, timeout: Seconds) -> tuple[str, ...]:  # noqa: ASYNC109

@@ -1,21 +1,38 @@
 """Tests that a traceback with local variables shows no private data in the frames of this package."""
 
+import json
+import logging
 import os
 import re
 import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 import smsapi_async
-from smsapi_async import AsyncSmsClient, Message, Receipt, RetryPolicy, SmsApiError
+from smsapi_async import (
+    Accepted,
+    AsyncSmsClient,
+    MemorySessionStore,
+    Message,
+    Receipt,
+    RetryPolicy,
+    SegmentIdsUnattributed,
+    Session,
+    SmsApiError,
+    SystemClock,
+)
+from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
-from tests.client.tools import RawServer, client_for, logged_in_store, read_request, until
+from tests.client.tools import RawServer, client_for, json_answer, logged_in_store, read_request, until
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +48,9 @@ RECEIPT = Receipt(Message(NUMBER, TEXT), (SEGMENT_ID,), START)
 Call = Callable[[AsyncSmsClient], Awaitable[object]]
 
 
-async def _send_many(sms: AsyncSmsClient) -> list[object]:
-    async with sms.send_many([Message(NUMBER, TEXT), Message(NUMBER, TEXT + "!")]) as outcomes:
+async def _send_many(sms: AsyncSmsClient, ledger: Ledger | None = None) -> list[object]:
+    messages = [Message(NUMBER, TEXT, key=f"order {NUMBER}"), Message(NUMBER, TEXT + "!")]
+    async with sms.send_many(messages, ledger=ledger) as outcomes:
         return [outcome async for outcome in outcomes]
 
 
@@ -88,7 +106,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def _shown(error: BaseException) -> list[str]:
+def _shown(error: BaseException, *, with_attributes: bool) -> list[str]:
     """Return each local variable of the package's frames, and of the HTTP libraries' frames, as a text."""
     texts = []
     for each in _chain(error):
@@ -97,16 +115,24 @@ def _shown(error: BaseException) -> list[str]:
             if PACKAGE in frame.filename or re.search(r"site-packages/(httpx|httpcore|h11)/", frame.filename):
                 for name, value in (frame.locals or {}).items():
                     texts.append(f"{frame.filename}:{frame.lineno} {frame.name} {name}={value}")
-        texts += [str(each), repr(each), repr(vars(each))]
+        texts += [str(each), repr(each), repr(vars(each)) if with_attributes else ""]
     return texts
 
 
-def assert_private(error: BaseException, sandbox: Sandbox | None = None) -> None:
+def _secrets(sandbox: Sandbox | None) -> set[str]:
+    account = None if sandbox is None else sandbox.account
+    targets = [] if account is None else [arrival.target for arrival in account.arrivals]
+    sessions = {target.partition("SessionID=")[2].partition("&")[0] for target in targets} - {""}
+    ids = [] if account is None else [each for message in account.messages for each in message.segment_ids]
+    return {PASSWORD, "correct+horse", TEXT, "4711-0815", NUMBER, NUMBER[1:], "5f3b1972", *sessions, *ids}
+
+
+def assert_private(
+    error: BaseException, sandbox: Sandbox | None = None, *, with_attributes: bool = True
+) -> None:
     """Assert that a traceback of the error contains no private value."""
-    bodies = [arrival.target for arrival in sandbox.account.arrivals] if sandbox else []
-    sessions = {body.partition("SessionID=")[2].partition("&")[0] for body in bodies} - {""}
-    secrets = {PASSWORD, "correct+horse", TEXT, "4711-0815", NUMBER, "9169876543", "5f3b1972", *sessions}
-    leaks = [(secret, text) for text in _shown(error) for secret in secrets if secret in text]
+    shown = _shown(error, with_attributes=with_attributes)
+    leaks = [(secret, text) for text in shown for secret in _secrets(sandbox) if secret in text]
     assert not leaks
 
 
@@ -297,3 +323,127 @@ def test_other_functions() -> None:
     with pytest.raises(SmsApiError) as caught:
         smsapi_async.segment(TEXT + "\ud800")
     assert_private(caught.value)
+
+
+async def test_ids_that_cannot_be_divided(sandbox: Sandbox) -> None:
+    """The traceback of a bulk whose segment ids cannot be divided shows no number and no segment id."""
+    body = json.dumps([SEGMENT_ID] * 3).encode()
+
+    def serve(connection: Any) -> None:
+        read_request(connection)
+        connection.sendall(json_answer(body))
+
+    store = await logged_in_store(sandbox)
+    with RawServer(serve) as server:
+        url = f"http://127.0.0.1:{server.port}/rest"
+        async with client_for(sandbox, base_url=url, session_store=store) as sms:
+            with pytest.raises(SegmentIdsUnattributed) as caught:
+                await sms.send_bulk([NUMBER, "79161002030"], TEXT)
+    assert caught.value.segment_ids == (SEGMENT_ID,) * 3
+    assert_private(caught.value, sandbox, with_attributes=False)
+
+
+async def test_an_unexpected_error_of_the_callers_transport(sandbox: Sandbox) -> None:
+    """If the caller's transport raises an unexpected error, the library's frames do not show the request."""
+
+    class Broken(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            raise LookupError(request.method)
+
+    store = await logged_in_store(sandbox)
+    async with client_for(sandbox, transport=Broken(), session_store=store) as sms:
+        for name in CALLS.keys() - {"send_many", "track", "wait_delivered", "statistics"}:
+            with pytest.raises(LookupError) as caught:
+                await CALLS[name](sms)
+            assert_private(caught.value, sandbox)
+            lines = traceback.format_exception(caught.value)
+            assert any("handle_async_request" in line for line in lines), "the lines of the traceback stay"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_ledgers(sandbox: Sandbox, tmp_path: Path, is_open: bool) -> None:
+    """The traceback of a ledger that cannot be written shows no number, no text and no segment id."""
+    path = tmp_path / "run.db"
+    async with Ledger.sqlite(path):
+        pass
+    ledger = Ledger.sqlite(path, read_only=True)
+    key = f"order {NUMBER}"
+    message = Message(NUMBER, TEXT, key=key)
+    accepted = Accepted(message=message, segment_ids=(SEGMENT_ID,), accepted_at=START, key=key)
+    async with AsyncExitStack() as stack:
+        if is_open:
+            await stack.enter_async_context(ledger)
+        sms = await stack.enter_async_context(client_for(sandbox))
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: _send_many(sms, ledger),
+            lambda: ledger.claim([(key, message)]),
+            lambda: ledger.settle([accepted]),
+            lambda: ledger.release([key]),
+            lambda: ledger.record_pending([(key, message)]),
+            lambda: ledger.resolve(key, sent=True, segment_ids=[SEGMENT_ID]),
+        ]
+        for call in calls:
+            with pytest.raises(SmsApiError) as caught:
+                await call()
+            assert_private(caught.value, sandbox)
+
+
+class _Watcher(SystemClock, logging.Handler, MemorySessionStore):
+    """Reads the local variables of the running frames at each call of a clock, a log and a session store."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        logging.Handler.__init__(self, 0)
+        MemorySessionStore.__init__(self)
+        self.sandbox = sandbox
+        self.calls: set[str] = set()
+        self.leaks: set[str] = set()
+
+    def look(self, call: str) -> None:
+        self.calls.add(call)
+        secrets = _secrets(self.sandbox)
+        for frame in traceback.StackSummary.extract(traceback.walk_stack(None), capture_locals=True):
+            if frame.filename.startswith(PACKAGE) and f"{os.sep}sandbox{os.sep}" not in frame.filename:
+                for name, value in (frame.locals or {}).items():
+                    if any(secret in value for secret in secrets):
+                        self.leaks.add(f"{frame.filename}:{frame.lineno} {name}={value}")
+
+    def now(self) -> datetime:
+        self.look("now")
+        return super().now()
+
+    def monotonic(self) -> float:
+        self.look("monotonic")
+        return super().monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.look("log" if record.name == "smsapi_async" else record.name)
+
+    async def load(self) -> Session | None:
+        self.look("load")
+        return await super().load()
+
+    async def save(self, session: Session) -> None:
+        self.look("save")
+        await super().save(session)
+
+
+async def test_running_frames(sandbox: Sandbox) -> None:
+    """A program that logs the local variables of the running frames shows no private data."""
+    watcher = _Watcher(sandbox)
+    logger = logging.getLogger("smsapi_async")
+    logger.addHandler(watcher)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        async with client_for(sandbox, clock=watcher, session_store=watcher) as sms:
+            for name in CALLS.keys() - {"track", "wait_delivered"}:
+                await _failure(CALLS[name], sms)
+            receipt = await sms.send(NUMBER, TEXT)
+            await sms.state(receipt.segment_ids[0])
+            async with sms.track([receipt]) as deliveries:
+                await anext(deliveries)
+    finally:
+        logger.removeHandler(watcher)
+        logger.setLevel(level)
+    assert watcher.calls == {"now", "monotonic", "log", "load", "save"}
+    assert not watcher.leaks
