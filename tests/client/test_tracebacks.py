@@ -24,6 +24,7 @@ from smsapi_async import (
     Message,
     Receipt,
     RetryPolicy,
+    Schedule,
     SegmentIdsUnattributed,
     Session,
     SmsApiError,
@@ -50,7 +51,7 @@ Call = Callable[[AsyncSmsClient], Awaitable[object]]
 
 async def _send_many(sms: AsyncSmsClient, ledger: Ledger | None = None) -> list[object]:
     messages = [Message(NUMBER, TEXT, key=f"order {NUMBER}"), Message(NUMBER, TEXT + "!")]
-    async with sms.send_many(messages, ledger=ledger) as outcomes:
+    async with sms.send_many(messages, ledger=ledger, grace=0) as outcomes:
         return [outcome async for outcome in outcomes]
 
 
@@ -440,7 +441,7 @@ async def test_running_frames(sandbox: Sandbox) -> None:
                 await _failure(CALLS[name], sms)
             receipt = await sms.send(NUMBER, TEXT)
             await sms.state(receipt.segment_ids[0])
-            async with sms.track([receipt]) as deliveries:
+            async with sms.track([receipt], schedule=Schedule(first=0.01)) as deliveries:
                 await anext(deliveries)
     finally:
         logger.removeHandler(watcher)
