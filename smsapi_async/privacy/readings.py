@@ -19,6 +19,9 @@ _ESCAPE = re.compile(
     r"|(?P<entity>&(?:\#[0-9]{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)",
     re.ASCII,
 )
+# An ``&`` or a backslash may also be a plain character just before a value, as in ``&copyright``. Therefore a
+# text has further readings, in which the escapes of one kind are not decoded.
+_LEFT_OUT: Final[tuple[frozenset[str], ...]] = (frozenset(), frozenset({"entity"}), frozenset({"slash"}))
 _SLASHES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 # A server in Russia may write a text in one of these character sets, and read the bytes in another one.
 _WRITTEN_AS: Final = ("utf-8", "cp1251", "cp866", "koi8-r")
@@ -43,13 +46,16 @@ def readings(words: str) -> list[Reading]:
 
     A pass decodes percent-encoding, HTML entities and the escapes of JSON.
     """
-    found = [Reading(words, [(index, index + 1) for index in range(len(words))])]
-    for _ in range(_MOST_LAYERS):
-        decoded = _decoded(found[-1])
-        if decoded is None:
-            break
-        found.append(decoded)
-    return found
+    verbatim = Reading(words, [(index, index + 1) for index in range(len(words))])
+    found = {words: verbatim}
+    for left_out in _LEFT_OUT:
+        reading = verbatim
+        for _ in range(_MOST_LAYERS):
+            decoded = _decoded(reading, left_out)
+            if decoded is None:
+                break
+            reading = found.setdefault(decoded.text, decoded)
+    return list(found.values())
 
 
 def folded(reading: Reading) -> Reading:
@@ -112,13 +118,20 @@ def _folded_character(character: str) -> str:
     return "".join(kept)
 
 
-def _decoded(reading: Reading) -> Reading | None:
-    """Remove one layer of encoding; None if the text has no layer."""
+def _decoded(reading: Reading, left_out: frozenset[str]) -> Reading | None:
+    """Remove one layer of encoding; None if the text has no layer.
+
+    Args:
+        reading: the text to decode.
+        left_out: the groups of `_ESCAPE` that are not decoded.
+    """
     characters: list[str] = []
     spans: list[tuple[int, int]] = []
     position = 0
     is_changed = False
     for match in _ESCAPE.finditer(reading.text):
+        if match.lastgroup in left_out:
+            continue
         begin, end = match.span()
         for character, width in _unescaped(match):
             if position < begin:

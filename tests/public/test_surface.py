@@ -271,6 +271,33 @@ def test_a_half_built_client() -> None:
     assert "<incomplete Mine>" in "".join(told.format())
 
 
+SEGMENT_ID = f"SAR-GW01+{NUMBER}-5f3b1972-2-1"
+RECEIPT = smsapi_async.Receipt(MESSAGE, (SEGMENT_ID, SEGMENT_ID), NOW)
+STATE = smsapi_async.SegmentState(
+    SEGMENT_ID, smsapi_async.State.DELIVERED, state_description=f"delivered to +{NUMBER}\n"
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RECEIPT,
+        STATE,
+        smsapi_async.Delivery(RECEIPT, smsapi_async.Phase.DELIVERED, (STATE, None), True, NOW),
+        smsapi_async.Accepted(message=MESSAGE, segment_ids=(SEGMENT_ID,), accepted_at=NOW),
+        smsapi_async.IncomingMessage(SEGMENT_ID, TEXT, NUMBER, NUMBER, NOW),
+        errors.SegmentIdsUnattributed((MESSAGE,), (SEGMENT_ID,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_segment_id_does_not_show_a_number(value: object) -> None:
+    """The `repr` of a value masks a segment id, because a segment id may contain the recipient's number."""
+    shown = f"{value!r} {value} {[value]}"
+    assert NUMBER not in shown
+    assert NUMBER[1:] not in shown
+    assert "GW01" not in shown or isinstance(value, smsapi_async.IncomingMessage)
+
+
 def test_values_still_tell_apart() -> None:
     """A masked `repr` still shows the length of a text, the end of a number or segment id, and the state."""
     assert "67'" in repr(MESSAGE)
