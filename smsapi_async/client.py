@@ -179,7 +179,6 @@ class AsyncSmsClient:
             login_cool_down=settings.checked_cool_down(login_cool_down),
         )
         self._sender = Sender(self._caller, self._clock, self._source_address)
-        # The event loop of the first call. The connections of the client belong to this event loop.
         self._loop: EventLoopToken | None = None
         self._closed = False
 
@@ -349,6 +348,7 @@ class AsyncSmsClient:
         self._check_usable()
         return await self._sender.send_bulk(numbers, template, timeout)
 
+    @sealed
     def send_many(
         self,
         messages: Iterable[Message] | AsyncIterable[Message],
@@ -391,10 +391,9 @@ class AsyncSmsClient:
         settings.checked_methods(
             "ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None
         )
-        chunk_sender = ChunkSender(self._caller, ledger, self._clock, unknown_limit)
         return Batch(
             messages,
-            chunk_sender,
+            ChunkSender(self._caller, ledger, self._clock, unknown_limit),
             ledger=ledger,
             settings=batch_settings,
             default_source_address=self._source_address,
@@ -419,6 +418,7 @@ class AsyncSmsClient:
         del segment_id
         return await self._state(hidden)
 
+    @sealed
     def track(
         self,
         receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery] | Ledger,

@@ -20,6 +20,7 @@ import smsapi_async
 from smsapi_async import (
     Accepted,
     AsyncSmsClient,
+    Batch,
     MemorySessionStore,
     Message,
     Receipt,
@@ -29,6 +30,7 @@ from smsapi_async import (
     Session,
     SmsApiError,
     SystemClock,
+    Tracking,
 )
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
@@ -60,6 +62,16 @@ async def _track(sms: AsyncSmsClient) -> object:
         return await anext(deliveries)
 
 
+async def _entered(stream: Batch | Tracking) -> None:
+    """Fail the test if a stream with a wrong setting was made."""
+    raise AssertionError(stream)
+
+
+async def _first(stream: Tracking) -> object:
+    async with stream:
+        return await anext(stream)
+
+
 CALLS: dict[str, Call] = {
     "balance": lambda sms: sms.balance(),
     "send": lambda sms: sms.send(NUMBER, TEXT),
@@ -89,6 +101,9 @@ BAD_CALLS: dict[str, Call] = {
     "bulk text": lambda sms: sms.send_bulk([NUMBER], TEXT * 100),
     "bulk date": lambda sms: sms.send_bulk([NUMBER], TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
     "segment id": lambda sms: sms.state(SEGMENT_ID + "\ud800"),
+    "messages": lambda sms: _entered(sms.send_many([(NUMBER, TEXT)], grace=-1)),  # type: ignore[list-item]
+    "receipts": lambda sms: _entered(sms.track([SEGMENT_ID], deadline=-1)),  # type: ignore[list-item]
+    "an item": lambda sms: _first(sms.track([SEGMENT_ID])),  # type: ignore[list-item]
     "receipt": lambda sms: sms.wait_delivered(SEGMENT_ID),  # type: ignore[arg-type]
     "wait": lambda sms: sms.wait_delivered(RECEIPT, timeout=-1),
 }
