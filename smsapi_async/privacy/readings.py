@@ -22,9 +22,10 @@ _ESCAPE = re.compile(
 # An ``&`` or a backslash may also be a plain character just before a value, as in ``&copyright``. Therefore a
 # text has further readings, in which the escapes of one kind are not decoded.
 _LEFT_OUT: Final[tuple[frozenset[str], ...]] = (frozenset(), frozenset({"entity"}), frozenset({"slash"}))
+_SHORTEST_REST = 4
 _SLASHES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 # A server in Russia may write a text in one of these character sets, and read the bytes in another one.
-_WRITTEN_AS: Final = ("utf-8", "cp1251", "cp866", "koi8-r")
+_WRITTEN_AS: Final = ("utf-8", "cp1251", "cp866", "koi8-r", "ascii")
 _READ_AS: Final = ("latin-1", "cp1252", "cp1251", "cp866", "koi8-r", "cp437")
 
 
@@ -72,6 +73,12 @@ def folded(reading: Reading) -> Reading:
     return Reading("".join(characters), spans)
 
 
+def without_losses(reading: Reading) -> Reading:
+    """Return a folded reading without each ``?`` that may stand for a lost character."""
+    kept = [pair for pair in zip(reading.text, reading.spans, strict=True) if pair[0] != "?"]
+    return Reading("".join(character for character, _ in kept), [span for _, span in kept])
+
+
 def fold(text: str) -> str:
     """Return a text without the differences that do not matter for a comparison.
 
@@ -87,7 +94,9 @@ def forms(value: str) -> set[str]:
     for reading in readings(value):
         found.add(fold(reading.text))
         if not reading.text.isascii():
-            found.update(map(fold, _garbled(reading.text)))
+            # A shorter rest of a text, for example the "12" of "код 12" in ASCII, would mask other words.
+            found.update([form for form in map(fold, _garbled(reading.text)) if len(form) >= _SHORTEST_REST])
+    found.update([form.replace("?", "") for form in found if len(form) - form.count("?") >= _SHORTEST_REST])
     # A server may remove the spaces around a value. A form of spaces only would mask every space.
     found.update([form.strip(" ") for form in found])
     return found - {"", " "}
@@ -98,11 +107,10 @@ def _garbled(text: str) -> set[str]:
     found = set()
     for written in _WRITTEN_AS:
         for read in _READ_AS:
-            if written != read:
-                once = text.encode(written, "replace").decode(read, "replace")
-                found.add(once)
-                if written == "utf-8":
-                    found.add(once.encode(written, "replace").decode(read, "replace"))
+            once = text.encode(written, "replace").decode(read, "replace")
+            found.add(once)
+            if written == "utf-8":
+                found.add(once.encode(written, "replace").decode(read, "replace"))
     return found
 
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from smsapi_async.privacy.readings import Reading, folded, forms, readings
+from smsapi_async.privacy.readings import Reading, folded, forms, readings, without_losses
 
 # The pattern matches phone numbers as people and gateways write them: 79031234567 or +7 (903) 123-45-67.
 _LONG_NUMBER = re.compile(r"\d(?:[\s().-]{0,3}\d){6,}")
@@ -47,6 +47,8 @@ def masked(words: str, private: Iterable[str]) -> str:
     runs = _runs(values)
     for reading in map(folded, readings(words)):
         _hide_runs(hidden, reading, runs)
+        if "?" in reading.text:
+            _hide_runs(hidden, without_losses(reading), runs)
         for match in _LONG_NUMBER.finditer(reading.text):
             # The last two digits of a number stay visible, so that a reader can recognize the number.
             _hide(hidden, reading, match.start(), match.end() - 2)

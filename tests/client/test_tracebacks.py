@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from smsapi_async import (
     Accepted,
     AsyncSmsClient,
     Batch,
+    InvalidCredentials,
     MemorySessionStore,
     Message,
     Receipt,
@@ -44,6 +45,7 @@ TEXT = "Ваш код 4711-0815, никому не говорите"
 NUMBER = "79169876543"
 SEGMENT_ID = f"SAR-GW01+{NUMBER}-5f3b1972-2-1"
 START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
 ONCE = RetryPolicy(attempts=1)
 PACKAGE = os.path.dirname(smsapi_async.__file__)
 RECEIPT = Receipt(Message(NUMBER, TEXT), (SEGMENT_ID,), START)
@@ -463,3 +465,29 @@ async def test_running_frames(sandbox: Sandbox) -> None:
         logger.setLevel(level)
     assert watcher.calls == {"now", "monotonic", "log", "load", "save"}
     assert not watcher.leaks
+
+
+async def test_a_refused_login(sandbox: Sandbox) -> None:
+    """The traceback of a refused login does not show the password, also where the gateway repeats it."""
+    wrong = PASSWORD + "!"
+    async with client_for(sandbox, password=wrong) as sms:
+        sandbox.refuse_next("user/sessionid", 4, desc=f"no {wrong}")
+        async with sms.watch_incoming(since=sandbox.now()) as messages:
+            with pytest.raises(InvalidCredentials) as caught:
+                await anext(messages)
+        assert_private(caught.value, sandbox)
+        for call in CALLS.values():
+            error = await _failure(call, sms)
+            if error is not None:
+                assert_private(error, sandbox)
+
+
+async def test_a_log_line_cannot_be_forged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A description of the gateway stays on one line of the log, without control characters."""
+    sandbox.receive(NUMBER, TEXT, at=sandbox.now())
+    sandbox.refuse_next("Sms/In", 8, desc="offline\r\nroot: all is well\x1b[2J\x9b31m\u202e\u2028", times=4)
+    async with client_for(sandbox) as sms, sms.watch_incoming(since=sandbox.now() - DAY, every=0.01) as inbox:
+        await anext(inbox)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "offline" in line
+    assert line.isprintable()
