@@ -1,6 +1,6 @@
 """Values that `repr` does not show, and descriptions of private values."""
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from smsapi_async.privacy.scrubbing import masked, scrub, visible
 
@@ -53,6 +53,12 @@ class HiddenBytes(bytes):
     """Bytes whose `repr` shows only their number, for example an encoded request."""
 
     __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - the types of `bytes`
+        # Programs that show local variables, for example rich and structlog, cut a long value, and then call
+        # `repr`.
+        part = super().__getitem__(index)
+        return HiddenBytes(part) if isinstance(index, slice) else part
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"

@@ -1,6 +1,7 @@
 """A `repr` that never raises an error, because the report of a failed test calls `repr` of each value."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 _Class = TypeVar("_Class", bound=type[Any])
@@ -16,6 +17,7 @@ def steady_repr(cls: _Class) -> _Class:
     """
     complete = cast("Callable[[object], str]", cls.__repr__)
 
+    @wraps(complete)
     def __repr__(self: object) -> str:  # noqa: N807 - this function becomes the method
         try:
             return complete(self)
