@@ -13,6 +13,7 @@ from smsapi_async.privacy import (
     mask_id,
     mask_ids,
     mask_key,
+    mask_misplaced,
     mask_number,
     mask_source_address,
     mask_text,
@@ -91,11 +92,13 @@ class Message:
     destination_address: str = attrs.field(repr=mask_number)
     text: str = attrs.field(repr=mask_text)
     source_address: str | None = attrs.field(default=None, kw_only=True, repr=mask_source_address)
-    send_date: datetime | None = attrs.field(default=None, kw_only=True, metadata={_CONTENT_FORM: _moment})
-    validity: int | timedelta | None = attrs.field(
-        default=None, kw_only=True, metadata={_CONTENT_FORM: minutes_of}
+    send_date: datetime | None = attrs.field(
+        default=None, kw_only=True, repr=mask_misplaced, metadata={_CONTENT_FORM: _moment}
     )
-    by_time_zone: bool = attrs.field(default=False, kw_only=True)
+    validity: int | timedelta | None = attrs.field(
+        default=None, kw_only=True, repr=mask_misplaced, metadata={_CONTENT_FORM: minutes_of}
+    )
+    by_time_zone: bool = attrs.field(default=False, kw_only=True, repr=mask_misplaced)
     key: str | None = attrs.field(default=None, kw_only=True, repr=mask_key)
 
     def content(self) -> tuple[object, ...]:

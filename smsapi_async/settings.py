@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import is_encodable, sealed, steady_repr
+from smsapi_async.privacy import is_encodable, mask_misplaced, sealed, steady_repr
 
 _Value = TypeVar("_Value")
 # The pattern matches a base URL. `[!-~]` matches all printable ASCII characters except the space.
@@ -35,13 +35,13 @@ LOGIN_COOL_DOWN = timedelta(seconds=60)
 def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         hint = "pass a positive number"
-        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", repr(value), hint)
+        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", mask_misplaced(value), hint)
 
 
 def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         name = f"{type(instance).__name__}.{attribute.name}"
-        raise ValidationError(name, repr(value), "pass a whole number, 1 or greater")
+        raise ValidationError(name, mask_misplaced(value), "pass a whole number, 1 or greater")
 
 
 @steady_repr
@@ -167,7 +167,7 @@ def checked_concurrency(concurrency: object) -> int:
         ValidationError: if `concurrency` is not a positive whole number.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise ValidationError("concurrency", repr(concurrency), "pass a whole number, 1 or greater")
+        raise ValidationError("concurrency", mask_misplaced(concurrency), "pass a whole number, 1 or greater")
     return concurrency
 
 
@@ -182,7 +182,7 @@ def checked_rate(requests_per_second: object) -> float | None:
     is_number = isinstance(requests_per_second, int | float) and not isinstance(requests_per_second, bool)
     if not is_number or not 0 < requests_per_second < float("inf"):  # type: ignore[operator]
         raise ValidationError(
-            "requests_per_second", repr(requests_per_second), "pass a positive number, or None"
+            "requests_per_second", mask_misplaced(requests_per_second), "pass a positive number, or None"
         )
     return float(requests_per_second)  # type: ignore[arg-type]
 
@@ -258,7 +258,7 @@ def checked_cool_down(login_cool_down: object) -> timedelta:
     """
     if not isinstance(login_cool_down, timedelta) or login_cool_down < timedelta(0):
         raise ValidationError(
-            "login_cool_down", repr(login_cool_down), "pass a timedelta that is not negative"
+            "login_cool_down", mask_misplaced(login_cool_down), "pass a timedelta that is not negative"
         )
     return login_cool_down
 
@@ -277,7 +277,9 @@ def checked_seconds(parameter: str, value: object) -> float:
     # OverflowError.
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
-        raise ValidationError(parameter, repr(value), "pass a positive timedelta or number of seconds")
+        raise ValidationError(
+            parameter, mask_misplaced(value), "pass a positive timedelta or number of seconds"
+        )
     return float(number)
 
 

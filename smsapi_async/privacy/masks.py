@@ -1,5 +1,7 @@
 """Values that `repr` does not show, and descriptions of private values."""
 
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from smsapi_async.privacy.scrubbing import masked, scrub, visible
@@ -86,6 +88,15 @@ def mask_source_address(source: object) -> str:
     if isinstance(source, str) and any(character.isalpha() for character in source) and len(source) <= 11:
         return repr(source)
     return mask_number(source)
+
+
+def mask_misplaced(value: object) -> str:
+    """Return the `repr` of a number, a duration, a date or None, and only the type of any other value.
+
+    A caller may confuse two parameters, so that a text or a phone number stands in place of a number.
+    """
+    is_plain = value is None or isinstance(value, int | float | Decimal | timedelta | datetime)
+    return repr(value) if is_plain else f"<{type(value).__name__}>"
 
 
 def mask_text(text: object) -> str:

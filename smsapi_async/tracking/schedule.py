@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import steady_repr
+from smsapi_async.privacy import mask_misplaced, steady_repr
 
 DEADLINE = timedelta(hours=48, minutes=10)
 """The default deadline of tracking.
@@ -20,7 +20,7 @@ minutes leave time for one request after the gateway has deleted the state.
 def _number(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         hint = "pass a number that is not negative"
-        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", repr(value), hint)
+        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", mask_misplaced(value), hint)
 
 
 @steady_repr

@@ -24,6 +24,7 @@ from smsapi_async import (
     Accepted,
     AsyncSmsClient,
     Batch,
+    Inbox,
     InvalidCredentials,
     MemorySessionStore,
     Message,
@@ -35,6 +36,7 @@ from smsapi_async import (
     SmsApiError,
     SystemClock,
     Tracking,
+    ValidationError,
 )
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
@@ -67,9 +69,9 @@ async def _track(sms: AsyncSmsClient) -> object:
         return await anext(deliveries)
 
 
-async def _entered(stream: Batch | Tracking) -> None:
-    """Fail the test if a stream with a wrong setting was made."""
-    raise AssertionError(stream)
+async def _entered(made: Batch | Inbox | Tracking | AsyncSmsClient) -> None:
+    """Fail the test if an object with a wrong setting was made."""
+    raise AssertionError(made)
 
 
 async def _first(stream: Tracking) -> object:
@@ -111,6 +113,16 @@ BAD_CALLS: dict[str, Call] = {
     "an item": lambda sms: _first(sms.track([SEGMENT_ID])),  # type: ignore[list-item]
     "receipt": lambda sms: sms.wait_delivered(SEGMENT_ID),  # type: ignore[arg-type]
     "wait": lambda sms: sms.wait_delivered(RECEIPT, timeout=-1),
+}
+
+
+MISPLACED: dict[str, Call] = {
+    "text as timeout": lambda sms: sms.send(NUMBER, TEXT, timeout=TEXT),  # type: ignore[arg-type]
+    "number as date": lambda sms: sms.send(NUMBER, TEXT, send_date=NUMBER),  # type: ignore[arg-type]
+    "number as grace": lambda sms: _entered(sms.send_many([], grace=NUMBER)),  # type: ignore[arg-type]
+    "number as interval": lambda sms: _entered(sms.watch_incoming(every=NUMBER)),  # type: ignore[arg-type]
+    "text as validity": lambda sms: sms.send(NUMBER, TEXT, validity=TEXT),  # type: ignore[arg-type]
+    "number as concurrency": lambda _: _entered(AsyncSmsClient("login", PASSWORD, concurrency=NUMBER)),  # type: ignore[arg-type]
 }
 
 
@@ -192,6 +204,16 @@ async def test_bad_input(sandbox: Sandbox, name: str) -> None:
         error = await _failure(BAD_CALLS[name], sms)
     assert error is not None
     assert_private(error, sandbox)
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+async def test_misplaced_values(sandbox: Sandbox, name: str) -> None:
+    """The error of a call that confuses two parameters does not show the text or the number."""
+    async with client_for(sandbox) as sms:
+        error = await _failure(MISPLACED[name], sms)
+    shown = f"{error} {error!r} {vars(error)} {Message(NUMBER, TEXT, send_date=NUMBER, validity=TEXT)!r}"  # type: ignore[arg-type]
+    assert isinstance(error, ValidationError)
+    assert not [secret for secret in _secrets(sandbox) if secret in shown]
 
 
 async def test_a_closed_client(sandbox: Sandbox) -> None:
