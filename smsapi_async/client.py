@@ -27,7 +27,7 @@ from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, open_
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.parameters import Options
-from smsapi_async.privacy import Secret
+from smsapi_async.privacy import Hidden, Secret, sealed, sealed_async, steady_repr
 from smsapi_async.protocol import decoding, encoding
 from smsapi_async.protocol.addresses import checked_source_address
 from smsapi_async.session import MemorySessionStore, SessionStore
@@ -35,6 +35,7 @@ from smsapi_async.settings import RetryPolicy, Timeouts
 from smsapi_async.tracking import DEADLINE, Delivery, DeliverySink, Schedule, Tracker, Tracking
 
 
+@steady_repr
 class AsyncSmsClient:
     """A client of the SMS gateway, for asyncio and trio.
 
@@ -107,6 +108,7 @@ class AsyncSmsClient:
         ValidationError: if a setting is wrong, or two settings contradict each other.
     """
 
+    @sealed
     def __init__(
         self,
         login: str,
@@ -168,6 +170,7 @@ class AsyncSmsClient:
         warn_if_unclosed(self, self._exchanger)
 
     @classmethod
+    @sealed
     def from_env(cls, **options: Unpack[Options]) -> Self:
         """Create a client with settings from environment variables.
 
@@ -261,10 +264,11 @@ class AsyncSmsClient:
             NotSent: if no byte of the request was written. It is safe to send the message again.
             OutcomeUnknown: if it is not known whether the message was sent.
         """
-        self._check_usable()
         message = Message(
             destination_address, text, source_address=source_address, send_date=send_date, validity=validity
         )
+        del destination_address, text, source_address
+        self._check_usable()
         return await self._sender.send(message, timeout)
 
     async def send_by_time_zone(
@@ -291,7 +295,6 @@ class AsyncSmsClient:
             validity: the same as for `send`.
             timeout: the same as for `send`.
         """
-        self._check_usable()
         message = Message(
             destination_address,
             text,
@@ -300,6 +303,8 @@ class AsyncSmsClient:
             validity=validity,
             by_time_zone=True,
         )
+        del destination_address, text, source_address
+        self._check_usable()
         return await self._sender.send(message, timeout)
 
     async def send_bulk(
@@ -333,10 +338,13 @@ class AsyncSmsClient:
             SegmentIdsUnattributed: if the gateway accepted all messages, but the number of segment ids is not
                 a multiple of the number of messages. Do not send the messages again.
         """
-        self._check_usable()
         template = Message("", text, source_address=source_address, send_date=send_date, validity=validity)
-        return await self._sender.send_bulk(destination_addresses, template, timeout)
+        numbers = Hidden(destination_addresses)
+        del destination_addresses, text, source_address
+        self._check_usable()
+        return await self._sender.send_bulk(numbers, template, timeout)
 
+    @sealed
     def send_many(
         self,
         messages: Iterable[Message] | AsyncIterable[Message],
@@ -379,10 +387,9 @@ class AsyncSmsClient:
         settings.checked_methods(
             "ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None
         )
-        chunk_sender = ChunkSender(self._caller, ledger, self._stream_clock, unknown_limit)
         return Batch(
             messages,
-            chunk_sender,
+            ChunkSender(self._caller, ledger, self._stream_clock, unknown_limit),
             ledger=ledger,
             settings=batch_settings,
             default_source_address=self._source_address,
@@ -399,8 +406,11 @@ class AsyncSmsClient:
             segment_id: one of the ids in `Receipt.segment_ids`.
             timeout: maximum time of the whole call; see `AsyncSmsClient`.
         """
-        return (await self._state(segment_id, seconds=settings.checked_timeout(timeout))).value
+        hidden = Hidden(segment_id)
+        del segment_id
+        return (await self._state(hidden, seconds=settings.checked_timeout(timeout))).value
 
+    @sealed
     def track(
         self,
         receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery] | Ledger,
@@ -438,6 +448,7 @@ class AsyncSmsClient:
         settings.checked_methods("ledger", ledger, ("record",), None)
         return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
 
+    @sealed_async
     async def wait_delivered(
         self,
         receipt: Receipt | Delivery,
@@ -560,7 +571,7 @@ class AsyncSmsClient:
         return Tracking(
             receipts,
             tracker,
-            partial(self._state, priority=Priority.BACKGROUND),
+            lambda segment_id: self._state(Hidden(segment_id), priority=Priority.BACKGROUND),
             clock=self._stream_clock,
             workers=workers,
             ledger=ledger,
@@ -568,9 +579,9 @@ class AsyncSmsClient:
         )
 
     async def _state(
-        self, segment_id: str, *, priority: Priority = Priority.READ, seconds: float | None = None
+        self, segment_id: Hidden[str], *, priority: Priority = Priority.READ, seconds: float | None = None
     ) -> Dated[SegmentState]:
         self._check_usable()
-        request = encoding.state_request(segment_id)
-        decode = partial(decoding.decode_state, segment_id=segment_id)
+        request = encoding.state_request(segment_id.value)
+        decode = lambda body: decoding.decode_state(body, segment_id.value)  # noqa: E731
         return await self._caller.read_dated(request, decode, priority=priority, seconds=seconds)

@@ -99,7 +99,11 @@ class SmsApiError(Exception):
         return str(self.args[0]) if self.args else type(self).__name__
 
     def __str__(self) -> str:
-        return self.summary()
+        try:
+            return self.summary()
+        except AttributeError:
+            # A traceback with local variables can show an error whose constructor raised an exception.
+            return f"<incomplete {type(self).__name__}>"
 
     def _arguments(self) -> tuple[Any, ...]:
         """Return the positional arguments that build an equal error. JSON can store the arguments."""

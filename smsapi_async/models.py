@@ -10,7 +10,17 @@ from typing import Any, Final
 import attrs
 
 from smsapi_async.datetimes import InvalidDateError, plain_datetime
-from smsapi_async.privacy import mask_key, mask_number, mask_source_address, mask_text
+from smsapi_async.privacy import (
+    mask_id,
+    mask_ids,
+    mask_key,
+    mask_misplaced,
+    mask_number,
+    mask_source_address,
+    mask_text,
+    mask_words,
+    steady_repr,
+)
 from smsapi_async.states import Phase, State, describe
 
 _MINUTE = timedelta(minutes=1)
@@ -57,6 +67,7 @@ def minutes_of(value: object) -> object:
     return value if value is None else (type(value).__name__, value)
 
 
+@steady_repr
 @attrs.frozen
 class Message:
     """One text to one recipient. The fields are checked when the message is sent.
@@ -83,11 +94,13 @@ class Message:
     destination_address: str = attrs.field(repr=mask_number)
     text: str = attrs.field(repr=mask_text)
     source_address: str | None = attrs.field(default=None, kw_only=True, repr=mask_source_address)
-    send_date: datetime | None = attrs.field(default=None, kw_only=True, metadata={_CONTENT_FORM: _moment})
-    validity: int | timedelta | None = attrs.field(
-        default=None, kw_only=True, metadata={_CONTENT_FORM: minutes_of}
+    send_date: datetime | None = attrs.field(
+        default=None, kw_only=True, repr=mask_misplaced, metadata={_CONTENT_FORM: _moment}
     )
-    by_time_zone: bool = attrs.field(default=False, kw_only=True)
+    validity: int | timedelta | None = attrs.field(
+        default=None, kw_only=True, repr=mask_misplaced, metadata={_CONTENT_FORM: minutes_of}
+    )
+    by_time_zone: bool = attrs.field(default=False, kw_only=True, repr=mask_misplaced)
     key: str | None = attrs.field(default=None, kw_only=True, repr=mask_key)
 
     def content(self) -> tuple[object, ...]:
@@ -122,6 +135,7 @@ _FORMS: Final[dict[int, Callable[[object], object]]] = {
 }
 
 
+@steady_repr
 @attrs.frozen
 class Receipt:
     """The gateway accepted a message and bills each of its segments.
@@ -135,7 +149,7 @@ class Receipt:
     """
 
     message: Message
-    segment_ids: tuple[str, ...]
+    segment_ids: tuple[str, ...] = attrs.field(repr=mask_ids)
     accepted_at: datetime
 
     @property
@@ -144,6 +158,7 @@ class Receipt:
         return self.message.destination_address
 
 
+@steady_repr
 @attrs.frozen
 class SegmentState:
     """The state of one segment (contract, "State object"). All dates are aware, in UTC.
@@ -159,13 +174,13 @@ class SegmentState:
         price: the price of the segment, or None if the price is not known.
     """
 
-    segment_id: str
+    segment_id: str = attrs.field(repr=mask_id)
     state: State | int
     creation_date: datetime | None = None
     submitted_date: datetime | None = None
     reported_date: datetime | None = None
     time_stamp: datetime | None = None
-    state_description: str = ""
+    state_description: str = attrs.field(default="", repr=mask_words)
     price: Decimal | None = None
 
     @property
@@ -179,6 +194,7 @@ class SegmentState:
         return describe(self.state).is_final
 
 
+@steady_repr
 @attrs.frozen
 class IncomingMessage:
     """A message that was sent to a number of the account (contract, "Incoming object").
@@ -192,13 +208,14 @@ class IncomingMessage:
             date.
     """
 
-    id: str
+    id: str = attrs.field(repr=mask_key)
     text: str = attrs.field(repr=mask_text)
     source_address: str = attrs.field(repr=mask_number)
     destination_address: str = attrs.field(repr=mask_number)
     creation_date: datetime | None
 
 
+@steady_repr
 @attrs.frozen
 class Statistics:
     """The statistics of a period (contract, "Statistics object").
@@ -262,6 +279,7 @@ class Encoding(Enum):
     UCS_2 = "UCS-2"
 
 
+@steady_repr
 @attrs.frozen
 class Segmentation:
     """The segments of a text (contract, "Text").

@@ -5,9 +5,10 @@ from datetime import datetime
 import attrs
 
 from smsapi_async.models import Message, Receipt
-from smsapi_async.privacy import mask_key
+from smsapi_async.privacy import mask_ids, mask_key, steady_repr
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Accepted:
     """The gateway accepted the message, returned segment ids, and bills each segment.
@@ -25,7 +26,7 @@ class Accepted:
     """
 
     message: Message
-    segment_ids: tuple[str, ...]
+    segment_ids: tuple[str, ...] = attrs.field(repr=mask_ids)
     accepted_at: datetime
     unattributed: bool = False
     key: str | None = attrs.field(default=None, repr=mask_key)
@@ -37,6 +38,7 @@ class Accepted:
         return Receipt(self.message, self.segment_ids, self.accepted_at)
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Rejected:
     """The gateway refused the message, or the message is invalid. The message was not sent.
@@ -56,6 +58,7 @@ class Rejected:
     recorded: bool = False
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Unknown:
     """The message may or may not have been sent. This package never sends the message again by itself.

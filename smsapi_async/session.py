@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import Secret, is_encodable
+from smsapi_async.privacy import Secret, is_encodable, steady_repr
 
 LIFETIME = timedelta(minutes=120)
 """The time for which a session id is valid (contract, "Session")."""
@@ -32,6 +32,7 @@ def _aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         raise ValidationError(name, "a naive datetime", "pass an aware datetime, with the time zone UTC")
 
 
+@steady_repr
 @attrs.frozen
 class Session:
     """A session id and the time of the login.

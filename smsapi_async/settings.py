@@ -16,7 +16,7 @@ import attrs
 from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import is_encodable, type_name
+from smsapi_async.privacy import is_encodable, mask_misplaced, sealed, steady_repr, type_name
 
 _Value = TypeVar("_Value")
 _VARIABLES = {
@@ -59,15 +59,16 @@ LOGIN_COOL_DOWN = timedelta(seconds=60)
 def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         hint = "pass a positive number"
-        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", repr(value), hint)
+        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", mask_misplaced(value), hint)
 
 
 def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         name = f"{type(instance).__name__}.{attribute.name}"
-        raise ValidationError(name, repr(value), "pass a whole number, 1 or greater")
+        raise ValidationError(name, mask_misplaced(value), "pass a whole number, 1 or greater")
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """The timeouts for the steps of a request, in seconds.
@@ -95,6 +96,7 @@ class Timeouts:
     total: float = attrs.field(default=120.0, validator=_positive)
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """Decides whether and when a call to the gateway makes another attempt.
@@ -145,6 +147,7 @@ class RetryPolicy:
         return wait if elapsed + wait < self.total else None
 
 
+@sealed
 def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a client, completed from environment variables.
 
@@ -163,6 +166,7 @@ def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, **{option: value for option, value in found.items() if value is not None}}
 
 
+@sealed
 def environment_value(name: str) -> str | None:
     """Return the value of an environment variable; None if the variable is not set or empty.
 
@@ -191,6 +195,7 @@ def environment_value(name: str) -> str | None:
     raise ValidationError(name, f"a value with {problem}", hint)
 
 
+@sealed
 def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     """Return the gateway's address in its normal form.
 
@@ -329,7 +334,7 @@ def checked_concurrency(concurrency: object) -> int:
         ValidationError: if `concurrency` is not a positive whole number.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise ValidationError("concurrency", repr(concurrency), "pass a whole number, 1 or greater")
+        raise ValidationError("concurrency", mask_misplaced(concurrency), "pass a whole number, 1 or greater")
     return concurrency
 
 
@@ -344,11 +349,12 @@ def checked_rate(requests_per_second: object) -> float | None:
     is_number = isinstance(requests_per_second, int | float) and not isinstance(requests_per_second, bool)
     if not is_number or not 0 < requests_per_second < float("inf"):  # type: ignore[operator]
         raise ValidationError(
-            "requests_per_second", repr(requests_per_second), "pass a positive number, or None"
+            "requests_per_second", mask_misplaced(requests_per_second), "pass a positive number, or None"
         )
     return float(requests_per_second)  # type: ignore[arg-type]
 
 
+@sealed
 def checked_credential(parameter: str, value: object) -> str:
     """Check and return a login or a password.
 
@@ -441,7 +447,7 @@ def checked_cool_down(login_cool_down: object) -> timedelta:
     """
     if not isinstance(login_cool_down, timedelta) or login_cool_down < timedelta(0):
         raise ValidationError(
-            "login_cool_down", repr(login_cool_down), "pass a timedelta that is not negative"
+            "login_cool_down", mask_misplaced(login_cool_down), "pass a timedelta that is not negative"
         )
     return login_cool_down
 
@@ -469,7 +475,9 @@ def checked_seconds(parameter: str, value: object) -> float:
     # OverflowError.
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
-        raise ValidationError(parameter, repr(value), "pass a positive timedelta or number of seconds")
+        raise ValidationError(
+            parameter, mask_misplaced(value), "pass a positive timedelta or number of seconds"
+        )
     return float(number)
 
 

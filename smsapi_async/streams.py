@@ -7,6 +7,8 @@ from typing import TypeVar, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from smsapi_async.privacy import sealed_async
+
 _Item = TypeVar("_Item")
 
 # An iterable that never suspends would block the event loop. `read_all` therefore lets other tasks run after
@@ -16,6 +18,7 @@ _LONGEST_SECONDS = 0.002
 _END = object()
 
 
+@sealed_async
 async def read_all(
     items: Iterable[_Item] | AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
 ) -> None:

@@ -23,6 +23,7 @@ from smsapi_async.errors import (
 )
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from smsapi_async.privacy import Hidden
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -234,7 +235,7 @@ class ChunkSender:
             try:
                 # If the request was already passed to the transport, `_halt` does not cancel the scope. If
                 # such a request then fails, `may_start` prevents another attempt.
-                segment_ids = await self._caller.send(request, evidence, may_start=self._may_start)
+                segment_ids = Hidden(await self._caller.send(request, evidence, may_start=self._may_start))
             except OutcomeUnknown as error:
                 self._unknown_in_a_row += 1
                 return _unknown(part, error)
@@ -262,8 +263,9 @@ class ChunkSender:
         return not self._ending
 
 
-def _accepted(part: Chunk, segment_ids: tuple[str, ...], clock: Clock) -> list[Outcome]:
+def _accepted(part: Chunk, ids: Hidden[tuple[str, ...]], clock: Clock) -> list[Outcome]:
     now = clock.now()
+    segment_ids = ids.value
     shares = attribute(len(part), segment_ids)
     unattributed = shares is None
     keys: Sequence[str | None] = part.keys or [None] * len(part)

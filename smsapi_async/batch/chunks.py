@@ -7,7 +7,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
-from smsapi_async.privacy import type_name
+from smsapi_async.privacy import mask_misplaced, type_name
 from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.protocol.encoding import (
     Request,
@@ -24,7 +24,9 @@ RECIPIENTS_LIMIT = 2999
 def _in_range(low: float, high: float) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
     def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ValidationError(attribute.name, repr(value), f"pass a number from {low:g} to {high:g}")
+            raise ValidationError(
+                attribute.name, mask_misplaced(value), f"pass a number from {low:g} to {high:g}"
+            )
 
     return check
 

@@ -50,7 +50,7 @@ from smsapi_async.errors import (
     Unauthorized,
 )
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
-from smsapi_async.privacy import Secret
+from smsapi_async.privacy import Secret, clear_frames
 from smsapi_async.protocol.decoding import decode_login
 from smsapi_async.protocol.encoding import Request
 from smsapi_async.session import SessionStore
@@ -109,6 +109,7 @@ class Caller:
         self._retry = retry
         self._clock = clock
         self._lifetime = lifetime
+        self._login = login
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
         self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
@@ -130,7 +131,7 @@ class Caller:
         # the last slot. If the login also needed a slot, the login would wait for ever.
         attempts = _Attempts(self._retry, self._clock, self._chance)
         while True:
-            outcome = await self._exchange(request, request.form.encode("ascii"), Evidence())
+            outcome = await self._exchange(request, request.without_session(), Evidence())
             verdict = judge_read(outcome, decode_login, self._circumstances(request, None))
             if isinstance(verdict, Done):
                 return verdict.value
@@ -239,6 +240,9 @@ class Caller:
                 except ClientClosed:
                     # The login or a wait ended before the cancellation of the scope reached this call.
                     self._check_start(call)
+                    raise
+                except BaseException as error:
+                    clear_frames(error)
                     raise
                 finally:
                     self._lifetime.leave(scope)
@@ -370,8 +374,11 @@ class Caller:
         return judge(outcome, circumstances)
 
     def _circumstances(self, request: Request, session: LiveSession | None) -> Circumstances:
-        private = request.private if session is None else (*request.private, session.session_id.reveal())
-        return Circumstances(request.resource, private, self._clock.now(), request.hint)
+        now = self._clock.now()
+        session_ids = () if session is None else (session.session_id.reveal(),)
+        # A gateway may quote the password in the response to any request of the session.
+        private = (*request.private, *self._login.private, *session_ids)
+        return Circumstances(request.resource, private, now, request.hint)
 
 
 @attrs.define(eq=False)

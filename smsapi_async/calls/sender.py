@@ -9,8 +9,15 @@ from smsapi_async.calls.caller import Caller
 from smsapi_async.clock import Clock
 from smsapi_async.errors import SegmentIdsUnattributed
 from smsapi_async.models import Message, Receipt
+from smsapi_async.privacy import Hidden, sealed, sealed_async
 from smsapi_async.protocol.addresses import checked_destination_address
-from smsapi_async.protocol.encoding import bulk_request, checked_recipients, prepared, send_request
+from smsapi_async.protocol.encoding import (
+    Request,
+    bulk_request,
+    checked_recipients,
+    prepared,
+    send_request,
+)
 from smsapi_async.settings import checked_timeout
 from smsapi_async.streams import read_all
 
@@ -40,13 +47,13 @@ class Sender:
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        message = prepared(message, self._source_address)
-        segment_ids = await self._caller.send(send_request(message), seconds=seconds, waited=waited)
-        return Receipt(message, segment_ids, self._clock.now())
+        message, request = _single(message, self._source_address)
+        segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
+        return Receipt(message, segment_ids.value, self._clock.now())
 
     async def send_bulk(
         self,
-        destination_addresses: Sequence[str],
+        destination_addresses: Hidden[Sequence[str]],
         template: Message,
         timeout: Seconds,  # noqa: ASYNC109
     ) -> list[Receipt]:
@@ -56,22 +63,34 @@ class Sender:
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        numbers = await _numbers(destination_addresses)
-        template = prepared(attrs.evolve(template, destination_address=numbers[0]), self._source_address)
-        segment_ids = await self._caller.send(bulk_request(template, numbers), seconds=seconds, waited=waited)
-        messages = [attrs.evolve(template, destination_address=number) for number in numbers]
-        shares = attribute(len(messages), segment_ids)
-        if shares is None:
-            raise SegmentIdsUnattributed(tuple(messages), segment_ids)
+        bulk, request = await _bulk(destination_addresses.value, template, self._source_address)
+        segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
         accepted_at = self._clock.now()
+        template = bulk.value[0]
+        messages = [attrs.evolve(template, destination_address=number) for number in bulk.value[1]]
+        shares = attribute(len(messages), segment_ids.value)
+        if shares is None:
+            raise SegmentIdsUnattributed(tuple(messages), segment_ids.value)
         return [Receipt(message, share, accepted_at) for message, share in zip(messages, shares, strict=True)]
 
 
-async def _numbers(destination_addresses: Sequence[str]) -> list[str]:
-    """Return the digits of each destination address. The check of many addresses lets other tasks run.
+@sealed
+def _single(message: Message, default_source_address: str | None) -> tuple[Message, Request]:
+    """Return a message in the form that is sent, and its request."""
+    message = prepared(message, default_source_address)
+    return message, send_request(message)
+
+
+@sealed_async
+async def _bulk(
+    destination_addresses: Sequence[str], template: Message, default_source_address: str | None
+) -> tuple[Hidden[tuple[Message, list[str]]], Request]:
+    """Return a message in the form that is sent with the digits of each destination address, and the request.
+
+    The check of many addresses lets other tasks run.
 
     Raises:
-        ValidationError: if the addresses are no sequence with at least one item, or an address is invalid.
+        ValidationError: if the addresses are no sequence with at least one item, or a value is invalid.
     """
     numbers: list[str] = []
 
@@ -80,7 +99,8 @@ async def _numbers(destination_addresses: Sequence[str]) -> list[str]:
         numbers.append(checked_destination_address(address, parameter))
 
     await read_all(checked_recipients(destination_addresses), check)
-    return numbers
+    template = prepared(attrs.evolve(template, destination_address=numbers[0]), default_source_address)
+    return Hidden((template, numbers)), bulk_request(template, numbers)
 
 
 def attribute(count: int, segment_ids: tuple[str, ...]) -> list[tuple[str, ...]] | None:

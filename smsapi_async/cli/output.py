@@ -1,6 +1,7 @@
 """Output of the commands: JSON documents for programs, tables and lines for people."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smsapi_async.models import IncomingMessage, Receipt, SegmentState, Statistics
-from smsapi_async.privacy import mask_number
+from smsapi_async.privacy import mask_number, visible
 from smsapi_async.protocol.segments import segment
 from smsapi_async.states import Phase, State, describe
 
@@ -21,6 +22,12 @@ Document: TypeAlias = Mapping[str, Any]
 
 _STYLES = {Phase.ENROUTE: "yellow", Phase.DELIVERED: "green", Phase.FAILED: "red", Phase.UNKNOWN: "magenta"}
 _COUNTS = ("sent", "delivered", "errors", "in_process", "expired", "rejected", "total", "total_with_errors")
+# The characters that JSON allows in a string, and that a terminal does not show as they are: control
+# characters, marks for the direction of the text, line separators and lone surrogates.
+_INVISIBLE = re.compile(
+    r"[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ud800-\udfff\ufeff\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
 
 
 def write_json(document: Document) -> None:
@@ -55,10 +62,7 @@ def printable(words: str) -> str:
     A control character in a text of other people, for example in an incoming message, could change the
     display of the terminal.
     """
-    return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
-        for character in words
-    )
+    return "\n".join(map(visible, words.split("\n")))
 
 
 def one_line(words: str) -> str:
@@ -280,7 +284,9 @@ def _write_json(document: Document, *, indent: int | None) -> None:
     # output, would write escapes that are not valid JSON.
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=indent)
-    sys.stdout.write(text + "\n")
+    # An invisible character in a text of other people could change the display of the terminal. A program
+    # that reads the JSON escape gets exactly the same character.
+    sys.stdout.write(_INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text) + "\n")
 
 
 def _count(number: int, noun: str) -> str:

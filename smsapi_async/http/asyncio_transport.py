@@ -27,6 +27,7 @@ from smsapi_async.http.base import (
     whole_response,
 )
 from smsapi_async.http.happy_eyeballs import connected_socket
+from smsapi_async.privacy import HiddenBytes
 
 _NOT_IN_A_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 _NOT_IN_A_HEADER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -74,7 +75,7 @@ class AsyncioTransport(BundledTransport):
         total = timeouts.get("total")
         deadline = None if total is None else self._loop.time() + total
         content: bytes | None = request.extensions.get("content")
-        wire = _wire(request, await request.aread() if content is None else content)
+        wire = _wire(request, HiddenBytes(await request.aread()) if content is None else content)
         origin = self._origin_of(request.url)
         connection = self._idle_connection(origin)
         if connection is None:
@@ -206,7 +207,7 @@ class AsyncioTransport(BundledTransport):
             self._cleaner = self._loop.call_later(KEEPALIVE_SECONDS, self._drop_old_connections)
 
 
-def _wire(request: httpx.Request, content: bytes) -> bytes:
+def _wire(request: httpx.Request, content: bytes) -> HiddenBytes:
     """Return the bytes of a request, as they are written to the socket.
 
     Raises:
@@ -216,7 +217,8 @@ def _wire(request: httpx.Request, content: bytes) -> bytes:
     if _NOT_IN_A_TARGET.search(target):
         raise httpx.LocalProtocolError("a space or a control character in the target")
     lines = _field_lines(tuple(request.headers.raw))
-    return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method.encode("ascii"), target, lines, content)
+    method = request.method.encode("ascii")
+    return HiddenBytes(b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, target, lines, content))
 
 
 # The header lines are cached, because the headers of two requests for one resource differ only in the length

@@ -18,6 +18,7 @@ from smsapi_async.errors import ClientClosed
 from smsapi_async.http.base import WITHDRAWN, body_limit_of, coding_of, read_body, whole_response
 from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.redaction import PrivateURL, in_exchange
+from smsapi_async.privacy import HiddenBytes
 
 # The exceptions that transports are known to raise for a failed exchange. Any other exception is a defect of
 # the program. We do not catch `Exception`, because an error of the SDK would hide the defect.
@@ -117,9 +118,9 @@ class HttpResponse:
 
     status: int
     body: bytes = attrs.field(repr=False)
-    retry_after: str | None = None
-    coding: str | None = None
-    date: str | None = None
+    retry_after: str | None = attrs.field(default=None, repr=False)
+    coding: str | None = attrs.field(default=None, repr=False)
+    date: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -287,7 +288,7 @@ class Exchanger:
         if method == "POST":
             headers = same.headers_for(len(content))
         else:
-            target, content = b"%s?%s" % (target, parameters), b""
+            target, content = HiddenBytes(b"%s?%s" % (target, parameters)), b""
         return httpx.Request(
             method,
             same.url,

@@ -14,7 +14,7 @@ from smsapi_async.http.choice import AutomaticTransport, Kind
 from smsapi_async.http.exchange import Exchanger
 from smsapi_async.http.redaction import quieten
 from smsapi_async.http.tls import check_key_log, default_tls_context
-from smsapi_async.privacy import type_name
+from smsapi_async.privacy import sealed, type_name
 from smsapi_async.settings import Timeouts, checked_proxy, tls_context
 from smsapi_async.version import __version__
 
@@ -25,6 +25,7 @@ _HEADERS = {
 }
 
 
+@sealed
 def build_exchanger(
     base_url: str,
     timeouts: Timeouts,

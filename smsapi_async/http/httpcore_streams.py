@@ -15,6 +15,7 @@ import httpcore
 from smsapi_async.http.answer_end import HEAD_LIMIT, AnswerEnd
 from smsapi_async.http.base import ResponseTooLarge
 from smsapi_async.http.sockets import is_readable
+from smsapi_async.privacy import HiddenBytes
 
 # To find the end of a response, a connection keeps about this number of received bytes. If a chunked response
 # is longer, its end is not found, and the connection is not used again.
@@ -126,6 +127,7 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
                 request. In both cases nothing was written.
             httpcore.ConnectionNotAvailable: if bytes arrived after the last response. Nothing was written.
         """
+        buffer = HiddenBytes(buffer)
         request = write_observer.get()
         refusal = self._refusal()
         if refusal is not None:

@@ -21,6 +21,7 @@ from smsapi_async.http.base import (
     whole_response,
 )
 from smsapi_async.http.httpcore_streams import HttpcoreBackend, write_observer
+from smsapi_async.privacy import HiddenBytes
 
 
 class HttpcoreTransport(BundledTransport):
@@ -53,7 +54,7 @@ class HttpcoreTransport(BundledTransport):
             raise httpcore.ReadTimeout("the exchange took too long") from None
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        url, content, trace = request.url, await request.aread(), trace_of(request)
+        url, content, trace = request.url, HiddenBytes(await request.aread()), trace_of(request)
         # The connection gets the observer of the request from a context variable, because httpcore does not
         # pass the request to the methods of a connection.
         token = write_observer.set(_Withdrawal(trace, body_limit_of(request)))

@@ -8,6 +8,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.inbox.handled import Pair, Snapshot, encoded
+from smsapi_async.privacy import steady_repr
 from smsapi_async.protocol.dates import aware
 
 
@@ -39,6 +40,7 @@ def _since(value: object) -> datetime | None:
     return None if value is None else aware("Position.since", value)
 
 
+@steady_repr
 @attrs.frozen(eq=False, repr=False)
 class Position:
     """The position of an `Inbox`: the data that a later run needs to continue.

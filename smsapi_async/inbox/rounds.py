@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import mask_misplaced, steady_repr
 
 _SECOND = timedelta(seconds=1)
 
@@ -16,14 +17,15 @@ def _seconds(value: object) -> object:
 
 def _interval(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValidationError(attribute.name, repr(value), "pass a positive timedelta, or seconds")
+        raise ValidationError(attribute.name, mask_misplaced(value), "pass a positive timedelta, or seconds")
 
 
 def _duration(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if not isinstance(value, timedelta) or value < _SECOND:
-        raise ValidationError(attribute.name, repr(value), "pass a timedelta of a second or more")
+        raise ValidationError(attribute.name, mask_misplaced(value), "pass a timedelta of a second or more")
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class InboxSettings:
     """The settings of an `Inbox`.

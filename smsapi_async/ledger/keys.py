@@ -10,7 +10,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import CONTENT_FIELDS, Message
-from smsapi_async.privacy import is_encodable, mask_number, mask_text
+from smsapi_async.privacy import is_encodable, mask_number, mask_text, sealed
 
 Stored = str | int | None
 """The stored form of one field of a message."""
@@ -21,6 +21,7 @@ Stored = str | int | None
 _FIRST_FIELDS = 5
 
 
+@sealed
 def key_of(message: Message) -> str:
     """Return the key of a message: `Message.key`, or a key derived from the content.
 
@@ -49,6 +50,7 @@ def key_of(message: Message) -> str:
     return "sha256:" + hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+@sealed
 def stored_content(message: Message) -> tuple[Stored, ...]:
     """Return the stored form of `Message.content`: dates as ISO 8601 text, booleans as 0 or 1.
 

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import steady_repr
 
 OutcomeState = Literal["accepted", "rejected", "unknown"]
 """The states of a message that has an outcome."""
@@ -25,6 +26,7 @@ def outcome_states(state: object) -> tuple[str, ...]:
     return (state,)
 
 
+@steady_repr
 @attrs.frozen
 class Summary:
     """The number of messages in each state, as `Ledger.summary` returns it.
@@ -49,6 +51,7 @@ class Summary:
     segments: int = 0
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class DeliverySummary:
     """The number of accepted messages in each phase, according to the last recorded delivery of each message.

@@ -8,7 +8,7 @@ import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message, minutes_of
-from smsapi_async.privacy import Secret, is_encodable, mask_text
+from smsapi_async.privacy import HiddenBytes, Secret, is_encodable, mask_text, sealed
 from smsapi_async.protocol import dates
 from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
 from smsapi_async.protocol.credentials import credentials_hint
@@ -46,10 +46,14 @@ class Request:
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
     hint: str = ""
 
-    def with_session(self, session_id: Secret) -> bytes:
+    def with_session(self, session_id: Secret) -> HiddenBytes:
         """Return the URL-encoded parameters, with the session id as the first parameter."""
         head = "SessionID=" + _quoted(session_id.reveal())
-        return f"{head}&{self.form}".encode("ascii") if self.form else head.encode("ascii")
+        return HiddenBytes((f"{head}&{self.form}" if self.form else head).encode("ascii"))
+
+    def without_session(self) -> HiddenBytes:
+        """Return the URL-encoded parameters of a request that needs no session."""
+        return HiddenBytes(self.form.encode("ascii"))
 
 
 def login_request(login: str, password: Secret) -> Request:
@@ -64,13 +68,15 @@ def balance_request() -> Request:
     return Request(BALANCE, "")
 
 
+@sealed
 def state_request(segment_id: str) -> Request:
     """Build the request for the state of one segment (contract, "Sms/State").
 
     Raises:
         ValidationError: if the segment id is not a `str`, is empty, or contains a lone surrogate.
     """
-    return Request(STATE, urlencode({"messageId": _checked_segment_id(segment_id)}))
+    checked = _checked_segment_id(segment_id)
+    return Request(STATE, urlencode({"messageId": checked}), private=(checked,))
 
 
 def incoming_request(since: datetime | None, until: datetime) -> Request:

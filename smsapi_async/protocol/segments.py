@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Encoding, Segmentation
-from smsapi_async.privacy import is_encodable, mask_text
+from smsapi_async.privacy import is_encodable, mask_text, sealed
 
 # The GSM 03.38 default alphabet without its escape character (3GPP TS 23.038, 6.2.1).
 _BASIC = frozenset(
@@ -29,6 +29,7 @@ def utf16_units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
+@sealed
 def segment(text: str) -> Segmentation:
     """Split a text into segments in the same way as the gateway (contract, "Text").
 

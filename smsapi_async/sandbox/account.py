@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 import attrs
 
+from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import canonical_name
 from smsapi_async.sandbox.wire import Parameters
 
@@ -24,6 +25,7 @@ class RequestParts(TypedDict):
     at: datetime
 
 
+@steady_repr
 @attrs.define(eq=False, repr=False, slots=False)
 class Arrival:
     """One request that arrived at the sandbox.
@@ -71,6 +73,7 @@ class Arrival:
         return Parameters.parse(query, self.body, self.headers.get("content-type", ""))
 
 
+@steady_repr
 @attrs.frozen(eq=False, repr=False)
 class AcceptedMessage:
     """One message that the sandbox accepted and billed.
@@ -108,6 +111,7 @@ class AcceptedMessage:
         )
 
 
+@steady_repr
 class Account:
     """The requests and the messages of a sandbox, for the assertions of a test.
 

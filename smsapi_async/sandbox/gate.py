@@ -9,6 +9,8 @@ from typing import Any, Self
 import anyio
 import anyio.lowlevel
 
+from smsapi_async.sandbox.steady import steady_repr
+
 
 class Signal:
     """An event for several threads and event loops.
@@ -63,6 +65,7 @@ def _waker(event: anyio.Event) -> Callable[[], object]:
     return lambda: soon(event.set)
 
 
+@steady_repr
 class Gate:
     """Holds the responses of one resource, or of all resources, until the gate is released.
 

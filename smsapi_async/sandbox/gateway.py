@@ -17,6 +17,7 @@ from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.gate import Gate, Signal
 from smsapi_async.sandbox.gateway_clock import GatewayClock
 from smsapi_async.sandbox.journeys import JourneyRule, default_journey
+from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import canonical_name, resource_named
 from smsapi_async.sandbox.wire import SUCCESS_HEADERS
 
@@ -26,6 +27,7 @@ _BASE_PATH = "/rest"
 _IN_PROCESS_URL = "http://127.0.0.1/rest"
 
 
+@steady_repr
 class Sandbox:
     """One account at a gateway on this machine. Any thread may call any method.
 

@@ -8,9 +8,11 @@ from typing import Protocol
 import attrs
 
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.privacy import steady_repr
 from smsapi_async.states import Phase, describe
 
 
+@steady_repr
 @attrs.frozen
 class Delivery:
     """The phase of one tracked message and the states of its segments.

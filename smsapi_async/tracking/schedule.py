@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.privacy import mask_misplaced, steady_repr
 
 DEADLINE = timedelta(hours=48, minutes=10)
 """The default deadline of tracking.
@@ -19,9 +20,10 @@ minutes leave time for one request after the gateway has deleted the state.
 def _number(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         hint = "pass a number that is not negative"
-        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", repr(value), hint)
+        raise ValidationError(f"{type(instance).__name__}.{attribute.name}", mask_misplaced(value), hint)
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Schedule:
     """The time that `AsyncSmsClient.track` waits before it requests the state of a segment again.

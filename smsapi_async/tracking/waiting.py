@@ -6,6 +6,7 @@ import anyio
 import attrs
 
 from smsapi_async.clock import Clock
+from smsapi_async.privacy import steady_repr
 from smsapi_async.tracking.delivery import Delivery
 
 # Number of queued deliveries at which the producers wait for the consumer, so that the memory use stays
@@ -13,6 +14,7 @@ from smsapi_async.tracking.delivery import Delivery
 _CHANGES_HELD = 500
 
 
+@steady_repr
 @attrs.define(eq=False)
 class Timer:
     """A timer for one waiting task. Other tasks can end the wait early with `wake`.

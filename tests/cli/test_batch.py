@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import os
 import re
 import stat
@@ -169,6 +170,21 @@ def test_keys_name_the_rows(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
     (row,) = read_report(tmp_path / "out.csv")
     assert (row["key"], row["outcome"]) == ("a", "rejected")
     assert "a different message with the same key" in row["reason"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_report_executes_nothing(cli: Cli, tmp_path: Path) -> None:
+    """A spreadsheet that opens a report executes no cell as a formula, and a phone number stays usable."""
+    keys = ["=1+1", "+1+1", "-1+1", "@SUM(1)", "\uff1d1+1", "order-1", "+79031234599", "-5"]
+    rows = [{"key": key, "phone": f"+7903123456{index}", "text": "One"} for index, key in enumerate(keys)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    ledger = ["--ledger", str(tmp_path / "run.db"), "--report", str(tmp_path / "out.csv")]
+    assert cli("batch", str(path), *ledger).code == 0
+    report_rows = sorted(read_report(tmp_path / "out.csv"), key=lambda row: int(row["line"]))
+    assert [row["key"] for row in report_rows] == ["'" + key for key in keys[:5]] + keys[5:]
+    numbers = [row["phone"].removeprefix("+") for row in rows]
+    assert [row["destination_address"] for row in report_rows] == numbers
 
 
 @pytest.mark.usefixtures("environment")

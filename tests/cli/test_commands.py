@@ -157,6 +157,25 @@ def test_incoming_cannot_steer_the_terminal(cli: Cli, gateway: Sandbox) -> None:
     assert r"a\x1b[2Jb\rc" in succeeded(cli("incoming")).out
 
 
+def test_invisible_characters_in_json(cli: Cli, gateway: Sandbox) -> None:
+    """`incoming --json` keeps a text exactly, and writes its invisible characters as JSON escapes."""
+    text = "a\x1b[2J\x7f\x9b31m\u202eb\u2028c\u2066\ufeff\u200d\U000e0041 Привет, 10\u00a0000 🙂"
+    gateway.receive("79037654321", text=text, at=datetime(2026, 1, 28, tzinfo=UTC))
+    outcome = succeeded(cli("incoming", "--json"))
+    assert outcome.document["incoming"][0]["text"] == text
+    assert outcome.out.replace("\n", "").replace("\u00a0", "").isprintable()
+    assert "Привет" in outcome.out
+    assert succeeded(cli("incoming")).out.replace("\n", "").replace("\u00a0", "").isprintable()
+
+
+def test_the_words_of_a_refusal_stay_on_one_line(cli: Cli, gateway: Sandbox) -> None:
+    """A refusal cannot forge a second line of the output, or change the display of the terminal."""
+    gateway.refuse_next("Sms/Send", 2, desc="bad\r\nsmsapi-async: accepted\x1b[2J\x9b31m\u202e\u2028")
+    outcome = cli("send", TO, "Hello")
+    assert outcome.err.count("\n") == 1
+    assert outcome.err[:-1].isprintable()
+
+
 def test_statistics(cli: Cli, gateway: Sandbox) -> None:
     """`statistics` prints one row of counts, even for a period of two years.
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from smsapi_async import Message, SegmentIdsUnattributed, SystemClock
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.sender import Sender, attribute
+from smsapi_async.privacy import Hidden
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
 TEMPLATE = Message("79031234500", "test", source_address="DEVIN0")
@@ -67,7 +68,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
     numbers = [str(79031234500 + index) for index in range(messages)]
     expected = tuple(f"WF{index}" for index in range(ids))
     with pytest.raises(SegmentIdsUnattributed, match=f"{messages} messages.*{ids} segment ids") as caught:
-        await _sender(*expected).send_bulk(numbers, TEMPLATE, None)
+        await _sender(*expected).send_bulk(Hidden(numbers), TEMPLATE, None)
     assert caught.value.segment_ids == expected
     assert [message.destination_address for message in caught.value.messages] == numbers
     assert {message.text for message in caught.value.messages} == {"test"}
@@ -77,7 +78,7 @@ async def test_ids_that_do_not_divide(messages: int, ids: int) -> None:
 async def test_the_same_number_twice() -> None:
     """If a bulk lists a recipient twice, the client returns two receipts with different segment ids."""
     numbers = ["79031234567", "79161002030", "79031234567"]
-    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(numbers, TEMPLATE, None)
+    receipts = await _sender("1", "2", "3", "4", "5", "6").send_bulk(Hidden(numbers), TEMPLATE, None)
     assert [receipt.message.destination_address for receipt in receipts] == numbers
     assert [receipt.segment_ids for receipt in receipts] == [("1", "2"), ("3", "4"), ("5", "6")]
     assert {receipt.accepted_at for receipt in receipts} == {NOW}

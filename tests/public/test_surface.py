@@ -2,21 +2,26 @@
 
 import ast
 import copy
+import enum
 import inspect
 import json
 import pickle
 import runpy
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import smsapi_async
+import smsapi_async.ledger
+import smsapi_async.sandbox
+import smsapi_async.sandbox.faults
 from smsapi_async import AsyncSmsClient, errors
 from smsapi_async.parameters import Options
 
@@ -332,11 +337,88 @@ def test_a_receipt_has_the_number_of_its_message() -> None:
     assert smsapi_async.Receipt(MESSAGE, ("1",), NOW).destination_address == NUMBER
 
 
+def _public_classes() -> list[type]:
+    modules = (smsapi_async, smsapi_async.ledger, smsapi_async.sandbox, smsapi_async.sandbox.faults)
+    values = [getattr(module, name) for module in modules for name in module.__all__]
+    return [value for value in values if inspect.isclass(value) and not issubclass(value, enum.Enum)]
+
+
+@pytest.mark.parametrize("kind", _public_classes(), ids=lambda kind: str(kind.__name__))
+def test_a_repr_never_raises(kind: type) -> None:
+    """A traceback with local variables can show an object whose constructor raised an error."""
+    try:
+        half_built = cast("Any", kind).__new__(kind)
+    except TypeError:  # an abstract class has no objects
+        return
+    assert kind.__name__ in repr(half_built)
+    assert isinstance(str(half_built), str)
+
+
+def test_a_repr_of_wrong_values_never_raises() -> None:
+    """A value with fields of a wrong type has a `repr`, which shows only their types."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise OSError
+
+    wrong: list[Any] = [None, 5, b"79031234567", ["79031234567"], object(), Broken()]
+    for value in wrong:
+        for made in (
+            smsapi_async.Message(value, value, source_address=value, key=value, send_date=value),
+            smsapi_async.Receipt(value, value, value),
+            smsapi_async.SegmentState(value, value, state_description=value),
+            smsapi_async.IncomingMessage(value, value, value, value, value),
+            smsapi_async.Accepted(message=value, segment_ids=value, accepted_at=value),
+        ):
+            assert type(made).__name__ in repr(made)
+
+
+def test_a_half_built_client() -> None:
+    """A traceback with local variables can be made if a subclass fails before the client is built."""
+
+    class Mine(smsapi_async.AsyncSmsClient):
+        def __init__(self) -> None:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError) as caught:
+        Mine()
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "<incomplete Mine>" in "".join(told.format())
+
+
+SEGMENT_ID = f"SAR-GW01+{NUMBER}-5f3b1972-2-1"
+RECEIPT = smsapi_async.Receipt(MESSAGE, (SEGMENT_ID, SEGMENT_ID), NOW)
+STATE = smsapi_async.SegmentState(
+    SEGMENT_ID, smsapi_async.State.DELIVERED, state_description=f"delivered to +{NUMBER}\n"
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RECEIPT,
+        STATE,
+        smsapi_async.Delivery(RECEIPT, smsapi_async.Phase.DELIVERED, (STATE, None), True, NOW),
+        smsapi_async.Accepted(message=MESSAGE, segment_ids=(SEGMENT_ID,), accepted_at=NOW),
+        smsapi_async.IncomingMessage(SEGMENT_ID, TEXT, NUMBER, NUMBER, NOW),
+        errors.SegmentIdsUnattributed((MESSAGE,), (SEGMENT_ID,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_segment_id_does_not_show_a_number(value: object) -> None:
+    """The `repr` of a value masks a segment id, because a segment id may contain the recipient's number."""
+    shown = f"{value!r} {value} {[value]}"
+    assert NUMBER not in shown
+    assert NUMBER[1:] not in shown
+    assert "GW01" not in shown or isinstance(value, smsapi_async.IncomingMessage)
+
+
 def test_values_still_tell_apart() -> None:
-    """A masked `repr` still shows the text length, the end of the number, the segment ids and the state."""
+    """A masked `repr` still shows the length of a text, the end of a number or segment id, and the state."""
     assert "67'" in repr(MESSAGE)
     assert f"text of {len(TEXT)} characters" in repr(MESSAGE)
-    assert "579700854169272358" in repr(VALUES[1])
+    assert "58'" in repr(VALUES[1])
+    assert "579700854169272358" not in repr(VALUES[1])
     assert "DELIVERED" in repr(VALUES[2])
 
 

@@ -31,7 +31,7 @@ def _client(sandbox: Sandbox, clock: JumpingClock, **options: Any) -> AsyncSmsCl
     sms = client(sandbox, clock, **options)
     state = sms._state
 
-    async def watched(segment_id: str, **options: Any) -> Dated[SegmentState]:
+    async def watched(segment_id: Any, **options: Any) -> Dated[SegmentState]:
         return await clock.watching(partial(state, **options))(segment_id)
 
     sms._state = watched  # type: ignore[method-assign]

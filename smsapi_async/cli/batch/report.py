@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,11 +20,18 @@ from smsapi_async.privacy import mask_number
 
 _HEADER = ("line", "destination_address", "key", "outcome", "code", "reason", "segment_ids")
 _ROWS_AT_ONCE = 500
+# A spreadsheet executes a cell that begins with one of these characters, for example `=HYPERLINK(...)`. The
+# characters after the tab are the full-width forms of the first four characters.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 BAD_ROW = "bad row"
 
 
 class Report:
     """A CSV file that only its owner can read. The report contains no message texts.
+
+    A cell that a spreadsheet would execute as a formula begins with an apostrophe. A number such as
+    +79031234567 is no formula and stays as it is.
 
     Attributes:
         error: the first error of a write to the file, or None.
@@ -116,8 +124,15 @@ def _reason(outcome: Outcome) -> str:
     return one_line(outcome.reason)
 
 
+def _harmless(cell: object) -> object:
+    """Return the content of a cell, with an apostrophe if a spreadsheet would execute the content."""
+    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
 def _write(file: IO[str], rows: list[Sequence[object]]) -> None:
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    csv.writer(file, lineterminator="\n").writerows([list(map(_harmless, row)) for row in rows])
     file.flush()
 
 

@@ -19,6 +19,7 @@ from smsapi_async.ledger.sqlite.store import Store
 from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary, outcome_states
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
+from smsapi_async.privacy import sealed_async, steady_repr
 from smsapi_async.tracking import Delivery
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _Value = TypeVar("_Value")
 _PAGE = 500
 
 
+@steady_repr
 class SqliteLedger(Ledger):
     """The class of the ledgers that `Ledger.sqlite` creates."""
 
@@ -69,6 +71,7 @@ class SqliteLedger(Ledger):
                 async with self._turn:
                     await self._in_thread(store.close)
 
+    @sealed_async
     async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
         """See `Ledger.claim`."""
         job = Job(lambda records: records.claim(messages), joins=True)
@@ -81,14 +84,17 @@ class SqliteLedger(Ledger):
             await self._run(lambda records: records.release(_claimed(job)))
             raise
 
+    @sealed_async
     async def settle(self, outcomes: Sequence[Outcome]) -> None:
         """See `Ledger.settle`."""
         await self._result_of(Job(lambda records: records.settle(outcomes), joins=True))
 
+    @sealed_async
     async def release(self, keys: Sequence[str]) -> None:
         """See `Ledger.release`."""
         await self._result_of(Job(lambda records: records.release(keys), joins=True))
 
+    @sealed_async
     async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
         """See `Ledger.record_pending`."""
         await self._run(lambda records: records.record_pending(messages))
@@ -106,6 +112,7 @@ class SqliteLedger(Ledger):
         """See `Ledger.pending`."""
         return await self._run(lambda records: records.pending(limit))
 
+    @sealed_async
     async def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str] = ()) -> None:
         """See `Ledger.resolve`."""
         await self._run(lambda records: records.resolve(key, sent=sent, segment_ids=segment_ids))
@@ -114,6 +121,7 @@ class SqliteLedger(Ledger):
         """See `Ledger.retry_rejected`."""
         return await self._run(lambda records: records.retry_rejected())
 
+    @sealed_async
     async def record(self, deliveries: Sequence[Delivery]) -> None:
         """See `Ledger.record`."""
         await self._run(lambda records: records.deliveries.record(deliveries))
@@ -134,6 +142,7 @@ class SqliteLedger(Ledger):
         """Return the position of an inbox that was saved last under a name, or None."""
         return await self._run(lambda records: records.checkpoints.load(name))
 
+    @sealed_async
     async def save_position(self, name: str, position: Position) -> None:
         """Store the position of an inbox under a name."""
         await self._run(lambda records: records.checkpoints.save(name, position))

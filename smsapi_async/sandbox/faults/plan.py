@@ -16,6 +16,7 @@ from cattrs.errors import ClassValidationError
 
 from smsapi_async.sandbox.faults.files import read_mapping, write_mapping
 from smsapi_async.sandbox.faults.kinds import Fault
+from smsapi_async.sandbox.steady import steady_repr
 
 # Matches printable ASCII characters except the space, `#` and `?`. In a URL, `#` and `?` end the path.
 _PRINTABLE_PATH = re.compile(r"[!\"$->@-~]+")
@@ -39,6 +40,7 @@ def _check_seconds(_instance: object, attribute: "attrs.Attribute[float]", value
         raise ValueError(f"{attribute.name} must be a finite number of seconds, zero or more")
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class Rule:
     """A rule that applies one kind of fault to matching requests.
@@ -83,6 +85,7 @@ def _check_weights(_instance: object, _attribute: object, weights: Mapping[Fault
         raise ValueError("weights must be finite, not negative and not all zero")
 
 
+@steady_repr
 @attrs.frozen(kw_only=True)
 class FaultPlan:
     """Determines the fault of every request.
