@@ -18,7 +18,7 @@ import anyio
 import attrs
 from anyio import to_thread
 
-from smsapi_async.calls.lifetime import Lifetime, error_at_the_end
+from smsapi_async.calls.lifetime import EndingClock, Lifetime, error_at_the_end
 from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sessions import LiveSession, SessionManager
 from smsapi_async.calls.spreader import Spreader
@@ -109,6 +109,7 @@ class Caller:
         self._retry = retry
         self._clock = clock
         self._lifetime = lifetime
+        self._waits = EndingClock(clock, lifetime)
         self._login = login
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
@@ -233,63 +234,76 @@ class Caller:
         # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a slot,
         # and thousands of scopes that end in the same moment block the event loop.
         if await self._limiter.acquire(call.priority, left):
+            if seconds is None and self._exchanger.ends_exchanges:
+                # A cancel scope costs a tenth of the CPU time of a send, so a call has one only if needed.
+                return await self._make_attempts(call, None)
             with anyio.CancelScope(deadline=deadline) as scope:
-                self._lifetime.enter(scope, call.evidence)
-                try:
-                    return await self._make_attempts(call)
-                except ClientClosed:
-                    # The login or a wait ended before the cancellation of the scope reached this call.
-                    self._check_start(call)
-                    raise
-                except BaseException as error:
-                    clear_frames(error)
-                    raise
-                finally:
-                    self._lifetime.leave(scope)
+                return await self._make_attempts(call, scope)
         # The code below runs only if the time has passed or the client was closed.
         if seconds is None or (self._lifetime.is_closed and anyio.current_time() < deadline):
             raise error_at_the_end(call.request, call.evidence)
         raise _timed_out(call, seconds)
 
-    async def _make_attempts(self, call: "_Call[_Value]") -> _Value:
-        """Make the attempts of a call. The call already has the slot of the limiter for the first attempt."""
-        request, evidence = call.request, call.evidence
-        attempts = _Attempts(self._retry, self._clock, self._chance)
-        replacements = 0
-        while True:
-            try:
-                evidence.reset()
-                session = await self._session(request)
-                # If the wait for the slot or the session has just ended, a cancellation reaches this task
-                # only at its next wait.
-                self._check_start(call)
-                outcome = await self._exchange(request, request.with_session(session.session_id), evidence)
-            finally:
-                self._limiter.release()
-            verdict = await self._judged(call.judge, outcome, self._circumstances(request, session))
-            if _proves_session(verdict):
-                self._sessions.accept(session)
-            if isinstance(verdict, Done):
-                return verdict.value
-            if isinstance(verdict, SessionRefused):
-                self._sessions.refuse(session, verdict.error)
+    async def _make_attempts(self, call: "_Call[_Value]", scope: anyio.CancelScope | None) -> _Value:
+        """Make the attempts of a call. The call already has the slot of the limiter for the first attempt.
+
+        Args:
+            call: the call.
+            scope: the cancel scope of the call, or None.
+        """
+        self._lifetime.enter(call, scope, call.evidence)
+        try:
+            attempts = _Attempts(self._retry, self._waits, self._chance)
+            while True:
+                try:
+                    session, outcome = await self._attempt(call)
+                finally:
+                    self._limiter.release()
+                verdict = await self._judged(call.judge, outcome, self._circumstances(call.request, session))
+                if _proves_session(verdict):
+                    self._sessions.accept(session)
+                if isinstance(verdict, Done):
+                    return verdict.value
+                await self._wait_for_repeat(call, session, attempts, verdict)
+                await self._limiter.acquire(call.priority)
+        except ClientClosed:
+            # The login or a wait ended, because the client was closed.
+            self._check_start(call)
+            raise
+        except BaseException as error:
+            clear_frames(error)
+            raise
+        finally:
+            self._lifetime.leave(call)
+
+    async def _attempt(self, call: "_Call[_Value]") -> tuple[LiveSession, HttpResponse | ExchangeFailure]:
+        call.evidence.reset()
+        session = await self._session(call.request)
+        # If the wait for the slot or the session has just ended, a cancellation reaches this task only at its
+        # next wait.
+        self._check_start(call)
+        parameters = call.request.with_session(session.session_id)
+        outcome = await self._exchange(call.request, parameters, call.evidence)
+        if isinstance(outcome, ExchangeFailure) and self._lifetime.is_over:
+            raise error_at_the_end(call.request, call.evidence)
+        return session, outcome
+
+    async def _wait_for_repeat(
+        self, call: "_Call[_Value]", session: LiveSession, attempts: "_Attempts", verdict: Verdict[_Value]
+    ) -> None:
+        """Return when the call may make another attempt, or raise the error of the last attempt."""
+        if isinstance(verdict, SessionRefused):
+            self._sessions.refuse(session, verdict.error)
             # A session from the store may be as old as the refused session. A session of a new login is the
             # last attempt of the call.
-            most = 1 if session.is_own else _MOST_REPLACEMENTS
-            if isinstance(verdict, SessionRefused) and replacements < most:
+            if attempts.replacements < (1 if session.is_own else _MOST_REPLACEMENTS):
                 # The gateway sent nothing, so even a send can be repeated. We clear the evidence (the trace
                 # events of the request). If the login is then cancelled, the empty evidence proves that
                 # nothing was sent.
-                replacements += 1
-                evidence.reset()
+                attempts.replacements += 1
+                call.evidence.reset()
                 self._check_start(call)
-            else:
-                await self._wait_for_repeat(call, attempts, verdict)
-            await self._limiter.acquire(call.priority)
-
-    async def _wait_for_repeat(
-        self, call: "_Call[_Value]", attempts: "_Attempts", verdict: Verdict[_Value]
-    ) -> None:
+                return
         if isinstance(verdict, Again):
             # For a send, the verdict `Again` means that the gateway certainly did not accept the message. We
             # clear the evidence (the trace events of the request). If the wait for the next attempt is then
@@ -330,13 +344,13 @@ class Caller:
         try:
             self._lifetime.is_closed = True
             self._limiter.close()
-            await self._lifetime.end(grace)
-        finally:
             try:
                 await self._sessions.aclose()
             finally:
-                with anyio.CancelScope(shield=True):
-                    await self._exchanger.aclose()
+                await self._lifetime.end(grace)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._exchanger.aclose()
 
     def _check_start(self, call: "_Call[Any]") -> None:
         """Raise an error if the call may not start another request."""
@@ -401,7 +415,11 @@ class _Call(Generic[_Value]):
 
 
 class _Attempts:
-    """Counts the attempts of one call, and waits between the attempts."""
+    """Counts the attempts of one call, and waits between the attempts.
+
+    Attributes:
+        replacements: the number of sessions that the call got in place of refused sessions.
+    """
 
     def __init__(self, retry: RetryPolicy, clock: Clock, chance: random.Random) -> None:
         self._retry = retry
@@ -409,6 +427,7 @@ class _Attempts:
         self._chance = chance
         self._started = clock.monotonic()
         self._made = 0
+        self.replacements = 0
 
     async def wait_or_raise(self, verdict: Verdict[Any]) -> None:
         """Wait before the next attempt, or raise the error of the last attempt.

@@ -23,7 +23,8 @@ class Lifetime:
     """Knows whether a client may be used, and ends the calls in progress when the client is closed.
 
     The client has no task group, because a client can be used without ``async with``. Each call runs in the
-    task of the caller, inside a cancel scope that this object cancels.
+    task of the caller. A call has a cancel scope that this object cancels, or ends when the waits and the
+    connections of the client are closed.
 
     Attributes:
         is_closed: whether `end` was called. No request starts after that.
@@ -34,8 +35,9 @@ class Lifetime:
         # The event loop of the first call. A call in another event loop raises `WrongEventLoop`, because the
         # connections of the client belong to the event loop of the first call.
         self._loop: EventLoopToken | None = None
-        # The evidence of a call or of a wait says whether its request was passed to the transport.
-        self._in_progress: dict[anyio.CancelScope, Evidence] = {}
+        # Each call or wait in progress, with its cancel scope if it has one, and its evidence. The evidence
+        # says whether the request was passed to the transport.
+        self._in_progress: dict[object, tuple[anyio.CancelScope | None, Evidence]] = {}
         self._all_ended: anyio.Event | None = None
         self.is_closed = False
         self.is_over = False
@@ -70,18 +72,19 @@ class Lifetime:
         if self._loop is not None and self._loop != current_token():
             raise WrongEventLoop
 
-    def enter(self, scope: anyio.CancelScope, evidence: Evidence) -> None:
-        """Register a call or a wait, so that `end` ends it.
+    def enter(self, call: object, scope: anyio.CancelScope | None, evidence: Evidence) -> None:
+        """Register a call or a wait, so that `end` waits for it or ends it.
 
         Args:
-            scope: the cancel scope of the call, which `end` cancels.
+            call: identifies the call or the wait.
+            scope: the cancel scope that `end` cancels; None if the call ends when the connections are closed.
             evidence: the trace events of the current attempt of the call.
         """
-        self._in_progress[scope] = evidence
+        self._in_progress[call] = scope, evidence
 
-    def leave(self, scope: anyio.CancelScope) -> None:
+    def leave(self, call: object) -> None:
         """Remove a call or a wait that has ended."""
-        del self._in_progress[scope]
+        del self._in_progress[call]
         if self._all_ended is not None and not self._in_progress:
             self._all_ended.set()
 
@@ -95,8 +98,8 @@ class Lifetime:
             grace: the seconds for which the requests in flight may continue.
         """
         self.is_closed = True
-        for scope, evidence in self._in_progress.items():
-            if not evidence.begun:
+        for scope, evidence in self._in_progress.values():
+            if scope is not None and not evidence.begun:
                 scope.cancel()
         try:
             if grace > 0 and self._in_progress:
@@ -105,8 +108,9 @@ class Lifetime:
                     await self._all_ended.wait()
         finally:
             self.is_over = True
-            for scope in self._in_progress:
-                scope.cancel()
+            for scope, _ in self._in_progress.values():
+                if scope is not None:
+                    scope.cancel()
             await self._let_calls_end()
 
     async def _let_calls_end(self) -> None:
@@ -115,7 +119,7 @@ class Lifetime:
         # because a call may itself wait for the end, for example if a session store closes the client.
         with anyio.CancelScope(shield=True):
             for _ in range(_TURNS):
-                if not self._in_progress:
+                if all(scope is None for scope, _ in self._in_progress.values()):
                     return
                 await checkpoint()
 
@@ -148,7 +152,7 @@ class EndingClock:
         """
         self._lifetime.check_open()
         with anyio.CancelScope() as scope:
-            self._lifetime.enter(scope, Evidence())
+            self._lifetime.enter(scope, scope, Evidence())
             try:
                 return await self._clock.sleep(seconds)
             finally:

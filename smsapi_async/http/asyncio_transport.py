@@ -58,6 +58,7 @@ class AsyncioTransport(BundledTransport):
     """
 
     name = "asyncio"
+    ends_exchanges = True
 
     def __init__(self, ssl_context: ssl.SSLContext | None) -> None:
         self._loop = asyncio.get_running_loop()

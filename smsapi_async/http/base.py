@@ -33,9 +33,11 @@ class BundledTransport(httpx.AsyncBaseTransport):
 
     Attributes:
         name: the name of the transport, ``asyncio`` or ``httpcore``; the `repr` of the client shows the name.
+        ends_exchanges: whether `aclose` ends each exchange that is in progress at once.
     """
 
     name: str
+    ends_exchanges: bool = False
 
 
 class DirectClient(httpx.AsyncClient):

@@ -52,6 +52,11 @@ class AutomaticTransport(BundledTransport):
             return self._chosen.name
         return "asyncio" if self._is_forced else "auto"
 
+    @property
+    def ends_exchanges(self) -> bool:  # type: ignore[override]
+        """Whether `aclose` of the chosen transport ends each exchange at once."""
+        return self._chosen is not None and self._chosen.ends_exchanges
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request through the chosen transport, and return the response."""
         return await (self._chosen or self.choose()).handle_async_request(request)

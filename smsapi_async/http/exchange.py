@@ -271,6 +271,11 @@ class Exchanger:
         raise httpx.ReadTimeout("the exchange took too long")
 
     @property
+    def ends_exchanges(self) -> bool:
+        """Whether `aclose` ends each exchange that is in progress at once."""
+        return self.own is not None and self.own.ends_exchanges
+
+    @property
     def is_unclosed(self) -> bool:
         """Whether `aclose` must be called to close connections of this package's transport."""
         return self.own is not None and self.is_used and not self.client.is_closed
