@@ -265,7 +265,11 @@ class AsyncSmsClient:
             OutcomeUnknown: if it is not known whether the message was sent.
         """
         message = Message(
-            destination_address, text, source_address=source_address, send_date=send_date, validity=validity
+            destination_address,
+            text,
+            source_address=self._sender.source_address_of(source_address),
+            send_date=send_date,
+            validity=validity,
         )
         del destination_address, text, source_address
         self._check_usable()
@@ -298,7 +302,7 @@ class AsyncSmsClient:
         message = Message(
             destination_address,
             text,
-            source_address=source_address,
+            source_address=self._sender.source_address_of(source_address),
             send_date=send_date,
             validity=validity,
             by_time_zone=True,
@@ -338,7 +342,8 @@ class AsyncSmsClient:
             SegmentIdsUnattributed: if the gateway accepted all messages, but the number of segment ids is not
                 a multiple of the number of messages. Do not send the messages again.
         """
-        template = Message("", text, source_address=source_address, send_date=send_date, validity=validity)
+        source = self._sender.source_address_of(source_address)
+        template = Message("", text, source_address=source, send_date=send_date, validity=validity)
         numbers = Hidden(destination_addresses)
         del destination_addresses, text, source_address
         self._check_usable()

@@ -259,7 +259,11 @@ class Caller:
                     session, outcome = await self._attempt(call)
                 finally:
                     self._limiter.release()
-                verdict = await self._judged(call.judge, outcome, self._circumstances(call.request, session))
+                circumstances = self._circumstances(call.request, session)
+                if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
+                    verdict = await self._judged_in_thread(call.judge, outcome, circumstances)
+                else:
+                    verdict = call.judge(outcome, circumstances)
                 if _proves_session(verdict):
                     self._sessions.accept(session)
                 if isinstance(verdict, Done):
@@ -278,7 +282,7 @@ class Caller:
 
     async def _attempt(self, call: "_Call[_Value]") -> tuple[LiveSession, HttpResponse | ExchangeFailure]:
         call.evidence.reset()
-        session = await self._session(call.request)
+        session = self._sessions.ready() or await self._session(call.request)
         # If the wait for the slot or the session has just ended, a cancellation reaches this task only at its
         # next wait.
         self._check_start(call)
@@ -376,16 +380,15 @@ class Caller:
             logger.debug("%s %s -> %s in %s ms", resource.method, resource.name, result, milliseconds)
         return outcome
 
-    async def _judged(
-        self, judge: _Judge[_Value], outcome: HttpResponse | ExchangeFailure, circumstances: Circumstances
+    async def _judged_in_thread(
+        self, judge: _Judge[_Value], outcome: HttpResponse, circumstances: Circumstances
     ) -> Verdict[_Value]:
-        """Return the verdict on an exchange. A large body is decoded in a thread."""
-        if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
-            # A thread keeps the event loop free. The response of a send is already in memory, so a
-            # cancellation must not make the outcome of the send unknown.
-            with anyio.CancelScope(shield=circumstances.resource.sends):
-                return await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
-        return judge(outcome, circumstances)
+        """Return the verdict on an exchange with a large body. The thread keeps the event loop free."""
+        # The response of a send is already in memory, so a cancellation must not make the outcome of the send
+        # unknown.
+        with anyio.CancelScope(shield=circumstances.resource.sends):
+            verdict = await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
+        return verdict  # noqa: RET504 - for the type checker, a cancel scope may suppress an exception
 
     def _circumstances(self, request: Request, session: LiveSession | None) -> Circumstances:
         now = self._clock.now()

@@ -10,6 +10,7 @@ from datetime import datetime
 import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
+from smsapi_async.calls.waiting_line import running_asyncio_loop
 from smsapi_async.clock import Clock
 from smsapi_async.errors import ClientClosed, NotSent, OutcomeUnknown, SmsApiError, WrongEventLoop
 from smsapi_async.http.exchange import Evidence, Exchanger
@@ -35,6 +36,7 @@ class Lifetime:
         # The event loop of the first call. A call in another event loop raises `WrongEventLoop`, because the
         # connections of the client belong to the event loop of the first call.
         self._loop: EventLoopToken | None = None
+        self._asyncio_loop: object = None
         # Each call or wait in progress, with its cancel scope if it has one, and its evidence. The evidence
         # says whether the request was passed to the transport.
         self._in_progress: dict[object, tuple[anyio.CancelScope | None, Evidence]] = {}
@@ -59,9 +61,13 @@ class Lifetime:
             WrongEventLoop: if the first call of the client was made in another event loop.
         """
         self.check_open()
+        # The comparison of two asyncio loops takes a tenth of the time of the comparison of two tokens.
+        if self._asyncio_loop is not None and running_asyncio_loop() is self._asyncio_loop:
+            return
         self.check_loop()
         if self._loop is None:
             self._loop = current_token()
+            self._asyncio_loop = running_asyncio_loop()
 
     def check_loop(self) -> None:
         """Check that this is the event loop of the client.

@@ -40,6 +40,10 @@ class Sender:
         self._clock = clock
         self._source_address = source_address
 
+    def source_address_of(self, given: str | None) -> str | None:
+        """Return the source address of a message: the given source address, or the default."""
+        return self._source_address if given is None else given
+
     async def send(self, message: Message, timeout: Seconds) -> Receipt:  # noqa: ASYNC109
         """Send a message with ``Sms/Send`` or ``Sms/SendByTimeZone``.
 
@@ -47,7 +51,7 @@ class Sender:
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        message, request = _single(message, self._source_address)
+        message, request = _single(message)
         segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
         return Receipt(message, segment_ids.value, self._clock.now())
 
@@ -63,7 +67,7 @@ class Sender:
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        bulk, request = await _bulk(destination_addresses.value, template, self._source_address)
+        bulk, request = await _bulk(destination_addresses.value, template)
         segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
         accepted_at = self._clock.now()
         template = bulk.value[0]
@@ -75,15 +79,15 @@ class Sender:
 
 
 @sealed
-def _single(message: Message, default_source_address: str | None) -> tuple[Message, Request]:
+def _single(message: Message) -> tuple[Message, Request]:
     """Return a message in the form that is sent, and its request."""
-    message = prepared(message, default_source_address)
+    message = prepared(message, None)
     return message, send_request(message)
 
 
 @sealed_async
 async def _bulk(
-    destination_addresses: Sequence[str], template: Message, default_source_address: str | None
+    destination_addresses: Sequence[str], template: Message
 ) -> tuple[Hidden[tuple[Message, list[str]]], Request]:
     """Return a message in the form that is sent with the digits of each destination address, and the request.
 
@@ -99,7 +103,7 @@ async def _bulk(
         numbers.append(checked_destination_address(address, parameter))
 
     await read_all(checked_recipients(destination_addresses), check)
-    template = prepared(attrs.evolve(template, destination_address=numbers[0]), default_source_address)
+    template = prepared(attrs.evolve(template, destination_address=numbers[0]), None)
     return Hidden((template, numbers)), bulk_request(template, numbers)
 
 

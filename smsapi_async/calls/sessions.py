@@ -116,6 +116,13 @@ class SessionManager:
         self._refusal: RequestRejected | None = None
         self._refused_until = self._renew_after = -math.inf
 
+    def ready(self) -> LiveSession | None:
+        """Return a valid session that does not end soon; None if the caller must call `get`."""
+        session = self._current
+        if session is None or self._is_closed:
+            return None
+        return session if self._clock.monotonic() < session.ends_at - _RENEW_BEFORE_END else None
+
     async def get(self) -> LiveSession:
         """Return a valid session.
 

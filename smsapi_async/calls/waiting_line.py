@@ -91,7 +91,7 @@ class WaitingLine:
         """
         if self._is_closed:
             return False
-        loop = _asyncio_loop()
+        loop = running_asyncio_loop()
         if loop is None:
             return await self._wait_on_trio(seconds)
         # One cancel scope for each waiting task would end all waits in one iteration of the event loop, if
@@ -141,7 +141,7 @@ class WaitingLine:
             loop.call_soon(self._end_expired, loop)
 
 
-def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
     """Return the running event loop of asyncio; None if asyncio does not run this task."""
     # If no module has imported asyncio, no event loop of asyncio can be running.
     asyncio = sys.modules.get("asyncio")

@@ -1,6 +1,6 @@
 """The base class of this package's transports, and the `httpx.AsyncClient` that uses a transport."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -54,9 +54,15 @@ class DirectClient(httpx.AsyncClient):
         super().__init__(transport=transport, trust_env=False)
         self._own = transport
 
-    async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:  # noqa: ANN401 - httpx's options are ignored
-        """Return the whole response. A redirect is not followed."""
-        return await self._own.handle_async_request(request)
+    def send(
+        self,
+        request: httpx.Request,
+        **_: Any,  # noqa: ANN401 - httpx's options are ignored
+    ) -> Coroutine[Any, Any, httpx.Response]:
+        """Return the whole response."""
+        # This method and `AutomaticTransport.handle_async_request` return the coroutine of the transport,
+        # because each further coroutine would cost time in every send. A redirect is not followed.
+        return self._own.handle_async_request(request)
 
 
 class ResponseTooLarge(httpx.RemoteProtocolError):

@@ -7,7 +7,8 @@ The choice depends on the running event loop. Therefore the client chooses the t
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from anyio import ClosedResourceError
@@ -57,9 +58,9 @@ class AutomaticTransport(BundledTransport):
         """Whether `aclose` of the chosen transport ends each exchange at once."""
         return self._chosen is not None and self._chosen.ends_exchanges
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         """Send a request through the chosen transport, and return the response."""
-        return await (self._chosen or self.choose()).handle_async_request(request)
+        return (self._chosen or self.choose()).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close every connection of the chosen transport."""
