@@ -20,7 +20,7 @@ _END = object()
 
 @sealed_async
 async def read_all(
-    items: Iterable[_Item] | AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
+    items: Iterable[_Item] | AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None] | None]
 ) -> None:
     """Read all items of an iterable or async iterable.
 
@@ -28,7 +28,8 @@ async def read_all(
 
     Args:
         items: the iterable or async iterable to read.
-        process: an async function that is called with each item, and awaited before the next item is read.
+        process: a function that is called with each item. The result is awaited before the next item is read,
+            unless the result is None. The result None saves the time of a coroutine for each item.
 
     Raises:
         Exception: if the iterable or `process` raises an exception. The exception is raised unchanged.
@@ -38,8 +39,10 @@ async def read_all(
         return
     run = _UninterruptedRun()
     for item in items:
-        await process(item)
-        await run.end_if_long()
+        if (waiting := process(item)) is not None:
+            await waiting
+        if run.is_long():
+            await run.end()
 
 
 class _UninterruptedRun:
@@ -50,16 +53,19 @@ class _UninterruptedRun:
         self._items = _LONGEST_ITEMS
         self._begin = monotonic()
 
-    async def end_if_long(self) -> None:
-        """Let other tasks run if the run has been long. Call this method after each item."""
+    def is_long(self) -> bool:
+        """Return whether other tasks must run now. Call this method after each item."""
         self._items += 1
-        if self._items > _LONGEST_ITEMS or monotonic() - self._begin > _LONGEST_SECONDS:
-            await checkpoint()
-            self._items, self._begin = 0, monotonic()
+        return self._items > _LONGEST_ITEMS or monotonic() - self._begin > _LONGEST_SECONDS
+
+    async def end(self) -> None:
+        """Let other tasks run, and begin another run."""
+        await checkpoint()
+        self._items, self._begin = 0, monotonic()
 
 
 async def _read_asynchronously(
-    items: AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
+    items: AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None] | None]
 ) -> None:
     run = _UninterruptedRun()
     # The scope that later shields `aclose` is opened first, because the caller's generator may also open
@@ -72,8 +78,10 @@ async def _read_asynchronously(
             # We do not use `async for`, because it would call `__aiter__` a second time, and some iterators
             # do not allow a second call.
             while (item := await anext(iterator, _END)) is not _END:
-                await process(cast("_Item", item))
-                await run.end_if_long()
+                if (waiting := process(cast("_Item", item))) is not None:
+                    await waiting
+                if run.is_long():
+                    await run.end()
         finally:
             if isinstance(iterator, AsyncGenerator):
                 # We call `aclose` because a partly read generator would otherwise stay open until the garbage

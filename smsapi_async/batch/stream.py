@@ -241,7 +241,8 @@ class Batch(AsyncIterator[Outcome]):
             self._lingering.cancel()
         await self._hand_over(self._grouper.rest())
 
-    async def _process(self, message: Message) -> None:
+    def _process(self, message: Message) -> Awaitable[None] | None:
+        """Add a message to its chunk. Return the wait before the next message may be read, or None."""
         key = None
         try:
             if self._ledger is not None and isinstance(message, Message):
@@ -251,16 +252,14 @@ class Batch(AsyncIterator[Outcome]):
                     # and both messages get the same outcome.
                     _check_same(self._in_progress_by_key[key][0], message)
                     self._in_progress_by_key[key].append(message)
-                    return
+                    return None
             chunk = self._grouper.add(message, key, anyio.current_time)
         except ValidationError as error:
             self._outcomes.add([Rejected(message=message, reason=str(error), key=key)])
-            await self._outcomes.wait_for_room()
-            return
+            return self._outcomes.wait_for_room()
         if key is not None:
             self._in_progress_by_key[key] = [message]
-        if chunk is not None:
-            await self._hand_over([chunk])
+        return None if chunk is None else self._hand_over([chunk])
 
     async def _hand_over(self, ready: list[Chunk]) -> None:
         # We register all chunks before the first wait, so that no chunk is lost if a wait is cancelled.
