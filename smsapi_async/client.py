@@ -359,6 +359,7 @@ class AsyncSmsClient:
         lookahead: int = 5000,
         linger: float = 0.05,
         unknown_limit: int = 5,
+        forbidden_limit: int = 5,
         grace: float = 5.0,
     ) -> Batch:
         """Send many messages. The result is a stream of outcomes: `Accepted`, `Rejected` or `Unknown`.
@@ -375,6 +376,8 @@ class AsyncSmsClient:
                 of equal content for one bulk.
             linger: maximum time in seconds for which the batch holds back a message.
             unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
+            forbidden_limit: the batch halts after the gateway has forbidden this number of different
+                recipients (code 7) in a row.
             grace: maximum time in seconds to wait for requests in flight if you leave the block early.
 
         Raises:
@@ -386,6 +389,7 @@ class AsyncSmsClient:
             lookahead=lookahead,
             linger=linger,
             unknown_limit=unknown_limit,
+            forbidden_limit=forbidden_limit,
             grace=grace,
         )
         self._lifetime.check_open()
@@ -394,7 +398,7 @@ class AsyncSmsClient:
         )
         return Batch(
             messages,
-            ChunkSender(self._caller, ledger, self._stream_clock, unknown_limit),
+            ChunkSender(self._caller, ledger, self._stream_clock, batch_settings),
             ledger=ledger,
             settings=batch_settings,
             default_source_address=self._source_address,

@@ -6,6 +6,7 @@
     - ClientClosed              the client is closed
     - WrongEventLoop            the client was first used in another event loop
     - StreamNotEntered          a `Batch`, `Inbox` or `Tracking` is used outside its `async with` block
+    - StreamLeftElsewhere       a `Batch` or `Tracking` was left in another task than it was entered in
     - InboxInUse                two tasks iterate over one `Inbox`
   - RequestRejected             the gateway refused the request, and did nothing
     - ArgumentNullOrEmpty       code 1
@@ -186,6 +187,17 @@ class StreamNotEntered(UsageError):
     explanation = (
         "use the stream once, as `async with sms.send_many(...) as outcomes:` (likewise `track` and "
         "`watch_incoming`), and iterate inside the block"
+    )
+
+
+class StreamLeftElsewhere(UsageError):
+    """A `Batch` or `Tracking` was left in another task than it was entered in. The stream has ended."""
+
+    explanation = (
+        "the `async with` block of the stream began in one task and ended in another task; keep the block in"
+        " one task: do not put it into a fixture that another task ends, or into an async generator that"
+        " several tasks advance; before Python 3.12, `asyncio.wait_for(anext(...))` makes a task for each"
+        " step, so use `anyio.fail_after` or `asyncio.timeout`"
     )
 
 

@@ -1,12 +1,15 @@
-"""Reads the iterables that callers pass to `send_many`, `track` and `send_bulk`."""
+"""What the streams share: reading the iterables of callers, and the tasks of a stream."""
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from time import monotonic
 from typing import TypeVar, cast
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
+from smsapi_async.errors import StreamLeftElsewhere
 from smsapi_async.privacy import sealed_async
 
 _Item = TypeVar("_Item")
@@ -89,3 +92,85 @@ async def _read_asynchronously(
                 # cancelled.
                 scope.shield = True
                 await iterator.aclose()
+
+
+def is_from_iterable(error: BaseException) -> bool:
+    """Return whether the iterable of the caller raised an exception, and nobody cancelled the running task.
+
+    An iterable of the caller may wait for a task of its own, and that task may be cancelled. The iterable
+    then raises `asyncio.CancelledError`, although nobody cancelled the task that reads the iterable.
+    """
+    if isinstance(error, Exception):
+        return True
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        # trio runs the task, and trio never raises `asyncio.CancelledError`.
+        return True
+    return task is None or not task.cancelling()
+
+
+class StreamTasks:
+    """The tasks of a stream. They run from the beginning to the end of the ``async with`` block."""
+
+    def __init__(self) -> None:
+        self._group: TaskGroup | None = None
+        self._owner = 0
+        self._running = 0
+        self._scopes: set[anyio.CancelScope] = set()
+        self._is_ending = False
+        self._ended: anyio.Event
+
+    @property
+    def are_started(self) -> bool:
+        """Whether `enter` was called."""
+        return self._group is not None
+
+    async def enter(self, *functions: Callable[[], Awaitable[None]]) -> None:
+        """Start a task for each function."""
+        self._owner = anyio.get_current_task().id
+        self._ended = anyio.Event()
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._running = len(functions)
+        for function in functions:
+            self._group.start_soon(self._run, function)
+
+    async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with anyio.CancelScope() as scope:
+                self._scopes.add(scope)
+                if self._is_ending:
+                    scope.cancel()
+                try:
+                    await function()
+                finally:
+                    self._scopes.remove(scope)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._ended.set()
+
+    async def leave(self) -> None:
+        """Cancel the tasks, and wait for their end.
+
+        Raises:
+            StreamLeftElsewhere: if another task than the running task called `enter`.
+        """
+        assert self._group is not None  # noqa: S101 - a type checker needs this assertion
+        self._is_ending = True
+        if anyio.get_current_task().id == self._owner:
+            self._group.cancel_scope.cancel()
+            # If we passed the exception of the `async with` block to the task group, the task group would
+            # raise an ExceptionGroup.
+            await self._group.__aexit__(None, None, None)
+            return
+        # Only the task that entered a task group can leave the task group, so each task is cancelled alone.
+        for scope in self._scopes:
+            scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+        raise StreamLeftElsewhere

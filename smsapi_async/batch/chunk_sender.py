@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from smsapi_async.batch.chunks import Chunk
+from smsapi_async.batch.chunks import BatchSettings, Chunk
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.sender import attribute
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
+    Forbidden,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -34,6 +35,9 @@ _RATE_LIMITED_ATTEMPTS = 10
 _RATE_LIMITED_PAUSE = 1.0
 # Longest time in seconds to wait after HTTP status 429. If the gateway asks for more, the batch halts.
 _RATE_LIMITED_LONGEST = 300.0
+# The refusals after which the messages of a bulk are isolated. Code 7 does not say whether the gateway
+# forbids one number or the whole account.
+_ONE_MESSAGE: tuple[type[RequestRejected], ...] = (*MESSAGE_REJECTIONS, Forbidden)
 _ENDED_EARLY = "the batch ended before the response arrived"
 
 
@@ -45,11 +49,13 @@ class Result:
         outcomes: the outcomes of the messages of the chunk.
         unsent: the parts of the chunk whose messages were not sent and so have no outcome.
         halt: the error for which the whole batch must halt, or None.
+        rate_limited: the number of successive responses with HTTP status 429.
     """
 
     outcomes: list[Outcome] = attrs.field(factory=list)
     unsent: list[Chunk] = attrs.field(factory=list)
     halt: SmsApiError | None = None
+    rate_limited: int = 0
 
 
 class ChunkSender:
@@ -64,15 +70,18 @@ class ChunkSender:
         caller: the `Caller` that sends the requests to the gateway.
         ledger: the ledger that records the messages, or None.
         clock: the clock for acceptance times and for the waits between attempts.
-        unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
+        settings: the settings of the batch, of which this class uses ``unknown_limit`` and
+            ``forbidden_limit``.
     """
 
-    def __init__(self, caller: Caller, ledger: Ledger | None, clock: Clock, unknown_limit: int) -> None:
+    def __init__(self, caller: Caller, ledger: Ledger | None, clock: Clock, settings: BatchSettings) -> None:
         self._caller = caller
         self._ledger = ledger
         self._clock = clock
-        self._unknown_limit = unknown_limit
+        self._settings = settings
         self._unknown_in_a_row = 0
+        # The numbers that the gateway has forbidden since it last accepted a request.
+        self._forbidden: set[str] = set()
         # For each request in flight, `_in_flight` contains the cancel scope of its worker task, and the
         # `Evidence` with the trace events of the request. During a wait between two attempts, the `Evidence`
         # has no events. One scope for each worker task costs less CPU time than one scope for each request.
@@ -134,13 +143,15 @@ class ChunkSender:
             its messages. In all other cases, the method returns an empty tuple.
         """
         evidence = Evidence()
+        limited: RateLimited | None = None
+        outcomes: list[Outcome] = []
         try:
             self._in_flight[scope] = evidence
             try:
                 outcomes = await self._send_part(part, evidence)
             finally:
                 del self._in_flight[scope]
-        except MESSAGE_REJECTIONS as refusal:
+        except _ONE_MESSAGE as refusal:
             # The gateway refuses a whole bulk because of one message, and sends none of its messages. The two
             # halves of the part are therefore sent in two requests. Each refused half is divided again, until
             # each refused message is isolated.
@@ -148,7 +159,9 @@ class ChunkSender:
                 # `send` takes the last part of its list first. We reverse the two halves, so that the first
                 # half is sent first.
                 return tuple(reversed(part.halves()))
-            outcomes = [_rejected(part, refusal)]
+            outcomes = [self._rejected(part, refusal, result)]
+        except RateLimited as refusal:
+            limited = refusal
         except (RequestRejected, NotSent, UsageError) as error:
             self._halt(error, result)
             await self._release(part, result)
@@ -157,22 +170,42 @@ class ChunkSender:
             # We must catch every exception. `stop` and `_halt` cancel the scope, `asyncio.Task.cancel`
             # cancels even inside a shielded scope of AnyIO, and a transport of the caller may raise any
             # exception.
-            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-            if evidence.proves_not_sent(None if is_cancelled else error):
-                await self._release(part, result)
-            elif is_cancelled and self._ending:
-                await self._settle(_unknown(part, OutcomeUnknown(_ENDED_EARLY)), result)
-            else:
-                # The messages keep the state `sending` in the ledger. When the ledger is opened the next
-                # time, their state becomes `unknown`.
-                cause = OutcomeUnknown(f"the send was interrupted by {type(error).__name__}")
-                result.outcomes.extend(_unknown(part, cause))
+            await self._interrupted(part, evidence, error, result)
             raise
+        if limited is not None:
+            return await self._after_rate_limit(part, limited, result, scope)
+        result.rate_limited = 0
         await self._settle(outcomes, result)
-        if self._unknown_in_a_row >= self._unknown_limit:
+        if self._unknown_in_a_row >= self._settings.unknown_limit:
             reason = f"{self._unknown_in_a_row} requests in a row had an unknown outcome"
             self._halt(OutcomeUnknown(reason), result)
         return ()
+
+    async def _interrupted(
+        self, part: Chunk, evidence: Evidence, error: BaseException, result: Result
+    ) -> None:
+        """Record the messages of a request that a cancellation or an unexpected exception ended."""
+        is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        if evidence.proves_not_sent(None if is_cancelled else error):
+            await self._release(part, result)
+        elif is_cancelled and self._ending:
+            await self._settle(_unknown(part, OutcomeUnknown(_ENDED_EARLY)), result)
+        else:
+            # The messages keep the state `sending` in the ledger. When the ledger is opened the next time,
+            # their state becomes `unknown`.
+            cause = OutcomeUnknown(f"the send was interrupted by {type(error).__name__}")
+            result.outcomes.extend(_unknown(part, cause))
+
+    def _rejected(self, part: Chunk, refusal: RequestRejected, result: Result) -> Outcome:
+        """Return the outcome of a single message that the gateway refused."""
+        if isinstance(refusal, Forbidden):
+            # Many forbidden numbers in a row mean that the gateway forbids the whole account.
+            self._forbidden.add(part.numbers[0])
+            if len(self._forbidden) >= self._settings.forbidden_limit:
+                self._halt(refusal, result)
+        reason = refusal.description or type(refusal).__name__
+        key = part.keys[0] if part.keys else None
+        return Rejected(message=part.messages[0], reason=reason, code=refusal.code, key=key)
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
@@ -225,38 +258,56 @@ class ChunkSender:
                 self._halt(error, result)
 
     async def _send_part(self, part: Chunk, evidence: Evidence) -> list[Outcome]:
-        """Send a part in one request, and return the outcome of each message.
+        """Send a part in one request, and return the outcome of each message."""
+        try:
+            # If the request was already passed to the transport, `_halt` does not cancel the scope. If such a
+            # request then fails, `may_start` prevents another attempt.
+            segment_ids = Hidden(await self._caller.send(part.request(), evidence, may_start=self._may_start))
+        except OutcomeUnknown as error:
+            self._unknown_in_a_row += 1
+            return _unknown(part, error)
+        except RequestRejected:
+            self._unknown_in_a_row = 0
+            raise
+        self._unknown_in_a_row = 0
+        self._forbidden.clear()
+        return _accepted(part, segment_ids, self._clock)
 
-        After HTTP status 429, this method waits and sends the request again, because this status proves that
-        nothing was sent.
+    async def _after_rate_limit(
+        self, part: Chunk, refusal: RateLimited, result: Result, scope: anyio.CancelScope
+    ) -> tuple[Chunk, ...]:
+        """Wait after HTTP status 429. This status proves that nothing was sent, so the part is sent again.
+
+        Returns:
+            The part, claimed again, or an empty tuple if the batch ends.
         """
-        request = part.request()
-        for attempt in range(1, _RATE_LIMITED_ATTEMPTS + 1):
-            try:
-                # If the request was already passed to the transport, `_halt` does not cancel the scope. If
-                # such a request then fails, `may_start` prevents another attempt.
-                segment_ids = Hidden(await self._caller.send(request, evidence, may_start=self._may_start))
-            except OutcomeUnknown as error:
-                self._unknown_in_a_row += 1
-                return _unknown(part, error)
-            except RateLimited as refusal:
-                wait = _RATE_LIMITED_PAUSE if refusal.retry_after is None else refusal.retry_after
-                if attempt == _RATE_LIMITED_ATTEMPTS or self._ending or wait > _RATE_LIMITED_LONGEST:
-                    raise
-            except RequestRejected:
-                self._unknown_in_a_row = 0
-                raise
-            else:
-                self._unknown_in_a_row = 0
-                return _accepted(part, segment_ids, self._clock)
-            evidence.reset()
+        result.rate_limited += 1
+        wait = _RATE_LIMITED_PAUSE if refusal.retry_after is None else refusal.retry_after
+        if result.rate_limited >= _RATE_LIMITED_ATTEMPTS or self._ending or wait > _RATE_LIMITED_LONGEST:
+            self._halt(refusal, result)
+            await self._release(part, result)
+            return ()
+        # If the process ends during the wait, the messages must not be unknown. `_release` adds the part to
+        # the unsent parts, from which the part is removed when the batch has claimed its messages again.
+        await self._release(part, result)
+        self._in_flight[scope] = Evidence()
+        try:
             await self._clock.sleep(wait)
-            if not self._may_start():
-                break
-        raise NotSent(
-            "the gateway refused the request with HTTP status 429 (too many requests), and the batch ended"
-            " before the request could be sent again"
-        )
+        except SmsApiError as error:
+            # The client was closed.
+            self._halt(error, result)
+            return ()
+        finally:
+            del self._in_flight[scope]
+        if not self._may_start():
+            return ()
+        try:
+            claimed = await self._claim(part, result)
+        except SmsApiError as error:
+            self._halt(error, result)
+            return ()
+        result.unsent.remove(part)
+        return (claimed,)
 
     def _may_start(self) -> bool:
         """Return whether another request may start. Another task may end the batch at any wait."""
@@ -282,9 +333,3 @@ def _unknown(part: Chunk, error: OutcomeUnknown) -> list[Outcome]:
         Unknown(message=message, reason=reason, code=error.code, key=key)
         for message, key in zip(part.messages, keys, strict=True)
     ]
-
-
-def _rejected(part: Chunk, refusal: RequestRejected) -> Outcome:
-    reason = refusal.description or type(refusal).__name__
-    key = part.keys[0] if part.keys else None
-    return Rejected(message=part.messages[0], reason=reason, code=refusal.code, key=key)

@@ -42,6 +42,8 @@ class BatchSettings:
         linger: maximum time in seconds for which the batch holds back a message, from 0.001 to 3,600.
         unknown_limit: the batch halts after this number of successive requests with an unknown outcome, from
             1 to 1,000,000,000.
+        forbidden_limit: the batch halts after the gateway has forbidden this number of different recipients
+            (code 7) in a row, from 1 to 1,000,000,000.
         grace: maximum time in seconds to wait for requests in flight when the caller leaves the ``async
             with`` block early, from 0 to 3,600.
 
@@ -53,6 +55,7 @@ class BatchSettings:
     lookahead: int = attrs.field(default=5000, validator=_in_range(1, 1_000_000))
     linger: float = attrs.field(default=0.05, validator=_in_range(0.001, 3600))
     unknown_limit: int = attrs.field(default=5, validator=_in_range(1, 1_000_000_000))
+    forbidden_limit: int = attrs.field(default=5, validator=_in_range(1, 1_000_000_000))
     grace: float = attrs.field(default=5.0, validator=_in_range(0, 3600))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
 import attrs
-from anyio.abc import TaskGroup
 
 from smsapi_async.batch.bounded_queue import BoundedQueue
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
@@ -18,7 +18,7 @@ from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, Vali
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome, Rejected
 from smsapi_async.privacy import mask_key
-from smsapi_async.streams import read_all
+from smsapi_async.streams import StreamTasks, is_from_iterable, read_all
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -55,9 +55,12 @@ class Batch(AsyncIterator[Outcome]):
     Halt: the batch starts no more requests if the next messages would probably also fail. The batch finishes
     the requests in flight, returns all outcomes, and then raises `BatchHalted`. The causes of a halt are:
 
-    - The gateway refuses the account or its credentials: for example `NotEnoughCredits`, `Forbidden` or
+    - The gateway refuses the account or its credentials: for example `NotEnoughCredits` or
       `InvalidCredentials`.
+    - The gateway forbids ``forbidden_limit`` different recipients in a row with code 7 (`Forbidden`), and
+      accepts no request meanwhile. These recipients are `Rejected`.
     - The gateway keeps refusing a request with HTTP status 429, or asks for a wait of more than 5 minutes.
+      During a shorter wait, the messages of the request are pending in the ledger, not claimed.
     - A request ends as `NotSent`, for example because the gateway cannot be reached.
     - The number of successive requests with an unknown outcome reaches ``unknown_limit``.
     - The ledger raises an error, or the client is closed.
@@ -73,6 +76,8 @@ class Batch(AsyncIterator[Outcome]):
 
     Raises:
         StreamNotEntered: if you iterate outside the ``async with`` block, or enter the batch twice.
+        StreamLeftElsewhere: if you leave the block in another task than the task that entered it. The batch
+            ends first.
         BatchHalted: while iterating, after the last outcome, if the batch halted early.
         Exception: while iterating, after the last outcome, if the iterable ``messages`` raised this error.
         LedgerError: at the end of the block, if the ledger could not record the pending messages.
@@ -96,7 +101,7 @@ class Batch(AsyncIterator[Outcome]):
         self._grouper = Grouper(settings, default_source_address)
         self._workers = workers
         self._check_usable = check_usable
-        self._group: TaskGroup | None = None
+        self._tasks = StreamTasks()
         # The chunks that wait for a worker task. A worker task that ends a request finds its next chunk here,
         # without a wait for the task that reads messages.
         self._chunks = BoundedQueue[Chunk](workers)
@@ -116,20 +121,18 @@ class Batch(AsyncIterator[Outcome]):
         self._in_progress_by_key: dict[str, list[Message]] = {}
         self._returned = 0
         self._halt: SmsApiError | None = None
-        self._broken: Exception | None = None
+        self._broken: BaseException | None = None
         self._stopped = False
         self.unread: list[Outcome] = []
 
     async def __aenter__(self) -> Self:
         self._check_usable()
-        if self._group is not None:
+        if self._tasks.are_started:
             raise StreamNotEntered
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
         self._running_tasks = 1 + self._workers
-        self._group.start_soon(self._run, self._read)
-        for _ in range(self._workers):
-            self._group.start_soon(self._run, self._work)
+        await self._tasks.enter(
+            partial(self._run, self._read), *[partial(self._run, self._work)] * self._workers
+        )
         return self
 
     async def __aexit__(
@@ -138,13 +141,9 @@ class Batch(AsyncIterator[Outcome]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._group is not None  # noqa: S101 - a type checker needs this assertion
         self._stop()
-        self._group.cancel_scope.cancel()
         try:
-            # If we passed the exception of the `async with` block to the task group, the task group would
-            # raise an ExceptionGroup.
-            await self._group.__aexit__(None, None, None)
+            await self._tasks.leave()
         finally:
             self._outcomes.close()
             while self._outcomes:
@@ -157,7 +156,7 @@ class Batch(AsyncIterator[Outcome]):
         return self
 
     async def __anext__(self) -> Outcome:
-        if self._group is None:
+        if not self._tasks.are_started:
             raise StreamNotEntered
         while not self._ready:
             outcomes = await self._outcomes.take()
@@ -230,7 +229,9 @@ class Batch(AsyncIterator[Outcome]):
             group.start_soon(self._flush_when_overdue)
             try:
                 await read_all(self._messages, self._process)
-            except Exception as error:  # noqa: BLE001 - an iterable of the caller may raise any exception
+            except BaseException as error:
+                if not is_from_iterable(error):
+                    raise
                 # The batch first sends the messages that were read before the error, then the caller
                 # receives the error. After a halt, the caller receives only the cause of the halt: the
                 # error may come from our own cancellation of the iterable.

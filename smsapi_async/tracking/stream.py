@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from smsapi_async.calls.verdicts import Dated
@@ -27,7 +27,7 @@ from smsapi_async.errors import (
 )
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.privacy import type_name
-from smsapi_async.streams import read_all
+from smsapi_async.streams import StreamTasks, is_from_iterable, read_all
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.tracker import StateRequest, Tracker
 from smsapi_async.tracking.waiting import DeliveryQueue, Timer
@@ -97,6 +97,7 @@ class Tracking(AsyncIterator[Delivery]):
 
     Raises:
         StreamNotEntered: if you iterate outside the ``async with`` block, or enter the stream twice.
+        StreamLeftElsewhere: if you leave the block in another task than the task that entered it.
         RequestRejected: while iterating, if the gateway refused the credentials or the account.
         ClientClosed: while iterating, if the client was closed.
         LedgerError: while iterating, if the ledger could not record a delivery.
@@ -123,7 +124,7 @@ class Tracking(AsyncIterator[Delivery]):
         self._workers = workers
         self._ledger = ledger
         self._check_usable = check_usable
-        self._group: TaskGroup | None = None
+        self._tasks = StreamTasks()
         self._following: anyio.CancelScope | None = None
         self._timer: Timer
         self._deliveries: MemoryObjectReceiveStream[list[Delivery]]
@@ -133,19 +134,16 @@ class Tracking(AsyncIterator[Delivery]):
         self.requests = 0
         self._all_read = False
         self._is_ledger_broken = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         self._check_usable()
-        if self._group is not None:
+        if self._tasks.are_started:
             raise StreamNotEntered
         self._timer = Timer(self._clock)
         self._queue = DeliveryQueue()
         batches, self._deliveries = anyio.create_memory_object_stream[list[Delivery]](_BATCHES_HELD)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._follow)
-        self._group.start_soon(self._hand_out, batches)
+        await self._tasks.enter(self._follow, partial(self._hand_out, batches))
         return self
 
     async def __aexit__(
@@ -154,12 +152,8 @@ class Tracking(AsyncIterator[Delivery]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._group is not None  # noqa: S101 - the type checker needs this line
-        self._group.cancel_scope.cancel()
         try:
-            # If we passed the exception of the `async with` block to the task group, the task group would
-            # wrap the exception in an exception group.
-            await self._group.__aexit__(None, None, None)
+            await self._tasks.leave()
         finally:
             self._deliveries.close()
             # We record the queued deliveries, so that a later run does not request their states again. The
@@ -172,7 +166,7 @@ class Tracking(AsyncIterator[Delivery]):
         return self
 
     async def __anext__(self) -> Delivery:
-        if self._group is None:
+        if not self._tasks.are_started:
             raise StreamNotEntered
         while not self._ready:
             try:
@@ -189,7 +183,7 @@ class Tracking(AsyncIterator[Delivery]):
         async with self:
             return [delivery async for delivery in self][-1]
 
-    def _end_with(self, error: Exception) -> None:
+    def _end_with(self, error: BaseException) -> None:
         """Stop all state requests. The consumer gets the queued deliveries first, then the given error."""
         if self._error is None:
             self._error = error
@@ -218,7 +212,9 @@ class Tracking(AsyncIterator[Delivery]):
     async def _read(self) -> None:
         try:
             await read_all(self._receipts, self._process)
-        except Exception as error:  # noqa: BLE001 - any error of the caller's iterable
+        except BaseException as error:
+            if not is_from_iterable(error):
+                raise
             self._end_with(error)
         self._all_read = True
         self._timer.wake()

@@ -29,6 +29,7 @@ from smsapi_async import (
     RequestRejected,
     SegmentIdsUnattributed,
     SmsApiError,
+    StreamLeftElsewhere,
     StreamNotEntered,
     TransportFailed,
     Unauthorized,
@@ -50,7 +51,13 @@ def bases() -> None:
         BatchHalted,
         LedgerError,
     ]
-    usage: list[type[UsageError]] = [ClientClosed, WrongEventLoop, StreamNotEntered, InboxInUse]
+    usage: list[type[UsageError]] = [
+        ClientClosed,
+        WrongEventLoop,
+        StreamNotEntered,
+        StreamLeftElsewhere,
+        InboxInUse,
+    ]
     rejected: list[type[RequestRejected]] = [
         ArgumentNullOrEmpty,
         InvalidArgument,
