@@ -79,7 +79,9 @@ class AsyncSmsClient:
         timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. If the timeouts
             are short, more sends have an unknown outcome.
         concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
-            the client, and not in the connection pool.
+            the client. A send waits for all earlier sends: after 3,000 sends in one `asyncio.gather`, a send
+            with a short ``timeout`` is not sent. `send_many` leaves room for other sends. A read waits for at
+            most one send.
         requests_per_second: maximum number of requests per second, evenly spaced, for all calls of the client
             except logins. None means no limit (contract, "Rate").
         retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.

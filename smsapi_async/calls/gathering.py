@@ -5,8 +5,6 @@ from typing import TypeVar
 
 import anyio
 
-from smsapi_async.errors import SmsApiError
-
 _Value = TypeVar("_Value")
 
 
@@ -16,15 +14,15 @@ async def gather(calls: Sequence[Callable[[], Awaitable[_Value]]]) -> list[_Valu
     The first error cancels the other calls.
 
     Raises:
-        SmsApiError: if a call fails. The error of the first failed call is raised unchanged.
+        Exception: if a call fails. The error of the first failed call is raised unchanged.
     """
     results: dict[int, _Value] = {}
-    errors: list[SmsApiError] = []
+    errors: list[Exception] = []
 
     async def run(index: int, call: Callable[[], Awaitable[_Value]]) -> None:
         try:
             results[index] = await call()
-        except SmsApiError as error:
+        except Exception as error:  # noqa: BLE001 - a transport of the caller may raise any exception
             # We store the error, because a raised error would leave the task group inside an
             # `ExceptionGroup`.
             errors.append(error)

@@ -4,8 +4,10 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from smsapi_async import AsyncSmsClient
 from smsapi_async.calls.limiter import Limiter, Priority
-from tests.client.tools import ManualClock
+from smsapi_async.sandbox import Sandbox
+from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
 
 pytestmark = pytest.mark.anyio
 
@@ -131,3 +133,22 @@ async def test_a_wait_that_is_too_long_ends(priority: Priority) -> None:
     assert got == [False] * 1000
     limiter.release()
     assert await limiter.acquire(priority, 0.01)
+
+
+async def test_a_health_probe_passes_waiting_sends(sandbox: Sandbox) -> None:
+    """While 500 sends wait, `balance` gets its response after at most two more sends for each slot."""
+    async with client_for(sandbox, concurrency=2) as sms, anyio.create_task_group() as group:
+        await sms.balance()
+        with sandbox.hold("Sms/Send") as gate:
+            for _ in range(500):
+                group.start_soon(sms.send, NUMBER, TEXT)
+            await gate.arrived(2)
+            group.start_soon(_probe, sms, sandbox)
+            await anyio.wait_all_tasks_blocked()
+            gate.release()
+    assert len(sandbox.account.messages) == 500
+
+
+async def _probe(sms: AsyncSmsClient, sandbox: Sandbox) -> None:
+    await sms.balance()
+    assert sandbox.account.count("Sms/Send") <= 2 + 2 * 2
