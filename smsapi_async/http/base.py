@@ -106,9 +106,10 @@ def whole_response(status: int, headers: Sequence[tuple[bytes, bytes]], body: by
 
 def coding_of(response: httpx.Response) -> str | None:
     """Return the content coding of the body, for example ``gzip``; None if the body is not encoded."""
-    if "content-encoding" not in response.headers:
-        return None
+    # `httpx.Headers` decodes every header field before a lookup, so we search the bytes.
     codings = [value for name, value in response.headers.raw if name.lower() == b"content-encoding"]
+    if not codings:
+        return None
     coding = b", ".join(codings).decode("ascii", "replace").strip()
     return None if coding.lower() in {"", "identity"} else coding
 
