@@ -113,9 +113,9 @@ class ChunkSender:
             result: the object to which `send` adds the outcomes and the unsent messages. The result is
                 complete even if `send` raises an exception.
         """
-        parts = []
+        parts: list[Chunk] = []
         try:
-            parts.append(await self._claim(chunk, result))
+            parts += await self._claim(chunk, result)
         except SmsApiError as error:
             # If the ledger cannot record a chunk, the chunk is not sent. After a send without a record, a
             # later run would send the messages again.
@@ -127,20 +127,25 @@ class ChunkSender:
         try:
             while parts:
                 part = parts.pop()
-                if self._ending and len(part):
-                    await self._release(part, result)
-                elif len(part):
-                    parts.extend(await self._attempt(part, result, scope))
+                if self._ending:
+                    await self._release([part], result)
+                else:
+                    await self._attempt(part, parts, result, scope)
         except BaseException:
-            result.unsent.extend(parts)
+            await self._release(parts, result)
             raise
 
-    async def _attempt(self, part: Chunk, result: Result, scope: anyio.CancelScope) -> tuple[Chunk, ...]:
+    async def _attempt(
+        self, part: Chunk, others: list[Chunk], result: Result, scope: anyio.CancelScope
+    ) -> None:
         """Send a part of a chunk, and record the outcomes of its messages.
 
-        Returns:
-            The two halves of the part, if the gateway refused a part with several messages because of one of
-            its messages. In all other cases, the method returns an empty tuple.
+        Args:
+            part: the part to send.
+            others: the other parts of the chunk. If the gateway refuses a part with several messages because
+                of one of its messages, the two halves of the part are added.
+            result: the result of the chunk.
+            scope: the cancel scope of the worker task.
         """
         evidence = Evidence()
         limited: RateLimited | None = None
@@ -158,14 +163,15 @@ class ChunkSender:
             if len(part) > 1:
                 # `send` takes the last part of its list first. We reverse the two halves, so that the first
                 # half is sent first.
-                return tuple(reversed(part.halves()))
+                others.extend(reversed(part.halves()))
+                return
             outcomes = [self._rejected(part, refusal, result)]
         except RateLimited as refusal:
             limited = refusal
         except (RequestRejected, NotSent, UsageError) as error:
             self._halt(error, result)
-            await self._release(part, result)
-            return ()
+            await self._release([part], result)
+            return
         except BaseException as error:
             # We must catch every exception. `stop` and `_halt` cancel the scope, `asyncio.Task.cancel`
             # cancels even inside a shielded scope of AnyIO, and a transport of the caller may raise any
@@ -173,13 +179,14 @@ class ChunkSender:
             await self._interrupted(part, evidence, error, result)
             raise
         if limited is not None:
-            return await self._after_rate_limit(part, limited, result, scope)
+            others.append(part)
+            await self._after_rate_limit(others, limited, result, scope)
+            return
         result.rate_limited = 0
         await self._settle(outcomes, result)
         if self._unknown_in_a_row >= self._settings.unknown_limit:
             reason = f"{self._unknown_in_a_row} requests in a row had an unknown outcome"
             self._halt(OutcomeUnknown(reason), result)
-        return ()
 
     async def _interrupted(
         self, part: Chunk, evidence: Evidence, error: BaseException, result: Result
@@ -187,7 +194,7 @@ class ChunkSender:
         """Record the messages of a request that a cancellation or an unexpected exception ended."""
         is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
         if evidence.proves_not_sent(None if is_cancelled else error):
-            await self._release(part, result)
+            await self._release([part], result)
         elif is_cancelled and self._ending:
             await self._settle(_unknown(part, OutcomeUnknown(_ENDED_EARLY)), result)
         else:
@@ -219,26 +226,29 @@ class ChunkSender:
             if not evidence.begun:
                 scope.cancel()
 
-    async def _claim(self, chunk: Chunk, result: Result) -> Chunk:
+    async def _claim(self, chunk: Chunk, result: Result) -> list[Chunk]:
         """Set the messages of a chunk to the state ``sending`` in the ledger.
 
         Returns:
-            A chunk with the messages that must be sent now. For all other messages, `Ledger.claim` returned
-            outcomes, which this method adds to the result.
+            A chunk with the messages that must be sent now; no chunk if there is no such message. For all
+            other messages, `Ledger.claim` returned outcomes, which this method adds to the result.
         """
         if self._ledger is None:
-            return chunk
+            return [chunk]
         known = await self._ledger.claim(list(zip(chunk.keys, chunk.messages, strict=True)))
         result.outcomes.extend(outcome for outcome in known.values() if outcome is not None)
-        return chunk.pick([index for index, key in enumerate(chunk.keys) if known[key] is None])
+        unsent = [index for index, key in enumerate(chunk.keys) if known[key] is None]
+        return [chunk.pick(unsent)] if unsent else []
 
-    async def _release(self, part: Chunk, result: Result) -> None:
-        result.unsent.append(part)
-        if self._ledger is not None:
+    async def _release(self, parts: list[Chunk], result: Result) -> None:
+        """Add parts to the unsent parts, and make their messages pending in the ledger."""
+        result.unsent.extend(parts)
+        keys = [key for part in parts for key in part.keys]
+        if self._ledger is not None and keys:
             try:
                 # After `stop`, the deadline of the worker task's scope may pass at any time.
                 with anyio.CancelScope(shield=True):
-                    await self._ledger.release(part.keys)
+                    await self._ledger.release(keys)
             except SmsApiError as error:
                 self._halt(error, result)
 
@@ -274,40 +284,44 @@ class ChunkSender:
         return _accepted(part, segment_ids, self._clock)
 
     async def _after_rate_limit(
-        self, part: Chunk, refusal: RateLimited, result: Result, scope: anyio.CancelScope
-    ) -> tuple[Chunk, ...]:
+        self, parts: list[Chunk], refusal: RateLimited, result: Result, scope: anyio.CancelScope
+    ) -> None:
         """Wait after HTTP status 429. This status proves that nothing was sent, so the part is sent again.
 
-        Returns:
-            The part, claimed again, or an empty tuple if the batch ends.
+        Args:
+            parts: all parts of the chunk that are not sent yet. During the wait, the list is empty. If the
+                batch does not end, the list then contains the parts, claimed again.
+            refusal: the error of the request.
+            result: the result of the chunk.
+            scope: the cancel scope of the worker task.
         """
         result.rate_limited += 1
         wait = _RATE_LIMITED_PAUSE if refusal.retry_after is None else refusal.retry_after
         if result.rate_limited >= _RATE_LIMITED_ATTEMPTS or self._ending or wait > _RATE_LIMITED_LONGEST:
             self._halt(refusal, result)
-            await self._release(part, result)
-            return ()
-        # If the process ends during the wait, the messages must not be unknown. `_release` adds the part to
-        # the unsent parts, from which the part is removed when the batch has claimed its messages again.
-        await self._release(part, result)
+            return
+        # If the process ends during the wait, the messages must not be unknown. `_release` adds the parts to
+        # the unsent parts, from which a part is removed when the batch has claimed its messages again.
+        waiting = parts.copy()
+        parts.clear()
+        await self._release(waiting, result)
         self._in_flight[scope] = Evidence()
         try:
             await self._clock.sleep(wait)
         except SmsApiError as error:
             # The client was closed.
             self._halt(error, result)
-            return ()
         finally:
             del self._in_flight[scope]
-        if not self._may_start():
-            return ()
-        try:
-            claimed = await self._claim(part, result)
-        except SmsApiError as error:
-            self._halt(error, result)
-            return ()
-        result.unsent.remove(part)
-        return (claimed,)
+        for part in waiting:
+            if not self._may_start():
+                return
+            try:
+                parts += await self._claim(part, result)
+            except SmsApiError as error:
+                self._halt(error, result)
+                return
+            result.unsent.remove(part)
 
     def _may_start(self) -> bool:
         """Return whether another request may start. Another task may end the batch at any wait."""

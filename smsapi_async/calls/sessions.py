@@ -192,8 +192,12 @@ class SessionManager:
         if login is None or login.token != current_token():
             return
         login.scope.cancel()
-        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-            await login.finished.wait()
+        try:
+            with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+                await login.finished.wait()
+        finally:
+            # A session store can delay the cancellation, but not the calls that wait for the login.
+            self._end(login)
 
     def _begin(self) -> _Login:
         """Return the login that is running, or start a login."""

@@ -103,7 +103,9 @@ class AsyncioTransport(BundledTransport):
         if self._cleaner is not None:
             self._cleaner.cancel()
         for attempt in self._attempts:
-            attempt.reschedule(self._loop.time())
+            # An expired attempt ends by itself, and asyncio refuses to change its time.
+            if not attempt.expired():
+                attempt.reschedule(self._loop.time())
         for connection in self._connections:
             connection.abort()
         # asyncio closes the sockets in the next iteration of the event loop.

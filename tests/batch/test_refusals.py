@@ -16,10 +16,12 @@ from smsapi_async import (
     NotEnoughCredits,
     Rejected,
     StreamLeftElsewhere,
+    Unknown,
     ValidationError,
 )
 from smsapi_async.ledger import Ledger
-from smsapi_async.sandbox import Sandbox
+from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.client.tools import ManualClock, client_for, until
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +137,49 @@ async def test_a_batch_left_during_a_wait_after_429(sandbox: Sandbox, tmp_path: 
         assert (outcomes.unread, outcomes.pending) == ([], 10)
         assert (await ledger.summary()).pending == 10
     assert sandbox.account.messages == []
+
+
+async def test_a_wait_after_429_keeps_no_claims_of_the_other_half(sandbox: Sandbox, tmp_path: Path) -> None:
+    """While a half of a refused bulk waits after HTTP status 429, the messages of both halves are pending."""
+    clock = _Pause()
+    sandbox.answer_next("Sms/SendBulk", status=403, body='{"Code":7,"Desc":"forbidden"}')
+    sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
+    async with (
+        client_for(sandbox, clock=clock) as sms,
+        Ledger.sqlite(tmp_path / "run.db") as ledger,
+        sms.send_many(batch(10), ledger=ledger) as outcomes,
+    ):
+        with anyio.fail_after(30):
+            await until(lambda: clock.sleepers)
+        summary = await ledger.summary()
+        assert (summary.pending, summary.sending) == (10, 0)
+        clock.over.set()
+        ends = [outcome async for outcome in outcomes]
+    assert [type(end) for end in ends] == [Accepted] * 10
+    assert [message.destination_address for message in sandbox.account.messages] == [
+        message.destination_address for message in batch(10)
+    ]
+
+
+async def test_a_batch_left_between_two_halves(tmp_path: Path) -> None:
+    """If a batch is left while it sends a half of a refused bulk, a later batch sends the other half."""
+    messages = batch(4, 3)
+    plan = FaultPlan(faults=(Fault.PASS, Fault.HANG_AFTER_READ), resource="Sms/SendBulk")
+    async with (
+        run_sandbox(faults=plan) as sandbox,
+        client_for(sandbox) as sms,
+        Ledger.sqlite(tmp_path / "run.db") as ledger,
+    ):
+        proxy = sandbox.proxy
+        assert proxy is not None
+        async with sms.send_many(messages, ledger=ledger, grace=0) as outcomes:
+            with anyio.fail_after(30):
+                await until(lambda: Fault.HANG_AFTER_READ in [entry.fault for entry in proxy.history])
+        assert outcomes.pending == 2
+        assert (await ledger.summary()).sending == 0
+        async with sms.send_many(messages, ledger=ledger) as outcomes:
+            ends = {outcome.key: type(outcome) async for outcome in outcomes}
+    assert ends == {"0": Unknown, "1": Unknown, "2": Accepted, "3": Rejected}
 
 
 async def test_a_halt_has_no_other_exception_in_its_traceback(sandbox: Sandbox) -> None:

@@ -30,6 +30,7 @@ from smsapi_async import (
     ValidationError,
     WrongEventLoop,
 )
+from smsapi_async.calls import sessions
 from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.gate import Gate
 from tests.client.tools import NUMBER, TEXT, ManualClock, RawServer, client_for, read_request, until
@@ -320,6 +321,36 @@ async def test_a_call_may_close_its_own_client(sandbox: Sandbox, grace: float) -
     sms = client_for(sandbox, session_store=ClosingStore())
     with pytest.raises(NotSent):
         await sms.send(NUMBER, TEXT)
+    assert sandbox.account.arrivals == []
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("transport")
+async def test_a_session_store_that_cannot_be_cancelled(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a session store delays the end of the login, a waiting send still ends with its client."""
+    loading, release = anyio.Event(), anyio.Event()
+
+    class ShieldedStore(MemorySessionStore):
+        async def load(self) -> Session | None:
+            loading.set()
+            with anyio.CancelScope(shield=True):
+                await release.wait()
+            return None
+
+    monkeypatch.setattr(sessions, "_CLOSING_SECONDS", 0.001)
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        try:
+            async with client_for(sandbox, session_store=ShieldedStore()) as sms:
+                group.start_soon(_outcome, _send(sms), results)
+                await loading.wait()
+            with anyio.move_on_after(10):
+                await until(lambda: results)
+            assert [type(each) for each in results] == [NotSent]
+        finally:
+            release.set()
     assert sandbox.account.arrivals == []
 
 

@@ -22,7 +22,7 @@ from smsapi_async.http import happy_eyeballs
 from smsapi_async.http.asyncio_connection import AsyncioConnection
 from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.exchange import Evidence
-from tests.client.tools import RawServer, read_request
+from tests.client.tools import RawServer, read_request, until
 from tests.transports.tools import answer, ask, asyncio_transport
 
 pytestmark = pytest.mark.anyio
@@ -447,6 +447,40 @@ async def test_the_next_address_is_tried_soon(monkeypatch: pytest.MonkeyPatch) -
             assert (await ask(fast, f"http://gateway.invalid:{server.port}/", connect=10)).content == b"1"
         for filler in fillers:
             filler.close()
+
+
+async def test_a_close_while_a_connection_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close at the moment at which the time to connect has passed also closes the other connections."""
+    looking_up, release = anyio.Event(), anyio.Event()
+
+    async def look_up(*_: object, **__: object) -> Any:
+        looking_up.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await release.wait()
+
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer(b"1"))
+
+    async def time_out() -> None:
+        with pytest.raises(httpx.ConnectError, match="the client was closed"):
+            await ask(fast, "http://gateway.invalid/", connect=0.001)
+
+    with RawServer(serve) as server:
+        fast = AsyncioTransport(None)
+        await ask(fast, f"http://127.0.0.1:{server.port}/")
+        monkeypatch.setattr(happy_eyeballs, "look_up", look_up)
+        async with anyio.create_task_group() as group:
+            group.start_soon(time_out)
+            await looking_up.wait()
+            await until(lambda: all(attempt.expired() for attempt in fast._attempts))
+            try:
+                await fast.aclose()
+            finally:
+                release.set()
+        assert not any(connection.is_clean() for connection in fast._connections)
 
 
 @pytest.mark.parametrize("has_ipv4", [True, False])
