@@ -320,7 +320,8 @@ class ReadFailed(SmsApiError):
             code.
         http_status: the HTTP status code of the response, or None if no response arrived.
         description: the gateway's description of the error, with numbers and secrets masked, or "".
-        retry_after: seconds that the gateway asks the client to wait, or None.
+        retry_after: seconds that the gateway asks the client to wait, at most
+            `RetryPolicy.retry_after_limit`, or None.
     """
 
     is_retryable = True

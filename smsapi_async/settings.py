@@ -112,7 +112,7 @@ class RetryPolicy:
             longer, up to `retry_after_limit`.
         retry_after_limit: the longest wait, in seconds, that a read accepts from the header ``Retry-After``.
             A longer wait counts as this wait, also in the streams of incoming messages and of deliveries, and
-            in `RateLimited.retry_after` of a read. The limit does not apply to sends.
+            in ``retry_after`` of the error of a read. The limit does not apply to sends.
 
     Raises:
         ValidationError: if `attempts` is not a positive whole number, or if another value is not a positive

@@ -183,7 +183,7 @@ class Caller:
         try:
             waited = await self.spread() if self.is_crowded else 0.0
             return await self._call(call, seconds, waited)
-        except RateLimited as error:
+        except (RateLimited, ReadFailed) as error:
             # One wrong header `Retry-After` must not stop a stream for years.
             if error.retry_after is None or error.retry_after <= self._retry.retry_after_limit:
                 raise

@@ -221,6 +221,9 @@ class Progress:
         self.is_behind = end < certain
         if not self.is_behind:
             latest = now if gateway is None else max(now, gateway)
+            if gateway is None and not self._is_first:
+                # The last response had no header `Date`, and the local clock may be behind the gateway.
+                latest = open_end(now)
             end = max(later(latest, self._settings.overlap), self._until)
         return Window(self._begin(), end)
 

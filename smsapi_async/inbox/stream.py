@@ -281,8 +281,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
             )
 
     def _put_off(self, error: ReadFailed | RequestRejected) -> None:
-        asked_for = error.retry_after if isinstance(error, RequestRejected) else None
-        self._due = self._clock.monotonic() + max(self._settings.every, asked_for or 0.0)
+        self._due = self._clock.monotonic() + max(self._settings.every, error.retry_after or 0.0)
         self.last_error = error
         logger.warning("the request Sms/In failed and will be repeated: %s", error)
 

@@ -36,6 +36,13 @@ _BLANKS = " \t\r\n"
 # An amount of money has about twelve digits. A hostile response may contain an amount like 1E+999999999, and
 # its text with all digits would fill the memory.
 _MONEY_EXPONENT_LIMIT = 30
+# The work for rows that are not JSON, in characters: at most four times the characters of the response,
+# and the work for 20,000 short rows. Without the limit, a hostile response of 300 KB, in which each row fails
+# at the end of the response, takes two minutes.
+_WORK_OF_A_ROW = 500
+_MOST_WORK = 10_000_000
+# A longer text before a row is cut off, because a `JSONDecodeError` counts the lines before the error.
+_SHORTEST_CUT = 65_536
 # The gateway runs on .NET, and an `int` of .NET has 32 bits.
 _LONGEST_CODE = 2**31 - 1
 
@@ -138,7 +145,7 @@ def decode_incoming(body: bytes) -> IncomingRows:
     that are not UTF-8.
 
     Raises:
-        Undecodable: if the body is not an array.
+        Undecodable: if the body is not an array, or malformed rows take too long to read.
     """
     text = body.decode("utf-8-sig", "replace").strip()
     payload = _rows(text)
@@ -172,16 +179,30 @@ def _rows(text: str) -> object:
 def _readable_rows(text: str) -> list[object]:
     rows: list[object] = []
     position, end = 1, len(text) - 1
+    left, cut = _MOST_WORK + 4 * len(text), _SHORTEST_CUT + len(text) // 256
     while (position := _start_of_row(text, position)) < end:
         try:
             row, position = _DECODER.raw_decode(text, position)
-        except (ValueError, ArithmeticError, RecursionError):
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            left -= _WORK_OF_A_ROW + _end_of_reading(error, end) - position
+            if left < 0:
+                raise Undecodable("the response has too many malformed rows") from None
             # The end of a row that is not JSON is unknown. The next row begins with the next object.
             following = _NEXT_OBJECT.search(text, position)
             row = text[position : following.start() if following else end].strip()
             position = following.end() if following else end
+            if position > cut:
+                text, position, end = text[position:], 0, end - position
         rows.append(row)
     return rows
+
+
+def _end_of_reading(error: Exception, end: int) -> int:
+    """Return the position up to which the decoder read a row, or `end` if the error does not tell it."""
+    # The error of a string without an end tells the position of the start of the string.
+    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated string"):
+        return error.pos
+    return end
 
 
 def _start_of_row(text: str, position: int) -> int:

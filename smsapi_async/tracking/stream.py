@@ -268,10 +268,8 @@ class Tracking(AsyncIterator[Delivery]):
         self.requests += 1
         try:
             answer = await self._read_state(ask.segment_id)
-        except RateLimited as error:
+        except (RateLimited, ReadFailed) as error:
             self._tracker.failed(ask, self._timer.now(), retry_after=error.retry_after)
-        except ReadFailed:
-            self._tracker.failed(ask, self._timer.now())
         except MESSAGE_REJECTIONS:
             self._tracker.refused(ask, self._timer.now())
         else:

@@ -220,6 +220,19 @@ async def test_messages_come_without_a_delay(sandbox: Sandbox, skew: float) -> N
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("skew", [-DAY, -3600.0, 0.0, 3600.0])
+async def test_a_clock_that_is_behind_delays_nothing_without_a_date(sandbox: Sandbox, skew: float) -> None:
+    """Without the header `Date`, a clock that is a day behind does not delay the messages."""
+    clock = WrongClock(sandbox, lambda _: skew)
+    for second in range(5, 3000, 50):
+        clock.file(str(second), created=second, filed=second)
+    sms = behind_proxy(sandbox, clock, lambda _: None)
+    waited = await delays(clock, sms, 60, since=START, every=10, overlap=OVERLAP)
+    assert max(waited) <= 10
+    assert sandbox.account.count("Sms/In") <= 3000 / 10 + 3
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("skew", [-DAY, -660.0, 0.0, 660.0, DAY])
 @pytest.mark.parametrize("early_end", [False, True], ids=["one run", "two runs"])
 async def test_a_run_that_begins_now_begins_at_the_time_of_the_gateway(

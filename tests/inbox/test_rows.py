@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from smsapi_async import RateLimited, RetryPolicy
+from smsapi_async import InternalServerError, RateLimited, RetryPolicy, SmsApiError
 from smsapi_async.inbox import MemoryCheckpoint, Position
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox
@@ -161,18 +161,21 @@ async def test_a_message_that_is_stored_very_late_and_returned_is_not_dropped(
         assert await texts_until(messages, clock, 4000) == ["an hour late"]
 
 
-async def test_a_wait_for_years_is_a_wait_for_minutes(sandbox: Sandbox, clock: SharedClock) -> None:
-    """After HTTP status 429 with a wait of 31 years, the next request follows after five minutes.
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, InternalServerError)])
+async def test_a_wait_for_years_is_a_wait_for_minutes(
+    sandbox: Sandbox, clock: SharedClock, status: int, kind: type[SmsApiError]
+) -> None:
+    """After HTTP status 429 or 503 with a wait of 31 years, the next request follows after five minutes.
 
     The longest wait is a setting of `RetryPolicy`.
     """
     for retry, wait in ((ONE_ATTEMPT, 300.0), (RetryPolicy(attempts=1, retry_after_limit=60), 60.0)):
-        sandbox.answer_next("Sms/In", status=429, headers={"Retry-After": "999999999"})
+        sandbox.answer_next("Sms/In", status=status, headers={"Retry-After": "999999999"})
         begin = (sandbox.now() - START).total_seconds()
         async with in_process(sandbox, clock, retry=retry) as sms, watch(sms, every=10) as messages:
             clock.waits.clear()
             await texts_until(messages, clock, begin + wait - 1)
-            assert isinstance(messages.last_error, RateLimited)
+            assert isinstance(messages.last_error, kind)
             assert messages.last_error.retry_after == wait
             assert await texts_until(messages, clock, begin + wait) == []
             assert clock.waits == [wait]

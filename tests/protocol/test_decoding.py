@@ -523,3 +523,26 @@ def test_what_is_no_error_body(body: bytes) -> None:
 def test_which_errors_name_the_session(code: int, description: str, refuses_session: object) -> None:
     """An error means 'session refused' only for code 3, or for code 4 with 'SessionID' in its description."""
     assert ErrorBody(code, description).refuses_session is refuses_session
+
+
+def test_a_bad_row_in_each_place_of_a_long_response_hides_no_message() -> None:
+    """A user gets each readable message of a response in which thousands of long rows are no JSON."""
+    bad = b'{"Data":"' + b"x" * 200 + b'" "ID":1}'
+    decoded = decoding.decode_incoming(b"[" + b",".join([bad, INCOMING[1:-1]] * 2_000) + b"]")
+    assert [message.id for message in decoded] == ["539187174", "539187214"] * 2_000
+    assert len(decoded.skipped) == 2_000
+
+
+HOSTILE_ROWS = [
+    b'",{":",{",' * 20_000,
+    b'"a":[0,{' * 20_000,
+    b"x},{" * 100_000,
+    b'"a":[0,{' * 500 + b'"a":"' + b"x" * 1_000_000,
+]
+
+
+@pytest.mark.parametrize("rows", HOSTILE_ROWS, ids=range(len(HOSTILE_ROWS)))
+def test_a_hostile_response_takes_no_minutes_to_read(rows: bytes) -> None:
+    """A user can go on while the gateway returns rows that make a reader start again and again."""
+    with pytest.raises(Undecodable, match="too many malformed rows"):
+        decoding.decode_incoming(b"[{" + rows + b"]")
