@@ -24,8 +24,8 @@ _WEST, _EAST = 12 * 3600.0, 14 * 3600.0
 def beginning(receipt: Receipt, now: float, ahead: float = 0.0) -> tuple[float, float]:
     """Return the earliest and the latest time at which the gateway starts to send a message.
 
-    The two times differ only for a message with ``by_time_zone``, because the time zone of the recipient is
-    not known. A receipt from the future was made with a wrong clock, and the message counts as accepted now.
+    The two times differ for a message with ``by_time_zone``, because the time zone of the recipient is not
+    known, and for a message with a ``send_date`` if the two clocks differ. A receipt from the future was made with a wrong clock, and the message counts as accepted now.
     If our clock is wrong, it is not known whether our clock was also wrong at the acceptance. Of the two
     possible times of acceptance, the function uses the later time, so that tracking does not end too early.
 
@@ -43,11 +43,15 @@ def beginning(receipt: Receipt, now: float, ahead: float = 0.0) -> tuple[float, 
     date = receipt.message.send_date
     if date is None:
         return accepted, accepted
+    # A proxy with a wrong clock may have sent the header `Date`. The requests therefore begin at the earlier
+    # of the two times, and the 48 hours at the later time.
     if receipt.message.by_time_zone:
-        wall_clock = naive("send_date", date).replace(tzinfo=UTC).timestamp() - ahead
-        return max(accepted, wall_clock - _EAST), max(accepted, wall_clock + _WEST)
-    begins = max(accepted, aware("send_date", date).timestamp() - ahead)
-    return begins, begins
+        sent = naive("send_date", date).replace(tzinfo=UTC).timestamp()
+        earliest, latest = min(sent, sent - ahead) - _EAST, max(sent, sent - ahead) + _WEST
+    else:
+        sent = aware("send_date", date).timestamp()
+        earliest, latest = min(sent, sent - ahead), max(sent, sent - ahead)
+    return max(accepted, earliest), max(accepted, latest)
 
 
 def corrected(moment: float, states: Iterable[SegmentState | None], now: float, ahead: float = 0.0) -> float:

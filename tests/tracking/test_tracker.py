@@ -10,7 +10,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from smsapi_async import Receipt, State, ValidationError
+from smsapi_async import Message, Receipt, State, ValidationError
 from smsapi_async.settings import checked_seconds
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery, Schedule, StateRequest, Tracker
@@ -579,3 +579,26 @@ def test_clocks_that_contradict_each_other() -> None:
         tracker.learn(NOW + second + (DAY if second % 120 else -DAY), NOW + second)
     assert tracker.expired(NOW + 3 * DAY + 600) is not None
     assert (len(tracker), tracker.next_time()) == (0, None)
+
+
+@pytest.mark.parametrize("by_time_zone", [False, True])
+@pytest.mark.parametrize("years", [-20, 30])
+def test_an_absurd_date_delays_no_scheduled_message(years: int, by_time_zone: bool) -> None:
+    """A response with the date of a proxy with a dead clock neither delays nor cuts off the tracking."""
+    sent = datetime.fromtimestamp(NOW + 3600, UTC)
+    message = Message(
+        "79031234567",
+        "text",
+        send_date=sent.replace(tzinfo=None) if by_time_zone else sent,
+        by_time_zone=by_time_zone,
+    )
+    scheduled = Receipt(message, ("1",), datetime.fromtimestamp(NOW, UTC))
+    tracker = Tracker(Schedule(), 50 * 3600.0)
+    tracker.learn(NOW + years * 365 * DAY, NOW)
+    tracker.add(scheduled, NOW)
+    first, deadline = tracker.next_time(), tracker.next_deadline()
+    assert first is not None
+    assert deadline is not None
+    # The first request is at most a minute after the send, and the last one 48 hours after the send or later.
+    assert first < NOW + 3660
+    assert deadline >= NOW + 3600 + 48 * 3600
