@@ -25,9 +25,10 @@ def beginning(receipt: Receipt, now: float, ahead: float = 0.0) -> tuple[float, 
     """Return the earliest and the latest time at which the gateway starts to send a message.
 
     The two times differ for a message with ``by_time_zone``, because the time zone of the recipient is not
-    known, and for a message with a ``send_date`` if the two clocks differ. A receipt from the future was made with a wrong clock, and the message counts as accepted now.
-    If our clock is wrong, it is not known whether our clock was also wrong at the acceptance. Of the two
-    possible times of acceptance, the function uses the later time, so that tracking does not end too early.
+    known, and for a message with a ``send_date`` if the two clocks differ. A receipt from the future was made
+    with a wrong clock, and the message counts as accepted now. If our clock is wrong, it is not known whether
+    our clock was also wrong at the acceptance. Of the two possible times of acceptance, the function uses the
+    later time, so that tracking does not end too early.
 
     Args:
         receipt: the receipt of the message.
