@@ -35,9 +35,19 @@ class BoundedQueue(Generic[_Item]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `wait_for_room` would wait."""
+        return len(self._items) >= self._limit and not self._closed
+
     def pop(self) -> _Item:
         """Remove and return the first item, without a wait. The queue must not be empty."""
-        return self._items.popleft()
+        item = self._items.popleft()
+        # A task that waits for room goes on when half of the queue is empty, and then adds several items. If
+        # the task went on at once, it would wait again after each item.
+        if self._putters and len(self._items) <= self._limit // 2:
+            _wake_one(self._putters)
+        return item
 
     def add(self, item: _Item) -> None:
         """Add an item, even if the queue is full. Call `wait_for_room` before you add another item."""
@@ -46,11 +56,10 @@ class BoundedQueue(Generic[_Item]):
 
     async def wait_for_room(self) -> None:
         """Wait until the queue contains fewer items than the limit, or is closed."""
-        if len(self._items) >= self._limit:
-            while len(self._items) >= self._limit and not self._closed:
-                await _wait_in(self._putters)
-            # Several tasks can wait for room, and one call of `take` wakes at most one of these tasks.
-            _wake_one(self._putters)
+        while self.is_full:
+            await _wait_in(self._putters)
+        # Several tasks can wait for room, and one call of `take` wakes at most one of these tasks.
+        _wake_one(self._putters)
 
     async def take(self) -> _Item | None:
         """Wait for an item, and remove the item from the queue. Return None if the queue is closed and empty.
@@ -61,10 +70,7 @@ class BoundedQueue(Generic[_Item]):
             if self._closed:
                 return None
             await _wait_in(self._takers)
-        item = self._items.popleft()
-        if len(self._items) < self._limit:
-            _wake_one(self._putters)
-        return item
+        return self.pop()
 
 
 def _wake_one(waiting: deque[anyio.Event]) -> None:

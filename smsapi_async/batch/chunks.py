@@ -1,5 +1,6 @@
 """Groups messages of equal content into chunks. A chunk is sent in one request. The module does no I/O."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -128,7 +129,9 @@ class Grouper:
     def __init__(self, settings: BatchSettings, default_source_address: str | None) -> None:
         self._settings = settings
         self._default_source_address = default_source_address
-        self._groups: dict[tuple[object, ...], Chunk] = {}
+        # The oldest chunk comes first. Unlike a `dict`, an `OrderedDict` finds its first item in constant
+        # time, also after thousands of first items were removed.
+        self._groups: OrderedDict[tuple[object, ...], Chunk] = OrderedDict()
         self.held = 0
 
     def add(self, message: Message, key: str | None, now: Callable[[], float]) -> Chunk | None:
@@ -169,21 +172,21 @@ class Grouper:
         # `by_time_zone` is alone in its chunk.
         if message.by_time_zone or len(chunk.messages) >= self._settings.recipients_per_request:
             return self._take(content)
-        return self._take(next(iter(self._groups))) if self.held > self._settings.lookahead else None
+        return self.take_oldest() if self.held > self._settings.lookahead else None
 
-    def overdue(self, now: float) -> list[Chunk]:
-        """Remove and return the chunks that the grouper has held for ``linger`` seconds or more.
+    def take_overdue(self, now: float) -> Chunk | None:
+        """Remove and return the oldest chunk if the grouper has held it for ``linger`` seconds or more.
 
         Args:
             now: the current time in seconds.
         """
-        limit = now - self._settings.linger
-        contents = [content for content, chunk in self._groups.items() if chunk.opened_at <= limit]
-        return [self._take(content) for content in contents]
+        oldest = next(iter(self._groups.values()), None)
+        is_overdue = oldest is not None and oldest.opened_at <= now - self._settings.linger
+        return self.take_oldest() if is_overdue else None
 
-    def rest(self) -> list[Chunk]:
-        """Remove all chunks from the grouper, and return the chunks."""
-        return [self._take(content) for content in list(self._groups)]
+    def take_oldest(self) -> Chunk | None:
+        """Remove and return the oldest chunk; None if the grouper holds no chunk."""
+        return self._take(next(iter(self._groups))) if self._groups else None
 
     def groups(self) -> list[Chunk]:
         """Return all chunks, without removing the chunks from the grouper."""

@@ -14,6 +14,7 @@ import attrs
 from smsapi_async.batch.bounded_queue import BoundedQueue
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
 from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper
+from smsapi_async.calls.waiting_line import running_asyncio_loop
 from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, ValidationError
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome, Rejected
@@ -102,6 +103,7 @@ class Batch(AsyncIterator[Outcome]):
         self._workers = workers
         self._check_usable = check_usable
         self._tasks = StreamTasks()
+        self._time: Callable[[], float] = anyio.current_time
         # The chunks that wait for a worker task. A worker task that ends a request finds its next chunk here,
         # without a wait for the task that reads messages.
         self._chunks = BoundedQueue[Chunk](workers)
@@ -129,6 +131,10 @@ class Batch(AsyncIterator[Outcome]):
         self._check_usable()
         if self._tasks.are_started:
             raise StreamNotEntered
+        # `anyio.current_time` looks for the event loop in each call, which takes longer than the rest of the
+        # grouper's work.
+        loop = running_asyncio_loop()
+        self._time = anyio.current_time if loop is None else loop.time
         self._running_tasks = 1 + self._workers
         await self._tasks.enter(
             partial(self._run, self._read), *[partial(self._run, self._work)] * self._workers
@@ -159,7 +165,7 @@ class Batch(AsyncIterator[Outcome]):
         if not self._tasks.are_started:
             raise StreamNotEntered
         while not self._ready:
-            outcomes = await self._outcomes.take()
+            outcomes = self._outcomes.pop() if self._outcomes else await self._outcomes.take()
             if outcomes is None:
                 self._raise_at_the_end()
                 raise StopAsyncIteration
@@ -240,7 +246,9 @@ class Batch(AsyncIterator[Outcome]):
             # that the task has just removed from the grouper could be lost.
             self._exhausted = True
             self._lingering.cancel()
-        await self._hand_over(self._grouper.rest())
+        while (chunk := self._grouper.take_oldest()) is not None:
+            self._add(chunk)
+            await self._chunks.wait_for_room()
 
     def _process(self, message: Message) -> Awaitable[None] | None:
         """Add a message to its chunk. Return the wait before the next message may be read, or None."""
@@ -254,35 +262,39 @@ class Batch(AsyncIterator[Outcome]):
                     _check_same(self._in_progress_by_key[key][0], message)
                     self._in_progress_by_key[key].append(message)
                     return None
-            chunk = self._grouper.add(message, key, anyio.current_time)
+            chunk = self._grouper.add(message, key, self._time)
         except ValidationError as error:
             self._outcomes.add([Rejected(message=message, reason=str(error), key=key)])
             return self._outcomes.wait_for_room()
         if key is not None:
             self._in_progress_by_key[key] = [message]
-        return None if chunk is None else self._hand_over([chunk])
+        if chunk is None:
+            return None
+        self._add(chunk)
+        return self._chunks.wait_for_room() if self._chunks.is_full else None
 
-    async def _hand_over(self, ready: list[Chunk]) -> None:
-        # We register all chunks before the first wait, so that no chunk is lost if a wait is cancelled.
-        for chunk in ready:
-            self._unfinished_chunks[id(chunk)] = chunk
-        for chunk in ready:
-            self._chunks.add(chunk)
-            await self._chunks.wait_for_room()
+    def _add(self, chunk: Chunk) -> None:
+        self._unfinished_chunks[id(chunk)] = chunk
+        self._chunks.add(chunk)
 
     async def _flush_when_overdue(self) -> None:
         """Send overdue chunks, so that a slow iterable does not delay messages that were already read."""
         while not self._exhausted:
             with anyio.CancelScope() as self._lingering:
                 await anyio.sleep(self._settings.linger)
-            await self._hand_over(self._grouper.overdue(anyio.current_time()))
+            # The batch takes one chunk at a time. Thousands of chunks can be overdue together, and to take all
+            # of these chunks would block the event loop.
+            now = self._time()
+            while (chunk := self._grouper.take_overdue(now)) is not None:
+                self._add(chunk)
+                await self._chunks.wait_for_room()
 
     async def _work(self) -> None:
         # The shield is needed because outcomes would be lost if `ChunkSender.send` were cancelled before it
         # records them. `ChunkSender.stop` limits the time of a request, and the end of `_read` and `_stop`
         # close the queues, so that the shield does not delay a cancellation for longer.
         with anyio.CancelScope(shield=True) as scope:
-            while (chunk := await self._chunks.take()) is not None:
+            while (chunk := self._chunks.pop() if self._chunks else await self._chunks.take()) is not None:
                 if self._halt is not None or self._stopped:
                     # An unsent chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
@@ -291,7 +303,8 @@ class Batch(AsyncIterator[Outcome]):
                     await self._chunk_sender.send(chunk, result, scope)
                 finally:
                     self._finish(chunk, result)
-                await self._outcomes.wait_for_room()
+                if self._outcomes.is_full:
+                    await self._outcomes.wait_for_room()
 
     def _finish(self, chunk: Chunk, result: Result) -> None:
         del self._unfinished_chunks[id(chunk)]

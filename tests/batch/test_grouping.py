@@ -21,7 +21,7 @@ MESSAGES = st.lists(
 def _all(messages: list[Message], settings: BatchSettings) -> list[Chunk]:
     grouper = Grouper(settings, "ACME")
     full = [grouper.add(message, None, lambda: 0.0) for message in messages]
-    return [chunk for chunk in full if chunk is not None] + grouper.rest()
+    return [chunk for chunk in (*full, *iter(grouper.take_oldest, None)) if chunk is not None]
 
 
 @given(MESSAGES, st.integers(1, 7), st.integers(1, 20))
@@ -64,7 +64,10 @@ def test_a_chunk_is_overdue_after_its_linger() -> None:
     grouper = Grouper(BatchSettings(linger=1.0), "ACME")
     grouper.add(Message("79031234567", "old"), None, lambda: 0.0)
     grouper.add(Message("79031234567", "young"), None, lambda: 0.5)
-    assert [chunk.messages[0].text for chunk in grouper.overdue(1.0)] == ["old"]
+    overdue = grouper.take_overdue(1.0)
+    assert overdue is not None
+    assert overdue.messages[0].text == "old"
+    assert grouper.take_overdue(1.0) is None
     assert grouper.held == 1
 
 

@@ -58,7 +58,7 @@ def test_messages_that_differ_are_not_grouped(name: str) -> None:
     for message in _pair(name):
         if name != "by_time_zone" or message.by_time_zone:
             chunks.append(grouper.add(message, None, lambda: 0.0))
-    sizes = [len(chunk) for chunk in [*chunks, *grouper.rest()] if chunk is not None]
+    sizes = [len(chunk) for chunk in [*chunks, *iter(grouper.take_oldest, None)] if chunk is not None]
     assert sizes == ([1] if name == "by_time_zone" else [1, 1])
 
 
