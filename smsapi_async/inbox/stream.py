@@ -74,8 +74,8 @@ class Inbox(AsyncIterator[IncomingMessage]):
     Clocks: the inbox reads the time of the gateway in the header ``Date`` of each response. Your clock may be
     wrong, and it may change while the inbox runs. If the header is missing or invalid, your clock may differ
     from the clock of the gateway by at most two days, and a first run without ``since`` begins at your time.
-    If the header is wrong, your clock must not be ahead of the gateway by more than ``overlap``. If the clocks
-    differ by more than ``overlap``, the inbox logs one warning.
+    If the header is wrong, your clock must not be ahead of the gateway by more than ``overlap``. The inbox
+    logs one warning if the clocks differ by more than ``overlap``.
 
     Malformed rows: a row of a response that is no message is left out, counted in ``skipped``, and reported
     once as a warning of the logger ``smsapi_async``. The inbox continues with the other messages.
