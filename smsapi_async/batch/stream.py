@@ -282,8 +282,8 @@ class Batch(AsyncIterator[Outcome]):
         while not self._exhausted:
             with anyio.CancelScope() as self._lingering:
                 await anyio.sleep(self._settings.linger)
-            # The batch takes one chunk at a time. Thousands of chunks can be overdue together, and to take them
-            # all at once would block the event loop.
+            # The batch takes one chunk at a time. A loop over thousands of overdue chunks would block the
+            # event loop.
             now = self._time()
             while (chunk := self._grouper.take_overdue(now)) is not None:
                 self._add(chunk)
