@@ -16,6 +16,7 @@ from types import TracebackType
 
 import anyio
 import attrs
+from anyio import get_current_task
 from anyio.lowlevel import EventLoopToken, current_token
 
 from smsapi_async.calls.background import run_in_background
@@ -73,6 +74,7 @@ class _Login:
         scope: cancels the task.
         token: the event loop of the task.
         finished: is set at the end of the task.
+        task_id: the id of the task, if the task has begun.
         session: the session that the task got; None if the task has not ended, has failed or was cancelled.
         error: the exception with which the task failed, or None.
         traceback: the traceback of an exception that is a defect of the program, or None.
@@ -81,6 +83,7 @@ class _Login:
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
     token: EventLoopToken = attrs.field(factory=current_token)
     finished: anyio.Event = attrs.field(factory=anyio.Event)
+    task_id: int | None = None
     session: LiveSession | None = None
     error: Exception | None = None
     traceback: TracebackType | None = None
@@ -192,6 +195,10 @@ class SessionManager:
         if login is None or login.token != current_token():
             return
         login.scope.cancel()
+        if login.task_id == get_current_task().id:
+            # The session store closes the client during the login, and the task cannot wait for its own end.
+            self._end(login)
+            return
         try:
             with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
                 await login.finished.wait()
@@ -209,6 +216,7 @@ class SessionManager:
         return self._running
 
     async def _run(self, login: _Login) -> None:
+        login.task_id = get_current_task().id
         try:
             with login.scope:
                 login.session = await self._obtained()
