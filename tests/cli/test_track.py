@@ -57,12 +57,12 @@ class Earlier(SystemClock):
 
 
 class Jumping(SystemClock):
-    """A clock that jumps forward by one hour when `has_jumped` becomes true."""
+    """A clock that jumps forward by half an hour, less than the validity, when `has_jumped` becomes true."""
 
     has_jumped = False
 
     def monotonic(self) -> float:
-        return super().monotonic() + 3600 * self.has_jumped
+        return super().monotonic() + 1800 * self.has_jumped
 
     async def sleep(self, seconds: float) -> None:
         end = self.monotonic() + seconds
