@@ -471,14 +471,12 @@ def checked_seconds(parameter: str, value: object) -> float:
     Raises:
         ValidationError: if the duration is neither a `timedelta` nor a number, or is not positive.
     """
-    # The check below excludes an `int` that is greater than the largest float, because `float` would raise an
-    # OverflowError.
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < sys.float_info.max:
+    seconds = _seconds(value)
+    if seconds is None or seconds == 0:
         raise ValidationError(
             parameter, mask_misplaced(value), "pass a positive timedelta or number of seconds"
         )
-    return float(number)
+    return seconds
 
 
 def checked_grace(grace: object) -> float:
@@ -487,14 +485,20 @@ def checked_grace(grace: object) -> float:
     Raises:
         ValidationError: if `grace` is neither a `timedelta` nor a number, is negative, or is infinite.
     """
-    number = grace.total_seconds() if isinstance(grace, timedelta) else grace
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, int | float)
-        or not 0 <= number < sys.float_info.max
-    ):
-        raise ValidationError("grace", repr(grace), "pass a timedelta or number of seconds, 0 or greater")
-    return float(number)
+    seconds = _seconds(grace)
+    if seconds is None:
+        hint = "pass a timedelta or number of seconds, 0 or greater"
+        raise ValidationError("grace", mask_misplaced(grace), hint)
+    return seconds
+
+
+def _seconds(value: object) -> float | None:
+    """Return a duration in seconds; None if the value is no duration, or is negative or infinite."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    # The limit excludes an `int` for which `float` would raise an OverflowError.
+    return float(number) if 0 <= number < sys.float_info.max else None
 
 
 def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) -> ssl.SSLContext | None:

@@ -14,7 +14,7 @@ from smsapi_async.http.choice import AutomaticTransport, Kind
 from smsapi_async.http.exchange import Exchanger
 from smsapi_async.http.redaction import quieten
 from smsapi_async.http.tls import check_key_log, default_tls_context
-from smsapi_async.privacy import sealed, type_name
+from smsapi_async.privacy import mask_word, sealed, type_name
 from smsapi_async.settings import Timeouts, checked_proxy, tls_context
 from smsapi_async.version import __version__
 
@@ -110,8 +110,8 @@ def _check_kinds(client: object, transport: object) -> None:
     if client is not None and not isinstance(client, httpx.AsyncClient):
         raise ValidationError("client", type_name(client), "pass an httpx.AsyncClient")
     if transport not in (None, *get_args(Kind)) and not isinstance(transport, httpx.AsyncBaseTransport):
-        shown = repr(transport[:20]) if isinstance(transport, str) else type_name(transport)
-        raise ValidationError("transport", shown, "pass 'asyncio', 'httpcore' or an httpx.AsyncBaseTransport")
+        hint = "pass 'asyncio', 'httpcore' or an httpx.AsyncBaseTransport"
+        raise ValidationError("transport", mask_word(transport), hint)
 
 
 def _check_exclusive(

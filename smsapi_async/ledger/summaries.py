@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import attrs
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.privacy import steady_repr
+from smsapi_async.privacy import mask_word, steady_repr
 
 OutcomeState = Literal["accepted", "rejected", "unknown"]
 """The states of a message that has an outcome."""
@@ -21,8 +21,8 @@ def outcome_states(state: object) -> tuple[str, ...]:
     if state is None:
         return names
     if not isinstance(state, str) or state not in names:
-        shown = repr(state[:20]) if isinstance(state, str) else f"<{type(state).__name__}>"
-        raise ValidationError("state", shown, "pass 'accepted', 'rejected' or 'unknown', or None for all")
+        hint = "pass 'accepted', 'rejected' or 'unknown', or None for all"
+        raise ValidationError("state", mask_word(state), hint)
     return (state,)
 
 

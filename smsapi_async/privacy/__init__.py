@@ -13,6 +13,7 @@ from smsapi_async.privacy.masks import (
     mask_number,
     mask_source_address,
     mask_text,
+    mask_word,
     mask_words,
     type_name,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "mask_number",
     "mask_source_address",
     "mask_text",
+    "mask_word",
     "mask_words",
     "masked",
     "scrub",

@@ -112,6 +112,11 @@ def mask_misplaced(value: object) -> str:
     return repr(value) if is_plain else type_name(value)
 
 
+def mask_word(word: object) -> str:
+    """Return the beginning of a word that the caller passed, with long numbers masked."""
+    return repr(masked(word[:20], ())) if isinstance(word, str) else type_name(word)
+
+
 def mask_text(text: object) -> str:
     """Return a description of a text, which contains only the length of the text."""
     if text is None:

@@ -378,6 +378,15 @@ async def test_a_wrong_grace(sandbox: Sandbox, grace: Any) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_number_in_place_of_a_grace_is_not_shown(sandbox: Sandbox) -> None:
+    """A number that is passed as the grace by mistake is not in the error."""
+    async with client_for(sandbox) as sms:
+        with pytest.raises(ValidationError, match="grace: ") as caught:
+            await sms.aclose(grace=NUMBER)  # type: ignore[arg-type]
+    assert NUMBER not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.anyio
 async def test_a_batch_ends_with_the_client(sandbox: Sandbox) -> None:
     """If the client is closed during a batch, the message in flight is `Unknown`, and the batch halts."""
     sms = client_for(sandbox, concurrency=1)
