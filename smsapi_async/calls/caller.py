@@ -159,8 +159,7 @@ class Caller:
             ReadFailed: if the last attempt got no usable response, or the time has passed.
             ClientClosed: if the client is closed, or is closed during the call.
         """
-        judge: _Judge[_Value] = lambda outcome, circumstances: judge_read(outcome, decode, circumstances)  # noqa: E731
-        return await self._read(_Call(request, judge, Evidence(), priority), seconds)
+        return (await self.read_dated(request, decode, priority=priority, seconds=seconds)).value
 
     async def read_dated(
         self,
@@ -269,7 +268,7 @@ class Caller:
                 if isinstance(verdict, Done):
                     return verdict.value
                 await self._wait_for_repeat(call, session, attempts, verdict)
-                await self._limiter.acquire(call.priority)
+                await self._take_next_slot(call)
         except ClientClosed:
             # The login or a wait ended, because the client was closed.
             self._check_start(call)
@@ -279,6 +278,11 @@ class Caller:
             raise
         finally:
             self._lifetime.leave(call)
+
+    async def _take_next_slot(self, call: "_Call[_Value]") -> None:
+        if not await self._limiter.acquire(call.priority):
+            # Without a limit of time, a call gets no slot only if the client was closed.
+            raise error_at_the_end(call.request, call.evidence)
 
     async def _attempt(self, call: "_Call[_Value]") -> tuple[LiveSession, HttpResponse | ExchangeFailure]:
         call.evidence.reset()
@@ -346,7 +350,7 @@ class Caller:
             grace: the seconds for which the requests in flight may continue.
         """
         try:
-            self._lifetime.is_closed = True
+            self._lifetime.close()
             self._limiter.close()
             try:
                 await self._sessions.aclose()

@@ -10,9 +10,9 @@ from datetime import datetime
 import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
-from smsapi_async.calls.waiting_line import running_asyncio_loop
 from smsapi_async.clock import Clock
 from smsapi_async.errors import ClientClosed, NotSent, OutcomeUnknown, SmsApiError, WrongEventLoop
+from smsapi_async.eventloop import running_asyncio_loop
 from smsapi_async.http.exchange import Evidence, Exchanger
 from smsapi_async.protocol.encoding import Request
 
@@ -28,7 +28,7 @@ class Lifetime:
     connections of the client are closed.
 
     Attributes:
-        is_closed: whether `end` was called. No request starts after that.
+        is_closed: whether `close` was called. No request starts after that.
         is_over: whether `end` has ended all calls in progress.
     """
 
@@ -94,19 +94,21 @@ class Lifetime:
         if self._all_ended is not None and not self._in_progress:
             self._all_ended.set()
 
-    async def end(self, grace: float) -> None:
-        """End all calls in progress. No request starts after the call of `end`.
-
-        The calls whose request was not passed to the transport end at once. If `end` is cancelled, or is
-        called a second time without a grace, the other calls end at once too.
-
-        Args:
-            grace: the seconds for which the requests in flight may continue.
-        """
+    def close(self) -> None:
+        """Let no request start any more, and end the calls whose request was not passed to the transport."""
         self.is_closed = True
         for scope, evidence in self._in_progress.values():
             if scope is not None and not evidence.begun:
                 scope.cancel()
+
+    async def end(self, grace: float) -> None:
+        """End the calls that are still in progress after `close`.
+
+        If `end` is cancelled, or is called a second time without a grace, these calls end at once.
+
+        Args:
+            grace: the seconds for which the requests in flight may continue.
+        """
         try:
             if grace > 0 and self._in_progress:
                 with anyio.move_on_after(grace):

@@ -98,7 +98,7 @@ async def _bulk(
     """
     numbers: list[str] = []
 
-    def check(address: str) -> None:
+    async def check(address: str) -> None:
         parameter = f"destination_addresses[{len(numbers)}]"
         numbers.append(checked_destination_address(address, parameter))
 

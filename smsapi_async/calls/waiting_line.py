@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import attrs
+
+from smsapi_async.eventloop import running_asyncio_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -139,13 +140,3 @@ class WaitingLine:
                 turn.set_result(False)
         if self._expired:
             loop.call_soon(self._end_expired, loop)
-
-
-def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the running event loop of asyncio; None if asyncio does not run this task."""
-    # If no module has imported asyncio, no event loop of asyncio can be running.
-    asyncio = sys.modules.get("asyncio")
-    try:
-        return None if asyncio is None or asyncio.current_task() is None else asyncio.get_running_loop()
-    except RuntimeError:
-        return None

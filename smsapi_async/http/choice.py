@@ -6,7 +6,6 @@ The choice depends on the running event loop. Therefore the client chooses the t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ import httpx
 from anyio import ClosedResourceError
 
 from smsapi_async.errors import ValidationError
+from smsapi_async.eventloop import running_asyncio_task
 from smsapi_async.http.base import BundledTransport
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class AutomaticTransport(BundledTransport):
             return self._chosen
         if self._is_closed:
             raise ClosedResourceError
-        runs_asyncio = _runs_asyncio()
+        runs_asyncio = running_asyncio_task() is not None
         if self._is_forced and not runs_asyncio:
             hint = "omit this parameter: the asyncio transport runs on asyncio only"
             raise ValidationError("transport", "'asyncio'", hint)
@@ -102,16 +102,3 @@ def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
     from smsapi_async.http.httpcore_transport import HttpcoreTransport  # noqa: PLC0415
 
     return HttpcoreTransport(ssl_context, proxy)
-
-
-def _runs_asyncio() -> bool:
-    """Return whether this code runs in an asyncio task.
-
-    If trio runs in guest mode on asyncio, the result is False, because no asyncio task is current.
-    """
-    # If no module has imported asyncio, no asyncio event loop can be running.
-    asyncio = sys.modules.get("asyncio")
-    try:
-        return asyncio is not None and asyncio.current_task() is not None
-    except RuntimeError:
-        return False

@@ -17,7 +17,7 @@ ROOT = PACKAGE.parent
 # Each set in `LAYERS` is a layer of rooms, from the lowest layer to the highest. A module imports from its
 # own room and from rooms in lower layers, but not from another room in the same layer.
 LAYERS = [
-    {"version", "privacy", "clock", "datetimes", "states"},
+    {"version", "privacy", "clock", "datetimes", "states", "eventloop"},
     {"models"},
     {"errors"},
     {"outcomes", "settings", "session", "streams"},
