@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from smsapi_async.errors import StreamLeftElsewhere
+from smsapi_async.eventloop import running_asyncio_task
 from smsapi_async.privacy import sealed_async
 
 _Item = TypeVar("_Item")
@@ -23,7 +24,7 @@ _END = object()
 
 @sealed_async
 async def read_all(
-    items: Iterable[_Item] | AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None] | None]
+    items: Iterable[_Item] | AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
 ) -> None:
     """Read all items of an iterable or async iterable.
 
@@ -31,8 +32,7 @@ async def read_all(
 
     Args:
         items: the iterable or async iterable to read.
-        process: a function that is called with each item. The result is awaited before the next item is read,
-            unless the result is None. The result None saves the time of a coroutine for each item.
+        process: an async function that is called with each item, and awaited before the next item is read.
 
     Raises:
         Exception: if the iterable or `process` raises an exception. The exception is raised unchanged.
@@ -42,8 +42,7 @@ async def read_all(
         return
     run = _UninterruptedRun()
     for item in items:
-        if (waiting := process(item)) is not None:
-            await waiting
+        await process(item)
         if run.is_long():
             await run.end()
 
@@ -68,7 +67,7 @@ class _UninterruptedRun:
 
 
 async def _read_asynchronously(
-    items: AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None] | None]
+    items: AsyncIterable[_Item], process: Callable[[_Item], Awaitable[None]]
 ) -> None:
     run = _UninterruptedRun()
     # The scope that later shields `aclose` is opened first, because the caller's generator may also open
@@ -81,8 +80,7 @@ async def _read_asynchronously(
             # We do not use `async for`, because it would call `__aiter__` a second time, and some iterators
             # do not allow a second call.
             while (item := await anext(iterator, _END)) is not _END:
-                if (waiting := process(cast("_Item", item))) is not None:
-                    await waiting
+                await process(cast("_Item", item))
                 if run.is_long():
                     await run.end()
         finally:
@@ -105,18 +103,20 @@ def is_from_iterable(error: BaseException) -> bool:
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or not isinstance(error, asyncio.CancelledError):
         return False
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        # trio runs the task, and trio never raises `asyncio.CancelledError`.
-        return True
+    # trio never raises `asyncio.CancelledError`, so on trio the error comes from the iterable.
+    task = running_asyncio_task()
     return task is None or not task.cancelling()
 
 
 class StreamTasks:
-    """The tasks of a stream. They run from the beginning to the end of the ``async with`` block."""
+    """The tasks of a stream. They run from the beginning to the end of the ``async with`` block.
 
-    def __init__(self) -> None:
+    Args:
+        at_the_end: a function that is called when the last task has ended.
+    """
+
+    def __init__(self, at_the_end: Callable[[], None] = lambda: None) -> None:
+        self._at_the_end = at_the_end
         self._group: TaskGroup | None = None
         self._owner = 0
         self._running = 0
@@ -152,6 +152,7 @@ class StreamTasks:
         finally:
             self._running -= 1
             if not self._running:
+                self._at_the_end()
                 self._ended.set()
 
     async def leave(self) -> None:

@@ -35,11 +35,6 @@ class BoundedQueue(Generic[_Item]):
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether `wait_for_room` would wait."""
-        return len(self._items) >= self._limit and not self._closed
-
     def pop(self) -> _Item:
         """Remove and return the first item, without a wait. The queue must not be empty."""
         item = self._items.popleft()
@@ -56,7 +51,7 @@ class BoundedQueue(Generic[_Item]):
 
     async def wait_for_room(self) -> None:
         """Wait until the queue contains fewer items than the limit, or is closed."""
-        while self.is_full:
+        while len(self._items) >= self._limit and not self._closed:
             await _wait_in(self._putters)
         # Several tasks can wait for room, and one call of `take` wakes at most one of these tasks.
         _wake_one(self._putters)

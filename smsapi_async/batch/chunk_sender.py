@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -211,8 +210,8 @@ class ChunkSender:
             if len(self._forbidden) >= self._settings.forbidden_limit:
                 self._halt(refusal, result)
         reason = refusal.description or type(refusal).__name__
-        key = part.keys[0] if part.keys else None
-        return Rejected(message=part.messages[0], reason=reason, code=refusal.code, key=key)
+        (message,), (key,) = part.messages, part.outcome_keys
+        return Rejected(message=message, reason=reason, code=refusal.code, key=key)
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
@@ -333,17 +332,16 @@ def _accepted(part: Chunk, ids: Hidden[tuple[str, ...]], clock: Clock) -> list[O
     segment_ids = ids.value
     shares = attribute(len(part), segment_ids)
     unattributed = shares is None
-    keys: Sequence[str | None] = part.keys or [None] * len(part)
+    each = zip(part.messages, part.outcome_keys, shares or [segment_ids] * len(part), strict=True)
     return [
         Accepted(message=message, segment_ids=share, accepted_at=now, unattributed=unattributed, key=key)
-        for message, key, share in zip(part.messages, keys, shares or [segment_ids] * len(part), strict=True)
+        for message, key, share in each
     ]
 
 
 def _unknown(part: Chunk, error: OutcomeUnknown) -> list[Outcome]:
     reason = error.reason if not error.description else f"{error.reason}: {error.description}"
-    keys: Sequence[str | None] = part.keys or [None] * len(part)
     return [
         Unknown(message=message, reason=reason, code=error.code, key=key)
-        for message, key in zip(part.messages, keys, strict=True)
+        for message, key in zip(part.messages, part.outcome_keys, strict=True)
     ]

@@ -1,7 +1,7 @@
 """Groups messages of equal content into chunks. A chunk is sent in one request. The module does no I/O."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -87,6 +87,11 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    @property
+    def outcome_keys(self) -> Sequence[str | None]:
+        """The key of the outcome of each message. Without a ledger, each key is None."""
+        return self.keys or [None] * len(self)
 
     def request(self) -> Request:
         """Build the request for all messages of the chunk."""

@@ -14,8 +14,8 @@ import attrs
 from smsapi_async.batch.bounded_queue import BoundedQueue
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
 from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper
-from smsapi_async.calls.waiting_line import running_asyncio_loop
 from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, ValidationError
+from smsapi_async.eventloop import running_asyncio_loop
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome, Rejected
 from smsapi_async.privacy import mask_key
@@ -102,7 +102,6 @@ class Batch(AsyncIterator[Outcome]):
         self._grouper = Grouper(settings, default_source_address)
         self._workers = workers
         self._check_usable = check_usable
-        self._tasks = StreamTasks()
         self._time: Callable[[], float] = anyio.current_time
         # The chunks that wait for a worker task. A worker task that ends a request finds its next chunk here,
         # without a wait for the task that reads messages.
@@ -110,7 +109,7 @@ class Batch(AsyncIterator[Outcome]):
         # For each finished chunk, its outcomes. If the caller is slow, the queue is full, the worker tasks
         # wait, and the batch reads no more messages, so that the memory use stays bounded.
         self._outcomes = BoundedQueue[list[Outcome]](max(4, workers))
-        self._running_tasks = 0
+        self._tasks = StreamTasks(at_the_end=self._outcomes.close)
         self._reading = anyio.CancelScope()
         self._lingering = anyio.CancelScope()
         self._exhausted = False
@@ -135,7 +134,6 @@ class Batch(AsyncIterator[Outcome]):
         # grouper's work.
         loop = running_asyncio_loop()
         self._time = anyio.current_time if loop is None else loop.time
-        self._running_tasks = 1 + self._workers
         await self._tasks.enter(
             partial(self._run, self._read), *[partial(self._run, self._work)] * self._workers
         )
@@ -165,7 +163,7 @@ class Batch(AsyncIterator[Outcome]):
         if not self._tasks.are_started:
             raise StreamNotEntered
         while not self._ready:
-            outcomes = self._outcomes.pop() if self._outcomes else await self._outcomes.take()
+            outcomes = await self._outcomes.take()
             if outcomes is None:
                 self._raise_at_the_end()
                 raise StopAsyncIteration
@@ -218,10 +216,6 @@ class Batch(AsyncIterator[Outcome]):
             # The other tasks must not begin requests any more, because the `async with` block ends.
             self._stop()
             raise
-        finally:
-            self._running_tasks -= 1
-            if not self._running_tasks:
-                self._outcomes.close()
 
     async def _read(self) -> None:
         try:
@@ -247,11 +241,9 @@ class Batch(AsyncIterator[Outcome]):
             self._exhausted = True
             self._lingering.cancel()
         while (chunk := self._grouper.take_oldest()) is not None:
-            self._add(chunk)
-            await self._chunks.wait_for_room()
+            await self._hand_over(chunk)
 
-    def _process(self, message: Message) -> Awaitable[None] | None:
-        """Add a message to its chunk. Return the wait before the next message may be read, or None."""
+    async def _process(self, message: Message) -> None:
         key = None
         try:
             if self._ledger is not None and isinstance(message, Message):
@@ -261,21 +253,22 @@ class Batch(AsyncIterator[Outcome]):
                     # and both messages get the same outcome.
                     _check_same(self._in_progress_by_key[key][0], message)
                     self._in_progress_by_key[key].append(message)
-                    return None
+                    return
             chunk = self._grouper.add(message, key, self._time)
         except ValidationError as error:
             self._outcomes.add([Rejected(message=message, reason=str(error), key=key)])
-            return self._outcomes.wait_for_room()
+            await self._outcomes.wait_for_room()
+            return
         if key is not None:
             self._in_progress_by_key[key] = [message]
-        if chunk is None:
-            return None
-        self._add(chunk)
-        return self._chunks.wait_for_room() if self._chunks.is_full else None
+        if chunk is not None:
+            await self._hand_over(chunk)
 
-    def _add(self, chunk: Chunk) -> None:
+    async def _hand_over(self, chunk: Chunk) -> None:
+        # We register the chunk before the wait, so that the chunk is not lost if the wait is cancelled.
         self._unfinished_chunks[id(chunk)] = chunk
         self._chunks.add(chunk)
+        await self._chunks.wait_for_room()
 
     async def _flush_when_overdue(self) -> None:
         """Send overdue chunks, so that a slow iterable does not delay messages that were already read."""
@@ -286,15 +279,14 @@ class Batch(AsyncIterator[Outcome]):
             # event loop.
             now = self._time()
             while (chunk := self._grouper.take_overdue(now)) is not None:
-                self._add(chunk)
-                await self._chunks.wait_for_room()
+                await self._hand_over(chunk)
 
     async def _work(self) -> None:
         # The shield is needed because outcomes would be lost if `ChunkSender.send` were cancelled before it
         # records them. `ChunkSender.stop` limits the time of a request, and the end of `_read` and `_stop`
         # close the queues, so that the shield does not delay a cancellation for longer.
         with anyio.CancelScope(shield=True) as scope:
-            while (chunk := self._chunks.pop() if self._chunks else await self._chunks.take()) is not None:
+            while (chunk := await self._chunks.take()) is not None:
                 if self._halt is not None or self._stopped:
                     # An unsent chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
@@ -303,8 +295,7 @@ class Batch(AsyncIterator[Outcome]):
                     await self._chunk_sender.send(chunk, result, scope)
                 finally:
                     self._finish(chunk, result)
-                if self._outcomes.is_full:
-                    await self._outcomes.wait_for_room()
+                await self._outcomes.wait_for_room()
 
     def _finish(self, chunk: Chunk, result: Result) -> None:
         del self._unfinished_chunks[id(chunk)]
