@@ -107,42 +107,15 @@ class _Pause(ManualClock):
         await super().sleep(seconds)
 
 
-async def test_a_wait_after_429_keeps_no_claims(sandbox: Sandbox, tmp_path: Path) -> None:
-    """While a batch waits after HTTP status 429, its messages are pending; afterwards they are accepted."""
+@pytest.mark.parametrize("is_divided", [False, True])
+async def test_a_wait_after_429_keeps_no_claims(sandbox: Sandbox, tmp_path: Path, is_divided: bool) -> None:
+    """While a batch waits after HTTP status 429, its messages are pending; afterwards they are accepted.
+
+    If the wait is for one half of a refused bulk, the messages of the other half are pending too.
+    """
     clock = _Pause()
-    sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
-    async with (
-        client_for(sandbox, clock=clock) as sms,
-        Ledger.sqlite(tmp_path / "run.db") as ledger,
-        sms.send_many(batch(10), ledger=ledger) as outcomes,
-    ):
-        with anyio.fail_after(30):
-            await until(lambda: clock.sleepers)
-        summary = await ledger.summary()
-        assert (summary.pending, summary.sending) == (10, 0)
-        clock.over.set()
-        ends = [outcome async for outcome in outcomes]
-    assert [type(end) for end in ends] == [Accepted] * 10
-    assert len(sandbox.account.messages) == 10
-
-
-async def test_a_batch_left_during_a_wait_after_429(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A batch that is left while it waits after HTTP status 429 has sent nothing, and all is pending."""
-    clock = _Pause()
-    sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
-    async with client_for(sandbox, clock=clock) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
-        async with sms.send_many(batch(10), ledger=ledger) as outcomes:
-            with anyio.fail_after(30):
-                await until(lambda: clock.sleepers)
-        assert (outcomes.unread, outcomes.pending) == ([], 10)
-        assert (await ledger.summary()).pending == 10
-    assert sandbox.account.messages == []
-
-
-async def test_a_wait_after_429_keeps_no_claims_of_the_other_half(sandbox: Sandbox, tmp_path: Path) -> None:
-    """While a half of a refused bulk waits after HTTP status 429, the messages of both halves are pending."""
-    clock = _Pause()
-    sandbox.answer_next("Sms/SendBulk", status=403, body='{"Code":7,"Desc":"forbidden"}')
+    if is_divided:
+        sandbox.answer_next("Sms/SendBulk", status=403, body='{"Code":7,"Desc":"forbidden"}')
     sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
     async with (
         client_for(sandbox, clock=clock) as sms,
@@ -159,6 +132,19 @@ async def test_a_wait_after_429_keeps_no_claims_of_the_other_half(sandbox: Sandb
     assert [message.destination_address for message in sandbox.account.messages] == [
         message.destination_address for message in batch(10)
     ]
+
+
+async def test_a_batch_left_during_a_wait_after_429(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A batch that is left while it waits after HTTP status 429 has sent nothing, and all is pending."""
+    clock = _Pause()
+    sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
+    async with client_for(sandbox, clock=clock) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+        async with sms.send_many(batch(10), ledger=ledger) as outcomes:
+            with anyio.fail_after(30):
+                await until(lambda: clock.sleepers)
+        assert (outcomes.unread, outcomes.pending) == ([], 10)
+        assert (await ledger.summary()).pending == 10
+    assert sandbox.account.messages == []
 
 
 async def test_a_batch_left_between_two_halves(tmp_path: Path) -> None:

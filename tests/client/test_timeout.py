@@ -28,6 +28,12 @@ async def _send(sms: AsyncSmsClient, method: str, seconds: Any) -> Any:
     return await sms.send(NUMBER, TEXT, timeout=seconds)
 
 
+async def _end_the_timeout(gate: Gate, scopes: list[anyio.CancelScope]) -> None:
+    """End the newest cancel scope as its timeout does, when a request has arrived at the gate."""
+    await gate.arrived()
+    scopes[-1].deadline = -math.inf
+
+
 METHODS = {"send": "Sms/Send", "send_bulk": "Sms/SendBulk", "send_by_time_zone": "Sms/SendByTimeZone"}
 
 
@@ -38,15 +44,11 @@ async def test_over_while_the_gateway_sends(
     """A send raises `OutcomeUnknown` if its timeout ends after the gateway has accepted the message."""
     scopes = recorded_scopes(monkeypatch, caller)
 
-    async def end_the_timeout(gate: Gate) -> None:
-        await gate.arrived()
-        scopes[-1].deadline = -math.inf
-
     async with client_for(sandbox) as sms:
         await sms.balance()
         with sandbox.hold(METHODS[method]) as gate:
             async with anyio.create_task_group() as group:
-                group.start_soon(end_the_timeout, gate)
+                group.start_soon(_end_the_timeout, gate, scopes)
                 with pytest.raises(OutcomeUnknown, match="within 3600 seconds"):
                     await _send(sms, method, 3600)
     assert len(sandbox.account.messages) == 1
@@ -169,15 +171,11 @@ async def test_a_read_ends_with_its_timeout(
     """A read whose response does not arrive in time raises `ReadFailed`, and the client stays usable."""
     scopes = recorded_scopes(monkeypatch, caller)
 
-    async def end_the_timeout(gate: Gate) -> None:
-        await gate.arrived()
-        scopes[-1].deadline = -math.inf
-
     async with client_for(sandbox) as sms:
         await sms.balance()
         with sandbox.hold(READS[method]) as gate:
             async with anyio.create_task_group() as group:
-                group.start_soon(end_the_timeout, gate)
+                group.start_soon(_end_the_timeout, gate, scopes)
                 with pytest.raises(ReadFailed, match="within the timeout of 3600 seconds") as caught:
                     await _read(sms, method, timeout=timedelta(hours=1))
         assert type(caught.value) is TransportFailed
