@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 import httpx
 
@@ -187,8 +187,7 @@ class AsyncSmsClient:
         Raises:
             ValidationError: if the login or the password is not set, or a value is wrong.
         """
-        given: dict[str, Any] = {**options}
-        return cls(**settings.with_environment(given))
+        return cls(**settings.with_environment(options))
 
     async def __aenter__(self) -> Self:
         self._check_usable()
