@@ -13,7 +13,7 @@ from typing import Self, Unpack
 import httpx
 
 from smsapi_async import settings
-from smsapi_async.batch import Batch, BatchSettings, ChunkSender
+from smsapi_async.batch import Batch, BatchSettings, ChunkSender, send_with_ledger
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
@@ -21,13 +21,14 @@ from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sender import Seconds, Sender
 from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
+from smsapi_async.errors import ValidationError
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, open_end, read_incoming, reported
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.parameters import Options
-from smsapi_async.privacy import Hidden, Secret, sealed, sealed_async, steady_repr
+from smsapi_async.privacy import Hidden, Secret, mask_key, sealed, sealed_async, steady_repr
 from smsapi_async.protocol import decoding, encoding
 from smsapi_async.protocol.addresses import checked_source_address
 from smsapi_async.session import MemorySessionStore, SessionStore
@@ -224,11 +225,7 @@ class AsyncSmsClient:
         return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
 
     async def balance(self, *, timeout: Seconds = None) -> Decimal:  # noqa: ASYNC109
-        """Return the balance of the account (contract, "User/Balance"). The response contains no currency.
-
-        Args:
-            timeout: maximum time of the whole call; see `AsyncSmsClient`.
-        """
+        """Return the balance of the account (contract, "User/Balance"). The response contains no currency."""
         self._check_usable()
         seconds = settings.checked_timeout(timeout)
         return await self._caller.read(encoding.balance_request(), decoding.decode_balance, seconds=seconds)
@@ -242,8 +239,15 @@ class AsyncSmsClient:
         send_date: datetime | None = None,
         validity: int | timedelta | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
+        key: str | None = None,
+        ledger: Ledger | None = None,
     ) -> Receipt:
         """Send one message (contract, "Sms/Send").
+
+        With a ledger, several calls with the same key send one message, also after a restart: for example, if
+        a user clicks twice. Each call returns the receipt of the first call or raises its recorded error, and
+        waits for it if it has not ended. After `NotSent`, `RateLimited` or a refusal of the account, the next
+        call with the key sends the message.
 
         Args:
             destination_address: 7 to 15 digits: country code, network code and number, with or without ``+``.
@@ -256,6 +260,9 @@ class AsyncSmsClient:
             validity: time for which the gateway tries to deliver: whole minutes as an `int`, or a `timedelta`
                 of whole minutes. None or 0 means the gateway's default (contract, "Validity").
             timeout: maximum time of the whole call; see `AsyncSmsClient`.
+            key: key of the message in the ledger, for example of the order or the login attempt. None means
+                that the ledger derives the key from all other parameters.
+            ledger: an open `Ledger`. None means no ledger.
 
         Returns:
             A receipt with one segment id for each segment.
@@ -264,6 +271,7 @@ class AsyncSmsClient:
             RequestRejected: if the gateway refused the message or the login. Nothing was sent.
             NotSent: if no byte of the request was written. It is safe to send the message again.
             OutcomeUnknown: if it is not known whether the message was sent.
+            LedgerError: if the ledger cannot record the message. The message was not sent.
         """
         message = Message(
             destination_address,
@@ -271,10 +279,10 @@ class AsyncSmsClient:
             source_address=self._sender.source_address_of(source_address),
             send_date=send_date,
             validity=validity,
+            key=key,
         )
-        del destination_address, text, source_address
-        self._check_usable()
-        return await self._sender.send(message, timeout)
+        del destination_address, text, source_address, key
+        return await self._send(message, timeout, ledger)
 
     async def send_by_time_zone(
         self,
@@ -285,20 +293,14 @@ class AsyncSmsClient:
         source_address: str | None = None,
         validity: int | timedelta | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
+        key: str | None = None,
+        ledger: Ledger | None = None,
     ) -> Receipt:
         """Send one message at a local time of the recipient (contract, "Sms/SendByTimeZone").
 
-        The method returns and raises the same as `send`.
-
-        Args:
-            destination_address: the same as for `send`.
-            text: the same as for `send`.
-            send_date: time at which the gateway sends the message: a naive datetime in the local time of the
-                recipient. The gateway derives the time zone from the destination address. Fractions of a
-                second are dropped.
-            source_address: the same as for `send`.
-            validity: the same as for `send`.
-            timeout: the same as for `send`.
+        ``send_date`` is a naive datetime in the local time of the recipient; fractions of a second are
+        dropped. The gateway derives the time zone from the destination address. All other parameters, the
+        result and the errors are those of `send`.
         """
         message = Message(
             destination_address,
@@ -307,10 +309,10 @@ class AsyncSmsClient:
             send_date=send_date,
             validity=validity,
             by_time_zone=True,
+            key=key,
         )
-        del destination_address, text, source_address
-        self._check_usable()
-        return await self._sender.send(message, timeout)
+        del destination_address, text, source_address, key
+        return await self._send(message, timeout, ledger)
 
     async def send_bulk(
         self,
@@ -328,13 +330,8 @@ class AsyncSmsClient:
         two messages to this number. Use `send_many` for many recipients: `send_many` isolates the recipients
         that the gateway refuses. `send_bulk` also raises the errors of `send`.
 
-        Args:
-            destination_addresses: a sequence of at least one destination address; see `send` for the form.
-            text: the same as for `send`.
-            source_address: the same as for `send`.
-            send_date: the same as for `send`.
-            validity: the same as for `send`.
-            timeout: the same as for `send`.
+        ``destination_addresses`` is a sequence of at least one destination address; see `send` for the form.
+        All other parameters are those of `send`.
 
         Returns:
             One receipt for each destination address, in the order of ``destination_addresses``.
@@ -361,6 +358,7 @@ class AsyncSmsClient:
         linger: float = 0.05,
         unknown_limit: int = 5,
         forbidden_limit: int = 5,
+        max_in_flight: int = 1000,
         grace: float = 5.0,
     ) -> Batch:
         """Send many messages. The result is a stream of outcomes: `Accepted`, `Rejected` or `Unknown`.
@@ -379,6 +377,8 @@ class AsyncSmsClient:
             unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
             forbidden_limit: the batch halts after the gateway has forbidden this number of different
                 recipients (code 7) in a row.
+            max_in_flight: maximum number of messages in the requests in flight. After a crash, the outcomes
+                of at most this number of messages are unknown.
             grace: maximum time in seconds to wait for requests in flight if you leave the block early.
 
         Raises:
@@ -391,12 +391,11 @@ class AsyncSmsClient:
             linger=linger,
             unknown_limit=unknown_limit,
             forbidden_limit=forbidden_limit,
+            max_in_flight=max_in_flight,
             grace=grace,
         )
         self._lifetime.check_open()
-        settings.checked_methods(
-            "ledger", ledger, ("key_of", "claim", "settle", "release", "record_pending"), None
-        )
+        settings.check_ledger(ledger)
         return Batch(
             messages,
             ChunkSender(self._caller, ledger, self._stream_clock, batch_settings),
@@ -410,11 +409,8 @@ class AsyncSmsClient:
     async def state(self, segment_id: str, *, timeout: Seconds = None) -> SegmentState:  # noqa: ASYNC109
         """Return the state of one segment (contract, "Sms/State").
 
-        To follow all segments of a message until their states are final, use `track` or `wait_delivered`.
-
-        Args:
-            segment_id: one of the ids in `Receipt.segment_ids`.
-            timeout: maximum time of the whole call; see `AsyncSmsClient`.
+        ``segment_id`` is one of the ids in `Receipt.segment_ids`. To follow all segments of a message until
+        their states are final, use `track` or `wait_delivered`.
         """
         hidden = Hidden(segment_id)
         del segment_id
@@ -554,13 +550,9 @@ class AsyncSmsClient:
     async def statistics(self, start: datetime, end: datetime, *, timeout: Seconds = None) -> Statistics:  # noqa: ASYNC109
         """Return the statistics of a period (contract, "Sms/Statistics").
 
-        The gateway allows at most 90 days in one request. For a longer period, the client makes one request
-        for each 90 days and adds up the results. See `Statistics.sum` for ``delivery_ratio``.
-
-        Args:
-            start: beginning of the period, aware. Fractions of a second are dropped.
-            end: end of the period, aware; the period includes this second.
-            timeout: maximum time of the whole call with all its requests; see `AsyncSmsClient`.
+        ``start`` and ``end`` are aware; fractions of a second are dropped, and the period includes the second
+        of ``end``. The gateway allows at most 90 days in one request. For a longer period, the client makes
+        one request for each 90 days and adds up the results. See `Statistics.sum` for ``delivery_ratio``.
 
         Raises:
             ValidationError: if a date is not an aware datetime, or ``start`` is after ``end``.
@@ -570,6 +562,17 @@ class AsyncSmsClient:
         read = partial(self._caller.read, decode=decoding.decode_statistics, seconds=seconds)
         reads = [partial(read, request) for request in encoding.statistics_requests(start, end)]
         return Statistics.sum(await gather(reads))
+
+    async def _send(self, message: Message, timeout: Seconds, ledger: Ledger | None) -> Receipt:  # noqa: ASYNC109
+        self._check_usable()
+        if ledger is None:
+            if message.key is not None:
+                raise ValidationError(
+                    "key", mask_key(message.key), "pass a ledger, too, which records the key"
+                )
+            return await self._sender.send(message, timeout)
+        settings.check_ledger(ledger)
+        return await send_with_ledger(self._sender, ledger, self._clock, message, timeout)
 
     def _tracking(
         self,

@@ -30,7 +30,7 @@
   - LedgerError                 a ledger cannot do an operation
     - LedgerInUse               the ledger is already open for writing
     - LedgerUnwritable          the ledger cannot be written, and unrecorded messages are not sent
-    - LedgerVersion             a newer version of this package wrote the ledger
+    - LedgerVersion             a newer or an old version of this package wrote the ledger
 
 A send returns a result or raises `ValidationError`, `RequestRejected`, `NotSent`, `OutcomeUnknown` or
 `SegmentIdsUnattributed`. After `NotSent` it is safe to send the message again. After `ValidationError` and
@@ -530,9 +530,7 @@ class LedgerUnwritable(LedgerError):
 
 
 class LedgerVersion(LedgerError):
-    """A newer version of this package wrote the ledger."""
-
-    explanation = "; use the version that wrote the ledger, or a newer version"
+    """A newer version of this package, or version 0.1, wrote the ledger. The error says what to do."""
 
 
 REJECTIONS: dict[int, type[RequestRejected]] = {

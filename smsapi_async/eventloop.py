@@ -1,12 +1,25 @@
-"""Finds out whether asyncio runs the current task, for code that has a faster way on asyncio."""
+"""What this package needs of an event loop beyond AnyIO: the loop of asyncio, and calls from threads."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
 
 if TYPE_CHECKING:
     import asyncio
+
+
+class Event(Protocol):
+    """An event that tasks wait for: `asyncio.Event` or `anyio.Event`."""
+
+    def set(self) -> object:
+        """Wake all tasks that wait."""
+
+    async def wait(self) -> object:
+        """Wait until `set` is called."""
 
 
 def running_asyncio_task() -> asyncio.Task[Any] | None:
@@ -26,3 +39,27 @@ def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
     """Return the event loop of the current task of asyncio; None if asyncio does not run the current task."""
     task = running_asyncio_task()
     return None if task is None else task.get_loop()
+
+
+def caller_from_threads() -> Callable[[Callable[[], None]], object]:
+    """Return a function with which a thread calls a function soon in the running event loop.
+
+    The returned function does not wait, unlike `anyio.from_thread.run_sync`. After the end of the event loop,
+    it raises a RuntimeError.
+    """
+    loop = running_asyncio_loop()
+    trio: Any = sys.modules.get("trio")
+    post: Callable[[Callable[[], None]], object] = (
+        trio.lowlevel.current_trio_token().run_sync_soon if loop is None else loop.call_soon_threadsafe
+    )
+    return post
+
+
+def event_type() -> Callable[[], Event]:
+    """Return the class of events for the running event loop.
+
+    Each new `anyio.Event` looks for the running event loop, which takes longer than the rest of its work.
+    """
+    is_asyncio = running_asyncio_loop() is not None
+    found: Callable[[], Event] = sys.modules["asyncio"].Event if is_asyncio else anyio.Event
+    return found

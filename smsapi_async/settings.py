@@ -417,6 +417,15 @@ def checked_methods(
     return value
 
 
+def check_ledger(ledger: object | None) -> None:
+    """Check that an object has the methods of a ledger that sends need; None means no ledger.
+
+    Raises:
+        ValidationError: if the object is no ledger.
+    """
+    checked_methods("ledger", ledger, ("key_of", "claim", "settle", "release", "wait"), None)
+
+
 def checked_clock(clock: Clock | None) -> Clock:
     """Check and return the clock; None means the clock of the operating system.
 

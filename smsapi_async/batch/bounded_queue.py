@@ -35,6 +35,11 @@ class BoundedQueue(Generic[_Item]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether `wait_for_room` does not wait."""
+        return len(self._items) < self._limit or self._closed
+
     def pop(self) -> _Item:
         """Remove and return the first item, without a wait. The queue must not be empty."""
         item = self._items.popleft()
@@ -51,7 +56,7 @@ class BoundedQueue(Generic[_Item]):
 
     async def wait_for_room(self) -> None:
         """Wait until the queue contains fewer items than the limit, or is closed."""
-        while len(self._items) >= self._limit and not self._closed:
+        while not self.has_room:
             await _wait_in(self._putters)
         # Several tasks can wait for room, and one call of `take` wakes at most one of these tasks.
         _wake_one(self._putters)

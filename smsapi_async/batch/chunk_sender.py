@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import anyio
 import attrs
 
 from smsapi_async.batch.chunks import BatchSettings, Chunk
+from smsapi_async.batch.in_flight import InFlightLimit
 from smsapi_async.calls.caller import Caller
-from smsapi_async.calls.sender import attribute
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
@@ -22,7 +26,9 @@ from smsapi_async.errors import (
     UsageError,
 )
 from smsapi_async.http.exchange import Evidence
-from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from smsapi_async.ledger.requests import InFlight, RequestAnswer
+from smsapi_async.models import Message
+from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import Hidden
 
 if TYPE_CHECKING:
@@ -34,27 +40,73 @@ _RATE_LIMITED_ATTEMPTS = 10
 _RATE_LIMITED_PAUSE = 1.0
 # Longest time in seconds to wait after HTTP status 429. If the gateway asks for more, the batch halts.
 _RATE_LIMITED_LONGEST = 300.0
-# The refusals after which the messages of a bulk are isolated. Code 7 does not say whether the gateway
-# forbids one number or the whole account.
-_ONE_MESSAGE: tuple[type[RequestRejected], ...] = (*MESSAGE_REJECTIONS, Forbidden)
-_ENDED_EARLY = "the batch ended before the response arrived"
+ONE_MESSAGE: tuple[type[RequestRejected], ...] = (*MESSAGE_REJECTIONS, Forbidden)
+"""The refusals after which the messages of a bulk are isolated.
+
+Code 7 does not say whether the gateway forbids one number or the whole account.
+"""
+ENDED_EARLY = "the batch ended before the response arrived"
+# The number of messages that one call of the ledger records as pending. Each call is one transaction, which
+# writes most pages of an index again.
+_PENDING_AT_ONCE = 50_000
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Result:
     """The result of one call of `ChunkSender.send`, that is, of sending one chunk.
 
     Attributes:
+        finish: the function that passes the result on. It is called once, when the ledger has recorded the
+            last answer, or could not record it.
         outcomes: the outcomes of the messages of the chunk.
         unsent: the parts of the chunk whose messages were not sent and so have no outcome.
         halt: the error for which the whole batch must halt, or None.
         rate_limited: the number of successive responses with HTTP status 429.
+        unrecorded: the token and the answer of the last request, which the ledger has not recorded yet. The
+            next claim of the same worker task records them, so that both need one commit.
+        held: the number of places that the messages of the unrecorded answer hold.
+        is_finished: whether `finish` was called.
     """
 
+    finish: Callable[[Result], None]
     outcomes: list[Outcome] = attrs.field(factory=list)
     unsent: list[Chunk] = attrs.field(factory=list)
     halt: SmsApiError | None = None
     rate_limited: int = 0
+    unrecorded: tuple[str, RequestAnswer] | None = None
+    held: int = 0
+    is_finished: bool = False
+
+    def end(self) -> None:
+        """Call `finish`, unless it was called before."""
+        if not self.is_finished:
+            self.is_finished = True
+            self.finish(self)
+
+
+@attrs.define(eq=False)
+class _ChunkWork:
+    """What is left to do for one chunk.
+
+    Attributes:
+        result: the result of the chunk.
+        scope: the cancel scope of the worker task.
+        parts: the parts of the chunk that are not sent yet. The last part is sent first.
+        elsewhere: the parts that another sender has claimed, each with the token of its claim.
+        previous: the result of the previous chunk of the worker task, until its answer is recorded.
+    """
+
+    result: Result
+    scope: anyio.CancelScope
+    parts: list[Chunk]
+    previous: Result | None = None
+    elsewhere: list[tuple[Chunk, str]] = attrs.field(factory=list)
+
+    def leave_unsent(self) -> None:
+        """Move all parts to the unsent parts of the result."""
+        self.result.unsent += [*self.parts, *(part for part, _ in self.elsewhere)]
+        self.parts.clear()
+        self.elsewhere.clear()
 
 
 class ChunkSender:
@@ -69,8 +121,8 @@ class ChunkSender:
         caller: the `Caller` that sends the requests to the gateway.
         ledger: the ledger that records the messages, or None.
         clock: the clock for acceptance times and for the waits between attempts.
-        settings: the settings of the batch, of which this class uses ``unknown_limit`` and
-            ``forbidden_limit``.
+        settings: the settings of the batch, of which this class uses ``unknown_limit``, ``forbidden_limit``
+            and ``max_in_flight``.
     """
 
     def __init__(self, caller: Caller, ledger: Ledger | None, clock: Clock, settings: BatchSettings) -> None:
@@ -78,6 +130,14 @@ class ChunkSender:
         self._ledger = ledger
         self._clock = clock
         self._settings = settings
+        self._limit = InFlightLimit(settings.max_in_flight)
+        # Each claim has a token of its own. A call of the operating system for each random token would let
+        # the thread of the ledger take the interpreter lock.
+        self._token = f"{secrets.token_hex(8)}-"
+        self._claims = count()
+        # The first message of the batch, and its position in the report of the ledger.
+        self._first: tuple[str, Message] | None = None
+        self._origin: int | None = None
         self._unknown_in_a_row = 0
         # The numbers that the gateway has forbidden since it last accepted a request.
         self._forbidden: set[str] = set()
@@ -87,6 +147,11 @@ class ChunkSender:
         self._in_flight: dict[anyio.CancelScope, Evidence] = {}
         self._ending = False
         self._cause: SmsApiError | None = None
+
+    def begin_with(self, key: str, message: Message) -> None:
+        """Note the first message of the batch. Later calls change nothing."""
+        if self._first is None:
+            self._first = (key, message)
 
     def stop(self, grace: float) -> None:
         """Start no more requests, and limit the time of the requests in flight.
@@ -103,115 +168,200 @@ class ChunkSender:
             else:
                 scope.cancel()
 
-    async def send(self, chunk: Chunk, result: Result, scope: anyio.CancelScope) -> None:
+    async def send(
+        self, chunk: Chunk, result: Result, scope: anyio.CancelScope, previous: Result | None = None
+    ) -> None:
         """Record a chunk in the ledger, send the chunk, and record its outcomes.
+
+        The last answer stays in ``result.unrecorded``: pass the result to the next call of `send`, and to
+        `record` after it.
 
         Args:
             chunk: the chunk to send.
-            scope: the shielded cancel scope in which `send` is called. `stop` and a halt cancel this scope.
             result: the object to which `send` adds the outcomes and the unsent messages. The result is
                 complete even if `send` raises an exception.
+            scope: the shielded cancel scope in which `send` is called. `stop` and a halt cancel this scope.
+            previous: the result of the previous call of `send` in this scope, whose answer is recorded first.
         """
-        parts: list[Chunk] = []
+        work = _ChunkWork(result, scope, [chunk], previous=previous)
         try:
-            parts += await self._claim(chunk, result)
-        except SmsApiError as error:
-            # If the ledger cannot record a chunk, the chunk is not sent. After a send without a record, a
-            # later run would send the messages again.
-            result.unsent.append(chunk)
-            self._halt(error, result)
-        except BaseException:
-            result.unsent.append(chunk)
-            raise
-        try:
-            while parts:
-                part = parts.pop()
-                if self._ending:
-                    await self._release([part], result)
+            while not self._ending and (work.parts or work.elsewhere):
+                if work.parts:
+                    limited = await self._send_one(work)
+                    if limited is not None:
+                        await self._wait_after_rate_limit(limited, work)
                 else:
-                    await self._attempt(part, parts, result, scope)
-        except BaseException:
-            await self._release(parts, result)
-            raise
+                    await self._wait_elsewhere(work)
+        finally:
+            work.leave_unsent()
 
-    async def _attempt(
-        self, part: Chunk, others: list[Chunk], result: Result, scope: anyio.CancelScope
-    ) -> None:
+    async def record(self, result: Result) -> None:
+        """Record the last answer of a result, and pass the result on. A second call does nothing."""
+        if not result.is_finished:
+            try:
+                await self._store(result)
+            finally:
+                result.end()
+
+    async def _store(self, result: Result) -> None:
+        """Record the answer of a result that is not recorded yet, and give its places back."""
+        unrecorded, result.unrecorded = result.unrecorded, None
+        held, result.held = result.held, 0
+        try:
+            if unrecorded is not None and self._ledger is not None:
+                await self._ledger.settle(*unrecorded)
+        except SmsApiError as error:
+            # The outcomes stay in the result, so that the caller receives the outcomes.
+            self._halt(error, result)
+        finally:
+            self._limit.release(held)
+
+    async def record_pending(self, chunks: list[Chunk]) -> None:
+        """Record messages that were read but not sent with the state pending.
+
+        Raises:
+            LedgerError: if the ledger cannot record the messages.
+        """
+        if self._ledger is None:
+            return
+        messages: list[tuple[str, Message]] = []
+        positions: list[int] = []
+        for chunk in chunks:
+            origin = await self._position()
+            messages += zip(chunk.keys, chunk.messages, strict=True)
+            positions += [origin + place for place in chunk.places]
+            if len(messages) >= _PENDING_AT_ONCE:
+                await self._ledger.record_pending(messages, positions=positions)
+                messages, positions = [], []
+        if messages:
+            await self._ledger.record_pending(messages, positions=positions)
+
+    async def _send_one(self, work: _ChunkWork) -> RateLimited | None:
+        """Claim the next part and send it. Return the refusal if the gateway asks for fewer requests."""
+        token = f"{self._token}{next(self._claims)}"
+        part = work.parts[-1]
+        await self._take_places(len(part), work)
+        places = len(part)
+        try:
+            try:
+                to_send = await self._claim(token, part, work)
+            except SmsApiError as error:
+                # If the ledger cannot record a part, the part is not sent. After a send without a record, a
+                # later run would send the messages again.
+                self._halt(error, work.result)
+                return None
+            work.parts.pop()
+            limited = None if to_send is None else await self._attempt(token, to_send, work)
+            places -= work.result.held
+            return limited
+        finally:
+            self._limit.release(places)
+
+    async def _take_places(self, count: int, work: _ChunkWork) -> None:
+        """Take places for a request. The unrecorded answer of the previous request hands over its places."""
+        previous = work.previous
+        if previous is not None and previous.held < count:
+            # A task that held places and waited for more could wait for another such task, for ever.
+            await self.record(previous)
+        if previous is not None and previous.held:
+            self._limit.release(previous.held - count)
+            previous.held = 0
+            return
+        with self._waiting(work.scope):
+            await self._limit.acquire(count)
+
+    async def _attempt(self, token: str, part: Chunk, work: _ChunkWork) -> RateLimited | None:
         """Send a part of a chunk, and record the outcomes of its messages.
 
-        Args:
-            part: the part to send.
-            others: the other parts of the chunk. If the gateway refuses a part with several messages because
-                of one of its messages, the two halves of the part are added.
-            result: the result of the chunk.
-            scope: the cancel scope of the worker task.
+        Returns:
+            The refusal if the gateway asks for fewer requests. The part is then not sent yet.
         """
         evidence = Evidence()
-        limited: RateLimited | None = None
-        outcomes: list[Outcome] = []
         try:
-            self._in_flight[scope] = evidence
+            self._in_flight[work.scope] = evidence
             try:
-                outcomes = await self._send_part(part, evidence)
+                answer = await self._request(part, evidence)
             finally:
-                del self._in_flight[scope]
-        except _ONE_MESSAGE as refusal:
+                del self._in_flight[work.scope]
+        except ONE_MESSAGE as refusal:
             # The gateway refuses a whole bulk because of one message, and sends none of its messages. The two
             # halves of the part are therefore sent in two requests. Each refused half is divided again, until
             # each refused message is isolated.
             if len(part) > 1:
-                # `send` takes the last part of its list first. We reverse the two halves, so that the first
-                # half is sent first.
-                others.extend(reversed(part.halves()))
-                return
-            outcomes = [self._rejected(part, refusal, result)]
+                # `send` takes the last part first, so the first half must be the last one in the list.
+                await self._release(token, list(reversed(part.halves())), work)
+                return None
+            answer = self._rejection(part, refusal, work.result)
         except RateLimited as refusal:
-            limited = refusal
+            await self._release(token, [part], work)
+            return refusal
         except (RequestRejected, NotSent, UsageError) as error:
-            self._halt(error, result)
-            await self._release([part], result)
-            return
+            self._halt(error, work.result)
+            await self._release(token, [part], work)
+            return None
         except BaseException as error:
             # We must catch every exception. `stop` and `_halt` cancel the scope, `asyncio.Task.cancel`
             # cancels even inside a shielded scope of AnyIO, and a transport of the caller may raise any
             # exception.
-            await self._interrupted(part, evidence, error, result)
+            await self._interrupted(token, part, evidence, error, work)
             raise
-        if limited is not None:
-            others.append(part)
-            await self._after_rate_limit(others, limited, result, scope)
-            return
-        result.rate_limited = 0
-        await self._settle(outcomes, result)
+        work.result.rate_limited = 0
+        await self._keep(token, part, answer, work)
         if self._unknown_in_a_row >= self._settings.unknown_limit:
             reason = f"{self._unknown_in_a_row} requests in a row had an unknown outcome"
-            self._halt(OutcomeUnknown(reason), result)
+            self._halt(OutcomeUnknown(reason), work.result)
+        return None
+
+    async def _keep(self, token: str, part: Chunk, answer: RequestAnswer, work: _ChunkWork) -> None:
+        """Add the outcomes to the result, and record the answer, unless the next claim will record it."""
+        work.result.outcomes += answer.outcomes(part.messages, part.outcome_keys)
+        if self._ledger is not None:
+            work.result.unrecorded = (token, answer)
+            if work.parts or work.elsewhere:
+                await self._store(work.result)
+            else:
+                work.result.held = len(part)
 
     async def _interrupted(
-        self, part: Chunk, evidence: Evidence, error: BaseException, result: Result
+        self, token: str, part: Chunk, evidence: Evidence, error: BaseException, work: _ChunkWork
     ) -> None:
         """Record the messages of a request that a cancellation or an unexpected exception ended."""
         is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
         if evidence.proves_not_sent(None if is_cancelled else error):
-            await self._release([part], result)
-        elif is_cancelled and self._ending:
-            await self._settle(_unknown(part, OutcomeUnknown(_ENDED_EARLY)), result)
-        else:
-            # The messages keep the state `sending` in the ledger. When the ledger is opened the next time,
-            # their state becomes `unknown`.
-            cause = OutcomeUnknown(f"the send was interrupted by {type(error).__name__}")
-            result.outcomes.extend(_unknown(part, cause))
+            await self._release(token, [part], work)
+            return
+        reason = f"the send was interrupted by {type(error).__name__}"
+        if is_cancelled and self._ending:
+            reason = ENDED_EARLY
+        answer = RequestAnswer(state="unknown", at=self._clock.now(), reason=reason)
+        work.result.outcomes += answer.outcomes(part.messages, part.outcome_keys)
+        work.result.unrecorded = (token, answer)
+        await self._store(work.result)
 
-    def _rejected(self, part: Chunk, refusal: RequestRejected, result: Result) -> Outcome:
-        """Return the outcome of a single message that the gateway refused."""
+    async def _request(self, part: Chunk, evidence: Evidence) -> RequestAnswer:
+        """Send a part in one request, and return the answer."""
+        try:
+            # If the request was already passed to the transport, `_halt` does not cancel the scope. If such a
+            # request then fails, `may_start` prevents another attempt.
+            segment_ids = Hidden(await self._caller.send(part.request(), evidence, may_start=self._may_start))
+        except OutcomeUnknown as error:
+            self._unknown_in_a_row += 1
+            return unknown_answer(error, self._clock)
+        except RequestRejected:
+            self._unknown_in_a_row = 0
+            raise
+        self._unknown_in_a_row = 0
+        self._forbidden.clear()
+        return RequestAnswer(state="accepted", at=self._clock.now(), segment_ids=segment_ids.value)
+
+    def _rejection(self, part: Chunk, refusal: RequestRejected, result: Result) -> RequestAnswer:
+        """Return the answer for a single message that the gateway refused."""
         if isinstance(refusal, Forbidden):
             # Many forbidden numbers in a row mean that the gateway forbids the whole account.
             self._forbidden.add(part.numbers[0])
             if len(self._forbidden) >= self._settings.forbidden_limit:
                 self._halt(refusal, result)
-        reason = refusal.description or type(refusal).__name__
-        (message,), (key,) = part.messages, part.outcome_keys
-        return Rejected(message=message, reason=reason, code=refusal.code, key=key)
+        return rejected_answer(refusal, self._clock)
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:
         self._ending = True
@@ -225,123 +375,113 @@ class ChunkSender:
             if not evidence.begun:
                 scope.cancel()
 
-    async def _claim(self, chunk: Chunk, result: Result) -> list[Chunk]:
-        """Set the messages of a chunk to the state ``sending`` in the ledger.
+    async def _claim(self, token: str, part: Chunk, work: _ChunkWork) -> Chunk | None:
+        """Set the messages of a part to the state ``sending`` in the ledger.
 
         Returns:
-            A chunk with the messages that must be sent now; no chunk if there is no such message. For all
-            other messages, `Ledger.claim` returned outcomes, which this method adds to the result.
+            A chunk with the messages that must be sent now; None if there is no such message. Outcomes that
+            the ledger knows are added to the result, and messages of other senders to ``work.elsewhere``.
         """
         if self._ledger is None:
-            return [chunk]
-        known = await self._ledger.claim(list(zip(chunk.keys, chunk.messages, strict=True)))
-        result.outcomes.extend(outcome for outcome in known.values() if outcome is not None)
-        unsent = [index for index, key in enumerate(chunk.keys) if known[key] is None]
-        return [chunk.pick(unsent)] if unsent else []
+            return part
+        origin = await self._position()
+        previous, settle = work.previous, None
+        if previous is not None:
+            settle, previous.unrecorded = previous.unrecorded, None
+        try:
+            claimed = await self._ledger.claim(
+                token,
+                list(zip(part.keys, part.messages, strict=True)),
+                positions=[origin + place for place in part.places],
+                settle=settle,
+            )
+        finally:
+            if previous is not None:
+                work.previous = None
+                previous.end()
+        if not any(claimed):
+            return part
+        unsent: list[int] = []
+        elsewhere: dict[str, list[int]] = {}
+        for index, known in enumerate(claimed):
+            if known is None:
+                unsent.append(index)
+            elif isinstance(known, InFlight):
+                elsewhere.setdefault(known.token, []).append(index)
+            else:
+                work.result.outcomes.append(known)
+        work.elsewhere += [(part.pick(indexes), other) for other, indexes in elsewhere.items()]
+        return part.pick(unsent) if unsent else None
 
-    async def _release(self, parts: list[Chunk], result: Result) -> None:
-        """Add parts to the unsent parts, and make their messages pending in the ledger."""
-        result.unsent.extend(parts)
-        keys = [key for part in parts for key in part.keys]
-        if self._ledger is not None and keys:
-            try:
-                # After `stop`, the deadline of the worker task's scope may pass at any time.
-                with anyio.CancelScope(shield=True):
-                    await self._ledger.release(keys)
-            except SmsApiError as error:
-                self._halt(error, result)
+    async def _position(self) -> int:
+        """Return the position of the first message of the batch in the report of the ledger."""
+        if self._origin is None:
+            assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+            assert self._first is not None  # noqa: S101 - a type checker needs this assertion
+            self._origin = await self._ledger.first_position(*self._first)
+        return self._origin
 
-    async def _settle(self, outcomes: list[Outcome], result: Result) -> None:
-        """Add outcomes to the result, and record the outcomes in the ledger.
+    async def _wait_elsewhere(self, work: _ChunkWork) -> None:
+        """Wait until another sender has sent a part, or has given up. Then the part is claimed again."""
+        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+        part, token = work.elsewhere[-1]
+        try:
+            with self._waiting(work.scope):
+                await self._ledger.wait(token)
+        except SmsApiError as error:
+            self._halt(error, work.result)
+            return
+        work.elsewhere.pop()
+        work.parts.append(part)
 
-        If the ledger raises an error, the outcomes stay in the result, so that the caller receives the
-        outcomes.
-        """
-        result.outcomes.extend(outcomes)
+    async def _release(self, token: str, parts: list[Chunk], work: _ChunkWork) -> None:
+        """Make the messages of a claim pending in the ledger, and add them to the parts that are not sent."""
+        work.parts += parts
         if self._ledger is not None:
             try:
-                # After `stop`, the deadline of the worker task's scope may pass at any time.
-                with anyio.CancelScope(shield=True):
-                    await self._ledger.settle(outcomes)
+                await self._ledger.release(token)
             except SmsApiError as error:
-                self._halt(error, result)
+                self._halt(error, work.result)
 
-    async def _send_part(self, part: Chunk, evidence: Evidence) -> list[Outcome]:
-        """Send a part in one request, and return the outcome of each message."""
-        try:
-            # If the request was already passed to the transport, `_halt` does not cancel the scope. If such a
-            # request then fails, `may_start` prevents another attempt.
-            segment_ids = Hidden(await self._caller.send(part.request(), evidence, may_start=self._may_start))
-        except OutcomeUnknown as error:
-            self._unknown_in_a_row += 1
-            return _unknown(part, error)
-        except RequestRejected:
-            self._unknown_in_a_row = 0
-            raise
-        self._unknown_in_a_row = 0
-        self._forbidden.clear()
-        return _accepted(part, segment_ids, self._clock)
-
-    async def _after_rate_limit(
-        self, parts: list[Chunk], refusal: RateLimited, result: Result, scope: anyio.CancelScope
-    ) -> None:
+    async def _wait_after_rate_limit(self, refusal: RateLimited, work: _ChunkWork) -> None:
         """Wait after HTTP status 429. This status proves that nothing was sent, so the part is sent again.
 
-        Args:
-            parts: all parts of the chunk that are not sent yet. During the wait, the list is empty. If the
-                batch does not end, the list then contains the parts, claimed again.
-            refusal: the error of the request.
-            result: the result of the chunk.
-            scope: the cancel scope of the worker task.
+        During the wait, the messages are pending: if the process ends, they must not be unknown.
         """
-        result.rate_limited += 1
+        work.result.rate_limited += 1
         wait = _RATE_LIMITED_PAUSE if refusal.retry_after is None else refusal.retry_after
-        if result.rate_limited >= _RATE_LIMITED_ATTEMPTS or self._ending or wait > _RATE_LIMITED_LONGEST:
-            self._halt(refusal, result)
+        is_last = work.result.rate_limited >= _RATE_LIMITED_ATTEMPTS
+        if is_last or self._ending or wait > _RATE_LIMITED_LONGEST:
+            self._halt(refusal, work.result)
             return
-        # If the process ends during the wait, the messages must not be unknown. `_release` adds the parts to
-        # the unsent parts, from which a part is removed when the batch has claimed its messages again.
-        waiting = parts.copy()
-        parts.clear()
-        await self._release(waiting, result)
-        self._in_flight[scope] = Evidence()
         try:
-            await self._clock.sleep(wait)
+            with self._waiting(work.scope):
+                await self._clock.sleep(wait)
         except SmsApiError as error:
             # The client was closed.
-            self._halt(error, result)
+            self._halt(error, work.result)
+
+    @contextmanager
+    def _waiting(self, scope: anyio.CancelScope) -> Iterator[None]:
+        """Let `stop` and `_halt` cancel a wait inside the block."""
+        self._in_flight[scope] = Evidence()
+        try:
+            yield
         finally:
             del self._in_flight[scope]
-        for part in waiting:
-            if not self._may_start():
-                return
-            try:
-                parts += await self._claim(part, result)
-            except SmsApiError as error:
-                self._halt(error, result)
-                return
-            result.unsent.remove(part)
 
     def _may_start(self) -> bool:
         """Return whether another request may start. Another task may end the batch at any wait."""
         return not self._ending
 
 
-def _accepted(part: Chunk, ids: Hidden[tuple[str, ...]], clock: Clock) -> list[Outcome]:
-    now = clock.now()
-    segment_ids = ids.value
-    shares = attribute(len(part), segment_ids)
-    unattributed = shares is None
-    each = zip(part.messages, part.outcome_keys, shares or [segment_ids] * len(part), strict=True)
-    return [
-        Accepted(message=message, segment_ids=share, accepted_at=now, unattributed=unattributed, key=key)
-        for message, key, share in each
-    ]
-
-
-def _unknown(part: Chunk, error: OutcomeUnknown) -> list[Outcome]:
+def unknown_answer(error: OutcomeUnknown, clock: Clock) -> RequestAnswer:
+    """Return the answer of a request whose outcome is unknown."""
     reason = error.reason if not error.description else f"{error.reason}: {error.description}"
-    return [
-        Unknown(message=message, reason=reason, code=error.code, key=key)
-        for message, key in zip(part.messages, part.outcome_keys, strict=True)
-    ]
+    return RequestAnswer(state="unknown", at=clock.now(), reason=reason, code=error.code)
+
+
+def rejected_answer(refusal: RequestRejected, clock: Clock) -> RequestAnswer:
+    """Return the answer of a request that the gateway refused."""
+    reason = refusal.description or type(refusal).__name__
+    return RequestAnswer(state="rejected", at=clock.now(), reason=reason, code=refusal.code)

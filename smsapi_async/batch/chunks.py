@@ -45,6 +45,9 @@ class BatchSettings:
             1 to 1,000,000,000.
         forbidden_limit: the batch halts after the gateway has forbidden this number of different recipients
             (code 7) in a row, from 1 to 1,000,000,000.
+        max_in_flight: maximum number of messages in the requests in flight, from 1 to 1,000,000. A crash
+            leaves at most this number of messages with an unknown outcome. A smaller number also limits the
+            number of recipients of one bulk.
         grace: maximum time in seconds to wait for requests in flight when the caller leaves the ``async
             with`` block early, from 0 to 3,600.
 
@@ -57,7 +60,13 @@ class BatchSettings:
     linger: float = attrs.field(default=0.05, validator=_in_range(0.001, 3600))
     unknown_limit: int = attrs.field(default=5, validator=_in_range(1, 1_000_000_000))
     forbidden_limit: int = attrs.field(default=5, validator=_in_range(1, 1_000_000_000))
+    max_in_flight: int = attrs.field(default=1000, validator=_in_range(1, 1_000_000))
     grace: float = attrs.field(default=5.0, validator=_in_range(0, 3600))
+
+    @property
+    def largest_request(self) -> int:
+        """The largest number of recipients of one bulk."""
+        return min(self.recipients_per_request, self.max_in_flight)
 
 
 def _count(values: list[Any]) -> str:
@@ -74,6 +83,9 @@ class Chunk:
         messages: the messages of the chunk, as the caller passed them.
         numbers: the digits of the destination address of each message.
         keys: the ledger key of each message; an empty list if there is no ledger.
+        places: for each message, how many messages the batch has read before; an empty list if there is no
+            ledger.
+        key_prefix: the part of the derived keys before the number; None if it is not known.
         opened_at: the time in seconds at which the first message was added to the chunk, on the clock of
             AnyIO.
     """
@@ -83,6 +95,8 @@ class Chunk:
     messages: list[Message] = attrs.field(factory=list, repr=_count)
     numbers: list[str] = attrs.field(factory=list, repr=_count)
     keys: list[str] = attrs.field(factory=list, repr=_count)
+    places: list[int] = attrs.field(factory=list, repr=_count)
+    key_prefix: str | None = attrs.field(default=None, repr=False)
     opened_at: float = 0.0
 
     def __len__(self) -> int:
@@ -111,12 +125,17 @@ class Chunk:
             [self.messages[index] for index in indexes],
             [self.numbers[index] for index in indexes],
             [self.keys[index] for index in indexes] if self.keys else [],
+            [self.places[index] for index in indexes] if self.places else [],
         )
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """Divide the chunk into two chunks. The chunk must contain at least two messages."""
         middle = len(self) // 2
         return self.pick(range(middle)), self.pick(range(middle, len(self)))
+
+
+Found = tuple[tuple[object, ...], str, Chunk | None]
+"""The content of a message, the digits of its number, and the chunk of messages with equal content."""
 
 
 class Grouper:
@@ -139,13 +158,39 @@ class Grouper:
         self._groups: OrderedDict[tuple[object, ...], Chunk] = OrderedDict()
         self.held = 0
 
-    def add(self, message: Message, key: str | None, now: Callable[[], float]) -> Chunk | None:
+    def look_up(self, message: Message) -> Found:
+        """Check a message, and find the chunk of messages with equal content.
+
+        Raises:
+            ValidationError: if the number is invalid, or the object is no message.
+        """
+        if not isinstance(message, Message):
+            raise ValidationError("messages", type_name(message), "pass smsapi_async.Message objects")
+        content = message.content()
+        number = checked_destination_address(message.destination_address)
+        try:
+            return content, number, self._groups.get(content)
+        except TypeError:
+            # A field has a value of a wrong type that has no hash, for example a list. `prepared` or
+            # `common_form` raises the ValidationError for this field.
+            return content, number, None
+
+    def add(
+        self,
+        message: Message,
+        found: Found,
+        now: Callable[[], float],
+        key: str | None = None,
+        place: int = 0,
+    ) -> Chunk | None:
         """Add a message to the chunk of messages with equal content.
 
         Args:
             message: the message to add.
-            key: the ledger key of the message; None if there is no ledger.
+            found: the result of `look_up` for the message.
             now: a function that returns the current time in seconds.
+            key: the ledger key of the message; None if there is no ledger.
+            place: how many messages the batch has read before; it has a meaning only with a ledger.
 
         Returns:
             A chunk that the caller must send now, or None. The grouper returns the chunk of the message if
@@ -155,27 +200,21 @@ class Grouper:
         Raises:
             ValidationError: if the message is invalid. An invalid message is not added.
         """
-        if not isinstance(message, Message):
-            raise ValidationError("messages", type_name(message), "pass smsapi_async.Message objects")
-        content = message.content()
-        try:
-            chunk = self._groups.get(content)
-        except TypeError:
-            # A field has a value of a wrong type that has no hash, for example a list. `prepared` or
-            # `common_form` raises the ValidationError for this field.
-            chunk = None
-        number = checked_destination_address(message.destination_address)
+        content, number, chunk = found
         if chunk is None:
             template = prepared(message, self._default_source_address)
             chunk = self._groups[content] = Chunk(template, common_form(template), opened_at=now())
+            if key is not None and message.key is None and key.endswith(number):
+                chunk.key_prefix = key[: -len(number)]
         chunk.messages.append(message)
         chunk.numbers.append(number)
         if key is not None:
             chunk.keys.append(key)
+            chunk.places.append(place)
         self.held += 1
         # A bulk cannot contain messages with `by_time_zone` (contract, "Sms/SendBulk"), so a message with
         # `by_time_zone` is alone in its chunk.
-        if message.by_time_zone or len(chunk.messages) >= self._settings.recipients_per_request:
+        if message.by_time_zone or len(chunk.messages) >= self._settings.largest_request:
             return self._take(content)
         return self.take_oldest() if self.held > self._settings.lookahead else None
 

@@ -13,7 +13,7 @@ import attrs
 
 from smsapi_async.batch.bounded_queue import BoundedQueue
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
-from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper
+from smsapi_async.batch.chunks import BatchSettings, Chunk, Found, Grouper
 from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, ValidationError
 from smsapi_async.eventloop import running_asyncio_loop
 from smsapi_async.models import Message
@@ -48,10 +48,11 @@ class Batch(AsyncIterator[Outcome]):
     outcome afterwards. After a crash, pass the same messages and the same ledger again. For a message that
     has an outcome in the ledger, the batch returns this outcome with ``recorded`` set and sends nothing. A
     message that was in flight during the crash is `Unknown` until `Ledger.resolve` changes its outcome. A
-    rejected message is sent again only after `Ledger.retry_rejected`. With a ledger, two messages without
-    ``key`` have the same key if their contents and their destination addresses are equal. The batch sends
-    only one of two messages with the same key. To send both messages, set a different `Message.key` for each
-    message. Without a ledger, the batch sends every message that it reads.
+    rejected message is sent again only after `Ledger.retry_rejected`. If another batch or send in this
+    process has claimed a message, the batch waits for its outcome and returns it. With a ledger, two messages
+    without ``key`` have the same key if their contents and their destination addresses are equal. The batch
+    sends only one of two messages with the same key. To send both messages, set a different `Message.key` for
+    each message. Without a ledger, the batch sends every message that it reads.
 
     Halt: the batch starts no more requests if the next messages would probably also fail. The batch finishes
     the requests in flight, returns all outcomes, and then raises `BatchHalted`. The causes of a halt are:
@@ -117,9 +118,12 @@ class Batch(AsyncIterator[Outcome]):
         self._ready: deque[Outcome] = deque()
         # The chunks that were removed from the grouper and have no outcomes yet, by the `id` of each chunk.
         self._unfinished_chunks: dict[int, Chunk] = {}
-        # The messages in progress for each ledger key. Only the first message of each key is sent. Without a
-        # ledger, the dict is empty.
-        self._in_progress_by_key: dict[str, list[Message]] = {}
+        # The message in progress for each ledger key, and further messages with the same key. Only the first
+        # message of each key is sent. Without a ledger, the dicts are empty.
+        self._in_progress: dict[str, Message] = {}
+        self._repetitions: dict[str, list[Message]] = {}
+        # The number of messages with a key that were read and are not repetitions.
+        self._read_count = 0
         self._returned = 0
         self._halt: SmsApiError | None = None
         self._broken: BaseException | None = None
@@ -181,7 +185,7 @@ class Batch(AsyncIterator[Outcome]):
         return (
             self._grouper.held
             + sum(map(len, self._unfinished_chunks.values()))
-            + sum(len(same) - 1 for same in self._in_progress_by_key.values())
+            + sum(map(len, self._repetitions.values()))
         )
 
     def _raise_at_the_end(self) -> None:
@@ -246,23 +250,34 @@ class Batch(AsyncIterator[Outcome]):
     async def _process(self, message: Message) -> None:
         key = None
         try:
-            if self._ledger is not None and isinstance(message, Message):
-                key = self._ledger.key_of(message)
-                if key in self._in_progress_by_key:
+            found = self._grouper.look_up(message)
+            if self._ledger is not None:
+                key = self._key_of(message, found)
+                if key in self._in_progress:
                     # Another message with the same key is in progress. The batch does not send this message,
                     # and both messages get the same outcome.
-                    _check_same(self._in_progress_by_key[key][0], message)
-                    self._in_progress_by_key[key].append(message)
+                    _check_same(self._in_progress[key], message)
+                    self._repetitions.setdefault(key, []).append(message)
                     return
-            chunk = self._grouper.add(message, key, self._time)
+            chunk = self._grouper.add(message, found, self._time, key, self._read_count)
         except ValidationError as error:
             self._outcomes.add([Rejected(message=message, reason=str(error), key=key)])
             await self._outcomes.wait_for_room()
             return
         if key is not None:
-            self._in_progress_by_key[key] = [message]
+            if not self._read_count:
+                self._chunk_sender.begin_with(key, message)
+            self._read_count += 1
+            self._in_progress[key] = message
         if chunk is not None:
             await self._hand_over(chunk)
+
+    def _key_of(self, message: Message, found: Found) -> str:
+        _, number, chunk = found
+        if message.key is None and chunk is not None and chunk.key_prefix is not None:
+            return chunk.key_prefix + number
+        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+        return self._ledger.key_of(message)
 
     async def _hand_over(self, chunk: Chunk) -> None:
         # We register the chunk before the wait, so that the chunk is not lost if the wait is cancelled.
@@ -286,16 +301,35 @@ class Batch(AsyncIterator[Outcome]):
         # records them. `ChunkSender.stop` limits the time of a request, and the end of `_read` and `_stop`
         # close the queues, so that the shield does not delay a cancellation for longer.
         with anyio.CancelScope(shield=True) as scope:
-            while (chunk := await self._chunks.take()) is not None:
+            last: Result | None = None
+            while (chunk := await self._next_chunk(last)) is not None:
                 if self._halt is not None or self._stopped:
                     # An unsent chunk stays in `_unfinished_chunks`, and its messages count as pending.
                     continue
-                result = Result()
+                result = Result(partial(self._finish, chunk))
                 try:
-                    await self._chunk_sender.send(chunk, result, scope)
+                    await self._chunk_sender.send(chunk, result, scope, last)
+                except BaseException:
+                    await self._chunk_sender.record(result)
+                    raise
                 finally:
-                    self._finish(chunk, result)
-                await self._outcomes.wait_for_room()
+                    if last is not None:
+                        await self._chunk_sender.record(last)
+                last = result
+                if result.unrecorded is None:
+                    result.end()
+
+    async def _next_chunk(self, last: Result | None) -> Chunk | None:
+        """Return the next chunk, when there is room for outcomes.
+
+        If the next chunk can be sent at once, its claim records the last answer. If the task must wait, the
+        last answer is recorded first: nobody may wait for an answer that has arrived.
+        """
+        is_free = self._outcomes.has_room and len(self._chunks) > 0
+        if last is not None and (not is_free or self._halt is not None or self._stopped):
+            await self._chunk_sender.record(last)
+        await self._outcomes.wait_for_room()
+        return await self._chunks.take()
 
     def _finish(self, chunk: Chunk, result: Result) -> None:
         del self._unfinished_chunks[id(chunk)]
@@ -308,31 +342,29 @@ class Batch(AsyncIterator[Outcome]):
     def _with_repetitions(self, result: Result) -> list[Outcome]:
         if self._ledger is None:
             return result.outcomes
+        for outcome in result.outcomes:
+            self._in_progress.pop(outcome.key or "", None)
+        if not self._repetitions:
+            return result.outcomes
         outcomes: list[Outcome] = []
         for outcome in result.outcomes:
             outcomes.append(outcome)
-            given = self._in_progress_by_key.pop(outcome.key or "", None)
-            if given is not None and len(given) > 1:
-                outcomes += [attrs.evolve(outcome, message=message, recorded=True) for message in given[1:]]
+            repeated = self._repetitions.pop(outcome.key or "", ())
+            outcomes += [attrs.evolve(outcome, message=message, recorded=True) for message in repeated]
         return outcomes
 
     def _unfinished(self) -> list[Chunk]:
         return [*self._unfinished_chunks.values(), *self._grouper.groups()]
 
     async def _record_pending(self, *, is_failing: bool) -> None:
-        if self._ledger is None:
-            return
-        errors: list[SmsApiError] = []
-        for chunk in self._unfinished():
-            try:
-                await self._ledger.record_pending(list(zip(chunk.keys, chunk.messages, strict=True)))
-            except SmsApiError as error:
-                errors.append(error)
-        if errors and not is_failing:
+        try:
+            await self._chunk_sender.record_pending(self._unfinished())
+        except SmsApiError:
             # The pending messages were not sent, and a later run sends them even if the ledger does not
             # contain them. We therefore raise the error only if the `async with` block raised no exception of
             # its own.
-            raise errors[0]
+            if not is_failing:
+                raise
 
 
 def _check_same(first: Message, second: Message) -> None:

@@ -8,9 +8,11 @@ import attrs
 from smsapi_async.calls.caller import Caller
 from smsapi_async.clock import Clock
 from smsapi_async.errors import SegmentIdsUnattributed
+from smsapi_async.http.exchange import Evidence
 from smsapi_async.models import Message, Receipt
 from smsapi_async.privacy import Hidden, sealed, sealed_async
 from smsapi_async.protocol.addresses import checked_destination_address
+from smsapi_async.protocol.attribution import attribute
 from smsapi_async.protocol.encoding import (
     Request,
     bulk_request,
@@ -44,15 +46,25 @@ class Sender:
         """Return the source address of a message: the given source address, or the default."""
         return self._source_address if given is None else given
 
-    async def send(self, message: Message, timeout: Seconds) -> Receipt:  # noqa: ASYNC109
+    async def send(
+        self,
+        message: Message,
+        timeout: Seconds,  # noqa: ASYNC109
+        evidence: Evidence | None = None,
+    ) -> Receipt:
         """Send a message with ``Sms/Send`` or ``Sms/SendByTimeZone``.
 
         The method raises the same errors as `AsyncSmsClient.send`.
+
+        Args:
+            message: the message.
+            timeout: the maximum time of the call.
+            evidence: the same as for `Caller.send`.
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        message, request = _single(message)
-        segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
+        message, request = single(message)
+        segment_ids = Hidden(await self._caller.send(request, evidence, seconds=seconds, waited=waited))
         return Receipt(message, segment_ids.value, self._clock.now())
 
     async def send_bulk(
@@ -79,8 +91,12 @@ class Sender:
 
 
 @sealed
-def _single(message: Message) -> tuple[Message, Request]:
-    """Return a message in the form that is sent, and its request."""
+def single(message: Message) -> tuple[Message, Request]:
+    """Return a message in the form that is sent, and its request.
+
+    Raises:
+        ValidationError: if a value is invalid.
+    """
     message = prepared(message, None)
     return message, send_request(message)
 
@@ -105,24 +121,3 @@ async def _bulk(
     await read_all(checked_recipients(destination_addresses), check)
     template = prepared(attrs.evolve(template, destination_address=numbers[0]), None)
     return Hidden((template, numbers)), bulk_request(template, numbers)
-
-
-def attribute(count: int, segment_ids: tuple[str, ...]) -> list[tuple[str, ...]] | None:
-    """Divide the segment ids of a bulk among the messages.
-
-    The gateway returns all ids of the first message, then all ids of the second message, and so on
-    (contract, "Sms/SendBulk"). All messages of a bulk have the same number of segments, because they have
-    the same text.
-
-    Args:
-        count: the number of messages of the bulk.
-        segment_ids: all segment ids, in the order of the response.
-
-    Returns:
-        The segment ids of each message. None if the ids cannot be divided evenly, because a guess could
-        assign an id to the wrong message.
-    """
-    share, rest = divmod(len(segment_ids), count)
-    if rest or not share:
-        return None
-    return [segment_ids[start : start + share] for start in range(0, len(segment_ids), share)]

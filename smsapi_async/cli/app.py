@@ -229,6 +229,14 @@ def batch(
             "same file: the command sends the remaining rows and sends no message twice."
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Also send rows whose number was already sent another text with the ledger. Without this "
+            "option, the command asks in a terminal, and otherwise stops before it sends such a row.",
+        ),
+    ] = False,
     redact: Annotated[
         bool,
         Parameter(
@@ -246,7 +254,12 @@ def batch(
         ),
     ] = False,
     dry_run: Annotated[
-        bool, Parameter(negative="", help="Check the rows, and count messages and segments. Nothing is sent.")
+        bool,
+        Parameter(
+            negative="",
+            help="Check the rows, and count messages and segments. With --ledger, also count the messages "
+            "that the ledger already has. Nothing is sent.",
+        ),
     ] = False,
     source_address: SourceAddress = None,
     send_date: SendDate = None,
@@ -261,20 +274,28 @@ def batch(
     recipients_per_request: Annotated[
         int, Parameter(help="The highest number of recipients in one request.")
     ] = 500,
+    max_in_flight: Annotated[
+        int,
+        Parameter(
+            help="The highest number of messages in all requests in flight. A crash leaves at most this "
+            "number of messages with an unknown outcome."
+        ),
+    ] = 1000,
     account: AccountOptions = _ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
-    if wait and ledger is None:
-        raise ValidationError(
-            "--wait", "the option without --ledger", "pass --ledger, too, for example --ledger run.db"
-        )
+    for option, is_given in (("--wait", wait), ("--again", again)):
+        if is_given and ledger is None:
+            hint = "pass --ledger, too, for example --ledger run.db"
+            raise ValidationError(option, "the option without --ledger", hint)
     parsed = options.parse_local if by_time_zone else options.parse_optional_aware
     plan = BatchPlan(
         recipients=options.input_name("RECIPIENTS", recipients),
         column=column,
         template=None if text is None else Template.parse(text),
         common=SharedFields(
-            source_address=options.source_address(source_address, needed=not dry_run),
+            # Without its source address, a message is not found in the ledger.
+            source_address=options.source_address(source_address, needed=not dry_run or ledger is not None),
             send_date=parsed("send_date", send_date),
             validity=validity,
             by_time_zone=by_time_zone,
@@ -283,6 +304,8 @@ def batch(
         redact=redact,
         report=report,
         recipients_per_request=recipients_per_request,
+        max_in_flight=max_in_flight,
+        is_again=again,
         is_followed=wait,
     )
     if dry_run:

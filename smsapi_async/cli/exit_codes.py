@@ -54,12 +54,13 @@ EXIT_CODE_MEANINGS = {
     "`batch`: it is certain that the pending rows were not sent.",
     ExitCode.OUTCOME_UNKNOWN: "OUTCOME UNKNOWN: the message may have been sent; do not send it again without "
     "a check. `batch`: some messages may have been sent. "
-    "`track`: some states are unknown, or were not final at the deadline.",
+    "`track`: some messages may have been sent, or some states are unknown or were not final at the "
+    "deadline.",
     ExitCode.READ_FAILED: "the client could not read data from the gateway; it is safe to try again.",
     ExitCode.IDS_UNATTRIBUTED: "the messages were accepted, but it is not known which segment id belongs "
     "to which message; `track` cannot follow these messages.",
-    ExitCode.INTERRUPTED: "Ctrl-C stopped the command; the error line says whether messages may have been "
-    "sent.",
+    ExitCode.INTERRUPTED: "Ctrl-C stopped the command. If the command sends messages, the error line says "
+    "whether messages may have been sent.",
 }
 """The meaning of each exit code; ``smsapi-async --help`` prints the meanings.
 
@@ -68,16 +69,16 @@ the tracking, `batch --wait` returns the exit code of the tracking.
 """
 
 
-class OutputFailed(Exception):
-    """Writing to standard output failed.
+class LedgerBroke(Exception):
+    """A ledger failed after the command had made requests, so the exit code 2 would be wrong.
 
     Attributes:
-        cause: the error that the operating system reported.
+        reason: the cause of the failure, in words.
     """
 
-    def __init__(self, cause: OSError) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @attrs.frozen
@@ -108,10 +109,13 @@ _CODES: dict[type[SmsApiError], ExitCode] = {
     LedgerUnwritable: ExitCode.NOT_SENT,
     LedgerError: ExitCode.BAD_INPUT,
 }
-_ADVICE = {
-    ExitCode.NOT_SENT: "; it is safe to send again",
-    ExitCode.IDS_UNATTRIBUTED: "; do not send the messages again",
+# After `LedgerUnwritable`, it is not safe to send again without the ledger: an earlier run with the same
+# ledger may have sent the messages.
+_ADVICE: dict[type[SmsApiError], str] = {
+    NotSent: "; it is safe to send again",
+    SegmentIdsUnattributed: "; do not send the messages again",
 }
+_ACCEPT_COPY = "pass accept_copy=True (`smsapi-async ledger accept-copy`) once"
 _UNKNOWN_OUTCOME = "OUTCOME UNKNOWN: the message may have been sent; do not send it again without a check"
 # An exception of the client contains the name of a parameter of the Python API. A user of the command line
 # needs the name of the option, argument or environment variable instead.
@@ -135,27 +139,32 @@ _OPTIONS = {
     "every": "--every",
     "requests_per_second": "--requests-per-second",
     "recipients_per_request": "--recipients-per-request",
+    "max_in_flight": "--max-in-flight",
 }
 
 
-def explain(error: BaseException, *, in_doubt: bool) -> CommandFailure:
+def explain(error: BaseException, *, in_doubt: bool, sends: bool = True) -> CommandFailure:
     """Return the exit code and the error line for an exception that ended a command.
 
     Args:
         error: the exception that ended the command.
         in_doubt: whether a message may have been sent before the exception.
+        sends: whether the command sends messages. For other commands, the line says nothing about sending.
     """
     error = _sole(error)
     if isinstance(error, KeyboardInterrupt):
-        return CommandFailure(
-            ExitCode.INTERRUPTED, f"interrupted; {_UNKNOWN_OUTCOME if in_doubt else 'nothing was sent'}"
-        )
+        what = f"; {_UNKNOWN_OUTCOME if in_doubt else 'nothing was sent'}" if sends else ""
+        return CommandFailure(ExitCode.INTERRUPTED, f"interrupted{what}")
     if isinstance(error, CycloptsError):
         return CommandFailure(ExitCode.BAD_INPUT, f"{_usage(error)}; see --help")
+    if isinstance(error, LedgerBroke) or (isinstance(error, LedgerUnwritable) and not sends):
+        # The text and the exit code of `LedgerUnwritable` are about messages that are not sent.
+        code = ExitCode.UNEXPECTED if isinstance(error, LedgerBroke) else ExitCode.BAD_INPUT
+        return CommandFailure(code, one_line(error.reason))
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             ids = error.segment_ids if isinstance(error, SegmentIdsUnattributed) else ()
-            return CommandFailure(code, one_line(_words(error) + _ADVICE.get(code, "")), ids)
+            return CommandFailure(code, one_line(_words(error) + _ADVICE.get(kind, "")), ids)
     place = traceback.extract_tb(error.__traceback__)[-1]
     # The line contains only the class of the exception and the position in the code, because the text of an
     # unexpected exception may contain a phone number, a message text or a password.
@@ -184,7 +193,7 @@ def _words(error: BaseException) -> str:
         name, bracket, index = error.parameter.partition("[")
         hint = error.hint.replace("allow_plain_http=True", "--allow-plain-http")
         return f"{_OPTIONS.get(name, name)}{bracket}{index}: {error.value} cannot be used; {hint}"
-    return str(error)
+    return str(error).replace(_ACCEPT_COPY, "run `smsapi-async ledger accept-copy`")
 
 
 def _usage(error: CycloptsError) -> str:

@@ -28,6 +28,7 @@ class Invocation(Generic[_Result]):
         as_json: whether the JSON data is printed in place of the tables.
         failure: a function that gets the result and returns the exit code and the error line, or None if the
             command succeeded.
+        sends: whether the command sends messages. The errors of other commands say nothing about sending.
         may_have_sent: a function that returns whether a message may have been sent, called if `run` raises an
             exception.
         backend: the backend that runs the command, ``asyncio`` or ``trio``.
@@ -39,6 +40,7 @@ class Invocation(Generic[_Result]):
     view: Callable[[_Result], RenderableType] = lambda _: ""
     as_json: bool
     failure: Callable[[_Result], CommandFailure | None] = lambda _: None
+    sends: bool = False
     may_have_sent: Callable[[], bool] = lambda: False
     backend: str = "asyncio"
     backend_options: Mapping[str, object] = attrs.field(factory=dict)
@@ -106,5 +108,6 @@ def gateway_invocation(
         document=document,
         view=view,
         as_json=as_json,
+        sends=sends,
         may_have_sent=lambda: sends and store.is_filled,
     )

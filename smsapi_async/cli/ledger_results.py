@@ -1,7 +1,7 @@
-"""The commands under ``ledger``: read a ledger, settle unknown messages, retry rejected messages."""
+"""The commands under ``ledger`` that read a ledger, retry rejected messages, or accept a copy."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 
 import attrs
 from rich.console import Group, RenderableType
@@ -9,14 +9,12 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.output import Document
-from smsapi_async.errors import ValidationError
-from smsapi_async.ledger import Ledger, Summary
-from smsapi_async.outcomes import Outcome, Unknown
-from smsapi_async.privacy import mask_number
+from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, ValidationError
+from smsapi_async.ledger import Ledger, Summary, UnknownMessage
 
 _MEANINGS = {
     "pending": "not sent yet; the next run sends the messages",
-    "sending": "the send is not finished, or a crash interrupted it",
+    "sending": "in flight; another process sends the messages now",
     "accepted": "the gateway returned segment ids",
     "rejected": "refused; the messages were not sent",
     "unknown": "may have been sent; see `ledger unknown`",
@@ -38,39 +36,31 @@ async def summary(path: str) -> Summary:
         return await ledger.summary()
 
 
-async def unknown(path: str) -> list[Outcome]:
-    """Return the unknown outcomes of a ledger. Another process may write the ledger at the same time.
+async def show_unknown(path: str, *, as_json: bool) -> None:
+    """Print the unknown messages of a ledger, page by page. Another process may write the ledger meanwhile.
+
+    Messages that an ended process left in flight are unknown, too.
 
     Args:
         path: the path of the ledger file.
+        as_json: whether to print one JSON document in place of lines.
 
     Raises:
         ValidationError: if the ledger file does not exist.
         LedgerError: if the file cannot be read as a ledger.
+        OutputFailed: if writing to standard output failed.
     """
     check_file_exists(path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
-        return [outcome async for outcome in ledger.outcomes(state="unknown")]
-
-
-async def resolve(path: str, key: str, *, sent: bool, segment_ids: Sequence[str]) -> Document:
-    """Record whether a message with an unknown outcome was sent. Return the new state as JSON data.
-
-    Args:
-        path: the path of the ledger file.
-        key: the key of the message in the ledger.
-        sent: True makes the message accepted; False makes the message pending, so that the next run sends it.
-        segment_ids: the segment ids of a message that was sent, if they are known.
-
-    Raises:
-        ValidationError: if the ledger file does not exist.
-        LedgerError: if the ledger has no unknown message with this key, if segment ids were passed for a
-            message that was not sent, or if another process has the ledger open for writing.
-    """
-    check_file_exists(path)
-    async with Ledger.sqlite(path) as ledger:
-        await ledger.resolve(key, sent=sent, segment_ids=segment_ids)
-    return {"key": key, "state": "accepted" if sent else "pending", "segment_ids": list(segment_ids)}
+        if as_json:
+            await output.write_json_list("unknown", _unknown_documents(ledger.unknown()))
+            return
+        is_empty = True
+        async for message in ledger.unknown():
+            is_empty = False
+            output.write_text(_unknown_lines(message))
+        if is_empty:
+            output.write_text("no message has an unknown outcome\n")
 
 
 async def retry(path: str) -> int:
@@ -93,6 +83,59 @@ def retry_view(count: int) -> RenderableType:
     return Text(f"{count:,} rejected messages are pending: the next run sends them")
 
 
+@attrs.frozen
+class Acceptance:
+    """The result of ``ledger accept-copy``.
+
+    Attributes:
+        was_refused: whether the file could not be opened for writing before.
+        counts: the counts of the file.
+    """
+
+    was_refused: bool
+    counts: Summary
+
+
+async def accept_copy(path: str) -> Acceptance:
+    """Open a ledger for writing although it is a copy, an older state, or lacks its write-ahead log.
+
+    Later openings accept the file.
+
+    Args:
+        path: the path of the ledger file.
+
+    Raises:
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the file is not a ledger or cannot be written, if it has a second name (a hard link),
+            or if another process has the ledger open for writing.
+    """
+    check_file_exists(path)
+    try:
+        async with Ledger.sqlite(path) as ledger:
+            return Acceptance(was_refused=False, counts=await ledger.summary())
+    except (LedgerInUse, LedgerUnwritable):
+        raise
+    except LedgerError:
+        pass  # The second opening raises the error again if the file is not a ledger at all.
+    async with Ledger.sqlite(path, accept_copy=True) as ledger:
+        return Acceptance(was_refused=True, counts=await ledger.summary())
+
+
+def accept_copy_document(acceptance: Acceptance) -> Document:
+    """Return whether the file was refused before, and its counts, as JSON data."""
+    return {"was_refused": acceptance.was_refused, **summary_document(acceptance.counts)}
+
+
+def accept_copy_view(acceptance: Acceptance) -> RenderableType:
+    """Return what the command did, and a table of the counts."""
+    words = (
+        "The file was refused, and is accepted now: the other commands use it as the ledger."
+        if acceptance.was_refused
+        else "The file is not a copy; the command changed nothing."
+    )
+    return Group(Text(words), "", summary_view(acceptance.counts))
+
+
 def summary_document(counts: Summary) -> Document:
     """Return the counts of a ledger as JSON data."""
     return attrs.asdict(counts)
@@ -106,56 +149,6 @@ def summary_view(counts: Summary) -> RenderableType:
     return Group(rows, "", Text(f"segments: {counts.segments:,}"))
 
 
-def unknown_document(outcomes: Sequence[Outcome]) -> Document:
-    """Return the unknown messages as JSON data.
-
-    A redacted ledger contains no phone numbers, so each `destination_address` is "". Keys and numbers are not
-    masked, because programs use keys and numbers to match messages.
-    """
-    return {
-        "unknown": [
-            {
-                "key": outcome.key,
-                "destination_address": outcome.message.destination_address,
-                "code": outcome.code,
-                "reason": outcome.reason,
-            }
-            for outcome in outcomes
-            if isinstance(outcome, Unknown)
-        ]
-    }
-
-
-def unknown_view(outcomes: Sequence[Outcome]) -> RenderableType:
-    """Return two lines for each unknown message: the key, then the masked number, the code and the reason.
-
-    The key has its own line, so that a user can copy the key.
-    """
-    if not outcomes:
-        return Text("no message has an unknown outcome")
-    lines = []
-    for outcome in outcomes:
-        if isinstance(outcome, Unknown):
-            number = outcome.message.destination_address
-            # A redacted ledger does not contain the number of the recipient.
-            words = [mask_number(number).strip("'")] if number else []
-            words += [f"code {outcome.code}"] if outcome.code is not None else []
-            lines += [
-                output.one_line(outcome.key or ""),
-                "    " + output.one_line(", ".join([*words, outcome.reason])),
-            ]
-    return Text("\n".join(lines), overflow="ignore", no_wrap=True)
-
-
-def resolve_view(settled: Document) -> RenderableType:
-    """Return a sentence about the new state of the message."""
-    words = {
-        "accepted": "The message is recorded as accepted; it is not sent again.",
-        "pending": "The message is pending; the next run sends it.",
-    }
-    return Text(words[settled["state"]])
-
-
 def check_file_exists(path: str) -> None:
     """Check that the file of a ledger exists. If the file is missing, `Ledger` would create an empty ledger.
 
@@ -167,3 +160,38 @@ def check_file_exists(path: str) -> None:
     """
     if not os.path.exists(path):
         raise ValidationError("LEDGER", repr(path), "pass the file that `batch --ledger` wrote")
+
+
+async def _unknown_documents(messages: AsyncIterator[UnknownMessage]) -> AsyncIterator[Document]:
+    """Convert unknown messages to JSON data.
+
+    A redacted ledger contains no phone numbers, so each `destination_address` is "". Keys and numbers are not
+    masked, because programs use keys and numbers to match messages.
+    """
+    async for message in messages:
+        yield {
+            "key": message.key,
+            "destination_address": message.message.destination_address,
+            "request": message.request,
+            "sent_at": message.sent_at,
+            "code": message.code,
+            "reason": message.reason,
+            "segment_ids": message.segment_ids,
+        }
+
+
+def _unknown_lines(message: UnknownMessage) -> str:
+    """Return two lines for an unknown message: the key, then what the vendor needs to find the message.
+
+    The key has its own line, so that a user can copy the key. The number is not masked, because the vendor
+    needs the number, and most keys contain the number.
+    """
+    # A redacted ledger does not contain the number of the recipient.
+    number = message.message.destination_address
+    words = [number] if number else []
+    words += [f"{output.time(message.sent_at)} UTC", f"request {message.request}"]
+    words += [f"code {message.code}"] if message.code is not None else []
+    words += [message.reason] if message.reason else []
+    if message.segment_ids:
+        words.append(f"segment ids of the request: {' '.join(message.segment_ids)}")
+    return f"{output.one_line(message.key)}\n    {output.one_line(', '.join(words))}\n"

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
@@ -30,9 +30,50 @@ _INVISIBLE = re.compile(
 )
 
 
+class OutputFailed(Exception):
+    """Writing to standard output failed.
+
+    Attributes:
+        cause: the error that the operating system reported.
+    """
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 def write_json(document: Document) -> None:
     """Write an indented JSON document to standard output."""
     _write_json(document, indent=2)
+
+
+async def write_json_list(name: str, documents: AsyncIterator[Document]) -> None:
+    """Write a JSON document with one list to standard output. Each item is written when it arrives.
+
+    Args:
+        name: the key of the list in the document.
+        documents: the items of the list.
+
+    Raises:
+        OutputFailed: if writing failed.
+    """
+    before = f"{{\n  {json.dumps(name)}: [\n    "
+    async for document in documents:
+        write_text(before + _json(document, indent=None))
+        before = ",\n    "
+    write_text(f'{{"{name}": []}}\n' if before.startswith("{") else "\n  ]\n}\n")
+
+
+def write_text(text: str) -> None:
+    """Write text to standard output.
+
+    Raises:
+        OutputFailed: if writing failed.
+    """
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        raise OutputFailed(error) from None
 
 
 def write_incoming_json(message: IncomingMessage) -> None:
@@ -279,6 +320,10 @@ def _incoming(message: IncomingMessage) -> Document:
 
 
 def _write_json(document: Document, *, indent: int | None) -> None:
+    sys.stdout.write(_json(document, indent=indent) + "\n")
+
+
+def _json(document: Document, *, indent: int | None) -> str:
     # An encoding other than UTF-8 may lack characters of the document, so `json.dumps` writes all characters
     # outside ASCII as JSON escapes. The error handler `backslashreplace`, which `run` sets for standard
     # output, would write escapes that are not valid JSON.
@@ -286,7 +331,7 @@ def _write_json(document: Document, *, indent: int | None) -> None:
     text = json.dumps(document, default=_plain, ensure_ascii=encoding != "utf8", indent=indent)
     # An invisible character in a text of other people could change the display of the terminal. A program
     # that reads the JSON escape gets exactly the same character.
-    sys.stdout.write(_INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text) + "\n")
+    return _INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _count(number: int, noun: str) -> str:

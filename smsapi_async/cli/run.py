@@ -13,7 +13,7 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.app import app
-from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, OutputFailed, explain
+from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, explain
 from smsapi_async.cli.invocations import Invocation
 from smsapi_async.cli.signals import Interruptible
 
@@ -52,21 +52,21 @@ def _carry_out(job: Invocation[Any]) -> ExitCode:
 def _finish(job: Invocation[Any], command: Interruptible[Any]) -> ExitCode:
     try:
         result = anyio.run(command.run, backend=job.backend, backend_options=dict(job.backend_options))
-    except OutputFailed as error:
+    except output.OutputFailed as error:
         return _unwritable(error.cause)
     except _ANY as error:
-        return _report(explain(error, in_doubt=job.may_have_sent()), as_json=job.as_json)
+        return _report(explain(error, in_doubt=job.may_have_sent(), sends=job.sends), as_json=job.as_json)
     if command.is_interrupted:
         return _report(_interrupted(job), as_json=job.as_json)
     if result is None:
-        return ExitCode.DONE
+        return _write(lambda: None)  # The command has written its output. Flush it, and report an error.
     printed = _print(job, result)
     failure = job.failure(result)
     return printed if failure is None else _report(failure, as_json=job.as_json)
 
 
 def _interrupted(job: Invocation[Any]) -> CommandFailure:
-    return explain(KeyboardInterrupt(), in_doubt=job.may_have_sent())
+    return explain(KeyboardInterrupt(), in_doubt=job.may_have_sent(), sends=job.sends)
 
 
 def _end_process(job: Invocation[Any]) -> None:

@@ -6,7 +6,7 @@ from smsapi_async.cli.ledger_results import check_file_exists
 from smsapi_async.cli.signals import receive_signals
 from smsapi_async.cli.tracking_counts import LiveTable, TrackingCounts
 from smsapi_async.client import AsyncSmsClient
-from smsapi_async.errors import LedgerUnwritable, SmsApiError, ValidationError
+from smsapi_async.errors import SmsApiError
 from smsapi_async.ledger import Ledger
 from smsapi_async.tracking import DEADLINE, Schedule
 
@@ -25,17 +25,13 @@ async def open_and_track(
         schedule: the times of the requests about a message; None means the default of `AsyncSmsClient.track`.
 
     Raises:
-        ValidationError: if the ledger file does not exist or cannot be written.
-        LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the file is not a ledger or cannot be written, or if another process has the ledger
+            open for writing.
     """
     check_file_exists(path)
-    try:
-        async with Ledger.sqlite(path) as ledger, client as sms:
-            return await track_open_ledger(ledger, sms, deadline=deadline, schedule=schedule)
-    except LedgerUnwritable:
-        # The exit code of `LedgerUnwritable` means "not sent". The command ``track`` sends nothing, so raise
-        # an error with another exit code.
-        raise ValidationError("LEDGER", repr(path), "pass a file that can be written") from None
+    async with Ledger.sqlite(path) as ledger, client as sms:
+        return await track_open_ledger(ledger, sms, deadline=deadline, schedule=schedule)
 
 
 async def track_open_ledger(
@@ -58,11 +54,11 @@ async def track_open_ledger(
         schedule: the times of the requests about a message: see `open_and_track`.
     """
     tally = TrackingCounts()
-    tally.enter(await ledger.deliveries_summary())
+    await tally.enter(ledger)
     run = _TrackRun(ledger, sms, tally)
     await run.run(DEADLINE.total_seconds() if deadline is None else deadline, schedule)
     # Replace the counts of the live table, which were made during the run, by the exact counts of the ledger.
-    tally.enter(await ledger.deliveries_summary())
+    await tally.enter(ledger)
     return tally
 
 

@@ -16,7 +16,7 @@ from smsapi_async.cli import output
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, explain
 from smsapi_async.cli.output import Document
 from smsapi_async.errors import LedgerError, SmsApiError
-from smsapi_async.ledger import DeliverySummary
+from smsapi_async.ledger import Ledger
 from smsapi_async.states import Phase, describe
 from smsapi_async.tracking import Delivery
 
@@ -35,6 +35,8 @@ class TrackingCounts:
         failed_by_state: the number of failed messages for each state of the segment that failed.
         without_ids: the number of messages that cannot be followed, because the ledger does not contain their
             segment ids; `counts` leaves out the messages without segment ids.
+        unknown_sends: the number of messages of the ledger that may or may not have been sent. They are not
+            followed.
         finals: the number of messages that became final in this run.
         requests: the number of requests for a state in this run.
         is_interrupted: whether SIGINT or SIGTERM stopped the run.
@@ -44,13 +46,16 @@ class TrackingCounts:
     counts: Counter[Phase] = attrs.field(factory=Counter)
     failed_by_state: Counter[int] = attrs.field(factory=Counter)
     without_ids: int = 0
+    unknown_sends: int = 0
     finals: int = 0
     requests: int = 0
     is_interrupted: bool = False
     halted: SmsApiError | None = None
 
-    def enter(self, summary: DeliverySummary) -> None:
-        """Replace the counts by the counts of a ledger."""
+    async def enter(self, ledger: Ledger) -> None:
+        """Replace the counts by the counts of an open ledger."""
+        self.unknown_sends = (await ledger.summary()).unknown
+        summary = await ledger.deliveries_summary()
         self.counts = Counter({phase: getattr(summary, phase.value) for phase in Phase})
         # The ledger contains no state of the `untracked` messages. If their segment ids are known,
         # `untracked` messages count as enroute.
@@ -77,12 +82,12 @@ class TrackingCounts:
         return "done" if self.halted is None else "halted"
 
     def failure(self) -> CommandFailure | None:
-        """Return the exit code and the error line, or None if every message was delivered."""
+        """Return the exit code and the error line, or None if every message was sent and delivered."""
         if self.ending != "done":
             why = "interrupted" if self.halted is None else f"halted ({output.one_line(str(self.halted))})"
             line = f"{why}: {self._how_many()}; run `track` with the same ledger to continue"
             return CommandFailure(self._code_of_the_end(), line)
-        if self.counts[Phase.UNKNOWN] or self.counts[Phase.ENROUTE]:
+        if self.counts[Phase.UNKNOWN] or self.counts[Phase.ENROUTE] or self.unknown_sends:
             code = ExitCode.OUTCOME_UNKNOWN
         elif self.counts[Phase.FAILED]:
             code = ExitCode.REJECTED
@@ -90,7 +95,8 @@ class TrackingCounts:
             code = ExitCode.IDS_UNATTRIBUTED
         else:
             return None
-        return CommandFailure(code, f"done, but not all messages were delivered: {self._how_many()}")
+        advice = "; `smsapi-async ledger unknown` lists the unknown messages" if self.unknown_sends else ""
+        return CommandFailure(code, f"done, but not all messages were delivered: {self._how_many()}{advice}")
 
     def _code_of_the_end(self) -> ExitCode:
         if self.is_interrupted or self.halted is None:
@@ -102,6 +108,7 @@ class TrackingCounts:
 
     def _how_many(self) -> str:
         named = {phase.value: self.counts[phase] for phase in _ORDER}
+        named["OUTCOME UNKNOWN (not followed)"] = self.unknown_sends
         named["that cannot be followed (segment ids not known)"] = self.without_ids
         return ", ".join(f"{count} {name}" for name, count in named.items() if count or name == "delivered")
 
@@ -120,6 +127,7 @@ def tracking_document(following: TrackingCounts) -> Document:
             for state, count in following.failed_by_state.most_common()
         ],
         "without_ids": following.without_ids,
+        "unknown_sends": following.unknown_sends,
         "requests": following.requests,
     }
 
@@ -139,6 +147,8 @@ def tracking_view(following: TrackingCounts, rate: float | None = None) -> Rende
                 rows.add_row(Text(f"  {describe(state).meaning}"), f"{count:,}")
     if following.without_ids:
         rows.add_row("cannot be followed", f"{following.without_ids:,}")
+    if following.unknown_sends:
+        rows.add_row("OUTCOME UNKNOWN, not followed", f"{following.unknown_sends:,}")
     words = f"requests of this run: {following.requests:,}"
     return Group(rows, "", Text(words if rate is None else f"{words}, final per second: {rate:,.1f}"))
 

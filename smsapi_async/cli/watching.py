@@ -9,10 +9,11 @@ import anyio
 import attrs
 
 from smsapi_async.cli import output
-from smsapi_async.cli.exit_codes import OutputFailed
+from smsapi_async.cli.exit_codes import LedgerBroke
+from smsapi_async.cli.output import OutputFailed
 from smsapi_async.cli.signals import receive_signals
 from smsapi_async.client import AsyncSmsClient
-from smsapi_async.errors import LedgerUnwritable, ValidationError
+from smsapi_async.errors import LedgerError
 from smsapi_async.inbox import Checkpoint
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage
@@ -45,22 +46,19 @@ async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
         client: the client of the account, which the function opens and closes.
 
     Raises:
-        ValidationError: if a setting is wrong, or if the ledger cannot be written.
-        LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
+        ValidationError: if a setting is wrong.
+        LedgerError: if the file is not a ledger or cannot be written, or if another process has the ledger
+            open for writing.
+        LedgerBroke: if the ledger failed after the first request.
         OutputFailed: if writing to standard output failed.
     """
-    try:
-        async with AsyncExitStack() as stack:
-            checkpoint = None
-            if watch.ledger is not None:
-                ledger = await stack.enter_async_context(Ledger.sqlite(watch.ledger))
-                checkpoint = ledger.checkpoint()
-            sms = await stack.enter_async_context(client)
-            await _WatchRun(watch, sms, checkpoint).run()
-    except LedgerUnwritable:
-        # The exit code of `LedgerUnwritable` means "not sent". The command ``incoming`` sends nothing, so
-        # raise an error with another exit code.
-        raise ValidationError("--ledger", repr(watch.ledger), "pass a file that can be written") from None
+    async with AsyncExitStack() as stack:
+        checkpoint = None
+        if watch.ledger is not None:
+            ledger = await stack.enter_async_context(Ledger.sqlite(watch.ledger))
+            checkpoint = ledger.checkpoint()
+        sms = await stack.enter_async_context(client)
+        await _WatchRun(watch, sms, checkpoint).run()
 
 
 class _WatchRun:
@@ -94,6 +92,8 @@ class _WatchRun:
             ) as messages:
                 async for message in messages:
                     self._write_one(message)
+        except LedgerError as error:
+            self._error = LedgerBroke(error.reason)
         except Exception as error:  # noqa: BLE001 - `run` raises the error again
             self._error = error
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from smsapi_async.inbox import Checkpoint
 from smsapi_async.ledger.keys import key_of
+from smsapi_async.ledger.records import MessageState, Record, Resolution, UnknownMessage
+from smsapi_async.ledger.requests import Claimed, RequestAnswer
 from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
+from smsapi_async.privacy import sealed_async
 from smsapi_async.tracking import Delivery
 
 
@@ -20,7 +23,7 @@ class Ledger(abc.ABC):
     """A durable record of messages and their outcomes. With a ledger, a batch can continue after a crash.
 
     `Ledger.sqlite` creates a ledger in one SQLite file. Use a ledger with ``async with``, and pass it to
-    `AsyncSmsClient.send_many`::
+    `AsyncSmsClient.send_many` or `AsyncSmsClient.send`::
 
         async with (
             Ledger.sqlite("run.db") as ledger,
@@ -34,24 +37,27 @@ class Ledger(abc.ABC):
     messages without an outcome. No message is sent twice.
 
     **States.** A message is ``pending`` (not sent yet), then ``sending`` (in flight), then ``accepted``,
-    ``rejected`` or ``unknown``. `claim` stores the state ``sending`` on disk before the first byte of the
-    request is written. If the process ends before the outcome is recorded, the state becomes ``unknown`` when
-    the ledger is opened the next time. A message with the state ``unknown`` may or may not have been sent. A
-    batch does not send an unknown message again and returns `Unknown` for this message. When you know whether
-    the message was sent, call `resolve`.
+    ``rejected`` or ``unknown``. The state belongs to the request, and all messages of a request share it.
+    `claim` stores the state ``sending`` on disk before the first byte of the request is written. If the
+    process ends before the outcome is recorded, the messages of the request are ``unknown``: they may or may
+    not have been sent. A batch does not send an unknown message again and returns `Unknown` for this message.
+    `unknown` lists these messages. When you know whether they were sent, call `resolve`, `resolve_many` or
+    `resolve_all`.
 
     **Keys.** Each message has a key in the ledger. Set `Message.key` to use a key of your own. Without
-    `Message.key`, the ledger derives the key from the content of the message: see `key_of`. Two messages with
-    the same key count as one message, which a batch sends only once. If the ledger has a message with the
-    same key but different content, the batch returns `Rejected` and does not send the new message. If you
-    send the same text to the same recipients every week, use a new ledger each week, or add the date to the
-    keys.
+    `Message.key`, the ledger derives the key from the content and the number: see `key_of`. Two messages with
+    the same key count as one message, which is sent only once. If the ledger has a message with the same key
+    but different content, a batch returns `Rejected` and does not send the new message. If you send the same
+    text to the same recipients every week, use a new ledger each week, or add the date to the keys. If you
+    change a text, its messages are new messages: `other_texts` finds the numbers that already got another
+    text.
 
     **Rejected messages.** A batch does not send a rejected message again. When the reason for the rejection
     no longer exists, call `retry_rejected`.
 
     **Deliveries.** With ``sms.track(ledger)``, the ledger supplies the accepted messages and records their
-    deliveries. `deliveries_summary` counts the accepted messages in each phase of delivery.
+    deliveries. `deliveries_summary` counts the accepted messages in each phase of delivery, and `report`
+    returns all that the ledger knows about each message.
 
     **Incoming messages.** `checkpoint` returns a checkpoint for `AsyncSmsClient.watch_incoming`.
 
@@ -65,20 +71,36 @@ class Ledger(abc.ABC):
     Every method can raise these errors:
 
     - `LedgerError`: if the ledger is not open, if the parent process opened the ledger before a fork, or if a
-      write was tried with ``read_only=True``.
+      write was tried with ``read_only=True``. Also if the file was deleted, renamed or replaced while it was
+      open.
     - `LedgerUnwritable`: if the file cannot be written, for example because the disk is full.
     - `LedgerInUse`: if another program, for example a backup, locks the file for more than 5 seconds.
     """
 
     @staticmethod
-    def sqlite(path: str | os.PathLike[str], *, redact: bool = False, read_only: bool = False) -> Ledger:
+    def sqlite(
+        path: str | os.PathLike[str],
+        *,
+        redact: bool = False,
+        read_only: bool = False,
+        accept_copy: bool = False,
+    ) -> Ledger:
         """Return a ledger in one SQLite file. Open the ledger with ``async with``.
 
         The file must be on a local disk, because the write-ahead log of SQLite does not work on a network
-        file system. While the ledger is open, SQLite creates two more files with the endings ``-wal`` and
-        ``-shm``. The empty file with the ending ``-lock`` holds the lock of the writer, and is not deleted
-        when the ledger is closed. The operating system releases the lock of the writer when the process ends,
-        even after a crash.
+        file system. While the ledger is open, and after a crash, two more files with the endings ``-wal`` and
+        ``-shm`` belong to the ledger. What is recorded is in the main file after a second. The small file
+        with the ending ``-lock`` holds the lock of the writer, and contains how often the ledger was opened.
+        The file is not deleted when the ledger is closed. The operating system releases the lock of the
+        writer when the process ends, even after a crash.
+
+        **Copies.** A copy of a ledger does not contain what was sent with the original since then. A ledger
+        is therefore not opened for writing if its file is a copy, an older state from a backup, or was moved
+        to another file system; if the file was in use and its write-ahead log is missing; if the file is
+        empty; or if it has two names (hard links). If you are sure that no message was sent with another
+        file, pass ``accept_copy=True`` once. If a file of an open ledger is deleted, renamed, replaced or
+        truncated, `claim` raises `LedgerError`, so nothing more is sent. A virtual machine that is set back
+        to an earlier state cannot be recognised.
 
         The ledger contains destination addresses and texts, unless you pass ``redact=True``. All files are
         created with mode 0600: only their owner can read them. A file that exists already keeps its
@@ -86,18 +108,16 @@ class Ledger(abc.ABC):
 
         Args:
             path: the path of the SQLite file. A missing file is created; its directory must exist.
-            redact: whether to store SHA-256 hashes instead of destination addresses and texts. The first
-                opening of the file fixes `redact` for all later openings. The hashes do not hide a phone
-                number completely: anyone can hash all phone numbers and compare the hashes. Keys, reasons and
-                source addresses are stored as they are.
+            redact: whether to store hashes (half of SHA-256) instead of destination addresses and texts. The
+                first opening of the file fixes `redact` for all later openings. The hashes do not hide a
+                phone number completely: anyone can hash all phone numbers and compare the hashes. Keys of
+                your own, reasons and source addresses are stored as they are.
             read_only: whether to open the file only for reading, also while another process writes. With
-                ``read_only=True``, no file is created or changed. Messages that an ended process left in
-                flight then keep the state ``sending``.
-
-        Raises:
-            LedgerError: if SQLAlchemy is not installed. The extra ``ledger`` installs SQLAlchemy.
+                ``read_only=True``, no file is created or changed, and the medium may be read-only. Messages
+                that an ended process left in flight count as unknown.
+            accept_copy: whether to open a file that is a copy of a ledger, or lacks its write-ahead log.
         """
-        return ENGINES["sqlite"](path, redact=redact, read_only=read_only)
+        return ENGINES["sqlite"](path, redact=redact, read_only=read_only, accept_copy=accept_copy)
 
     async def __aenter__(self) -> Self:
         """Open the ledger. Messages that an earlier process left in flight get the state unknown.
@@ -106,10 +126,10 @@ class Ledger(abc.ABC):
             LedgerInUse: if the ledger is open for writing in another process or by another `Ledger` object.
                 The opening does not wait for the other writer.
             LedgerUnwritable: if the file or its directory cannot be written, or the directory does not exist.
-            LedgerVersion: if a newer version of this package wrote the ledger.
-            LedgerError: if the file is not a ledger or is damaged, or if this object is open already. Also if
-                ``redact=True`` was passed for a ledger that was created without `redact`, or if
-                ``read_only=True`` was passed for a missing file.
+            LedgerVersion: if a newer version of this package, or version 0.1, wrote the ledger.
+            LedgerError: if the file is not a ledger or is damaged, if it is a copy, or if this object is open
+                already. Also if ``redact=True`` was passed for a ledger that was created without `redact`, or
+                if ``read_only=True`` was passed for a missing file.
         """
         await self._open()
         return self
@@ -123,14 +143,15 @@ class Ledger(abc.ABC):
         await self.aclose()
 
     def key_of(self, message: Message) -> str:
-        """Return the key of a message: `Message.key`, or a key derived from the content of the message.
+        """Return the key of a message: `Message.key`, or a key derived from content and destination address.
 
-        A derived key is a SHA-256 hash of the destination address (without ``+``), text, source address, send
-        date, validity and `by_time_zone`. Equal messages have the same derived key, so the ledger treats
-        equal messages as one message.
+        A derived key contains a hash of the content, and the number: ``sha256:<22 characters>:<number>``. The
+        content is text, source address, send date, validity and `by_time_zone`. Equal messages have the same
+        derived key, so the ledger treats equal messages as one message.
 
         Raises:
-            ValidationError: if a field of the message has a wrong type, or the key is empty.
+            ValidationError: if a field of the message has a wrong type, the destination address is invalid,
+                or the key is empty or is the derived key of another message.
         """
         return key_of(message)
 
@@ -142,58 +163,89 @@ class Ledger(abc.ABC):
         """Close the ledger. Another process can then open it for writing. A second call does nothing."""
 
     @abc.abstractmethod
-    async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
-        """Record that the caller sends the given messages now: store the state ``sending`` for each one.
+    async def claim(
+        self,
+        token: str,
+        messages: Sequence[tuple[str, Message]],
+        *,
+        positions: Sequence[int] = (),
+        settle: tuple[str, RequestAnswer] | None = None,
+    ) -> list[Claimed]:
+        """Record that the caller sends messages in one request now: store the state ``sending`` for them.
 
-        When `claim` returns, the states are stored on disk.
+        When `claim` returns, the states are stored on disk. The caller must then end the claim with `settle`
+        or `release`.
 
         Args:
-            messages: pairs of a key and a message. Each key may occur only once.
+            token: a random text of the caller, which names the claim in `settle` and `release`.
+            messages: pairs of a key and a message, at most 4,096. Each key may occur only once.
+            positions: the place of each message in the report. None means after all earlier messages.
+            settle: the token of an earlier claim and the answer that ends it. The answer is recorded before
+                the claim, and together they cost no more than one of them.
 
         Returns:
-            A dict with one value for each key. None means that the caller must send the message now. An
-            outcome with ``recorded`` set means that the message already has this outcome and must not be
-            sent. A `Rejected` without ``recorded`` means that the ledger has a different message with this
-            key: the destination address (without ``+``), text, source address, send date, validity or
-            `by_time_zone` differs. The ledger does not replace its recorded message by the different message.
+            One value for each message. None means that the caller must send the message now. An outcome with
+            ``recorded`` set means that the message already has this outcome and must not be sent. A
+            `Rejected` without ``recorded`` means that the ledger has a different message with this key: its
+            number or a field of its content differs. The ledger does not replace its recorded message.
+            `InFlight` means that another sender sends the message now: call `wait`, then claim the message
+            again.
 
         Raises:
-            LedgerError: if a message is already in flight, or if a key occurs twice. No message of the call
-                is claimed.
+            LedgerError: if a key occurs twice, or the answer cannot be recorded. No message of the call is
+                claimed.
             ValidationError: if a field of a message has a wrong type. No message of the call is claimed.
         """
 
     @abc.abstractmethod
-    async def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Record the outcomes of messages that `claim` set to the state ``sending``, in one transaction.
+    async def settle(self, token: str, answer: RequestAnswer) -> None:
+        """Record the answer to a request, and with it the outcomes of the messages of a claim.
 
-        An outcome that arrives late can replace the state ``unknown`` of its message.
+        A late answer replaces the state ``unknown``. If the request has another state, the answer changes
+        nothing, and a warning is logged.
 
         Args:
-            outcomes: the outcomes to record. The `key` of each outcome identifies its message.
-
-        Raises:
-            LedgerError: if the state of at least one message is neither ``sending`` nor ``unknown``. The
-                outcomes of such messages are not recorded, but all other outcomes are recorded.
+            token: the token of the claim.
+            answer: what ended the request.
         """
 
     @abc.abstractmethod
-    async def release(self, keys: Sequence[str]) -> None:
-        """Make messages in flight pending again. Call `release` only if the messages were certainly not sent.
+    async def release(self, token: str) -> None:
+        """Make the messages of a claim pending again. The messages must certainly not have been sent.
 
-        Raises:
-            LedgerError: if at least one message is not in flight. Even with this error, all messages in
-                flight become pending.
+        If the messages are not in flight, the call changes nothing, and a warning is logged.
+
+        Args:
+            token: the token of the claim.
         """
 
     @abc.abstractmethod
-    async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
+    async def wait(self, token: str) -> None:
+        """Wait until a claim of another sender ends. Then claim its messages again.
+
+        Args:
+            token: the token from `InFlight`.
+        """
+
+    @abc.abstractmethod
+    async def record_pending(
+        self, messages: Sequence[tuple[str, Message]], *, positions: Sequence[int] = ()
+    ) -> None:
         """Record messages that a batch has read but not sent, with the state ``pending``.
 
         If the ledger already contains a key, the recorded message stays unchanged.
 
         Args:
             messages: pairs of a key and a message.
+            positions: the same as for `claim`.
+        """
+
+    @abc.abstractmethod
+    async def first_position(self, key: str, message: Message) -> int:
+        """Return the position of the first message of a batch, for the parameter ``positions`` of `claim`.
+
+        If the ledger contains the message, its position is returned: the batch probably has the same messages
+        as an earlier batch. Otherwise the position follows all other positions.
         """
 
     @abc.abstractmethod
@@ -204,9 +256,10 @@ class Ledger(abc.ABC):
     def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
         """Return an async iterator over the recorded outcomes.
 
-        The outcomes come in the order in which their messages were first recorded. Each outcome has
-        ``recorded`` set, and the message of the outcome has the recorded key in `Message.key`. With `redact`,
-        the destination address and the text of a message are ``""``. The iterator reads the file page by
+        The outcomes come in the order of their requests; `report` has the order in which the messages were
+        given. Each outcome has ``recorded`` set, and the message of the outcome has the recorded key in
+        `Message.key`, and no ``+`` before the number. With `redact`, the destination address and the text of
+        a message are ``""``. The iterator reads the file page by
         page, so the memory is bounded.
 
         Args:
@@ -227,6 +280,44 @@ class Ledger(abc.ABC):
         """
 
     @abc.abstractmethod
+    def unknown(self) -> AsyncIterator[UnknownMessage]:
+        """Return an async iterator over the messages whose outcome is unknown.
+
+        Each item contains what you need to ask the vendor whether the message was sent. The iterator reads
+        the file page by page, so the memory is bounded.
+        """
+
+    @abc.abstractmethod
+    def report(self) -> AsyncIterator[Record]:
+        """Return an async iterator over all messages, with their outcomes, deliveries, prices and dates.
+
+        The messages come in the order in which they were given to `AsyncSmsClient.send_many`. The messages of
+        a later batch follow, unless the batch begins with a message that the ledger already contains. The
+        ledger sorts the messages when the iteration begins, and then reads page by page, so the memory is
+        bounded. Messages that are recorded later are not in the report.
+        """
+
+    @abc.abstractmethod
+    async def states(self, messages: Sequence[Message]) -> list[MessageState | None]:
+        """Return the state of each message, and None for a message that is not in the ledger.
+
+        Raises:
+            ValidationError: if a message has no key; see `key_of`.
+        """
+
+    @abc.abstractmethod
+    async def other_texts(self, messages: Sequence[Message]) -> list[Message]:
+        """Return those messages whose number was already sent another content with this ledger.
+
+        A batch would send these messages, because they are new messages. If you corrected a word of a text
+        and run the batch again, every recipient would get both texts. The result contains only messages that
+        are not in the ledger themselves. Messages with a key of their own are not compared.
+
+        Raises:
+            ValidationError: if a message has no key; see `key_of`.
+        """
+
+    @sealed_async
     async def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str] = ()) -> None:
         """Record that an unknown message was sent, or that it was not sent.
 
@@ -239,8 +330,29 @@ class Ledger(abc.ABC):
                 cannot be tracked.
 
         Raises:
-            LedgerError: if the ledger has no unknown message with this key, or segment ids were passed with
-                ``sent=False``.
+            LedgerError: if the ledger has no unknown message with this key.
+            ValidationError: if segment ids were passed with ``sent=False``, or a value has a wrong type.
+        """
+        await self.resolve_many([Resolution(key, sent, segment_ids)])
+
+    @abc.abstractmethod
+    async def resolve_many(self, resolutions: Iterable[Resolution]) -> None:
+        """Record for many unknown messages whether they were sent, in one transaction; see `resolve`.
+
+        Raises:
+            LedgerError: if the ledger has no unknown message for at least one key. All other messages are
+                resolved.
+        """
+
+    @abc.abstractmethod
+    async def resolve_all(self, *, sent: bool) -> int:
+        """Record that all unknown messages were sent, or that none of them was sent.
+
+        Args:
+            sent: whether the messages were sent; see `resolve`.
+
+        Returns:
+            The number of messages that were unknown.
         """
 
     @abc.abstractmethod
@@ -275,7 +387,7 @@ class Ledger(abc.ABC):
 
         The iterator returns the last recorded `Delivery` of a message, or a `Receipt` if no delivery was
         recorded. ``sms.track(ledger)`` calls `to_track` to continue the tracking of an earlier process. The
-        messages come in the order in which they were first recorded. `Message.key` is the key in the
+        messages come in the order of their requests. `Message.key` is the key in the
         ledger. With `redact`, the destination address and the text of a message are ``""``. The iterator
         reads the file page by page, so the memory is bounded.
 

@@ -1,90 +1,170 @@
-"""The key of a message in a ledger, and the stored form of the content of a message."""
+"""The key of a message in a ledger, and the stored form of the content of a message.
 
-import hashlib
+A derived key consists of what it is derived from: a digest of the content, and the number. A ledger can
+therefore store the content once, and the number as an integer.
+"""
+
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import attrs
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import CONTENT_FIELDS, Message
-from smsapi_async.privacy import is_encodable, mask_number, mask_text, sealed
+from smsapi_async.privacy import is_encodable, mask_key, mask_text, sealed
+from smsapi_async.protocol.addresses import checked_destination_address
 
 Stored = str | int | None
 """The stored form of one field of a message."""
 
-# Existing ledgers contain keys that were derived from the first five content fields. If a later version of
-# this package adds a field to `Message`, the new field becomes part of a key only if its value differs from
-# the default, so that the keys in existing ledgers stay valid.
-_FIRST_FIELDS = 5
+# 16 bytes of the hash are enough: with 10**12 different contents, two equal digests have a probability of
+# less than 10**-14.
+_DIGEST_BYTES = 16
+_PREFIX = "sha256:"
+_LONGEST_NUMBER = 15
+_DIGEST = slice(len(_PREFIX), len(_PREFIX) + 22)
+_NUMBER = slice(len(f"{_PREFIX}{'x' * 22}:"), None)
+# In a redacted ledger, a digest of the number stands in place of the number.
+_DERIVED = re.compile(rf"{_PREFIX}([A-Za-z0-9_-]{{22}}):([1-9][0-9]{{6,14}}|[A-Za-z0-9_-]{{22}})", re.ASCII)
 
 
 @sealed
 def key_of(message: Message) -> str:
-    """Return the key of a message: `Message.key`, or a key derived from the content.
+    """Return the key of a message: `Message.key`, or a key derived from content and destination address.
 
-    Equal messages have equal derived keys. A derived key is a SHA-256 hash with the prefix ``sha256:``.
+    Equal messages have equal derived keys.
 
     Raises:
-        ValidationError: if a field has a wrong type, or if `Message.key` is empty or contains a lone
-            surrogate.
+        ValidationError: if a field has a wrong type or the destination address is invalid. Also if
+            `Message.key` is empty, contains a lone surrogate, or is the derived key of another message.
     """
-    if message.key is not None:
-        return _checked_key(message.key)
-    number, text = message.destination_address, message.text
-    if not isinstance(number, str):
-        raise ValidationError("destination_address", mask_number(number), "pass a `str`")
-    if not isinstance(text, str):
-        raise ValidationError("text", mask_text(text), "pass a `str`")
-    digits = number.removeprefix("+")
-    values = message.content()[1:]
-    try:
-        shared = _spelled_content(*values)
-    except TypeError:  # an unhashable value: call the function without the cache to get a ValidationError
-        shared = _spelled_content.__wrapped__(*values)
-    # `spelled` contains the length of each part except the last part, so that two different messages never
-    # have the same value of `spelled`.
-    spelled = f"{len(digits)}|{digits}|{len(shared)}|{shared}|{text}"
-    return "sha256:" + hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()
+    key = message.key
+    if key is not None and not is_derived(_checked(key)):
+        return key
+    number = checked_destination_address(message.destination_address)
+    if not isinstance(message.text, str):
+        raise ValidationError("text", mask_text(message.text), "pass a `str`")
+    derived = f"{_PREFIX}{content_digest(message)}:{number}"
+    if key is not None and key != derived:
+        hint = "this is the derived key of another message; pass a key of your own, or None"
+        raise ValidationError("key", mask_key(key), hint)
+    return derived
 
 
-@sealed
+def recorded_key_of(message: Message) -> str:
+    """Return the key of a message that a ledger returned, or that was sent with a ledger.
+
+    A redacted ledger returns messages without a number, so their derived keys cannot be checked.
+    """
+    if message.key is not None and is_derived(_checked(message.key)):
+        return message.key
+    return key_of(message)
+
+
+def is_derived(key: str) -> bool:
+    """Return whether a key is a derived key, and not a key of the caller."""
+    return parts_of(key) is not None
+
+
+def parts_of(key: str) -> tuple[str, str] | None:
+    """Return the digest of the content and the number from a derived key; None for a key of the caller.
+
+    In the keys of a redacted ledger, a digest stands in place of the number.
+    """
+    match = _DERIVED.fullmatch(key)
+    return None if match is None else (match[1], match[2])
+
+
+def common_digest(keys: Sequence[str]) -> str | None:
+    """Return the digest of the content if all keys are derived keys of one content with a number; else None.
+
+    The function is much faster than a look at each key.
+    """
+    parts = parts_of(keys[0])
+    if parts is None:
+        return None
+    prefix = keys[0][: _NUMBER.start]
+    numbers = numbers_in(keys)
+    is_common = all(key.startswith(prefix) for key in keys) and "".join(numbers).isdigit()
+    return parts[0] if is_common and max(map(len, numbers)) <= _LONGEST_NUMBER else None
+
+
+def are_derived(keys: Sequence[str]) -> bool:
+    """Return whether all keys are derived keys with a number, and not with the digest of a number."""
+    return all(map(_DERIVED.fullmatch, keys)) and "".join(numbers_in(keys)).isdigit()
+
+
+def digests_in(keys: Sequence[str]) -> list[str]:
+    """Return the digests of the contents from derived keys."""
+    return [key[_DIGEST] for key in keys]
+
+
+def numbers_in(keys: Sequence[str]) -> list[str]:
+    """Return the numbers from derived keys."""
+    return [key[_NUMBER] for key in keys]
+
+
+def derived_key(digest: str, number: str) -> str:
+    """Return the derived key for the digest of a content and a number, or the digest of a number."""
+    return f"{_PREFIX}{digest}:{number}"
+
+
+def redacted_key(key: str) -> str:
+    """Return a key as a redacted ledger stores it: with a digest in place of the number."""
+    parts = parts_of(key)
+    is_with_number = parts is not None and len(parts[1]) <= _LONGEST_NUMBER
+    return derived_key(parts[0], digest(parts[1])) if parts is not None and is_with_number else key
+
+
+def content_digest(message: Message) -> str:
+    """Return a digest of the content of a message.
+
+    Raises:
+        ValidationError: if a field has a wrong type.
+    """
+    text, *others = message.content()
+    return digest(f"{_of_others(others)[0]}|{text}")
+
+
+def digest(text: str) -> str:
+    """Return a digest of 22 characters."""
+    hashed = sha256(text.encode("utf-8", "surrogatepass")).digest()[:_DIGEST_BYTES]
+    return urlsafe_b64encode(hashed)[:22].decode()
+
+
 def stored_content(message: Message) -> tuple[Stored, ...]:
     """Return the stored form of `Message.content`: dates as ISO 8601 text, booleans as 0 or 1.
 
     Raises:
         ValidationError: if a field has a wrong type.
     """
-    return tuple(
-        [_stored(field, value) for field, value in zip(CONTENT_FIELDS, message.content(), strict=True)]
-    )
+    text, *others = message.content()
+    stored = text if type(text) is str else _stored(CONTENT_FIELDS[0], text)
+    return stored, *_of_others(others)[1]
 
 
-# The messages of a batch often differ only in destination address and text. For all other fields, the cache
-# returns the result of an earlier call. `typed=True` is needed because a `str` and an equal member of a
-# `StrEnum` have a different `repr`, and so different keys.
+def _of_others(values: list[object]) -> tuple[str, tuple[Stored, ...]]:
+    """Return the spelling and the stored form of all fields of a content except the text."""
+    try:
+        return _of_other_values(*values)
+    except TypeError:  # an unhashable value: call the function without the cache to get a ValidationError
+        return _of_other_values.__wrapped__(*values)
+
+
+# The messages of a batch often differ only in number and text. `typed=True` is needed because a `str` and an
+# equal member of a `StrEnum`, or True and 1, are different contents.
 @lru_cache(maxsize=64, typed=True)
-def _spelled_content(*values: object) -> str:
-    parts = []
-    for index, (field, value) in enumerate(zip(CONTENT_FIELDS[1:], values, strict=True), start=1):
-        if index < _FIRST_FIELDS:
-            parts.append(_spelled(field, value))
-        elif value != field.default:
-            parts.append(f"{field.name}={_spelled(field, value)}")
-    return "|".join(parts)
-
-
-def _spelled(field: "attrs.Attribute[Any]", value: object) -> str:
-    # The text for a value must never change, because the keys in existing ledgers are hashes of such texts.
-    stored = _stored(field, value)
-    if isinstance(field.default, bool):
-        return str(bool(stored))
-    if isinstance(value, str):
-        # The quotation marks of `repr` distinguish the text "None" from the value None.
-        return repr(stored)
-    return str(stored)
+def _of_other_values(*values: object) -> tuple[str, tuple[Stored, ...]]:
+    stored = tuple([_stored(field, value) for field, value in zip(CONTENT_FIELDS[1:], values, strict=True)])
+    # The quotation marks of `repr` distinguish the text "None" from the value None, and separate a value from
+    # the next value and from the text.
+    return repr(stored), stored
 
 
 def _stored(field: "attrs.Attribute[Any]", value: object) -> Stored:
@@ -122,7 +202,7 @@ def _stored_date(parameter: str, date: datetime) -> str:
     )
 
 
-def _checked_key(key: object) -> str:
+def _checked(key: object) -> str:
     if not isinstance(key, str) or not key:
         raise ValidationError("key", f"<{type(key).__name__}>", "pass a `str` that is not empty, or None")
     if not is_encodable(key):

@@ -1,18 +1,23 @@
-"""A program that sends a batch and that a test can kill: ``python -m tests.batch.child URL LEDGER``."""
+"""A batch that a test runs in a child process, and that the test can kill."""
 
-import sys
+import os
+import signal
+import threading
+from pathlib import Path
 
 import anyio
 
-from smsapi_async import AsyncSmsClient, Message
+from smsapi_async import AsyncSmsClient, BatchHalted, LedgerError, Message
 from smsapi_async.ledger import Ledger
+from tests.killable import Connection
 
-BULKS, PER_BULK, SINGLES = 60, 25, 500
+BULKS, PER_BULK, SINGLES = 24, 10, 60
 CONCURRENCY = 4
+OUTCOME, REFUSED, HALTED, COMPLETE = "outcome", "refused", "halted", "complete"
 
 
 def batch() -> list[Message]:
-    """Return 2,000 messages: 1,500 messages in bulks of 25, and 500 messages with different texts."""
+    """Return 300 messages: 240 messages in bulks of 10, and 60 messages with different texts."""
     shared = [
         Message(f"7901{bulk:03}{index:02}12", f"shared text {bulk}")
         for bulk in range(BULKS)
@@ -22,25 +27,60 @@ def batch() -> list[Message]:
     return [message for pair in zip(shared, own, strict=False) for message in pair] + shared[SINGLES:]
 
 
-async def main(*arguments: str) -> None:
-    """Send the batch, and print a dot for each outcome.
+def run_batch(
+    connection: Connection,
+    backend: str,
+    url: str,
+    path: Path,
+    *,
+    accept_copy: bool = False,
+    kill_after_sends: int | None = None,
+    kill_after_seconds: float | None = None,
+) -> None:
+    """Send the batch, and report about it.
+
+    The process kills itself. A parent process that is busy would kill it too late.
 
     Args:
-        arguments: the command-line arguments: the base URL of the sandbox and the path of the ledger.
+        connection: the function sends `OUTCOME` for each message that this process sent. At the end, the
+            function sends a tuple: how the batch ended, and the text of the error.
+        backend: the backend of AnyIO.
+        url: the base URL of the sandbox.
+        path: the path of the ledger.
+        accept_copy: the option of `Ledger.sqlite`.
+        kill_after_sends: the number of messages after which the process kills itself, or None.
+        kill_after_seconds: the time after which the process kills itself, or None.
     """
-    url, path = arguments
+    if kill_after_seconds is not None:
+        threading.Timer(kill_after_seconds, _die).start()
+    ledger = Ledger.sqlite(path, accept_copy=accept_copy)
+    anyio.run(_run_batch, connection, url, ledger, kill_after_sends, backend=backend)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def _run_batch(connection: Connection, url: str, ledger: Ledger, most: int | None) -> None:
     sms = AsyncSmsClient(
         "sandbox", "sandbox-password", source_address="ACME", base_url=url, concurrency=CONCURRENCY
     )
-    async with (
-        sms,
-        Ledger.sqlite(path) as ledger,
-        sms.send_many(batch(), ledger=ledger, recipients_per_request=PER_BULK) as outcomes,
-    ):
-        async for _ in outcomes:
-            sys.stdout.write(".")
-            sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    sent = 0
+    try:
+        async with (
+            ledger,
+            sms,
+            sms.send_many(batch(), ledger=ledger, recipients_per_request=PER_BULK) as outcomes,
+        ):
+            async for outcome in outcomes:
+                if sent == most:
+                    _die()
+                if not outcome.recorded:
+                    sent += 1
+                    connection.send(OUTCOME)
+    except LedgerError as error:
+        connection.send((REFUSED, error.summary()))
+    except BatchHalted as error:
+        connection.send((HALTED, str(error)))
+    else:
+        connection.send((COMPLETE, ""))

@@ -167,7 +167,8 @@ async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
 ) -> None:
     """If the client is closed during a batch, the batch halts (stops early).
 
-    After the halt, the messages that were not sent stay pending.
+    After the halt, the messages that were not sent stay pending. Only the request that was in flight can have
+    an unknown outcome.
     """
     sms = client_for(sandbox, concurrency=1)
     async with Ledger.sqlite(tmp_path / "run.db") as ledger:
@@ -177,7 +178,8 @@ async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
                     await sms.aclose()
         summary = await ledger.summary()
     assert isinstance(caught.value.cause, ClientClosed | OutcomeUnknown | NotSent)
-    assert summary.accepted + summary.unknown == len(sandbox.account.messages)
+    assert summary.accepted <= len(sandbox.account.messages) <= summary.accepted + summary.unknown
+    assert summary.unknown <= 1
     assert summary.sending == 0
     assert summary.pending > 0
 
@@ -240,7 +242,7 @@ async def test_the_reason_for_a_halt_survives_a_broken_ledger(
 ) -> None:
     """If the ledger fails after a batch has halted, `BatchHalted` still contains the reason of the halt."""
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise LedgerInUse("the file is locked")
 
     sandbox.refuse_next("Sms/Send", 5, times=100)

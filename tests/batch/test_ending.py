@@ -165,16 +165,22 @@ async def test_the_cause_of_a_halt_is_the_first_error(
     """`BatchHalted` names the refusal that halted the batch, and not a request that the halt withdrew."""
     async with client_for(sandbox, concurrency=2) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         await sms.balance()
-        release = ledger.release
+        claim, release, tokens_of_one = ledger.claim, ledger.release, []
         sandbox.answer_next("Sms/SendByTimeZone", status=429, headers={"Retry-After": "200"})
         sandbox.refuse_next("Sms/Send", 5)
         batch = sms.send_many([SINGLE, LOCAL], ledger=ledger, linger=0.001)
 
-        async def slow_for_the_first(keys: Any) -> None:
-            if list(keys) == ["one"]:
-                await until(lambda: not batch._chunk_sender._in_flight)
-            await release(keys)
+        async def noted(token: str, keyed: Any, **options: Any) -> Any:
+            if keyed[0][0] == "one":
+                tokens_of_one.append(token)
+            return await claim(token, keyed, **options)
 
+        async def slow_for_the_first(token: str) -> None:
+            if token in tokens_of_one:
+                await until(lambda: not batch._chunk_sender._in_flight)
+            await release(token)
+
+        monkeypatch.setattr(ledger, "claim", noted)
         monkeypatch.setattr(ledger, "release", slow_for_the_first)
         with sandbox.hold("Sms/Send") as gate:
             async with anyio.create_task_group() as group:
@@ -185,6 +191,7 @@ async def test_the_cause_of_a_halt_is_the_first_error(
     assert isinstance(caught.value.cause, NotEnoughCredits)
     async with Ledger.sqlite(tmp_path / "run.db") as ledger:
         assert (await ledger.summary()).pending == 2
+    assert tokens_of_one
 
 
 async def _release_during_the_pause(batch: Batch, gate: Any) -> None:

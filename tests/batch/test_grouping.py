@@ -20,7 +20,7 @@ MESSAGES = st.lists(
 
 def _all(messages: list[Message], settings: BatchSettings) -> list[Chunk]:
     grouper = Grouper(settings, "ACME")
-    full = [grouper.add(message, None, lambda: 0.0) for message in messages]
+    full = [grouper.add(message, grouper.look_up(message), lambda: 0.0) for message in messages]
     return [chunk for chunk in (*full, *iter(grouper.take_oldest, None)) if chunk is not None]
 
 
@@ -43,7 +43,7 @@ def test_no_more_is_held_back_than_allowed(messages: list[Message], lookahead: i
     """The grouper never holds back more than `lookahead` messages for later requests."""
     grouper = Grouper(BatchSettings(lookahead=lookahead), "ACME")
     for message in messages:
-        grouper.add(message, None, lambda: 0.0)
+        grouper.add(message, grouper.look_up(message), lambda: 0.0)
         assert grouper.held <= lookahead
 
 
@@ -54,7 +54,8 @@ def test_messages_for_the_recipients_time_zone_go_alone() -> None:
     grouper = Grouper(BatchSettings(), "ACME")
     date = datetime(2030, 1, 1)  # noqa: DTZ001
     for _ in range(2):
-        chunk = grouper.add(Message("79031234567", "x", send_date=date, by_time_zone=True), None, lambda: 0.0)
+        message = Message("79031234567", "x", send_date=date, by_time_zone=True)
+        chunk = grouper.add(message, grouper.look_up(message), lambda: 0.0)
         assert chunk is not None
         assert chunk.request().resource.name == "Sms/SendByTimeZone"
 
@@ -62,8 +63,9 @@ def test_messages_for_the_recipients_time_zone_go_alone() -> None:
 def test_a_chunk_is_overdue_after_its_linger() -> None:
     """A chunk (the messages of one request) is overdue `linger` seconds after its first message was added."""
     grouper = Grouper(BatchSettings(linger=1.0), "ACME")
-    grouper.add(Message("79031234567", "old"), None, lambda: 0.0)
-    grouper.add(Message("79031234567", "young"), None, lambda: 0.5)
+    for text, time in (("old", 0.0), ("young", 0.5)):
+        message = Message("79031234567", text)
+        grouper.add(message, grouper.look_up(message), lambda time=time: time)  # type: ignore[misc]
     overdue = grouper.take_overdue(1.0)
     assert overdue is not None
     assert overdue.messages[0].text == "old"

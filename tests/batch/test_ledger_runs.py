@@ -167,7 +167,7 @@ async def test_what_cannot_be_recorded_is_not_sent(
 ) -> None:
     """If the ledger cannot record a claim (the entry before a send), the batch halts and sends no message."""
 
-    async def full(*_: object) -> None:
+    async def full(*_: object, **__: object) -> None:
         raise LedgerUnwritable("the disk is full; a message that cannot be recorded is not sent")
 
     async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
@@ -187,7 +187,7 @@ async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
     """
     given = []
 
-    async def full(*_: object) -> None:
+    async def full(*_: object, **__: object) -> None:
         raise LedgerUnwritable("the disk is full")
 
     async with client_for(sandbox) as sms:
@@ -214,9 +214,11 @@ async def test_a_batch_is_committed_by_the_chunk(
         for name in ("claim", "settle", "release", "record_pending"):
             original = getattr(ledger, name)
 
-            async def counted(*arguments: object, name: str = name, original: object = original) -> object:
+            async def counted(
+                *arguments: object, name: str = name, original: object = original, **options: object
+            ) -> object:
                 calls.append(name)
-                return await original(*arguments)  # type: ignore[operator]
+                return await original(*arguments, **options)  # type: ignore[operator]
 
             monkeypatch.setattr(ledger, name, counted)
         # A long `linger` is needed because a busy machine may take longer than the default `linger` to read

@@ -7,9 +7,11 @@ import json
 import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from smsapi_async.cli import invocations
@@ -25,6 +27,7 @@ from smsapi_async.outcomes import Accepted, Unknown
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.cli.conftest import Cli, Outcome
+from tests.cli.test_process import started
 
 TEXT = "Hello, {name}!"
 FIRST = 79031230000
@@ -218,6 +221,20 @@ def test_options_reach_the_gateway(cli: Cli, gateway: Sandbox, recipients: Path)
 
 
 @pytest.mark.usefixtures("environment")
+def test_messages_in_flight(gateway: Sandbox, recipients: Path, tmp_path: Path) -> None:
+    """With `--max-in-flight 4`, the death of a batch leaves at most four messages with an unknown outcome."""
+    ledger = str(tmp_path / "run.db")
+    options = ["--text", "Hi", "--ledger", ledger, "--max-in-flight", "4", "--recipients-per-request", "2"]
+    with gateway.hold("Sms/SendBulk") as gate:
+        process = started("batch", str(recipients), *options, stdout=subprocess.DEVNULL)
+        anyio.run(gate.arrived, 2)
+        process.kill()
+        process.communicate()
+    process = started("ledger", "summary", ledger, "--json")
+    assert json.loads(process.communicate()[0])["unknown"] == 4
+
+
+@pytest.mark.usefixtures("environment")
 def test_by_time_zone(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
     """With `--by-time-zone`, `batch` makes one request for each row."""
     options = ["--by-time-zone", "--send-date", "2031-01-28T09:00:00"]
@@ -234,6 +251,7 @@ REFUSED = [
     (["--text", TEXT, "--concurrency", "0"], "--concurrency"),
     (["--text", TEXT, "--requests-per-second", "-1"], "--requests-per-second"),
     (["--text", TEXT, "--recipients-per-request", "0"], "--recipients-per-request"),
+    (["--text", TEXT, "--max-in-flight", "0"], "--max-in-flight"),
     (["--text", TEXT, "--send-date", "2031-01-28T09:00:00"], "--send-date"),
     (["--text", TEXT, "--by-time-zone"], "--send-date"),
     (["--text", TEXT, "--validity", "-1"], "--validity"),
@@ -354,6 +372,7 @@ def test_the_report_cannot_be_written_any_more(
     assert "the report could not be written (No space left on device)" in outcome.err
     assert counts(outcome)["accepted"] == len(sent(gateway))
     assert counts(outcome)["accepted"] + counts(outcome)["pending"] == 12
+    assert counts(outcome)["accepted"] <= 8
 
 
 @pytest.mark.usefixtures("environment")

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from smsapi_async.cli.exit_codes import ExitCode
+from smsapi_async.sandbox import Sandbox
 from tests.cli.conftest import Cli
 
 
@@ -72,3 +75,48 @@ def test_very_many_characters(cli: Cli, tmp_path: Path) -> None:
     rows.append("79031239999;" + "".join(chr(0x5E00 + step) for step in range(100)))
     outcome = cli("batch", written(tmp_path, *rows), "--text", "{name}", "--dry-run")
     assert "fewer  104 more characters" in outcome.out
+
+
+@pytest.mark.usefixtures("environment")
+def test_with_a_ledger(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """`--dry-run --ledger` counts what the ledger already has, and what the batch would still send."""
+    ledger = tmp_path / "run.db"
+    options = ["--text", "Hi {name}", "--ledger", str(ledger)]
+    numbers = ["79031230001", "79031230806", "79031230002"]
+    empty = cli("batch", written(tmp_path, f"{numbers[0]};a"), *options, "--dry-run", "--json")
+    assert (empty.document["ledger"]["to_send"], ledger.exists()) == (1, False)
+    gateway.answer_next("Sms/Send", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
+    assert cli("batch", written(tmp_path, f"{numbers[2]};a"), *options).code == ExitCode.OUTCOME_UNKNOWN
+    assert cli("batch", written(tmp_path, *(f"{each};a" for each in numbers[:2])), *options).code == 3
+    sends = len(gateway.account.messages)
+    rows = [
+        *(f"{each};a" for each in numbers),
+        f"{numbers[0]};a",
+        f"{numbers[2]};b",
+        f"79031230003;{'x' * 200}",
+    ]
+    path = written(tmp_path, *rows)
+    document = cli("batch", path, *options, "--dry-run", "--json").document
+    assert document["ledger"] == {
+        "pending": 0,
+        "sending": 0,
+        "accepted": 1,
+        "rejected": 1,
+        "unknown": 1,
+        "to_send": 2,
+        "segments_to_send": 3,
+        "other_texts": 1,
+    }
+    out = cli("batch", path, *options, "--dry-run").out
+    assert "to send: 2 messages, 3 segments" in out
+    assert "already sent another text: 1" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(gateway.account.messages) == sends
+
+
+def test_with_a_ledger_and_without_a_source_address(cli: Cli, tmp_path: Path) -> None:
+    """Without its source address no message is found in the ledger, so `--dry-run --ledger` needs it."""
+    path = written(tmp_path, "79031230001;a")
+    outcome = cli("batch", path, "--text", "Hi", "--dry-run", "--ledger", str(tmp_path / "run.db"))
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert "--source-address" in outcome.err

@@ -292,6 +292,22 @@ def test_batch_wait(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) ->
     assert len(gateway.account.messages) == 2
 
 
+@pytest.mark.usefixtures("environment", "dense")
+def test_batch_wait_with_unknown_messages(cli: Cli, gateway: Sandbox, ledger: Path, tmp_path: Path) -> None:
+    """`batch --wait` also says how many messages of earlier runs may have been sent, and how to list them."""
+    rows = tmp_path / "rows.csv"
+    command = ["batch", str(rows), "--text", "Hi", "--ledger", str(ledger)]
+    gateway.answer_next("Sms/Send", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
+    rows.write_text("phone\n79031230001\n", "utf-8")
+    assert cli(*command).code == ExitCode.OUTCOME_UNKNOWN
+    rows.write_text("phone\n79031230002\n", "utf-8")
+    outcome = cli(*command, "--wait", "--json")
+    assert (outcome.code, outcome.document["unknown"]) == (ExitCode.OUTCOME_UNKNOWN, 0)
+    following = outcome.document["following"]
+    assert (following["delivered"], following["unknown_sends"]) == (1, 1)
+    assert "1 OUTCOME UNKNOWN (not followed); `smsapi-async ledger unknown` lists" in outcome.err
+
+
 @pytest.mark.anyio
 async def test_on_either_loop(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`track` follows each message until the message is final, and shows the live table on a terminal."""

@@ -12,8 +12,6 @@ from smsapi_async.cli import main
 from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.cli.watching import WatchOptions, watch_messages
 from smsapi_async.client import AsyncSmsClient
-from smsapi_async.errors import LedgerUnwritable
-from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.cli.conftest import Cli
 from tests.cli.test_process import started
@@ -115,13 +113,24 @@ def test_bad_input(cli: Cli, gateway: Sandbox, tmp_path: Path, options: list[str
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_ledger_that_cannot_be_written(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the ledger cannot be written, `incoming --follow` names `--ledger` and returns exit code 2."""
-
-    async def full(_: Ledger) -> None:
-        raise LedgerUnwritable("the disk is full")
-
-    monkeypatch.setattr(Ledger, "__aenter__", full)
-    outcome = cli(*FOLLOW, "--ledger", str(tmp_path / "in.db"))
+def test_a_ledger_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
+    """If the ledger cannot be written, `incoming --follow` says so, and says nothing about sending."""
+    outcome = cli(*FOLLOW, "--ledger", str(tmp_path / "no directory" / "in.db"))
     assert outcome.code == ExitCode.BAD_INPUT
-    assert "--ledger" in outcome.err
+    assert "in.db" in outcome.err
+    assert "sen" not in outcome.err.split("in.db")[1]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_ledger_that_is_renamed(gateway: Sandbox, tmp_path: Path) -> None:
+    """If the ledger is renamed during the run, `incoming --follow` ends, and does not say "no request"."""
+    path = tmp_path / "in.db"
+    process = started(*FOLLOW, "--json", "--since", gateway.now().isoformat(), "--ledger", str(path))
+    assert process.stdout is not None
+    gateway.receive("79031234567", text="one")
+    assert process.stdout.readline()
+    path.rename(tmp_path / "other.db")
+    gateway.receive("79031234567", text="two")
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n")) == (ExitCode.UNEXPECTED, 1)
+    assert "in.db was deleted, renamed, replaced or truncated" in err

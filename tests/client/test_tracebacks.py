@@ -21,13 +21,14 @@ from rich.pretty import pretty_repr
 
 import smsapi_async
 from smsapi_async import (
-    Accepted,
     AsyncSmsClient,
     Batch,
+    Delivery,
     Inbox,
     InvalidCredentials,
     MemorySessionStore,
     Message,
+    Phase,
     Receipt,
     RetryPolicy,
     Schedule,
@@ -38,7 +39,7 @@ from smsapi_async import (
     Tracking,
     ValidationError,
 )
-from smsapi_async.ledger import Ledger
+from smsapi_async.ledger import Ledger, RequestAnswer, Resolution
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
 from tests.client.tools import RawServer, client_for, json_answer, logged_in_store, read_request, until
@@ -425,18 +426,23 @@ async def test_ledgers(sandbox: Sandbox, tmp_path: Path, is_open: bool) -> None:
     ledger = Ledger.sqlite(path, read_only=True)
     key = f"order {NUMBER}"
     message = Message(NUMBER, TEXT, key=key)
-    accepted = Accepted(message=message, segment_ids=(SEGMENT_ID,), accepted_at=START, key=key)
+    answer = RequestAnswer(state="accepted", at=START, segment_ids=(SEGMENT_ID,), reason=TEXT)
+    receipt = Receipt(message, (SEGMENT_ID,), START)
+    delivery = Delivery(receipt, Phase.ENROUTE, (None,), False, START)
     async with AsyncExitStack() as stack:
         if is_open:
             await stack.enter_async_context(ledger)
         sms = await stack.enter_async_context(client_for(sandbox))
         calls: list[Callable[[], Awaitable[object]]] = [
             lambda: _send_many(sms, ledger),
-            lambda: ledger.claim([(key, message)]),
-            lambda: ledger.settle([accepted]),
-            lambda: ledger.release([key]),
+            lambda: sms.send(NUMBER, TEXT, key=key, ledger=ledger),
+            lambda: ledger.claim(NUMBER, [(key, message)]),
+            lambda: ledger.settle(NUMBER, answer),
+            lambda: ledger.release(NUMBER),
             lambda: ledger.record_pending([(key, message)]),
             lambda: ledger.resolve(key, sent=True, segment_ids=[SEGMENT_ID]),
+            lambda: ledger.resolve_many([Resolution(key, sent=True, segment_ids=(SEGMENT_ID,))]),
+            lambda: ledger.record([delivery]),
         ]
         for call in calls:
             with pytest.raises(SmsApiError) as caught:

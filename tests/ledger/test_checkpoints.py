@@ -1,6 +1,5 @@
 """Tests of the checkpoints that store the position of an inbox in a ledger."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,8 +18,7 @@ from smsapi_async.inbox import GatewayTime, InboxSettings, Position, Progress
 from smsapi_async.ledger import Ledger, LedgerError
 from smsapi_async.sandbox import Sandbox
 from tests.inbox.tools import SENDER, START, SharedClock, after, in_process, texts_until, watch
-from tests.ledger.test_threads import until_at_work
-from tests.ledger.tools import claim_many, held_by_another_program
+from tests.ledger.tools import PLACES, Place, claim_many, held_by_another_program, until_at_work
 
 pytestmark = pytest.mark.anyio
 
@@ -39,30 +37,33 @@ def position(year: int) -> Position:
     return Position(datetime(year, 1, 1, tzinfo=UTC), (("id", START),))
 
 
-async def _kept(given: list[Position], path: Path) -> Position | None:
+async def _kept(given: list[Position], place: Place) -> Position | None:
     """Save the positions `given` in a ledger, and return the position that the reopened ledger loads."""
-    async with Ledger.sqlite(path) as ledger:
+    async with place() as ledger:
         for each in given:
             await ledger.checkpoint().save(each)
-    async with Ledger.sqlite(path) as ledger:
+    async with place() as ledger:
         return await ledger.checkpoint().load()
 
 
+@pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(given=st.lists(_positions, max_size=3))
-def test_the_last_position_comes_back(backend: Literal["asyncio", "trio"], given: list[Position]) -> None:
+def test_the_last_position_comes_back(
+    backend: Literal["asyncio", "trio"], kind: str, given: list[Position]
+) -> None:
     """After a restart, `load` returns the position that was saved last, or None if no position was saved."""
     with TemporaryDirectory() as directory:
-        kept = anyio.run(_kept, given, Path(directory) / "run.db", backend=backend)
+        kept = anyio.run(_kept, given, PLACES[kind](Path(directory)), backend=backend)
     assert kept == (given[-1] if given else None)
 
 
-async def test_each_name_has_a_position(path: Path) -> None:
+async def test_each_name_has_a_position(place: Place) -> None:
     """Each checkpoint name has a separate position.
 
     Saving a position does not change the messages in the ledger.
     """
-    async with Ledger.sqlite(path) as ledger:
+    async with place() as ledger:
         await claim_many(ledger, 2)
         await ledger.checkpoint().save(position(2001))
         await ledger.checkpoint("other").save(position(2002))
@@ -72,15 +73,15 @@ async def test_each_name_has_a_position(path: Path) -> None:
         assert (await ledger.summary()).sending == 2
 
 
-async def test_a_reader_loads_and_does_not_save(path: Path) -> None:
+async def test_a_reader_loads_and_does_not_save(place: Place) -> None:
     """In a ledger with ``read_only=True``, a checkpoint can load a position, and `save` raises `LedgerError`.
 
     The checkpoint of a closed ledger raises `LedgerError`.
     """
-    async with Ledger.sqlite(path) as ledger:
+    async with place() as ledger:
         checkpoint = ledger.checkpoint()
         await checkpoint.save(position(2001))
-    async with Ledger.sqlite(path, read_only=True) as reader:
+    async with place(read_only=True) as reader:
         assert await reader.checkpoint().load() == position(2001)
         with pytest.raises(LedgerError, match="for reading only"):
             await reader.checkpoint().save(position(2002))
@@ -100,7 +101,7 @@ async def test_a_cancelled_save_is_saved(path: Path) -> None:
         assert await ledger.checkpoint().load() == position(2001)
 
 
-async def test_a_stream_goes_on_from_the_ledger(path: Path) -> None:
+async def test_a_stream_goes_on_from_the_ledger(place: Place) -> None:
     """Over two runs with one ledger, the inbox returns each incoming message exactly once."""
     sandbox = Sandbox(start=START)
     clock = SharedClock(sandbox)
@@ -110,7 +111,7 @@ async def test_a_stream_goes_on_from_the_ledger(path: Path) -> None:
     for start in (0, 60):
         clock.move_to(after(start))
         async with (
-            Ledger.sqlite(path) as ledger,
+            place() as ledger,
             in_process(sandbox, clock) as sms,
             watch(sms, since=after(-60), checkpoint=ledger.checkpoint()) as messages,
         ):
@@ -140,10 +141,10 @@ def receive(progress: Progress, minutes: int, numbers: Sequence[int]) -> None:
     progress.receive(window, rows, GatewayTime.of(now))
 
 
-async def test_each_saved_position_comes_back(path: Path) -> None:
+async def test_each_saved_position_comes_back(place: Place) -> None:
     """After each message of several responses, the ledger contains exactly the position of the inbox."""
     progress = progress_of(30)
-    async with Ledger.sqlite(path) as ledger, Ledger.sqlite(path, read_only=True) as reader:
+    async with place() as ledger, place(read_only=True) as reader:
         for minutes in (0, 5, 11, 11, 40):
             if minutes:
                 receive(progress, minutes, range(minutes * 10, minutes * 10 + 700))
@@ -187,31 +188,6 @@ async def test_idle_rounds_do_not_fill_the_file(path: Path) -> None:
             await ledger.checkpoint().save(progress.position)
         assert await ledger.checkpoint().load() == progress.position
     assert execute(path, "SELECT count(*) < 10 FROM checkpoint_changes") == [(1,)]
-
-
-async def test_the_position_of_an_earlier_version_is_kept(path: Path) -> None:
-    """A position that version 0.1.0 has saved is loaded, also after this version has saved one before.
-
-    Version 0.1.0 can read the last whole position that this version has saved.
-    """
-    old = '{"until": "2026-03-01T12:00:00+00:00", "since": null, "ids": [["7", "2026-03-01T11:59:00+00:00"]]}'
-    progress = progress_of(5)
-    for _ in range(2):
-        async with Ledger.sqlite(path) as ledger:
-            await ledger.checkpoint().save(progress.position)
-            progress.mark_handled()
-            await ledger.checkpoint().save(progress.position)
-        ((whole,),) = execute(path, "SELECT position FROM checkpoints")
-        assert {"until", "since", "ids"} <= set(json.loads(str(whole)))
-        execute(path, "UPDATE checkpoints SET position = ?", (old,))
-        async with Ledger.sqlite(path, read_only=True) as reader:
-            assert await reader.checkpoint().load() == Position.from_json(old)
-    execute(path, "DROP TABLE checkpoint_changes")
-    async with Ledger.sqlite(path, read_only=True) as reader:
-        assert await reader.checkpoint().load() == Position.from_json(old)
-    async with Ledger.sqlite(path) as ledger:
-        await ledger.checkpoint().save(progress.position)
-        assert await ledger.checkpoint().load() == progress.position
 
 
 async def test_a_failed_save_is_made_up_for(path: Path) -> None:

@@ -4,12 +4,13 @@ import pickle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import anyio
 import pytest
 
 from smsapi_async.errors import LedgerError
-from smsapi_async.ledger import Ledger, LedgerInUse, LedgerUnwritable, Summary
+from smsapi_async.ledger import InFlight, Ledger, LedgerInUse, LedgerUnwritable, Summary
 from smsapi_async.outcomes import Accepted, Unknown
-from tests.ledger.tools import accepted, claim_many, execute, keyed, recorded, start_child
+from tests.ledger.tools import accepted, claim_many, execute, keyed, message, recorded, start_child
 
 pytestmark = pytest.mark.anyio
 
@@ -19,13 +20,15 @@ pytestmark = pytest.mark.anyio
 SENDER = """
 import sys, anyio
 from smsapi_async.ledger import Ledger
-from tests.ledger.tools import accepted, keyed
+from tests.ledger.tools import accepted, claim_many
 
 async def main():
     async with Ledger.sqlite(sys.argv[1]) as ledger:
-        await ledger.claim(keyed(ledger, 30))
-        await ledger.settle([accepted(key) for key, _ in keyed(ledger, 10)])
-        await ledger.release([key for key, _ in keyed(ledger, 5, first=25)])
+        await claim_many(ledger, 10, token="accepted")
+        await claim_many(ledger, 15, 10, token="in flight")
+        await claim_many(ledger, 5, 25, token="released")
+        await ledger.settle("accepted", accepted(*map(str, range(10))))
+        await ledger.release("released")
         print("sending", flush=True)
         sys.stdin.read()
 
@@ -41,15 +44,16 @@ from tests.ledger.tools import accepted, keyed
 
 async def main():
     async with Ledger.sqlite(sys.argv[1]) as ledger:
-        first = keyed(ledger, 10)
-        await ledger.claim(first)
+        await ledger.claim("first", keyed(ledger, 10))
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
         try:
-            await ledger.claim(keyed(ledger, 5000, first=100))
+            for first in range(100, 20000, 4000):
+                await ledger.claim(str(first), keyed(ledger, 4000, first=first))
         except LedgerUnwritable as error:
             print(error, flush=True)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        await ledger.settle([accepted(key) for key, _ in first])
+        await ledger.settle("first", accepted(*map(str, range(10))))
+        print((await ledger.summary()).accepted, flush=True)
 
 anyio.run(main, backend=sys.argv[2])
 """
@@ -60,7 +64,7 @@ anyio.run(main, backend=sys.argv[2])
 # modules.
 WITHOUT_PERMISSION = """
 import os, sys, anyio
-import smsapi_async.ledger.sqlite.message_records
+import smsapi_async.ledger.sqlite.all_records
 from smsapi_async.ledger import Ledger, LedgerUnwritable
 from anyio._backends import _asyncio, _trio
 
@@ -102,10 +106,11 @@ async def test_a_killed_process_leaves_unknowns(path: Path, anyio_backend: str) 
         assert child.stdout.readline() == "sending\n"
         child.kill()
     async with Ledger.sqlite(path, read_only=True) as reader:
-        assert await reader.summary() == Summary(pending=5, sending=15, accepted=10, segments=10)
+        assert await reader.summary() == Summary(pending=5, unknown=15, accepted=10, segments=10)
+        assert len([each async for each in reader.unknown()]) == 15
     async with Ledger.sqlite(path) as ledger:
         assert await ledger.summary() == Summary(pending=5, unknown=15, accepted=10, segments=10)
-        claimed = list((await ledger.claim(keyed(ledger, 30))).values())
+        claimed = await ledger.claim("again", keyed(ledger, 30))
     assert all(isinstance(outcome, Accepted) for outcome in claimed[:10])
     assert all(isinstance(outcome, Unknown) for outcome in claimed[10:25])
     assert claimed[25:] == [None] * 5
@@ -139,8 +144,11 @@ async def test_a_file_that_cannot_grow(path: Path, anyio_backend: str) -> None:
     assert child.returncode == 0
     assert "cannot be written" in words
     assert "a message that cannot be recorded in the ledger is not sent" in words
+    assert words.endswith("10\n")
     async with Ledger.sqlite(path) as ledger:
-        assert await ledger.summary() == Summary(accepted=10, segments=10)
+        summary = await ledger.summary()
+    assert summary.accepted == 10
+    assert summary.unknown % 4000 == 0
 
 
 async def test_a_full_disk_claims_nothing(path: Path) -> None:
@@ -150,24 +158,65 @@ async def test_a_full_disk_claims_nothing(path: Path) -> None:
     """
     async with Ledger.sqlite(path) as ledger:
         await claim_many(ledger, 10)
-        await execute(ledger, "PRAGMA max_page_count = 12")
+        await execute(ledger, "PRAGMA max_page_count = 14")
         with pytest.raises(LedgerUnwritable, match="the disk is full"):
-            await ledger.claim(keyed(ledger, 2000, first=10))
+            await ledger.claim("full", keyed(ledger, 2000, first=10))
         assert await ledger.summary() == Summary(sending=10)
         await execute(ledger, "PRAGMA max_page_count = 100000")
-        assert len(await ledger.claim(keyed(ledger, 2000, first=10))) == 2000
+        await claim_many(ledger, 2000, first=10, token="again")
+
+
+@pytest.mark.parametrize("end", ["settle", "release"])
+async def test_an_end_that_cannot_be_written_leaves_an_unknown(path: Path, end: str) -> None:
+    """If `settle` or `release` cannot be written, it raises `LedgerUnwritable`, and the message is unknown.
+
+    A sender that waits for the message is woken, and gets the unknown outcome when the file is writable.
+    """
+    found: list[object] = []
+
+    async def wait() -> None:
+        (other,) = await ledger.claim("waiting", keyed(ledger, 1))
+        assert other == InFlight("many")
+        await ledger.wait("many")
+        await execute(ledger, "PRAGMA query_only = OFF")
+        found.extend(await ledger.claim("waiting", keyed(ledger, 1)))
+
+    async with Ledger.sqlite(path) as ledger:
+        (key,) = await claim_many(ledger, 1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await until_waiting(ledger)
+            # With `query_only`, SQLite refuses each write with the same error as for a read-only file.
+            await execute(ledger, "PRAGMA query_only = ON")
+            with pytest.raises(LedgerUnwritable, match="the file is read-only"):
+                await (ledger.settle("many", accepted()) if end == "settle" else ledger.release("many"))
+        assert found == [
+            Unknown(message=message(), reason="the outcome was not recorded", key=key, recorded=True)
+        ]
+        assert await ledger.summary() == Summary(unknown=1)
+        await ledger.settle("many", accepted("late"))
+        assert await ledger.summary() == Summary(accepted=1, segments=1)
+
+
+async def until_waiting(ledger: Ledger) -> None:
+    """Wait until another task waits in `Ledger.wait`."""
+    await anyio.wait_all_tasks_blocked()
+    await ledger.summary()
+    await anyio.wait_all_tasks_blocked()
 
 
 async def test_a_read_only_file_claims_nothing(path: Path) -> None:
-    """If the file of an open ledger becomes read-only, `claim` and `settle` raise `LedgerUnwritable`."""
+    """If the file of an open ledger becomes read-only, no message is claimed, recorded or resolved."""
     async with Ledger.sqlite(path) as ledger:
-        keys = await claim_many(ledger, 1)
-        # With `query_only`, SQLite refuses each write with the same error as for a read-only file.
+        await claim_many(ledger, 1)
         await execute(ledger, "PRAGMA query_only = ON")
-        with pytest.raises(LedgerUnwritable, match="the file is read-only"):
-            await ledger.claim(keyed(ledger, 1, first=1))
-        with pytest.raises(LedgerUnwritable):
-            await ledger.settle([accepted(keys[0])])
+        for work in (
+            lambda: ledger.claim("a", keyed(ledger, 1, first=1)),
+            lambda: ledger.record_pending(keyed(ledger, 1, first=1)),
+            lambda: ledger.resolve_all(sent=True),
+        ):
+            with pytest.raises(LedgerUnwritable, match="the file is read-only"):
+                await work()
         assert await ledger.summary() == Summary(sending=1)
 
 

@@ -1,13 +1,13 @@
 """Tests of tracking with a ledger: a restart, failed messages, and the memory for 20,000 messages."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
-from smsapi_async.ledger import DeliverySummary, Ledger
+from smsapi_async.ledger import DeliverySummary, Ledger, Record
 from smsapi_async.models import Receipt
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery, DeliverySink
@@ -20,14 +20,16 @@ MANY = 20_000
 # With `synchronous = OFF`, the tests are faster, because SQLite does not wait until the data is on the disk.
 # No test in this file needs the data after a power failure.
 QUICK = "PRAGMA synchronous = OFF"
-# The SQL statement `FILL` copies the first message 19,999 times, because the methods of the ledger would need
-# much longer to claim and settle 20,000 messages.
-FILL = """
-WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
-INSERT INTO messages (key, destination_address, content_id, answer_id, state, segment_ids)
-SELECT 'key ' || n, '79030000000' + n, content_id, answer_id, state, json_array('a' || n, 'b' || n)
-FROM numbers, messages WHERE messages.id = 1
-"""
+# The SQL statement `FILL` copies the first request with its message 19,999 times, because the methods of the
+# ledger would need much longer to claim and settle 20,000 messages.
+_NUMBERS = "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)"
+FILL = (
+    f"""{_NUMBERS} INSERT INTO requests (id, state, size, sent_at, answered_at, segment_count, segment_ids)
+    SELECT n, state, size, sent_at, answered_at, segment_count, json_array('a' || n, 'b' || n)
+    FROM numbers, requests WHERE requests.id = 1""",  # noqa: S608
+    f"""{_NUMBERS} INSERT INTO messages (id, number, content_id, position)
+    SELECT n << 12, 79030000000 + n, content_id, 20001 - n FROM numbers, messages m WHERE m.id = 1 << 12""",  # noqa: S608
+)
 
 
 class Watched:
@@ -87,16 +89,29 @@ async def test_messages_that_failed_are_counted(path: Path) -> None:
 
 
 async def test_thousands_take_the_memory_of_a_page(path: Path) -> None:
-    """While `to_track` returns 20,000 receipts in order, the memory holds fewer than 1,000 receipts."""
+    """While `to_track` and `report` return 20,000 messages, the memory holds fewer than 1,000 of them.
+
+    `to_track` returns the messages in the order of their requests, and `report` in the order in which they
+    were given.
+    """
     async with Ledger.sqlite(path) as ledger:
         await accepted_receipts(ledger, 1, segments=2)
-        await execute(ledger, FILL)
-        count = 0
-        async for each in ledger.to_track():
-            count += 1
-            assert isinstance(each, Receipt)
-            assert count == 1 or each.segment_ids == (f"a{count}", f"b{count}")
-            if count % 4_999 == 0:
-                alive = sum(isinstance(thing, Receipt) for thing in gc.get_objects())
-                assert 0 < alive < 1000
-    assert count == MANY
+        for statement in FILL:
+            await execute(ledger, statement)
+        expected = [("0-0", "0-1"), *((f"a{number}", f"b{number}") for number in range(2, MANY + 1))]
+        assert await ids_in(ledger.to_track(), Receipt) == expected
+        in_report = await ids_in(ledger.report(), Record)
+    assert in_report == expected[:1] + expected[:0:-1]
+
+
+async def ids_in(
+    items: AsyncIterator[Receipt | Delivery] | AsyncIterator[Record], kind: type[Receipt | Record]
+) -> list[tuple[str, ...]]:
+    """Return the segment ids of all items. During the iteration, few items are alive at the same time."""
+    found: list[tuple[str, ...]] = []
+    async for each in items:
+        assert isinstance(each, kind)
+        found.append(each.segment_ids)
+        if len(found) % 4_999 == 0:
+            assert 0 < sum(isinstance(thing, kind) for thing in gc.get_objects()) < 1000
+    return found

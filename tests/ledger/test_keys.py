@@ -41,7 +41,7 @@ def test_the_same_message_has_the_same_key(one: dict[str, Any], other: dict[str,
 _words = st.sampled_from(["", "a", "b", "|", "1|", "None", "'", "ab", "a|b", "\0"])
 _messages = st.builds(
     Message,
-    _words,
+    st.sampled_from([NUMBER, "7903123", "79031234"]),
     _words,
     source_address=st.none() | _words,
     send_date=st.sampled_from([None, DATE, DATE.replace(tzinfo=None)]),
@@ -59,7 +59,7 @@ def test_different_messages_have_different_keys(one: Message, other: Message) ->
 @pytest.mark.parametrize(
     "change",
     [
-        {"destination_address": 79031234567},
+        {"destination_address": 79031234568},
         {"text": b"bytes"},
         {"key": ""},
         {"key": 7},
@@ -80,7 +80,7 @@ def test_a_message_that_cannot_be_named_is_refused(change: dict[str, Any]) -> No
         key_of(attrs.evolve(BASE, **change))
     assert caught.value.parameter == next(iter(change))
     assert caught.value.__context__ is None
-    assert "79031234567" not in str(caught.value)
+    assert "79031234568" not in str(caught.value)
 
 
 def test_a_text_that_cannot_be_sent_still_has_a_key() -> None:
@@ -88,27 +88,49 @@ def test_a_text_that_cannot_be_sent_still_has_a_key() -> None:
     assert key_of(message(text="\ud800")) != key_of(message(text="\ud801"))
 
 
-GREETING = Message("79031234567", "hello")
 RECORDED = {
-    "sha256:c9b97d7f0b7637eb23b7a96959347386e619b6b98962014a6c46e561c183f91d": Message(
-        "79031234567", "hello"
-    ),
-    "sha256:9695def2ce355422605ba555e35d511a5da4da2dac9d5e877b44d3d1d7e8b7e0": Message(
+    "sha256:1IFOrDHt7hTJ0FfKzgP5JA:79031234567": Message("79031234567", "hello"),
+    "sha256:c9zH6Ld8I2FR81G4QMNLwg:79031234567": Message(
         "+79031234567", "hello", source_address="ACME", send_date=DATE, validity=60
     ),
-    "sha256:305a2a523670687e0416989ed06e5c971c4579d4be9710c8a47ea84c3a70bd80": Message(
+    "sha256:Y8mnBBd-38LBZQhI79P_Rw:79031234567": Message(
         "79031234567", "Привет", send_date=DATE.replace(tzinfo=None), by_time_zone=True
     ),
 }
 
 
 @pytest.mark.parametrize("key", RECORDED)
-def test_keys_of_earlier_versions(key: str) -> None:
-    """Derived keys are equal to the keys of version 0.1.
+def test_derived_keys_do_not_change(key: str) -> None:
+    """Derived keys are equal to recorded keys.
 
-    Because of the equal keys, `claim` recognises the messages in a ledger that version 0.1 wrote.
+    If the derived keys changed, a ledger would not recognise its messages, and they would be sent again.
     """
     assert key_of(RECORDED[key]) == key
+
+
+OTHER = key_of(message(1))
+
+
+@pytest.mark.parametrize(
+    "own", ["sha256:", OTHER[:-8], f"{OTHER}x", OTHER.upper(), f" {OTHER}", f"{OTHER}\n"]
+)
+def test_a_key_that_only_resembles_a_derived_key_is_kept(own: str) -> None:
+    """A key of the user that is no derived key is used unchanged, whatever the key looks like."""
+    assert key_of(message(key=own)) == own
+
+
+def test_a_derived_key_counts_as_no_key() -> None:
+    """A message whose `Message.key` is its own derived key has this key, as the message without a key has."""
+    assert key_of(message(1, key=OTHER)) == OTHER
+
+
+@pytest.mark.parametrize("change", [{"destination_address": NUMBER}, {"text": "another"}, {"validity": 1}])
+def test_the_derived_key_of_another_message_is_refused(change: dict[str, Any]) -> None:
+    """For a message with the derived key of another message, `key_of` raises a `ValidationError`."""
+    with pytest.raises(ValidationError, match="the derived key of another message") as caught:
+        key_of(attrs.evolve(message(1, key=OTHER), **change))
+    assert caught.value.parameter == "key"
+    assert NUMBER[:8] not in str(caught.value)
 
 
 def test_keys_are_quick() -> None:

@@ -2,27 +2,58 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
 import pytest
 
-from smsapi_async.errors import SmsApiError
 from smsapi_async.ledger import Ledger, LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion, Summary
-from tests.ledger.tools import (
-    accepted,
-    claim_many,
-    content_of,
-    execute,
-    held_by_another_program,
-    keyed,
-    put,
-    recorded,
-    start_child,
-)
+from smsapi_async.ledger.requests import RequestAnswer
+from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
+from smsapi_async.models import Message
+from tests.killable import Connection, Killable
 
 pytestmark = pytest.mark.anyio
+
+ACCEPTED = RequestAnswer(state="accepted", at=datetime(2024, 3, 1, tzinfo=UTC), segment_ids=("1",))
+
+
+def keyed(number: int) -> tuple[str, Message]:
+    """Return a key and a message."""
+    return str(number), Message(f"790300000{number:02}", "text")
+
+
+async def claim(ledger: Ledger, *numbers: int) -> None:
+    """Claim new messages, each with the token that is its key."""
+    for number in numbers:
+        assert await ledger.claim(str(number), [keyed(number)]) == [None]
+
+
+async def value(ledger: Ledger, statement: str) -> object:
+    """Run an SQL statement on the connection of a ledger, and return the first value of the first row."""
+    assert isinstance(ledger, SqliteLedger)
+    return await ledger._run(lambda records: records.database.connection.execute(statement).fetchone()[0])
+
+
+@contextmanager
+def held_by_another_program(path: Path) -> Iterator[None]:
+    """Lock the file during the block, as another program with its own SQLite connection would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes in a file."""
+    return path.read_bytes()
+
+
+def put(path: Path, content: bytes = b"") -> None:
+    """Create a file with the given content."""
+    path.write_bytes(content)
 
 
 def modes(directory: Path) -> dict[str, int]:
@@ -35,7 +66,7 @@ async def test_the_files_are_private(path: Path) -> None:
     before = os.umask(0)
     try:
         async with Ledger.sqlite(path) as ledger:
-            await claim_many(ledger, 1)
+            await claim(ledger, 0)
             names = ["run.db", "run.db-lock", "run.db-shm", "run.db-wal"]
             assert modes(path.parent) == dict.fromkeys(names, 0o600)
     finally:
@@ -48,11 +79,18 @@ async def test_the_permissions_of_a_file_that_is_there_are_left(path: Path) -> N
 
     The file ``-wal`` gets the permissions of the ledger file.
     """
-    put(path, mode=0o640)
+    async with Ledger.sqlite(path):
+        pass
+    allow_group(path)
     async with Ledger.sqlite(path) as ledger:
-        await claim_many(ledger, 1)
+        await claim(ledger, 0)
         assert modes(path.parent)["run.db-wal"] == 0o640
     assert modes(path.parent)["run.db"] == 0o640
+
+
+def allow_group(path: Path) -> None:
+    """Let the group read a file."""
+    path.chmod(0o640)
 
 
 async def test_nothing_is_there_before_it_is_opened(path: Path) -> None:
@@ -64,7 +102,7 @@ async def test_nothing_is_there_before_it_is_opened(path: Path) -> None:
     assert not list(path.parent.iterdir())
     assert "closed" in repr(ledger)
     with pytest.raises(LedgerError, match="is not open"):
-        await ledger.claim([])
+        await ledger.claim("token", [])
     async with ledger:
         assert "open" in repr(ledger)
         with pytest.raises(LedgerError, match="is open already"):
@@ -79,7 +117,7 @@ async def test_a_closed_ledger_can_be_opened_again(path: Path) -> None:
     """After a `Ledger` object was closed, the same object can be opened again."""
     ledger = Ledger.sqlite(path)
     async with ledger:
-        await ledger.record_pending(keyed(ledger, 1))
+        await ledger.record_pending([keyed(0)])
     async with ledger:
         assert await ledger.summary() == Summary(pending=1)
 
@@ -95,10 +133,10 @@ async def test_one_ledger_has_one_writer(path: Path, way: str, monkeypatch: pyte
         monkeypatch.chdir(path.parent)
         other = Path("run.db")
     async with Ledger.sqlite(path) as ledger:
-        keys = await claim_many(ledger, 1)
+        await claim(ledger, 0)
         with pytest.raises(LedgerInUse, match="only one writer at a time"):
             await Ledger.sqlite(other).__aenter__()
-        await ledger.settle([accepted(keys[0])])
+        await ledger.settle("0", ACCEPTED)
     async with Ledger.sqlite(other) as ledger:
         assert await ledger.summary() == Summary(accepted=1, segments=1)
 
@@ -110,18 +148,18 @@ async def test_readers_may_look_on(path: Path) -> None:
     `LedgerError`.
     """
     async with Ledger.sqlite(path) as writer:
-        keys = await claim_many(writer, 2)
+        await claim(writer, 0, 1)
         async with Ledger.sqlite(path, read_only=True) as reader:
             assert await reader.summary() == Summary(sending=2)
-            await writer.settle([accepted(keys[0])])
+            await writer.settle("0", ACCEPTED)
             assert await reader.summary() == Summary(sending=1, accepted=1, segments=1)
-            assert list(await recorded(reader)) == keys[:1]
+            assert [outcome.key async for outcome in reader.outcomes()] == ["0"]
             with pytest.raises(LedgerError, match="for reading only"):
-                await reader.claim(keyed(reader, 3))
+                await reader.claim("token", [keyed(2)])
     async with Ledger.sqlite(path, read_only=True) as reader:
-        assert await reader.summary() == Summary(sending=1, accepted=1, segments=1)
+        assert (await reader.summary()).accepted == 1
         with pytest.raises(LedgerError, match="for reading only"):
-            await reader.resolve(keys[1], sent=False)
+            await reader.resolve_all(sent=False)
 
 
 async def test_a_reader_creates_nothing(path: Path) -> None:
@@ -135,17 +173,29 @@ async def test_a_reader_creates_nothing(path: Path) -> None:
     assert content_of(path) == b""
 
 
-async def test_a_newer_ledger_is_left_alone(path: Path) -> None:
-    """Opening a ledger with a newer format raises `LedgerVersion`. The file is not changed and not locked."""
-    async with Ledger.sqlite(path):
-        pass
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    connection.close()
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (3, "format 3; this package supports format 2; use the version that wrote the ledger"),
+        (1, r"version 0.1 of this package wrote; finish its messages with version 0.1 \(pip install"),
+    ],
+)
+async def test_the_ledger_of_another_version_is_left_alone(path: Path, version: int, words: str) -> None:
+    """Opening a ledger of another version raises `LedgerVersion`, also for reading.
+
+    The error says what to do. The file is not changed and not locked.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # Version 0.1 wrote these tables.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL, state TEXT)")
+        connection.execute("CREATE TABLE properties (name VARCHAR NOT NULL PRIMARY KEY, value VARCHAR)")
+        connection.execute("PRAGMA application_id = 0x534D5341")
+        connection.execute(f"PRAGMA user_version = {version}")
     before = content_of(path)
-    for _ in range(2):
-        with pytest.raises(LedgerVersion, match="format 2; this package supports format 1; use the version"):
-            await Ledger.sqlite(path).__aenter__()
+    for is_read_only in (True, False, False):
+        with pytest.raises(LedgerVersion, match=words):
+            await Ledger.sqlite(path, read_only=is_read_only).__aenter__()
     assert content_of(path) == before
 
 
@@ -191,8 +241,8 @@ async def test_another_program_that_holds_the_file_is_told(
     monkeypatch.setattr("smsapi_async.ledger.sqlite.database._PATIENCE", 0.01)
     async with Ledger.sqlite(path) as ledger:
         with held_by_another_program(path), pytest.raises(LedgerInUse):
-            await ledger.claim(keyed(ledger, 1))
-        assert await ledger.claim(keyed(ledger, 1)) == {keyed(ledger, 1)[0][0]: None}
+            await ledger.claim("0", [keyed(0)])
+        await claim(ledger, 0)
 
 
 async def test_a_file_system_without_shared_memory_is_told(
@@ -210,36 +260,40 @@ async def test_a_file_system_without_shared_memory_is_told(
 async def test_every_commit_is_synced(path: Path) -> None:
     """Each commit of a ledger waits until SQLite has written the data to the disk."""
     async with Ledger.sqlite(path) as ledger:
-        assert await execute(ledger, "PRAGMA synchronous") == 2  # 2 means the level FULL
-        assert await execute(ledger, "PRAGMA journal_mode") == "wal"
+        assert await value(ledger, "PRAGMA synchronous") == 2  # 2 means the level FULL
+        assert await value(ledger, "PRAGMA journal_mode") == "wal"
 
 
-FORKING = """
-import os, sys, anyio
-from smsapi_async.ledger import Ledger, LedgerError, Summary
-from tests.ledger.tools import accepted, claim_many, keyed
+def fork(connection: Connection, path: Path, backend: str) -> None:
+    """Open a ledger, and use the ledger in a forked child process. Send the errors of the child process."""
 
-async def use(ledger):
-    for work in (ledger.claim(keyed(ledger, 1, first=5)), ledger.settle([]), ledger.summary()):
-        try:
-            await work
-        except LedgerError as error:
-            print(error, flush=True)
-    await ledger.aclose()
+    async def use(ledger: Ledger) -> None:
+        works = (ledger.claim("5", [keyed(5)]), ledger.settle("0", ACCEPTED), ledger.summary())
+        for work in works:
+            try:
+                await work
+            except LedgerError as error:
+                connection.send(str(error))
+        await ledger.aclose()
 
-async def main():
-    async with Ledger.sqlite(sys.argv[1]) as ledger:
-        keys = await claim_many(ledger, 2)
-        child = os.fork()
-        if child == 0:
-            await use(ledger)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        await ledger.settle([accepted(keys[0])])
-        assert await ledger.summary() == Summary(sending=1, accepted=1, segments=1)
+    async def main() -> None:
+        async with Ledger.sqlite(path) as ledger:
+            await claim(ledger, 0, 1)
+            child = os.fork()
+            if child == 0:
+                await use(ledger)
+                os._exit(0)
+            wait_for(child)
+            await ledger.settle("0", ACCEPTED)
+            connection.send(await ledger.summary())
+            connection.recv()
 
-anyio.run(main, backend=sys.argv[2])
-"""
+    anyio.run(main, backend=backend)
+
+
+def wait_for(process: int) -> None:
+    """Wait until a child process has ended without an error."""
+    assert os.waitpid(process, 0)[1] == 0
 
 
 async def test_a_forked_child_is_refused(path: Path, anyio_backend: str) -> None:
@@ -247,25 +301,10 @@ async def test_a_forked_child_is_refused(path: Path, anyio_backend: str) -> None
 
     The child process writes nothing to the ledger.
     """
-    with start_child(FORKING, path, anyio_backend) as child:
-        words, _ = child.communicate()
-    assert child.returncode == 0
-    assert words.count("was opened by another process; open it again in this process") == 3
+    with Killable(fork, path, anyio_backend) as child:
+        for _ in range(3):
+            words = await child.received()
+            assert "was opened by another process; open it again in this process" in words
+        assert await child.received() == Summary(sending=1, accepted=1, segments=1)
     async with Ledger.sqlite(path) as ledger:
         assert await ledger.summary() == Summary(unknown=1, accepted=1, segments=1)
-
-
-def test_importing_does_not_import_sqlalchemy() -> None:
-    """The import of the package and the creation of a `Ledger` object do not import SQLAlchemy."""
-    program = (
-        "import sys, smsapi_async, smsapi_async.ledger as l; l.Ledger.sqlite('x.db');"
-        "sys.exit('sqlalchemy' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-def test_a_missing_extra_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If SQLAlchemy is not installed, `Ledger.sqlite` raises an error that names the extra to install."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(SmsApiError, match=r"smsapi-async\[ledger\]"):
-        Ledger.sqlite(path)

@@ -1,6 +1,5 @@
 """Tests that a ledger never blocks the event loop, and that a cancelled write is still committed."""
 
-import asyncio
 import os
 import sqlite3
 import threading
@@ -14,38 +13,29 @@ from anyio.lowlevel import checkpoint
 
 from smsapi_async.inbox import Position
 from smsapi_async.ledger import Ledger, LedgerError, Summary
-from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from smsapi_async.models import Receipt
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery
 from tests.ledger.tools import (
     ACCEPTED_AT,
+    Place,
     accepted,
-    claim_many,
+    accepted_receipts,
+    at_work,
+    claim_each,
     held_by_another_program,
     keyed,
     message,
     open_messages,
     recorded,
+    settle_each,
     unknown,
+    until_at_work,
 )
 
 pytestmark = pytest.mark.anyio
 
 Work = Callable[[Ledger, list[str]], Awaitable[object]]
-
-
-def at_work(ledger: Ledger) -> bool:
-    """Return whether a worker thread is using the file of the ledger."""
-    assert isinstance(ledger, SqliteLedger)
-    assert ledger._store is not None
-    return ledger._store._one_at_a_time.locked()
-
-
-async def until_at_work(ledger: Ledger) -> None:
-    """Wait until a worker thread uses the file of the ledger. Other tasks run during this wait."""
-    while not at_work(ledger):
-        await checkpoint()
 
 
 @pytest.fixture
@@ -79,15 +69,16 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int]) -> None:
-    """A ledger opens, uses and closes its file only in worker threads.
-
-    The event loop runs in a thread that never touches the file.
-    """
+    """A ledger opens, uses and closes its file in one thread of its own, and never in the event loop."""
     async with Ledger.sqlite(path) as ledger:
-        keys = await claim_many(ledger, 3)
-        await ledger.settle([accepted(keys[0]), unknown(keys[1])])
-        await ledger.release(keys[2:])
+        keys = await claim_each(ledger, 3)
+        await settle_each(ledger, {keys[0]: accepted(), keys[1]: unknown()})
+        await ledger.release(keys[2])
         await ledger.record_pending(keyed(ledger, 1, first=9))
+        assert len([each async for each in ledger.unknown()]) == 1
+        assert len([each async for each in ledger.report()]) == 4
+        await ledger.states([message()])
+        await ledger.other_texts([message(text="another")])
         await ledger.resolve(keys[1], sent=False)
         await ledger.pending()
         await ledger.summary()
@@ -98,9 +89,9 @@ async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int
         await ledger.deliveries_summary()
         await ledger.checkpoint().save(Position(ACCEPTED_AT))
         await ledger.checkpoint().load()
+    assert len(threads) == 1
     with pytest.raises(LedgerError):
         await Ledger.sqlite(path.parent).__aenter__()
-    assert threads
     assert threading.get_ident() not in threads
 
 
@@ -111,7 +102,7 @@ async def test_the_loop_goes_on_while_the_file_is_busy(path: Path) -> None:
     """
     async with Ledger.sqlite(path) as ledger, anyio.create_task_group() as group:
         with held_by_another_program(path):
-            group.start_soon(ledger.claim, keyed(ledger, 1))
+            group.start_soon(ledger.claim, "a", keyed(ledger, 1))
             await until_at_work(ledger)
             for _ in range(1000):
                 await checkpoint()
@@ -121,17 +112,17 @@ async def test_the_loop_goes_on_while_the_file_is_busy(path: Path) -> None:
 
 
 WRITES: dict[str, tuple[Work, Summary]] = {
-    "claim": (lambda ledger, _: ledger.claim(keyed(ledger, 1, first=5)), Summary(sending=2, unknown=1)),
     "settle": (
-        lambda ledger, keys: ledger.settle([accepted(keys[0])]),
+        lambda ledger, keys: ledger.settle(keys[0], accepted()),
         Summary(accepted=1, unknown=1, segments=1),
     ),
-    "release": (lambda ledger, keys: ledger.release(keys[:1]), Summary(pending=1, unknown=1)),
+    "release": (lambda ledger, keys: ledger.release(keys[0]), Summary(pending=1, unknown=1)),
     "record_pending": (
         lambda ledger, _: ledger.record_pending(keyed(ledger, 1, first=5)),
         Summary(pending=1, sending=1, unknown=1),
     ),
     "resolve": (lambda ledger, keys: ledger.resolve(keys[1], sent=False), Summary(sending=1, pending=1)),
+    "resolve_all": (lambda ledger, _: ledger.resolve_all(sent=False), Summary(sending=1, pending=1)),
     "retry_rejected": (lambda ledger, _: ledger.retry_rejected(), Summary(sending=1, unknown=1)),
 }
 
@@ -139,19 +130,18 @@ WRITES: dict[str, tuple[Work, Summary]] = {
 @pytest.mark.parametrize("moment", ["before", "in the middle", "while another is at work"])
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_cancelled_write_is_written(path: Path, name: str, moment: str) -> None:
-    """If the caller of a write is cancelled, the write is still committed, and the call still returns."""
+    """If the caller of a write is cancelled, the write is still committed."""
     work, expected = WRITES[name]
-    finished: list[object] = []
 
     async def write() -> None:
         if moment == "before":
             scope.cancel()
         with scope:
-            finished.append(await work(ledger, keys) or "done")
+            await work(ledger, keys)
 
     async with Ledger.sqlite(path) as ledger:
-        keys = await claim_many(ledger, 2)
-        await ledger.settle([unknown(keys[1])])
+        keys = await claim_each(ledger, 2)
+        await ledger.settle(keys[1], unknown())
         scope = anyio.CancelScope()
         async with anyio.create_task_group() as group:
             with held_by_another_program(path):
@@ -162,73 +152,53 @@ async def test_a_cancelled_write_is_written(path: Path, name: str, moment: str) 
                 await until_at_work(ledger)
                 scope.cancel()
                 await checkpoint()
-        assert len(finished) == 1
         assert await ledger.summary() == expected
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("name", [name for name in WRITES if name != "claim"])
-async def test_a_write_outlives_its_task(path: Path, name: str) -> None:
-    """A write is committed even if `asyncio.Task.cancel` cancels the calling task.
-
-    `asyncio.Task.cancel` also cancels a task inside a shielded cancel scope of AnyIO.
-    """
-    work, expected = WRITES[name]
+@pytest.mark.parametrize("moment", ["before", "in the middle"])
+async def test_a_cancelled_claim_claims_nothing(path: Path, moment: str) -> None:
+    """If a call of `claim` is cancelled, its messages can be claimed again at once."""
     async with Ledger.sqlite(path) as ledger:
-        keys = await claim_many(ledger, 2)
-        await ledger.settle([unknown(keys[1])])
-        with held_by_another_program(path):
-            task = asyncio.ensure_future(work(ledger, keys))
-            await until_at_work(ledger)
-            task.cancel()
-            await checkpoint()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await ledger.summary() == expected
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_claim_whose_task_is_gone_is_given_back(path: Path) -> None:
-    """If `asyncio.Task.cancel` cancels a call of `claim`, the claimed messages become pending again."""
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                with held_by_another_program(path):
+                    if moment == "before":
+                        scope.cancel()
+                    group.start_soon(ledger.claim, "gone", keyed(ledger, 2))
+                    if moment == "in the middle":
+                        await until_at_work(ledger)
+                        scope.cancel()
+        assert await ledger.claim("next", keyed(ledger, 2)) == [None, None]
+        await ledger.release("next")
     async with Ledger.sqlite(path) as ledger:
-        with held_by_another_program(path):
-            task = asyncio.ensure_future(ledger.claim(keyed(ledger, 2)))
-            await until_at_work(ledger)
-            task.cancel()
-            await checkpoint()
-        with pytest.raises(asyncio.CancelledError):
-            await task
         assert await ledger.summary() == Summary(pending=2)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_an_opening_whose_task_is_gone_leaves_no_lock(path: Path) -> None:
-    """If `asyncio.Task.cancel` cancels the task that opens a ledger, the lock of the file is released.
-
-    After this cancellation, the file can be opened again.
-    """
-    async with Ledger.sqlite(path):
-        pass
-    ledger = Ledger.sqlite(path)
-    with held_by_another_program(path):
-        task = asyncio.ensure_future(ledger.__aenter__())
-        await checkpoint()
-        await until_at_work(ledger)
-        task.cancel()
-        await checkpoint()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    async with Ledger.sqlite(path) as other:
-        assert await other.summary() == Summary()
-
-
-async def test_many_tasks_share_a_ledger(path: Path) -> None:
-    """Several tasks can call one ledger at the same time, and every call succeeds."""
+async def test_a_cancelled_record_is_written(path: Path) -> None:
+    """`record` stores the deliveries even if the task that calls `record` is cancelled."""
     async with Ledger.sqlite(path) as ledger:
+        first, second = [
+            Delivery(each, Phase.ENROUTE, (None,), False, ACCEPTED_AT)
+            for each in await accepted_receipts(ledger, 2)
+        ]
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await ledger.record([first])
+        async with anyio.create_task_group() as group:
+            with held_by_another_program(path):
+                group.start_soon(ledger.record, [second])
+                await until_at_work(ledger)
+                group.cancel_scope.cancel()
+        assert await open_messages(ledger) == [first, second]
+
+
+async def test_many_tasks_share_a_ledger(place: Place) -> None:
+    """Several tasks can call one ledger at the same time, and every call succeeds."""
+    async with place() as ledger:
 
         async def run(first: int) -> None:
-            claimed = await ledger.claim(keyed(ledger, 20, first=first))
-            await ledger.settle([accepted(key) for key in claimed])
+            assert await ledger.claim(str(first), keyed(ledger, 20, first=first)) == [None] * 20
+            await ledger.settle(str(first), accepted(*map(str, range(20))))
 
         async with anyio.create_task_group() as group:
             for first in range(0, 400, 20):

@@ -1,28 +1,48 @@
 """Helper functions for the tests of the ledger.
 
-The functions create messages and outcomes, lock the ledger file, and start child processes.
+The functions create messages, answers and ledgers, lock the ledger file, and start child processes.
 """
 
+import secrets
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+import anyio
 import attrs
+from anyio.lowlevel import checkpoint
 
-from smsapi_async.ledger import Ledger
-from smsapi_async.ledger.sqlite.message_records import MessageRecords
+from smsapi_async.ledger import Ledger, RequestAnswer
+from smsapi_async.ledger.sqlite.all_records import Records
 from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from smsapi_async.models import Message, Receipt
-from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+from smsapi_async.outcomes import Outcome
 from smsapi_async.tracking import Delivery
 
 ACCEPTED_AT = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
 NUMBER = "79031234567"
 TEXT = "The code is 4711"
+
+
+class Place(Protocol):
+    """A function that returns a `Ledger` object for one place. Each call returns a new object."""
+
+    def __call__(self, *, redact: bool = False, read_only: bool = False) -> Ledger: ...
+
+
+PLACES: dict[str, Callable[[Path], Place]] = {
+    "sqlite": lambda directory: partial(Ledger.sqlite, directory / "run.db"),
+}
+"""For each implementation of `Ledger`, a function that returns the place in a new directory.
+
+The tests that use only the interface of a ledger run once for each implementation.
+"""
 
 
 def message(number: int = 0, text: str = TEXT, *, key: str | None = None) -> Message:
@@ -48,31 +68,23 @@ def keyed(ledger: Ledger, count: int, first: int = 0) -> list[tuple[str, Message
     return [(ledger.key_of(each), each) for each in many]
 
 
-def accepted(key: str, *segment_ids: str, unattributed: bool = False) -> Outcome:
-    """Return an `Accepted` outcome.
+def accepted(*segment_ids: str) -> RequestAnswer:
+    """Return the answer of a gateway that accepted a request.
 
     Args:
-        key: the key of the message.
-        segment_ids: the segment ids of the message. Without this argument, the message has one segment id.
-        unattributed: the value of `Accepted.unattributed`.
+        segment_ids: all segment ids of the request. Without this argument, the request has one segment id.
     """
-    return Accepted(
-        message=message(),
-        segment_ids=segment_ids or (f"id of {key}",),
-        accepted_at=ACCEPTED_AT,
-        unattributed=unattributed,
-        key=key,
-    )
+    return RequestAnswer(state="accepted", at=ACCEPTED_AT, segment_ids=segment_ids or ("id",))
 
 
-def rejected(key: str) -> Outcome:
-    """Return a `Rejected` outcome of the message with the key `key`."""
-    return Rejected(message=message(), reason="Invalid argument", code=2, key=key)
+def rejected() -> RequestAnswer:
+    """Return the answer of a gateway that refused a request."""
+    return RequestAnswer(state="rejected", at=ACCEPTED_AT, reason="Invalid argument", code=2)
 
 
-def unknown(key: str) -> Outcome:
-    """Return an `Unknown` outcome of the message with the key `key`."""
-    return Unknown(message=message(), reason="the connection was lost", code=9, key=key)
+def unknown() -> RequestAnswer:
+    """Return the answer of a request whose outcome is unknown."""
+    return RequestAnswer(state="unknown", at=ACCEPTED_AT, reason="the connection was lost", code=9)
 
 
 async def recorded(ledger: Ledger) -> dict[str | None, Outcome]:
@@ -80,12 +92,46 @@ async def recorded(ledger: Ledger) -> dict[str | None, Outcome]:
     return {outcome.key: outcome async for outcome in ledger.outcomes()}
 
 
-async def claim_many(ledger: Ledger, count: int) -> list[str]:
-    """Claim `count` new messages, and return the keys of these messages."""
-    given = keyed(ledger, count)
-    claimed = await ledger.claim(given)
-    assert list(claimed.values()) == [None] * count
-    return list(claimed)
+async def claim_many(ledger: Ledger, count: int, first: int = 0, *, token: str = "many") -> list[str]:  # noqa: S107 - no secret
+    """Claim new messages in one request, and return their keys.
+
+    Args:
+        ledger: the ledger that claims the messages.
+        count: the number of messages.
+        first: the index of the first recipient (see `message`).
+        token: the token of the claim.
+    """
+    given = keyed(ledger, count, first)
+    assert await ledger.claim(token, given) == [None] * count
+    return [key for key, _ in given]
+
+
+async def claim_each(ledger: Ledger, count: int, first: int = 0) -> list[str]:
+    """Claim each new message in a request of its own, and return the keys. Each key is also the token."""
+    given = keyed(ledger, count, first)
+    position = await ledger.first_position(*given[0])
+
+    async def claim(place: int) -> None:
+        key, each = given[place]
+        # The event loop of trio starts tasks in random order, so the position must be passed.
+        assert await ledger.claim(key, [(key, each)], positions=[position + place]) == [None]
+
+    async with anyio.create_task_group() as group:
+        for place in range(count):
+            group.start_soon(claim, place)
+    return [key for key, _ in given]
+
+
+async def settle_each(ledger: Ledger, answers: dict[str, RequestAnswer]) -> None:
+    """Settle several claims.
+
+    Args:
+        ledger: the ledger that records the answers.
+        answers: the answer for each token.
+    """
+    async with anyio.create_task_group() as group:
+        for token, answer in answers.items():
+            group.start_soon(ledger.settle, token, answer)
 
 
 async def accepted_receipts(
@@ -95,28 +141,19 @@ async def accepted_receipts(
 
     Args:
         ledger: the ledger that claims the messages.
-        count: the number of messages.
+        count: the number of messages, at most 4,096.
         segments: the number of segment ids of each message.
         accepted_at: the time at which the gateway accepted the messages.
     """
-    given = keyed(ledger, count)
-    assert set((await ledger.claim(given)).values()) == {None}
+    given, token = keyed(ledger, count), secrets.token_hex(4)
+    assert await ledger.claim(token, given) == [None] * count
     receipts = [
         Receipt(attrs.evolve(each, key=key), tuple(f"{n}-{part}" for part in range(segments)), accepted_at)
         for n, (key, each) in enumerate(given)
     ]
-    await ledger.settle([outcome_of(each) for each in receipts])
+    ids = [id_ for each in receipts for id_ in each.segment_ids]
+    await ledger.settle(token, attrs.evolve(accepted(*ids), at=accepted_at))
     return receipts
-
-
-def outcome_of(receipt: Receipt) -> Outcome:
-    """Return the `Accepted` outcome that belongs to a receipt."""
-    return Accepted(
-        message=receipt.message,
-        segment_ids=receipt.segment_ids,
-        accepted_at=receipt.accepted_at,
-        key=receipt.message.key,
-    )
 
 
 async def open_messages(ledger: Ledger) -> list[Receipt | Delivery]:
@@ -155,6 +192,11 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def bytes_of(directory: Path) -> bytes:
+    """Return the joined contents of all files in a directory."""
+    return b"".join(each.read_bytes() for each in directory.iterdir())
+
+
 def put(path: Path, content: bytes = b"", mode: int = 0o600) -> None:
     """Create a file with the given content and the given permissions."""
     path.write_bytes(content)
@@ -168,16 +210,30 @@ async def execute(ledger: Ledger, statement: str) -> object:
     that runs the statement.
     """
 
-    def work(account: MessageRecords) -> object:
-        connection = account._database._connection
-        assert connection is not None
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        row = driver.execute(statement).fetchone()
+    def work(records: Records) -> object:
+        row = records.database.connection.execute(statement).fetchone()
         return row and row[0]
 
     assert isinstance(ledger, SqliteLedger)
     return await ledger._run(work)
+
+
+def at_work(ledger: Ledger) -> bool:
+    """Return whether the thread of a ledger runs a job, or opens or closes the file."""
+    assert isinstance(ledger, SqliteLedger)
+    thread = ledger._thread
+    frame = None if thread is None else sys._current_frames().get(thread._thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name in {"_run_group", "_close", "open"}:
+            return True
+        frame = frame.f_back
+    return False
+
+
+async def until_at_work(ledger: Ledger) -> None:
+    """Wait until the thread of a ledger runs a job. Other tasks run during this wait."""
+    while not at_work(ledger):
+        await checkpoint()
 
 
 def states(outcomes: Sequence[Outcome]) -> list[str]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from smsapi_async import Message, SegmentIdsUnattributed, SystemClock
 from smsapi_async.calls.caller import Caller
-from smsapi_async.calls.sender import Sender, attribute
+from smsapi_async.calls.sender import Sender
 from smsapi_async.privacy import Hidden
+from smsapi_async.protocol.attribution import attribute
 
 NOW = datetime(2026, 1, 28, 16, 0, tzinfo=UTC)
 TEMPLATE = Message("79031234500", "test", source_address="DEVIN0")

@@ -37,7 +37,7 @@ HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms
 OUTSIDE = {"sandbox", "cli", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # `OWN_EXTRAS` maps a room to the libraries of optional extras that only this room may import.
-OWN_EXTRAS = {"ledger": {"sqlalchemy"}, "http": {"httptools", "socksio"}}
+OWN_EXTRAS = {"http": {"httptools", "socksio"}}
 EXTRAS = {
     "aiohttp",
     "httptools",

@@ -2,25 +2,34 @@
 """The ledger: the types of its methods and of its summaries."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
 from smsapi_async import Accepted, Checkpoint, Delivery, Message, Outcome, Receipt, Rejected, Unknown
 from smsapi_async.ledger import (
+    Claimed,
     DeliverySummary,
+    InFlight,
     Ledger,
     LedgerError,
     LedgerInUse,
     LedgerUnwritable,
     LedgerVersion,
+    MessageState,
     OutcomeState,
+    Record,
+    RequestAnswer,
+    Resolution,
     Summary,
+    UnknownMessage,
 )
 
 
 async def life(path: Path) -> None:
     assert_type(Ledger.sqlite("run.db"), Ledger)
-    assert_type(Ledger.sqlite(path, redact=True, read_only=True), Ledger)
+    assert_type(Ledger.sqlite(path, redact=True, read_only=True, accept_copy=True), Ledger)
     async with Ledger.sqlite(path) as ledger:
         assert_type(ledger, Ledger)
         await ledger.aclose()
@@ -29,16 +38,33 @@ async def life(path: Path) -> None:
     Ledger.sqlite("run.db", True)  # type: ignore[call-arg]
 
 
-async def a_send(ledger: Ledger, message: Message, outcome: Outcome) -> None:
+async def a_send(ledger: Ledger, message: Message, answer: RequestAnswer) -> None:
     key = ledger.key_of(message)
     assert_type(key, str)
-    assert_type(await ledger.claim([(key, message)]), dict[str, Outcome | None])
-    await ledger.settle([outcome])
-    await ledger.release([key])
+    claimed = await ledger.claim("token", [(key, message)], positions=[1])
+    assert_type(claimed, list[Claimed])
+    for each in claimed:
+        assert_type(each, Accepted | Rejected | Unknown | InFlight | None)
+        if isinstance(each, InFlight):
+            await ledger.wait(each.token)
+    await ledger.claim("token", [], settle=("earlier", answer))
+    await ledger.claim("token", [], settle=answer)  # type: ignore[arg-type]
+    await ledger.settle("token", answer)
+    await ledger.release("token")
     await ledger.record_pending([(key, message)])
-    await ledger.claim([message])  # type: ignore[list-item]
-    await ledger.settle(outcome)  # type: ignore[arg-type]
+    assert_type(await ledger.first_position(key, message), int)
+    await ledger.claim("token", [message])  # type: ignore[list-item]
+    await ledger.settle("token", answer.state)  # type: ignore[arg-type]
+    await ledger.release([key])  # type: ignore[arg-type]
     await ledger.release(key=key)  # type: ignore[call-arg]
+
+
+def answers(at: datetime, message: Message) -> None:
+    answer = RequestAnswer(state="accepted", at=at, segment_ids=("1",))
+    assert_type(answer.outcomes([message], ["key"]), list[Outcome])
+    assert_type(answer.code, int | None)
+    RequestAnswer(state="pending", at=at)  # type: ignore[arg-type]
+    RequestAnswer("accepted", at)  # type: ignore[call-arg]
 
 
 async def outcomes(ledger: Ledger, state: OutcomeState) -> None:
@@ -60,6 +86,27 @@ async def pending(ledger: Ledger) -> None:
     await ledger.resolve("key", sent=False)
     await ledger.resolve("key")  # type: ignore[call-arg]
     await ledger.resolve("key", True)  # type: ignore[call-arg]
+    await ledger.resolve_many(
+        [Resolution("key", sent=True, segment_ids=["1"]), Resolution("other", sent=False)]
+    )
+    assert_type(await ledger.resolve_all(sent=True), int)
+    await ledger.resolve_all()  # type: ignore[call-arg]
+
+
+async def messages(ledger: Ledger, message: Message) -> None:
+    assert_type(await ledger.states([message]), list[MessageState | None])
+    assert_type(await ledger.other_texts([message]), list[Message])
+    async for unknown in ledger.unknown():
+        assert_type(unknown, UnknownMessage)
+        assert_type(unknown.sent_at, datetime)
+        assert_type(unknown.segment_ids, tuple[str, ...])
+    async for record in ledger.report():
+        assert_type(record, Record)
+        assert_type(record.state, MessageState)
+        assert_type(record.outcome, Outcome | None)
+        assert_type(record.delivery, Delivery | None)
+        assert_type(record.price, Decimal | None)
+        assert_type(record.delivered_at, datetime | None)
 
 
 async def deliveries(ledger: Ledger, delivery: Delivery) -> None:

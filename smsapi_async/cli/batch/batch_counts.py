@@ -4,6 +4,7 @@ from collections import Counter
 
 import attrs
 
+from smsapi_async.cli.batch.other_texts import AnotherText
 from smsapi_async.cli.batch.rows import BadRow
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, explain
 from smsapi_async.cli.output import one_line
@@ -110,9 +111,7 @@ class BatchCounts:
         if self.counts[Unknown]:
             return ExitCode.OUTCOME_UNKNOWN
         if self.halted is not None:
-            code = explain(_cause(self.halted), in_doubt=False).code
-            # `BAD_INPUT` means "no request was made", which is wrong for an error during the run.
-            return ExitCode.UNEXPECTED if code is ExitCode.BAD_INPUT else code
+            return _code_of_a_halt(self.halted)
         if self.report_error is not None:
             return ExitCode.UNEXPECTED
         if self.counts[Rejected] or self.bad_rows:
@@ -144,13 +143,21 @@ class BatchCounts:
 
     def _advice(self, code: ExitCode) -> str:
         advice = ""
-        if self.ending != "done" and self.ledger is not None:
+        if self.ending != "done" and self.ledger is not None and not isinstance(self.halted, AnotherText):
             advice = "; run the same command with the same ledger to continue"
         if self.counts[Unknown] and self.ledger is not None:
             advice += "; `smsapi-async ledger unknown` lists the unknown messages"
         elif self.counts[Unknown] or code is ExitCode.IDS_UNATTRIBUTED:
             advice += "; do not send these messages again without a check"
         return advice
+
+
+def _code_of_a_halt(error: SmsApiError) -> ExitCode:
+    if isinstance(error, AnotherText):
+        return ExitCode.REJECTED
+    code = explain(_cause(error), in_doubt=False).code
+    # `BAD_INPUT` means "no request was made", which is wrong for an error during the run.
+    return ExitCode.UNEXPECTED if code is ExitCode.BAD_INPUT else code
 
 
 def _cause(error: SmsApiError) -> SmsApiError:

@@ -35,6 +35,7 @@ def batch_invocation(
         view=batch_view,
         as_json=as_json,
         failure=BatchCounts.failure,
+        sends=True,
         may_have_sent=lambda: store.is_filled,
         backend_options=uvloop_options(),
     )

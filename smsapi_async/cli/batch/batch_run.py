@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from smsapi_async.batch import Batch
 from smsapi_async.cli.batch.batch_counts import BatchCounts
+from smsapi_async.cli.batch.other_texts import AnotherText, OtherTexts, ask, can_ask
 from smsapi_async.cli.batch.progress_bar import ProgressBar
 from smsapi_async.cli.batch.report import Report
 from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages, SharedFields
@@ -40,6 +41,9 @@ class BatchPlan:
         redact: whether the ledger stores only hashes of numbers and texts, and the report masks numbers.
         report: the path of the report, or None.
         recipients_per_request: the highest number of recipients in one bulk request.
+        max_in_flight: the highest number of messages in the requests in flight.
+        is_again: whether rows are sent without a question although their numbers were already sent another
+            text with the ledger.
         is_followed: whether the accepted messages of the ledger are followed after the sending.
     """
 
@@ -51,6 +55,8 @@ class BatchPlan:
     redact: bool = False
     report: str | None = None
     recipients_per_request: int = 500
+    max_in_flight: int = 1000
+    is_again: bool = False
     is_followed: bool = False
 
 
@@ -97,9 +103,15 @@ async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
             sys.stderr.write(f"smsapi-async: {_ADVICE}\n")
         else:
             ledger = await stack.enter_async_context(Ledger.sqlite(plan.ledger, redact=plan.redact))
+            if not plan.is_again:
+                run.source.check = OtherTexts(ledger, run.ask if can_ask(plan.recipients) else None).check
         sms = await stack.enter_async_context(client)
         batch = sms.send_many(
-            run.source, ledger=ledger, recipients_per_request=plan.recipients_per_request, grace=_GRACE
+            run.source,
+            ledger=ledger,
+            recipients_per_request=plan.recipients_per_request,
+            max_in_flight=plan.max_in_flight,
+            grace=_GRACE,
         )
         # The report is opened last, because `open` empties an existing report: if the table, the ledger or
         # the client cannot be used, the existing report is not changed.
@@ -137,6 +149,11 @@ class _BatchRun:
             # The tasks that receive signals and draw the progress bar run until they are cancelled.
             group.cancel_scope.cancel()
 
+    async def ask(self, question: str) -> bool:
+        """Ask a question while the progress bar is hidden, and return whether the answer was yes."""
+        with self._progress_bar.hidden():
+            return await ask(question)
+
     async def finish(self) -> None:
         """Write the rows without an outcome to the report, and close the report."""
         left = self.source.left()
@@ -152,7 +169,11 @@ class _BatchRun:
                 with self._sending:
                     async for outcome in batch:
                         await self._take(outcome)
-        except (BatchHalted, ValidationError) as error:
+                        # A cancellation takes effect only where the task waits outside a shield. If outcomes
+                        # are ready at once, this task waits only for the report, inside a shield.
+                        if self._sending.cancel_called:
+                            break
+        except (BatchHalted, ValidationError, AnotherText) as error:
             # A `ValidationError` from the batch means that the remaining rows of the table cannot be read.
             self.tally.halted = error
         # After a stop, `batch.unread` contains the outcomes of the requests that were in flight. Without the

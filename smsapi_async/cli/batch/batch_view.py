@@ -7,6 +7,7 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.batch.batch_counts import BatchCounts
+from smsapi_async.cli.batch.other_texts import AnotherText
 from smsapi_async.cli.batch.rows import BadRow
 from smsapi_async.cli.output import Document
 from smsapi_async.cli.tracking_counts import tracking_document, tracking_view
@@ -23,6 +24,7 @@ def batch_document(tally: BatchCounts) -> Document:
         "rows": tally.total,
         **{kind.__name__.lower(): tally.counts[kind] for kind in _KINDS},
         "pending": tally.pending,
+        "other_texts": tally.halted.rows if isinstance(tally.halted, AnotherText) else 0,
         "recorded": {kind.__name__.lower(): tally.recorded[kind] for kind in _KINDS},
         "segments": tally.segments,
         "unattributed": tally.unattributed,

@@ -1,6 +1,8 @@
 """The progress bar of a batch on standard error. Without a terminal, no progress bar is shown."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +48,7 @@ class ProgressBar:
     def __init__(self, total: int | None) -> None:
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
         self.done = 0
+        self._is_hidden = False
         # `run` draws the progress bar in the event loop, because with `auto_refresh` rich would draw it in a
         # thread that slows the event loop down.
         self._progress = Progress(
@@ -75,8 +78,20 @@ class ProgressBar:
         """Show the name of the current step."""
         self._progress.update(self._task, description=step)
 
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Return a context manager that hides the progress bar, for example during a question."""
+        self._progress.stop()
+        self._is_hidden = True
+        try:
+            yield
+        finally:
+            self._is_hidden = False
+            self._progress.start()
+
     async def run(self) -> None:
         """Draw the progress bar ten times per second until cancelled. Without a terminal, return at once."""
         while not self._progress.disable:
-            self._progress.update(self._task, completed=self.done, refresh=True)
+            if not self._is_hidden:
+                self._progress.update(self._task, completed=self.done, refresh=True)
             await anyio.sleep(_INTERVAL)

@@ -1,6 +1,6 @@
 """Converts the rows of a table to messages, and returns the reason for each row that cannot be sent."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Self
@@ -200,6 +200,8 @@ class RowMessages(AsyncIterator[RowMessage]):
         awaiting_outcome: the messages that the iterator has returned and that have no outcome yet, as a
             mapping from the number of the line to the key. The owner of the iterator removes each message
             that has an outcome.
+        check: a function that is called with the next messages, at most 500, before the iterator returns the
+            first of them; or None. An error of the function ends the iteration.
 
     Args:
         table: the table that contains the rows.
@@ -213,6 +215,7 @@ class RowMessages(AsyncIterator[RowMessage]):
         self._table = table
         self._converter = converter
         self._on_bad = on_bad
+        self.check: Callable[[Sequence[RowMessage]], Awaitable[None]] | None = None
         self._block: list[RowMessage | BadRow] = []
         self.awaiting_outcome: dict[int, str | None] = {}
 
@@ -227,6 +230,8 @@ class RowMessages(AsyncIterator[RowMessage]):
                 # The list is in reverse order, because to remove its last element with `pop` is faster than
                 # to remove its first element.
                 self._block.reverse()
+                if self.check is not None:
+                    await self.check([row for row in reversed(self._block) if isinstance(row, RowMessage)])
             message = self._block.pop()
             if isinstance(message, RowMessage):
                 self.awaiting_outcome[message.line] = message.key

@@ -1,5 +1,1 @@
-"""The ledger in one SQLite file.
-
-The package ``smsapi_async.ledger.sqlite`` does not import SQLAlchemy when it is imported. The import of
-SQLAlchemy takes a few tenths of a second, so a worker thread imports SQLAlchemy when a ledger is opened.
-"""
+"""The ledger in one SQLite file, with the module `sqlite3` of Python."""

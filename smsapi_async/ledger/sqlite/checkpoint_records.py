@@ -1,39 +1,22 @@
-"""The tables of the positions of inboxes. Its functions are synchronous and run in a worker thread.
+"""The tables of the positions of inboxes. Its functions are synchronous and run in the thread of the ledger.
 
-The table ``checkpoints`` has one whole position for each name, as in files of version 0.1.0. An inbox saves a
-position after each message, and a position can have thousands of ids. `save` therefore adds only the new ids
-to the table ``checkpoint_changes``, until the inbox starts a new log of ids.
+The table ``checkpoints`` has one whole position for each name. An inbox saves a position after each message,
+and a position can have thousands of ids. `save` therefore adds only the new ids to the table
+``checkpoint_changes``, until the inbox starts a new log of ids.
 """
 
 import json
 import secrets
+import sqlite3
 from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, select
 
 from smsapi_async.inbox import Position, Snapshot, checked_ids, snapshot_of
+from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
-from smsapi_async.ledger.sqlite.schema import checkpoints
 
-_SAVE = (
-    "INSERT INTO checkpoints (name, position) VALUES (?, ?)"
-    " ON CONFLICT (name) DO UPDATE SET position = excluded.position"
-)
-# An earlier version of this package ignores the table, and reads the last whole position.
-_CREATE = (
-    "CREATE TABLE IF NOT EXISTS checkpoint_changes (name TEXT NOT NULL, number INTEGER NOT NULL,"
-    " change TEXT NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID"
-)
-_IS_CREATED = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'checkpoint_changes'"
-_CHANGES = "SELECT change FROM checkpoint_changes WHERE name = ? ORDER BY number"
-_LAST_CHANGE = "SELECT number, change FROM checkpoint_changes WHERE name = ? ORDER BY number DESC LIMIT 1"
-_ADD = (
-    "INSERT INTO checkpoint_changes (name, number, change) VALUES (?, ?, ?)"
-    " ON CONFLICT (name, number) DO UPDATE SET change = excluded.change"
-)
-_CLEAR = "DELETE FROM checkpoint_changes WHERE name = ?"
 # The member of a stored position that its changes repeat. Changes of another position are ignored.
 _TOKEN = "token"  # noqa: S105 - no secret
 
@@ -52,15 +35,13 @@ class CheckpointRecords:
 
     def load(self, name: str) -> Position | None:
         """Return the position of an inbox that was saved last under a name, or None."""
-        statement = select(checkpoints.c.position).where(checkpoints.c.name == name)
         with self._database.reading() as connection:
-            text = connection.scalar(statement)
-            changes: list[dict[str, Any]] = []
-            if connection.exec_driver_sql(_IS_CREATED).scalar_one():
-                rows = connection.exec_driver_sql(_CHANGES, (name,)).scalars()
-                changes = [json.loads(change) for change in rows]
-        if text is None:
+            row = connection.execute(statements.LOAD_POSITION, (name,)).fetchone()
+            rows = connection.execute(statements.POSITION_CHANGES, (name,)).fetchall()
+        if row is None:
             return None
+        text: str = row["position"]
+        changes: list[dict[str, Any]] = [json.loads(each["change"]) for each in rows]
         position = Position.from_json(text)
         token = json.loads(text).get(_TOKEN)
         return _changed(position, [change for change in changes if change[_TOKEN] == token])
@@ -69,11 +50,12 @@ class CheckpointRecords:
         """Store the position of an inbox under a name, in place of an earlier position with the same name."""
         snapshot = snapshot_of(position)
         with self._database.writing() as connection:
-            connection.exec_driver_sql(_CREATE)
             if snapshot is None or not self._append(connection, name, position, snapshot):
                 self._replace(connection, name, position, snapshot)
 
-    def _append(self, connection: Connection, name: str, position: Position, snapshot: Snapshot) -> bool:
+    def _append(
+        self, connection: sqlite3.Connection, name: str, position: Position, snapshot: Snapshot
+    ) -> bool:
         """Add the ids to the file that the last saved position does not contain.
 
         Returns:
@@ -81,27 +63,29 @@ class CheckpointRecords:
             position, because the transaction of an earlier `save` can have failed.
         """
         token, log = self._logs.get(name, (None, None))
-        last = connection.exec_driver_sql(_LAST_CHANGE, (name,)).one_or_none()
-        change: dict[str, Any] = {} if last is None else json.loads(last.change)
+        last = connection.execute(statements.LAST_POSITION_CHANGE, (name,)).fetchone()
+        change: dict[str, Any] = {} if last is None else json.loads(last["change"])
         is_same = log is snapshot.log and change.get(_TOKEN) == token
         if last is None or not is_same or change["length"] > snapshot.length:
             return False
         added = snapshot.log.pairs[change["length"] : snapshot.length]
         # A round without new messages replaces the change of the round before.
-        number = last.number if not change["ids"] and not added else last.number + 1
+        number = last["number"] if not change["ids"] and not added else last["number"] + 1
         row = (name, number, _change(position, snapshot, str(token), added))
-        connection.exec_driver_sql(_ADD, row)
+        connection.execute(statements.ADD_POSITION_CHANGE, row)
         return True
 
     def _replace(
-        self, connection: Connection, name: str, position: Position, snapshot: Snapshot | None
+        self, connection: sqlite3.Connection, name: str, position: Position, snapshot: Snapshot | None
     ) -> None:
         token = secrets.token_hex(8)
         whole = json.dumps({**json.loads(position.to_json()), _TOKEN: token})
-        connection.exec_driver_sql(_SAVE, (name, whole))
-        connection.exec_driver_sql(_CLEAR, (name,))
+        connection.execute(statements.SAVE_POSITION, (name, whole))
+        connection.execute(statements.CLEAR_POSITION_CHANGES, (name,))
         if snapshot is not None:
-            connection.exec_driver_sql(_ADD, (name, 0, _change(position, snapshot, token, [])))
+            connection.execute(
+                statements.ADD_POSITION_CHANGE, (name, 0, _change(position, snapshot, token, []))
+            )
             self._logs[name] = token, snapshot.log
 
 

@@ -1,37 +1,22 @@
-"""The table of the deliveries of accepted messages. Each method uses one transaction.
+"""The deliveries of accepted messages in a SQLite ledger.
 
-All functions of this module are synchronous and run in a worker thread.
+All functions of this module are synchronous and run in the thread of the ledger.
 """
 
-from collections.abc import Mapping, Sequence
-
-from sqlalchemy import Connection, RowMapping, func, select
+import sqlite3
+from collections.abc import Sequence
 
 from smsapi_async.errors import LedgerError
+from smsapi_async.ledger.keys import recorded_key_of
+from smsapi_async.ledger.requests import RequestAnswer
+from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
-from smsapi_async.ledger.sqlite.delivery_rows import PHASES, DeliveryRow, delivery_of, delivery_row
-from smsapi_async.ledger.sqlite.message_rows import RecordedAnswer, encoded_ids, message_of, outcome_of
-from smsapi_async.ledger.sqlite.schema import deliveries, messages
-from smsapi_async.ledger.sqlite.statements import answers_of, contents_of, execute_many
-from smsapi_async.ledger.summaries import DeliverySummary
-from smsapi_async.models import Receipt
+from smsapi_async.ledger.sqlite.delivery_rows import delivery_row
+from smsapi_async.ledger.sqlite.request_records import RequestRecords
+from smsapi_async.ledger.sqlite.statements import Row, insert_many
+from smsapi_async.ledger.sqlite.stored_values import answers_of, outcome_in
 from smsapi_async.outcomes import Accepted
-from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery
-
-# `_RECORD` also compares the segment ids, because an equal message that was sent without this ledger has the
-# same key, but other segment ids.
-_RECORD = (
-    "INSERT INTO deliveries (message_id, phase, is_final, failed_state, updated_at, states)"
-    " SELECT id, ?, ?, ?, ?, ? FROM messages WHERE key = ? AND state = 'accepted' AND segment_ids = ?"
-    " ON CONFLICT (message_id) DO UPDATE SET phase = excluded.phase, is_final = excluded.is_final,"
-    " failed_state = excluded.failed_state, updated_at = excluded.updated_at, states = excluded.states"
-)
-_NO_IDS = encoded_ids(())
-_is_accepted = messages.c.state == "accepted"
-# If only the segment ids of the whole request are known, the column is NULL. A comparison with NULL is never
-# true, so `_has_ids` also excludes the messages with NULL.
-_has_ids = messages.c.segment_ids != _NO_IDS
 
 
 class DeliveryRecords:
@@ -39,79 +24,42 @@ class DeliveryRecords:
 
     Args:
         database: the open database that contains the deliveries.
+        requests: the requests of the same database.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, requests: RequestRecords) -> None:
         self._database = database
+        self._requests = requests
 
     def record(self, given: Sequence[Delivery]) -> None:
-        """Store deliveries. Each delivery overwrites the recorded delivery of the same message."""
-        rows: list[DeliveryRow] = [delivery_row(delivery) for delivery in given]
+        """Store deliveries. Each delivery replaces the recorded delivery of the same message."""
+        keyed = [(recorded_key_of(each.receipt.message), each, delivery_row(each)) for each in given]
+        rows: dict[int, Row] = {}
+        recorded = 0
         with self._database.writing() as connection:
-            changed = execute_many(connection, _RECORD, rows)
-        if changed != len(rows):
+            found = self._requests.find_keys(connection, list(dict.fromkeys(key for key, _, _ in keyed)))
+            answers = answers_of(connection, found.values())
+            for key, delivery, row in keyed:
+                message = found.get(key)
+                if message is not None and _is_of(delivery, message, answers[message["request"]]):
+                    rows[message["id"]] = (message["id"], *row)
+                    recorded += 1
+            insert_many(connection, statements.RECORD_DELIVERIES, list(rows.values()))
+        if recorded != len(keyed):
             raise LedgerError(
-                f"{len(rows) - changed} of {len(rows)} deliveries were not recorded, because this ledger has"
-                " no accepted message with the same key and segment ids"
+                f"{len(keyed) - recorded} of {len(keyed)} deliveries were not recorded, because this ledger"
+                " has no accepted message with the same key and segment ids"
             )
 
-    def open_after(self, last: int, limit: int) -> tuple[int, list[Receipt | Delivery]]:
-        """Return one page of the messages that can be tracked and have no final delivery yet.
 
-        Args:
-            last: the id of the last row of the previous page; 0 for the first page.
-            limit: the maximum number of messages on the page.
+def _is_of(delivery: Delivery, row: sqlite3.Row, answer: RequestAnswer) -> bool:
+    """Return whether a delivery belongs to a recorded message.
 
-        Returns:
-            The id of the last row of this page, and the messages of this page as receipts or deliveries.
-        """
-        with self._database.reading() as connection:
-            rows = _select_open(connection, last, limit)
-            contents_by_id = contents_of(connection, rows)
-            answers_by_id = answers_of(connection, rows)
-        page = [self._open_message(row, contents_by_id, answers_by_id) for row in rows]
-        return (rows[-1]["id"] if rows else last), page
-
-    def summary(self) -> DeliverySummary:
-        """Return the number of accepted messages in each phase."""
-        by_phase = select(deliveries.c.phase, deliveries.c.failed_state, func.count()).group_by(
-            deliveries.c.phase, deliveries.c.failed_state
-        )
-        by_ids = select(_has_ids.is_(True), func.count()).where(_is_accepted).group_by(_has_ids.is_(True))
-        with self._database.reading() as connection:
-            tracked = connection.execute(by_phase).all()
-            accepted = {bool(has_ids): count for has_ids, count in connection.execute(by_ids)}
-        counts = {phase.value: 0 for phase in Phase}
-        for phase, _, count in tracked:
-            counts[PHASES[phase].value] += count
-        return DeliverySummary(
-            **counts,
-            untracked=sum(accepted.values()) - sum(counts.values()),
-            without_ids=accepted.get(False, 0),
-            failed_by_state={state: count for _, state, count in tracked if state is not None},
-        )
-
-    def _open_message(
-        self,
-        row: RowMapping,
-        contents_by_id: Mapping[int, RowMapping],
-        answers_by_id: Mapping[int, RecordedAnswer],
-    ) -> Receipt | Delivery:
-        content = contents_by_id[row["content_id"]]
-        message = message_of(row["key"], row["destination_address"], content, self._database.redacted)
-        answer = answers_by_id[row["answer_id"]]
-        outcome = outcome_of(row["state"], row["key"], message, answer, row["segment_ids"])
-        assert isinstance(outcome, Accepted)  # noqa: S101 - the type checker needs this line
-        receipt = Receipt(message, outcome.segment_ids, outcome.accepted_at)
-        return receipt if row["phase"] is None else delivery_of(receipt, row)
-
-
-def _select_open(connection: Connection, last: int, limit: int) -> Sequence[RowMapping]:
-    statement = (
-        select(messages, deliveries)
-        .outerjoin(deliveries, deliveries.c.message_id == messages.c.id)
-        .where(messages.c.id > last, _is_accepted, _has_ids, func.coalesce(deliveries.c.is_final, 0) == 0)
-        .order_by(messages.c.id)
-        .limit(limit)
+    An equal message that was sent without this ledger has the same key, but other segment ids.
+    """
+    outcome = outcome_in(row, answer, delivery.receipt.message, None)
+    return (
+        isinstance(outcome, Accepted)
+        and not outcome.unattributed
+        and outcome.segment_ids == delivery.receipt.segment_ids
     )
-    return connection.execute(statement).mappings().all()

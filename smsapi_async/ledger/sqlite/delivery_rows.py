@@ -1,25 +1,20 @@
 """Conversion of deliveries to table rows, and of table rows to deliveries."""
 
 import json
+import sqlite3
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from smsapi_async.errors import ValidationError
-from smsapi_async.ledger.keys import key_of
-from smsapi_async.ledger.sqlite.message_rows import date_of, encoded_ids
+from smsapi_async.ledger.sqlite.stored_values import date_of
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, known_state
 from smsapi_async.tracking import Delivery
 
-DeliveryRow = tuple[str, int, int | None, str, str, str, str]
+DeliveryRow = tuple[str, int, int | None, str, str]
 
-# Ledgers of version 1 store the phase enroute as "pending". The text "pending" must not change, because
-# existing files contain this text.
-_STORED_PHASES = {phase: "pending" if phase is Phase.ENROUTE else phase.value for phase in Phase}
-PHASES = {stored: phase for phase, stored in _STORED_PHASES.items()}
+PHASES = {phase.value: phase for phase in Phase}
 """The phase for each text in the column ``phase``."""
 
 # The gateway sends state descriptions in Russian. With ASCII escapes, a Russian description would need three
@@ -29,14 +24,10 @@ _encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def delivery_row(delivery: Delivery) -> DeliveryRow:
-    """Return the parameters of the SQL statement that stores a delivery.
-
-    The columns of the table ``deliveries`` come first, then the key and the segment ids that identify the
-    message.
+    """Return the columns of the table ``deliveries`` for a delivery, without the id of its message.
 
     Raises:
-        ValidationError: if the message has an invalid key, or the number of states differs from the number of
-            segment ids.
+        ValidationError: if the number of states differs from the number of segment ids.
     """
     if len(delivery.states) != len(delivery.receipt.segment_ids):
         raise ValidationError(
@@ -44,17 +35,15 @@ def delivery_row(delivery: Delivery) -> DeliveryRow:
         )
     failed = delivery.failed_segment
     return (
-        _STORED_PHASES[delivery.phase],
+        delivery.phase.value,
         int(delivery.is_final),
         None if failed is None else int(failed.state),
         delivery.updated_at.isoformat(),
         _states_column(delivery.states),
-        key_of(delivery.receipt.message),
-        encoded_ids(delivery.receipt.segment_ids),
     )
 
 
-def delivery_of(receipt: Receipt, row: RowMapping) -> Delivery:
+def delivery_in(receipt: Receipt, row: sqlite3.Row) -> Delivery:
     """Return a delivery from a row.
 
     Args:

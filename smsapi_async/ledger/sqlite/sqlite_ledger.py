@@ -1,21 +1,26 @@
-"""The ledger in one SQLite file. A worker thread uses the synchronous engine of SQLAlchemy."""
+"""The ledger in one SQLite file. A thread of the ledger uses the file."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import anyio
-from anyio import to_thread
 
 from smsapi_async.errors import LedgerError
+from smsapi_async.eventloop import Event, caller_from_threads, event_type
 from smsapi_async.inbox import Checkpoint, Position
 from smsapi_async.ledger.interface import Ledger
-from smsapi_async.ledger.sqlite.jobs import Job
-from smsapi_async.ledger.sqlite.store import Store
+from smsapi_async.ledger.records import MessageState, Record, Resolution, UnknownMessage
+from smsapi_async.ledger.requests import Claimed, RequestAnswer
+from smsapi_async.ledger.sqlite.all_records import Records
+from smsapi_async.ledger.sqlite.jobs import ClaimJob, Job, ReleaseJob, SettleJob
+from smsapi_async.ledger.sqlite.ledger_thread import LedgerThread
+from smsapi_async.ledger.sqlite.request_records import ClaimOrder
 from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary, outcome_states
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
@@ -23,7 +28,7 @@ from smsapi_async.privacy import sealed_async, steady_repr
 from smsapi_async.tracking import Delivery
 
 if TYPE_CHECKING:
-    from smsapi_async.ledger.sqlite.message_records import MessageRecords
+    from smsapi_async.ledger.sqlite.message_reader import MessageReader, Page
 
 _Value = TypeVar("_Value")
 _PAGE = 500
@@ -33,93 +38,167 @@ _PAGE = 500
 class SqliteLedger(Ledger):
     """The class of the ledgers that `Ledger.sqlite` creates."""
 
-    def __init__(self, path: str | os.PathLike[str], *, redact: bool, read_only: bool) -> None:
-        if importlib.util.find_spec("sqlalchemy") is None:
-            raise LedgerError("a ledger needs SQLAlchemy: pip install 'smsapi-async[ledger]'")
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        redact: bool = False,
+        read_only: bool = False,
+        accept_copy: bool = False,
+    ) -> None:
         self._path = os.fsdecode(path)
-        self._redact = redact
-        self._read_only = read_only
-        self._store: Store | None = None
-        self._limiter: anyio.CapacityLimiter
-        self._turn: anyio.CapacityLimiter
+        self._open_records = partial(
+            Records, self._path, redact=redact, read_only=read_only, accept_copy=accept_copy
+        )
+        self._thread: LedgerThread | None = None
+        self._event: Callable[[], Event] = anyio.Event
+        # For each token in flight for which somebody waits, the event of its end.
+        self._ends: dict[str, anyio.Event] = {}
 
     def __repr__(self) -> str:
-        return f"<Ledger {self._path!r}, {'closed' if self._store is None else 'open'}>"
+        return f"<Ledger {self._path!r}, {'closed' if self._thread is None else 'open'}>"
 
     async def _open(self) -> None:
-        if self._store is not None:
+        if self._thread is not None:
             raise LedgerError(f"{self._path} is open already")
-        self._limiter = anyio.CapacityLimiter(1)
-        self._turn = anyio.CapacityLimiter(1)
-        self._store = store = Store(self._path, redact=self._redact, read_only=self._read_only)
+        self._thread = thread = LedgerThread(self._path, self._open_records, caller_from_threads())
+        weakref.finalize(self, thread.end).atexit = False
+        self._event = event_type()
+        opening: Job[None] = Job(ended=self._event())
+        thread.start(opening)
         try:
-            await self._in_thread(store.open)
+            await _end_of(opening)
         except BaseException:
-            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. The thread may already
-            # have opened the file, so we close the file.
-            await self.aclose()
+            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. The thread then closes
+            # the file as soon as it has opened the file.
+            self._thread = None
+            thread.end()
             raise
 
     async def aclose(self) -> None:
         """Close the ledger. See `Ledger.aclose`."""
-        store, self._store = self._store, None
-        if store is not None and store.is_inherited:
-            store.close()
-        elif store is not None:
-            with anyio.CancelScope(shield=True):
-                # Method calls that are already waiting for `_turn` still run before the ledger is closed.
-                async with self._turn:
-                    await self._in_thread(store.close)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            closing: Job[None] = Job(ended=self._event())
+            thread.end(closing)
+            # Those who wait for another claim learn from their next call that the ledger is closed.
+            for token in list(self._ends):
+                self._wake(token)
+            if not thread.is_inherited:
+                await _end_of(closing)
 
     @sealed_async
-    async def claim(self, messages: Sequence[tuple[str, Message]]) -> dict[str, Outcome | None]:
+    async def claim(
+        self,
+        token: str,
+        messages: Sequence[tuple[str, Message]],
+        *,
+        positions: Sequence[int] = (),
+        settle: tuple[str, RequestAnswer] | None = None,
+    ) -> list[Claimed]:
         """See `Ledger.claim`."""
-        job = Job(lambda records: records.claim(messages), joins=True)
+        thread = self._opened()
+        job = ClaimJob(ended=(ended := self._event()), order=ClaimOrder(token, messages, positions))
+        settling = None if settle is None else SettleJob(token=settle[0], answer=settle[1])
         try:
-            return await self._result_of(job)
-        except anyio.get_cancelled_exc_class():
-            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. The cancelled caller will
-            # not send the messages that `claim` set to the state ``sending``, so we make these messages
+            thread.add(*([job] if settling is None else [settling, job]))
+            await ended.wait()
+        except BaseException:
+            # The cancelled caller will not send the messages. If the thread has begun the claim, they become
             # pending again.
-            await self._run(lambda records: records.release(_claimed(job)))
+            thread.take_back(job, ReleaseJob(token=token))
+            self._wake(token)
             raise
+        finally:
+            if settle is not None:
+                self._wake(settle[0])
+        if settling is not None and settling.error is not None:
+            if job.error is None:
+                await self.release(token)
+            settling.result()
+        return job.result()
 
     @sealed_async
-    async def settle(self, outcomes: Sequence[Outcome]) -> None:
+    async def settle(self, token: str, answer: RequestAnswer) -> None:
         """See `Ledger.settle`."""
-        await self._result_of(Job(lambda records: records.settle(outcomes), joins=True))
+        await self._end_claim(SettleJob(ended=self._event(), token=token, answer=answer))
 
     @sealed_async
-    async def release(self, keys: Sequence[str]) -> None:
+    async def release(self, token: str) -> None:
         """See `Ledger.release`."""
-        await self._result_of(Job(lambda records: records.release(keys), joins=True))
+        await self._end_claim(ReleaseJob(ended=self._event(), token=token))
+
+    async def wait(self, token: str) -> None:
+        """See `Ledger.wait`."""
+        # The event is there before the question, so that an end between the question and the wait is noticed.
+        end = self._ends.setdefault(token, anyio.Event())
+        if await self._run(lambda records: records.requests.is_live(token)):
+            await end.wait()
+        else:
+            self._wake(token)
 
     @sealed_async
-    async def record_pending(self, messages: Sequence[tuple[str, Message]]) -> None:
+    async def record_pending(
+        self, messages: Sequence[tuple[str, Message]], *, positions: Sequence[int] = ()
+    ) -> None:
         """See `Ledger.record_pending`."""
-        await self._run(lambda records: records.record_pending(messages))
+        await self._run(lambda records: records.requests.add_pending(messages, positions))
+
+    @sealed_async
+    async def first_position(self, key: str, message: Message) -> int:
+        """See `Ledger.first_position`."""
+        return await self._run(lambda records: records.requests.first_position((key, message)))
 
     async def summary(self) -> Summary:
         """See `Ledger.summary`."""
-        return await self._run(lambda records: records.summary())
+        return await self._run(lambda records: records.reader.summary())
 
     def outcomes(self, *, state: OutcomeState | None = None) -> AsyncIterator[Outcome]:
         """See `Ledger.outcomes`."""
         states = outcome_states(state)
-        return _Pages(lambda last: self._run(lambda records: records.outcomes_after(last, states, _PAGE)))
+        return self._pages(lambda reader, last: reader.outcomes(last, states, _PAGE))
+
+    def unknown(self) -> AsyncIterator[UnknownMessage]:
+        """See `Ledger.unknown`."""
+        return self._pages(lambda reader, last: reader.unknown(last, _PAGE))
+
+    def report(self) -> AsyncIterator[Record]:
+        """See `Ledger.report`."""
+        return _Report(self)
 
     async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
         """See `Ledger.pending`."""
-        return await self._run(lambda records: records.pending(limit))
+        return await self._run(lambda records: records.reader.pending(limit))
 
     @sealed_async
-    async def resolve(self, key: str, *, sent: bool, segment_ids: Sequence[str] = ()) -> None:
-        """See `Ledger.resolve`."""
-        await self._run(lambda records: records.resolve(key, sent=sent, segment_ids=segment_ids))
+    async def states(self, messages: Sequence[Message]) -> list[MessageState | None]:
+        """See `Ledger.states`."""
+        keyed = [(self.key_of(message), message) for message in messages]
+        return await self._run(lambda records: records.reader.states(keyed))
+
+    @sealed_async
+    async def other_texts(self, messages: Sequence[Message]) -> list[Message]:
+        """See `Ledger.other_texts`."""
+        keyed = [(self.key_of(message), message) for message in messages]
+        places = await self._run(lambda records: records.reader.other_texts(keyed))
+        return [messages[place] for place in places]
+
+    @sealed_async
+    async def resolve_many(self, resolutions: Iterable[Resolution]) -> None:
+        """See `Ledger.resolve_many`."""
+        given = list(resolutions)
+        missing = await self._run(lambda records: records.resolutions.resolve(given))
+        if missing:
+            # The error text must not contain the keys: a key may be a phone number.
+            raise LedgerError(f"there is no unknown message for {missing} of {len(given)} keys")
+
+    async def resolve_all(self, *, sent: bool) -> int:
+        """See `Ledger.resolve_all`."""
+        return await self._run(lambda records: records.resolutions.resolve_all(sent=sent))
 
     async def retry_rejected(self) -> int:
         """See `Ledger.retry_rejected`."""
-        return await self._run(lambda records: records.retry_rejected())
+        return await self._run(lambda records: records.resolutions.retry_rejected())
 
     @sealed_async
     async def record(self, deliveries: Sequence[Delivery]) -> None:
@@ -128,11 +207,11 @@ class SqliteLedger(Ledger):
 
     def to_track(self) -> AsyncIterator[Receipt | Delivery]:
         """See `Ledger.to_track`."""
-        return _Pages(lambda last: self._run(lambda records: records.deliveries.open_after(last, _PAGE)))
+        return self._pages(lambda reader, last: reader.to_track(last, _PAGE))
 
     async def deliveries_summary(self) -> DeliverySummary:
         """See `Ledger.deliveries_summary`."""
-        return await self._run(lambda records: records.deliveries.summary())
+        return await self._run(lambda records: records.reader.deliveries_summary())
 
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
         """See `Ledger.checkpoint`."""
@@ -147,49 +226,65 @@ class SqliteLedger(Ledger):
         """Store the position of an inbox under a name."""
         await self._run(lambda records: records.checkpoints.save(name, position))
 
-    async def _run(self, work: Callable[[MessageRecords], _Value]) -> _Value:
-        return await self._result_of(Job(work))
+    async def begin_report(self) -> str:
+        """Sort the messages for a report, and return the name of the result."""
+        return await self._run(lambda records: records.reader.begin_report())
 
-    async def _result_of(self, job: Job[_Value]) -> _Value:
-        store = self._store
-        if store is None:
+    async def page_of_report(self, name: str, last: int) -> Page[Record]:
+        """Return one page of a report; see `MessageReader.report`."""
+        return await self._run(lambda records: records.reader.report(name, last, _PAGE))
+
+    def end_report(self, name: str) -> None:
+        """Delete the sorted messages of a report, without waiting."""
+        if self._thread is not None and not self._thread.is_inherited:
+            self._thread.add(Job(lambda records: records.reader.end_report(name)))
+
+    def _opened(self) -> LedgerThread:
+        if self._thread is None:
             raise LedgerError(f"{self._path} is not open; use `async with`")
-        store.add(job)
-        is_handed_over = False
+        return self._thread
+
+    async def _run(self, work: Callable[[Records], _Value]) -> _Value:
+        job = Job(work, ended=self._event())
+        self._opened().add(job)
+        return await _end_of(job)
+
+    async def _end_claim(self, job: SettleJob | ReleaseJob) -> None:
         try:
-            with anyio.CancelScope(shield=True):
-                async with self._turn:
-                    # Another caller may already have run this job, in the same transaction as its own job.
-                    if not job.done:
-                        is_handed_over = True
-                        await self._in_thread(lambda: store.finish(job))
-        except BaseException:
-            # asyncio's `Task.cancel` cancels even inside a shielded scope of AnyIO. A job that no worker
-            # thread has received yet must not start after its caller is cancelled.
-            job.withdrawn = not is_handed_over
-            raise
-        return job.result()
+            self._opened().add(job)
+            assert job.ended is not None  # noqa: S101 - the type checker needs this line
+            # A job that was passed to the thread is done, also if the caller is cancelled.
+            await job.ended.wait()
+            job.result()
+        finally:
+            # Those who wait claim the message again, and learn from the ledger what became of it.
+            self._wake(job.token)
 
-    async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
-        # The shielded scope must include the wait for a free thread. If the wait for a thread were cancelled,
-        # the write would not happen.
-        with anyio.CancelScope(shield=True):
-            result = await to_thread.run_sync(work, limiter=self._limiter)
-        return result  # noqa: RET504 - mypy assumes that a cancel scope can suppress errors
+    def _wake(self, token: str) -> None:
+        event = self._ends.pop(token, None)
+        if event is not None:
+            event.set()
+
+    def _pages(self, read: Callable[[MessageReader, int], Page[_Value]]) -> AsyncIterator[_Value]:
+        return _Pages(lambda last: self._run(lambda records: read(records.reader, last)))
 
 
-def _claimed(job: Job[dict[str, Outcome | None]]) -> list[str]:
-    return [key for value in job.values for key, outcome in value.items() if outcome is None]
+async def _end_of(job: Job[_Value]) -> _Value:
+    # A job that was passed to the thread is done, so the caller waits for its result.
+    assert job.ended is not None  # noqa: S101 - the type checker needs this line
+    with anyio.CancelScope(shield=True):
+        await job.ended.wait()
+    return job.result()
 
 
 class _Pages(AsyncIterator[_Value], Generic[_Value]):
     """An async iterator over rows of a ledger, which reads the rows page by page.
 
-    Between two pages, no transaction is open and no thread waits.
+    Between two pages, no transaction is open.
 
     Args:
-        page_after: an async function that takes the id of the last row of the previous page. The function
-            returns the id of the last row of the new page, and the items of the new page.
+        page_after: an async function that takes the number from the page before, and returns the number for
+            the next page and the items of the page.
     """
 
     def __init__(self, page_after: Callable[[int], Awaitable[tuple[int, list[_Value]]]]) -> None:
@@ -207,6 +302,27 @@ class _Pages(AsyncIterator[_Value], Generic[_Value]):
         if not self._page:
             raise StopAsyncIteration
         return self._page.popleft()
+
+
+class _Report(_Pages[Record]):
+    """An async iterator over the records of all messages, in the order in which they were given."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        super().__init__(self._after)
+        self._ledger = ledger
+        self._name: str | None = None
+
+    async def _after(self, last: int) -> tuple[int, list[Record]]:
+        if self._name is None:
+            self._name = name = await self._ledger.begin_report()
+            weakref.finalize(self, _end_report, weakref.ref(self._ledger), name).atexit = False
+        return await self._ledger.page_of_report(self._name, last)
+
+
+def _end_report(ledger: weakref.ref[SqliteLedger], name: str) -> None:
+    found = ledger()
+    if found is not None:
+        found.end_report(name)
 
 
 class _Checkpoint:

@@ -1,0 +1,144 @@
+"""Conversion of messages and answers to table rows, and of table rows to messages and outcomes."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import attrs
+
+from smsapi_async.ledger.keys import derived_key, digest, stored_content
+from smsapi_async.ledger.requests import ENDED, RequestAnswer
+from smsapi_async.ledger.sqlite import statements
+from smsapi_async.ledger.sqlite.statements import PLACES, Row
+from smsapi_async.models import CONTENT_FIELDS, Message
+from smsapi_async.outcomes import Outcome
+from smsapi_async.protocol.attribution import share_size
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# A number has at most 15 digits, and a digest of a number has 22 characters.
+_LONGEST_NUMBER = 15
+# The JSON contains only ASCII, so that a lone surrogate in a segment id is stored as an escape sequence.
+# SQLite cannot store the lone surrogate itself.
+encoded = json.JSONEncoder(separators=(",", ":")).encode
+"""Returns a value as compact JSON text that contains only ASCII."""
+
+
+def stored_number(number: str, redacted: bool) -> int | str:
+    """Return the column ``number``: the number as an integer, or in a redacted ledger its digest.
+
+    Args:
+        number: a number without ``+``, or the digest of a number.
+        redacted: whether the ledger is redacted.
+    """
+    if len(number) > _LONGEST_NUMBER:
+        return number
+    return digest(number) if redacted else int(number)
+
+
+def content_row(content_id: int, content_digest: str, message: Message, redacted: bool) -> Row:
+    """Return the row of a message for the table ``contents``, with a digest of the text if redacted.
+
+    Raises:
+        ValidationError: if a field has a wrong type.
+        UnicodeEncodeError: if a text contains a lone surrogate, which SQLite cannot store.
+    """
+    text, *others = stored_content(message)
+    return (content_id, content_digest, digest(str(text)) if redacted else text, *others)
+
+
+def answer_row(request: int, answer: RequestAnswer) -> Row:
+    """Return the row of an answer for the statement that settles requests."""
+    ids = encoded(answer.segment_ids) if answer.segment_ids else None
+    reason = answer.reason.encode("utf-8", "backslashreplace").decode() or None
+    count = len(answer.segment_ids)
+    return request, answer.state, stored_time(answer.at), reason, answer.code, ids, count
+
+
+@attrs.frozen
+class Content:
+    """The content of messages.
+
+    Attributes:
+        digest: the digest of the content.
+        fields: the fields of a `Message`, without number and key.
+    """
+
+    digest: str
+    fields: dict[str, Any]
+
+
+def contents_of(
+    connection: sqlite3.Connection, rows: Iterable[sqlite3.Row], redacted: bool
+) -> dict[int, Content]:
+    """Return the contents of messages by the ids of the contents. In a redacted ledger, texts are empty."""
+    ids = sorted({row["content_id"] for row in rows})
+    contents = {}
+    for row in connection.execute(statements.CONTENTS, (encoded(ids),)):
+        fields = {field.name: _content_value(field, row[field.name]) for field in CONTENT_FIELDS}
+        contents[row["id"]] = Content(row["digest"], {**fields, "text": ""} if redacted else fields)
+    return contents
+
+
+def answers_of(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> dict[int, RequestAnswer]:
+    """Return the answers to the requests of messages by the numbers of the requests.
+
+    A request in flight has an answer here, too, which says that its outcome is unknown.
+    """
+    requests = sorted({row["request"] for row in rows})
+    answers = {}
+    for row in connection.execute(statements.ANSWERS, (encoded(requests),)):
+        is_in_flight = row["state"] == "sending"
+        answers[row["id"]] = RequestAnswer(
+            state="unknown" if is_in_flight else row["state"],
+            at=time_in(row["answered_at"]) or _EPOCH,
+            segment_ids=tuple(json.loads(row["segment_ids"])) if row["segment_ids"] else (),
+            reason=ENDED if is_in_flight else row["reason"] or "",
+            code=row["code"],
+        )
+    return answers
+
+
+def key_in(row: sqlite3.Row, content: Content) -> str:
+    """Return the key of a message from its row."""
+    return row["key"] or derived_key(content.digest, str(row["number"]))
+
+
+def message_in(row: sqlite3.Row, content: Content, redacted: bool) -> Message:
+    """Return a message with its key from a row. In a redacted ledger, number and text are empty."""
+    number = "" if redacted else str(row["number"])
+    return Message(number, **content.fields, key=key_in(row, content))
+
+
+def outcome_in(row: sqlite3.Row, answer: RequestAnswer, message: Message, key: str | None) -> Outcome:
+    """Return the recorded outcome of a message from its row and the answer to its request."""
+    share = None
+    if answer.state == "accepted":
+        each = share_size(row["size"], answer.segment_ids)
+        place = row["id"] % PLACES
+        share = answer.segment_ids[place * each : (place + 1) * each] if each else None
+    return answer.outcome(message, key, share, recorded=True)
+
+
+def _content_value(field: "attrs.Attribute[Any]", column: Any) -> Any:  # noqa: ANN401 - a field can have any type
+    if isinstance(field.default, bool):
+        return bool(column)
+    is_date = field.type is not None and datetime in get_args(field.type)
+    return date_of(column) if is_date else column
+
+
+def stored_time(moment: datetime) -> int:
+    """Return a time as the number of microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def time_in(column: int | None) -> datetime | None:
+    """Return the time that `stored_time` converted; aware, in UTC."""
+    return None if column is None else _EPOCH + column * _MICROSECOND
+
+
+def date_of(column: str | None) -> datetime | None:
+    """Return the datetime that a ledger stores as ISO 8601 text; None if nothing is stored."""
+    return None if column is None else datetime.fromisoformat(column)
