@@ -23,6 +23,7 @@ Benchmark = Callable[[str, Options], list[Table]]
 NAMES = (
     "sends",
     "one_text",
+    "ledger",
     "burst",
     "many",
     "waiting",
@@ -32,7 +33,7 @@ NAMES = (
     "decoding",
     "tracking",
 )
-_NEEDED = ("aiohttp", "httptools", "httpx2", "pydantic", "pyreqwest", "sms_devino", "sqlalchemy", "uvloop")
+_NEEDED = ("aiohttp", "httptools", "httpx2", "pydantic", "pyreqwest", "sms_devino", "uvloop")
 _PACKAGES = (
     "smsapi-async",
     "httpx",
@@ -46,7 +47,6 @@ _PACKAGES = (
     "sw-python-sms-devino",
     "requests",
     "pydantic",
-    "sqlalchemy",
 )
 
 
