@@ -377,8 +377,8 @@ class AsyncSmsClient:
             unknown_limit: the batch halts after this number of successive requests with an unknown outcome.
             forbidden_limit: the batch halts after the gateway has forbidden this number of different
                 recipients (code 7) in a row.
-            max_in_flight: maximum number of messages in the requests in flight. After a crash, the outcomes
-                of at most this number of messages are unknown.
+            max_in_flight: maximum number of messages in flight. A crash leaves at most this number unknown,
+                and the batch sends at most this number in each response time of the gateway.
             grace: maximum time in seconds to wait for requests in flight if you leave the block early.
 
         Raises:

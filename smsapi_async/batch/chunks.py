@@ -47,7 +47,9 @@ class BatchSettings:
             (code 7) in a row, from 1 to 1,000,000,000.
         max_in_flight: maximum number of messages in the requests in flight, from 1 to 1,000,000. A crash
             leaves at most this number of messages with an unknown outcome. A smaller number also limits the
-            number of recipients of one bulk.
+            number of recipients of one bulk. The price is speed: if the gateway responds after 0.3 seconds,
+            a batch with one text sends about 3,200 messages per second with 1,000 in flight, and 15,600 with
+            5,000. Different texts are not affected, because each request has one message.
         grace: maximum time in seconds to wait for requests in flight when the caller leaves the ``async
             with`` block early, from 0 to 3,600.
 
