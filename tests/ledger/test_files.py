@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -522,15 +523,20 @@ def log_size(path: Path) -> int:
 
 
 def without_permission(connection: Connection, path: Path, backend: str, is_read_only: bool) -> None:
-    """Open a ledger as the user nobody, and send what its summary says, or the error."""
+    """Open a ledger as the user nobody, and send what its summary says, or the error.
+
+    The function also sends the temporary files that exist meanwhile.
+    """
 
     async def main() -> None:
         try:
-            async with Ledger.sqlite(path, read_only=is_read_only) as ledger:
-                summary = await ledger.summary()
-                connection.send(
-                    (summary.accepted, summary.unknown, [each async for each in ledger.outcomes()])
-                )
+            with TemporaryDirectory() as directory:
+                tempfile.tempdir = directory
+                async with Ledger.sqlite(path, read_only=is_read_only) as ledger:
+                    summary = await ledger.summary()
+                    outcomes = [each async for each in ledger.outcomes()]
+                    files = [name for _, _, names in os.walk(directory) for name in names]
+                    connection.send((summary.accepted, summary.unknown, outcomes, files))
         except LedgerError as error:
             connection.send((type(error), error.summary()))
 
@@ -564,10 +570,11 @@ async def test_a_ledger_on_read_only_media_can_be_read(
         delete(*endings)(read_only)
     before = contents(read_only)
     with Killable(without_permission, read_only, anyio_backend, True) as child:
-        accepted, unknown, outcomes = await child.received()
+        accepted, unknown, outcomes, files = await child.received()
     with Killable(without_permission, read_only, anyio_backend, False) as child:
         kind, words = await child.received()
     assert (accepted, unknown, len(outcomes)) == ((1, 1, 2) if len(before) > 1 else (2, 0, 2))
+    assert files == [], "a process that is killed leaves no copy"
     assert kind is LedgerUnwritable
     assert "a message that cannot be recorded in the ledger is not sent" in words
     assert contents(read_only) == before
