@@ -49,7 +49,8 @@ EXIT_CODE_MEANINGS = {
     ExitCode.UNEXPECTED: "an unexpected error, or a result that could not be written.",
     ExitCode.BAD_INPUT: "wrong arguments or bad input. No request was made.",
     ExitCode.REJECTED: "the gateway refused the request; nothing was sent. "
-    "`batch`: some rows are bad or were refused; these rows were not sent. `track`: some messages failed.",
+    "`batch`: some rows are bad, were refused, or need --again; these rows were not sent. "
+    "`track`: some messages failed.",
     ExitCode.NOT_SENT: "it is certain that the message was not sent; it is safe to send the message again. "
     "`batch`: it is certain that the pending rows were not sent.",
     ExitCode.OUTCOME_UNKNOWN: "OUTCOME UNKNOWN: the message may have been sent; do not send it again without "

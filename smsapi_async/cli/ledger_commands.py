@@ -13,7 +13,7 @@ from smsapi_async.cli.options import AsJson, LedgerFile
 
 ledger_app = App(
     name="ledger",
-    help="Show the messages of a ledger, settle unknown messages, and retry rejected messages.",
+    help="Show the messages of a ledger, resolve unknown messages, and retry rejected messages.",
 )
 
 

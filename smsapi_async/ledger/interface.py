@@ -96,11 +96,12 @@ class Ledger(abc.ABC):
 
         **Copies.** A copy of a ledger does not contain what was sent with the original since then. A ledger
         is therefore not opened for writing if its file is a copy, an older state from a backup, or was moved
-        to another file system; if the file was in use and its write-ahead log is missing; if the file is
-        empty; or if it has two names (hard links). If you are sure that no message was sent with another
-        file, pass ``accept_copy=True`` once. If a file of an open ledger is deleted, renamed, replaced or
-        truncated, `claim` raises `LedgerError`, so nothing more is sent. A virtual machine that is set back
-        to an earlier state cannot be recognised.
+        to another file system. The same is true if the file was in use and its write-ahead log is missing. If
+        you are sure that no message was sent with another file, pass ``accept_copy=True`` once. A file that
+        is empty, or has two names (hard links), is always refused. With ``read_only=True``, a copy can be
+        read, and a warning is logged. If a file of an open ledger is deleted, renamed, replaced or truncated,
+        `claim` raises `LedgerError`, so nothing more is sent. A virtual machine that is set back to an
+        earlier state cannot be recognised.
 
         The ledger contains destination addresses and texts, unless you pass ``redact=True``. All files are
         created with mode 0600: only their owner can read them. A file that exists already keeps its
@@ -353,6 +354,9 @@ class Ledger(abc.ABC):
 
         Returns:
             The number of messages that were unknown.
+
+        Raises:
+            ValidationError: if `sent` is not a `bool`.
         """
 
     @abc.abstractmethod

@@ -53,6 +53,17 @@ def _checked_ids(segment_ids: Iterable[str]) -> tuple[str, ...]:
     raise ValidationError("segment_ids", type_name(segment_ids), hint)
 
 
+def checked_sent(sent: object) -> bool:
+    """Check the parameter `sent` of a resolution: any other value, for example "no", would count as True.
+
+    Raises:
+        ValidationError: if the value is not a `bool`.
+    """
+    if not isinstance(sent, bool):
+        raise ValidationError("sent", type_name(sent), "pass True or False")
+    return sent
+
+
 @steady_repr
 @attrs.frozen
 class Resolution:
@@ -75,8 +86,7 @@ class Resolution:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.key, str):
             raise ValidationError("key", type_name(self.key), "pass the key of the message as a `str`")
-        if not isinstance(self.sent, bool):
-            raise ValidationError("sent", type_name(self.sent), "pass True or False")
+        checked_sent(self.sent)
         if self.segment_ids and not self.sent:
             hint = "a message that was not sent has no segment ids; omit `segment_ids`"
             raise ValidationError("segment_ids", f"<{len(self.segment_ids)} ids>", hint)

@@ -218,15 +218,27 @@ async def test_another_file_is_left_alone(path: Path, content: str) -> None:
     assert content_of(path) == before
 
 
-@pytest.mark.parametrize("place", ["missing/run.db", ".", "file/run.db"])
-async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, place: str) -> None:
-    """Opening a ledger raises `LedgerUnwritable` if no file can exist at the path.
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("missing/run.db", "No such file or directory"),
+        ("folder", "folder is a directory"),
+        ("file/run.db", "Not a directory"),
+    ],
+)
+async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, place: str, reason: str) -> None:
+    """Opening a ledger raises `LedgerUnwritable` with the reason if no file can exist at the path.
 
-    A file cannot exist at the path of a directory, or in a directory that does not exist or is a file.
+    A file cannot exist at the path of a directory, or in a directory that does not exist or is a file. The
+    attempt creates no file.
     """
     (tmp_path / "file").touch()
-    with pytest.raises(LedgerUnwritable, match="a message that cannot be recorded in the ledger is not sent"):
+    (tmp_path / "folder").mkdir()
+    words = f"{reason}; a message that cannot be recorded in the ledger is not sent"
+    with pytest.raises(LedgerUnwritable, match=words):
         await Ledger.sqlite(tmp_path / place).__aenter__()
+    names = set(os.listdir(tmp_path))
+    assert names == {"file", "folder"}
 
 
 async def test_another_program_that_holds_the_file_is_told(

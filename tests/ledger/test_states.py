@@ -311,6 +311,17 @@ async def test_all_are_resolved_at_once(place: Place, sent: bool, state: str) ->
             assert abs(datetime.now(UTC) - found.accepted_at) < timedelta(minutes=1)
 
 
+@pytest.mark.parametrize("sent", ["no", "", 0, 1, None])
+async def test_only_true_or_false_resolves_all(place: Place, sent: object) -> None:
+    """`resolve_all(sent="no")` raises an error, and does not record the messages as sent."""
+    async with place() as ledger:
+        await claim_many(ledger, 3, token="a")
+        await ledger.settle("a", unknown())
+        with pytest.raises(ValidationError, match="pass True or False"):
+            await ledger.resolve_all(sent=sent)  # type: ignore[arg-type]
+        assert await ledger.summary() == Summary(unknown=3)
+
+
 async def test_rejected_messages_are_tried_again_when_asked_for(place: Place) -> None:
     """After `retry_rejected`, the rejected messages can be claimed again.
 

@@ -16,7 +16,7 @@ from time import monotonic
 
 import attrs
 
-from smsapi_async.errors import LedgerError, LedgerVersion
+from smsapi_async.errors import LedgerError, LedgerUnwritable, LedgerVersion
 from smsapi_async.ledger.requests import ENDED
 from smsapi_async.ledger.sqlite import file_lock, identity, statements
 from smsapi_async.ledger.sqlite.identity import PlaceInFileSystem, Properties
@@ -218,6 +218,8 @@ class Database:
             lock.close()
 
     def _open_to_write(self) -> None:
+        if Path(self.path).is_dir():
+            raise LedgerUnwritable(f"{self.path} is a directory")
         # We lock the lock file before we create or open the ledger file, so that a second writer cannot
         # change the ledger file.
         file_lock.create_privately(f"{self.path}-lock")

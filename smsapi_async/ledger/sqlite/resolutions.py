@@ -6,7 +6,7 @@ All functions of this module are synchronous and run in the thread of the ledger
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from smsapi_async.ledger.records import Resolution
+from smsapi_async.ledger.records import Resolution, checked_sent
 from smsapi_async.ledger.requests import RequestAnswer
 from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
@@ -54,7 +54,12 @@ class Resolutions:
         return len(by_key) - len(unknown)
 
     def resolve_all(self, *, sent: bool) -> int:
-        """Record that all unknown messages were sent, or that none of them was sent."""
+        """Record that all unknown messages were sent, or that none of them was sent.
+
+        Raises:
+            ValidationError: if `sent` is not a `bool`. Nothing is recorded.
+        """
+        checked_sent(sent)
         with self._database.writing() as connection:
             self._requests.bury(connection)
             count: int = connection.execute(statements.COUNT, ("unknown",)).fetchone()[0]
