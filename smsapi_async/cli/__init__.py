@@ -11,7 +11,20 @@ A command that fails prints the reason as one line to standard error and returns
 import sys
 from collections.abc import Sequence
 
-_EXTRA = frozenset({"cyclopts", "rich", "starlette", "tomli_w", "uvicorn"})
+_EXTRA = frozenset(
+    {
+        "charset_normalizer",
+        "cyclopts",
+        "phonenumbers",
+        "platformdirs",
+        "python_calamine",
+        "rich",
+        "starlette",
+        "tomli_w",
+        "uvicorn",
+        "xlsxwriter",
+    }
+)
 # The value of `ExitCode.BAD_INPUT`, which cannot be imported here because `exit_codes` needs the extra
 # ``cli``.
 _BAD_INPUT = 2

@@ -11,15 +11,23 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from smsapi_async.cli import options, output
-from smsapi_async.cli.batch.batch_invocations import batch_invocation, dry_run_invocation
-from smsapi_async.cli.batch.batch_run import BatchPlan
-from smsapi_async.cli.batch.row_converter import NUMBER_COLUMNS, SharedFields
-from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.batch_command import batch
 from smsapi_async.cli.demo_view import demo_document, demo_view, show_demo
 from smsapi_async.cli.exit_codes import EXIT_CODE_MEANINGS
 from smsapi_async.cli.invocations import Invocation, gateway_invocation
 from smsapi_async.cli.ledger_commands import ledger_app
-from smsapi_async.cli.options import AccountOptions, AsJson, LedgerFile, SourceAddress
+from smsapi_async.cli.options import (
+    DATE,
+    ENVIRONMENT,
+    AccountOptions,
+    AsJson,
+    ByTimeZone,
+    Date,
+    LedgerFile,
+    Minutes,
+    SendDate,
+    SourceAddress,
+)
 from smsapi_async.cli.serve import serve
 from smsapi_async.cli.track_run import open_and_track
 from smsapi_async.cli.tracking_counts import TrackingCounts, tracking_document, tracking_view
@@ -31,20 +39,6 @@ from smsapi_async.session import MemorySessionStore
 from smsapi_async.settings import CONCURRENCY
 from smsapi_async.version import __version__
 
-_DATE = "date and time with the UTC offset, for example 2026-01-28T16:00:00+03:00"
-
-Date = Annotated[str | None, Parameter(help=f"A {_DATE}.")]
-SendDate = Annotated[
-    str | None,
-    Parameter(
-        help=f"When the gateway sends the message: a {_DATE}. With --by-time-zone, leave out the offset. "
-        "Default: now."
-    ),
-]
-Minutes = Annotated[
-    int | None, Parameter(help="For how many minutes the gateway tries to deliver the message.")
-]
-ByTimeZone = Annotated[bool, Parameter(negative="", help="--send-date is the local time of the recipient.")]
 To = Annotated[
     list[str],
     # Cyclopts must accept the argument `-`, which means standard input. `options.numbers` refuses every other
@@ -57,8 +51,6 @@ To = Annotated[
 Speed = Annotated[float, Parameter(help="How many seconds pass on the sandbox's clock in one real second.")]
 _HYPHEN = "If the text begins with a hyphen, put -- before the text."
 _LAST_PORT = 65535
-# The default of the account options: all settings come from environment variables.
-_ENVIRONMENT = AccountOptions()
 
 
 _EXIT_CODES = "Exit codes:\n\n" + "\n".join(
@@ -123,7 +115,7 @@ def sandbox(
 
 
 @app.command(help="Show the account's balance.")
-def balance(*, account: AccountOptions = _ENVIRONMENT, as_json: AsJson = False) -> Invocation[Any]:
+def balance(*, account: AccountOptions = ENVIRONMENT, as_json: AsJson = False) -> Invocation[Any]:
     return gateway_invocation(
         account,
         AsyncSmsClient.balance,
@@ -148,7 +140,7 @@ def send(
     send_date: SendDate = None,
     validity: Minutes = None,
     by_time_zone: ByTimeZone = False,
-    account: AccountOptions = _ENVIRONMENT,
+    account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     common: dict[str, Any] = {"source_address": options.source_address(source_address), "validity": validity}
@@ -178,7 +170,7 @@ def bulk(
     source_address: SourceAddress = None,
     send_date: Date = None,
     validity: Minutes = None,
-    account: AccountOptions = _ENVIRONMENT,
+    account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     source = options.source_address(source_address)
@@ -191,127 +183,6 @@ def bulk(
     return gateway_invocation(
         account, call, output.receipts_document, output.receipts_view, as_json=as_json, sends=True
     )
-
-
-@app.command(
-    help="Send one message for each row of a table. The values of a column with the name key identify the "
-    "rows in the ledger."
-)
-def batch(
-    recipients: Annotated[
-        str,
-        Parameter(
-            allow_leading_hyphen=True,
-            help="A CSV file with a header row, or a file with one JSON object per line (.jsonl). A hyphen "
-            "(-) means standard input.",
-        ),
-    ],
-    /,
-    *,
-    text: Annotated[
-        str | None,
-        Parameter(
-            help="The text. A column name in braces, for example {name}, is replaced by the value in the "
-            "row. Default: the value of the column with the name text."
-        ),
-    ] = None,
-    column: Annotated[
-        str | None,
-        Parameter(
-            help="The name of the column with the phone numbers. Default: the first of these names that the "
-            f"table has: {', '.join(NUMBER_COLUMNS)}; or the only column of the table."
-        ),
-    ] = None,
-    ledger: Annotated[
-        str | None,
-        Parameter(
-            help="A file that records each message. After an interruption, run the same command with the "
-            "same file: the command sends the remaining rows and sends no message twice."
-        ),
-    ] = None,
-    again: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Also send rows whose number was already sent another text with the ledger. Without this "
-            "option, the command asks in a terminal, and otherwise stops before it sends such a row.",
-        ),
-    ] = False,
-    redact: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Store only hashes of numbers and texts in the ledger, and mask the numbers in the report.",
-        ),
-    ] = False,
-    report: Annotated[str | None, Parameter(help="Write the outcome of each row to this CSV file.")] = None,
-    wait: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="After the sending, follow all accepted messages of the ledger, as `track` does. The option "
-            "needs --ledger.",
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Check the rows, and count messages and segments. With --ledger, also count the messages "
-            "that the ledger already has. Nothing is sent.",
-        ),
-    ] = False,
-    source_address: SourceAddress = None,
-    send_date: SendDate = None,
-    validity: Minutes = None,
-    by_time_zone: ByTimeZone = False,
-    requests_per_second: Annotated[
-        float | None, Parameter(help="The highest number of requests per second. Default: no limit.")
-    ] = None,
-    concurrency: Annotated[
-        int, Parameter(help="The highest number of requests in flight at the same time.")
-    ] = CONCURRENCY,
-    recipients_per_request: Annotated[
-        int, Parameter(help="The highest number of recipients in one request.")
-    ] = 500,
-    max_in_flight: Annotated[
-        int,
-        Parameter(
-            help="The highest number of messages in all requests in flight. A crash leaves at most this "
-            "number of messages with an unknown outcome."
-        ),
-    ] = 1000,
-    account: AccountOptions = _ENVIRONMENT,
-    as_json: AsJson = False,
-) -> Invocation[Any]:
-    for option, is_given in (("--wait", wait), ("--again", again)):
-        if is_given and ledger is None:
-            hint = "pass --ledger, too, for example --ledger run.db"
-            raise ValidationError(option, "the option without --ledger", hint)
-    parsed = options.parse_local if by_time_zone else options.parse_optional_aware
-    plan = BatchPlan(
-        recipients=options.input_name("RECIPIENTS", recipients),
-        column=column,
-        template=None if text is None else Template.parse(text),
-        common=SharedFields(
-            # Without its source address, a message is not found in the ledger.
-            source_address=options.source_address(source_address, needed=not dry_run or ledger is not None),
-            send_date=parsed("send_date", send_date),
-            validity=validity,
-            by_time_zone=by_time_zone,
-        ),
-        ledger=ledger,
-        redact=redact,
-        report=report,
-        recipients_per_request=recipients_per_request,
-        max_in_flight=max_in_flight,
-        is_again=again,
-        is_followed=wait,
-    )
-    if dry_run:
-        return dry_run_invocation(plan, as_json=as_json)
-    rate = {"concurrency": concurrency, "requests_per_second": requests_per_second}
-    return batch_invocation(plan, account, rate, as_json=as_json)
 
 
 @app.command(
@@ -336,7 +207,7 @@ def track(
     concurrency: Annotated[
         int, Parameter(help="The highest number of requests in flight at the same time.")
     ] = CONCURRENCY,
-    account: AccountOptions = _ENVIRONMENT,
+    account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     if deadline is not None:
@@ -358,7 +229,7 @@ def state(
     segment_id: list[str],
     /,
     *,
-    account: AccountOptions = _ENVIRONMENT,
+    account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
 
@@ -391,7 +262,7 @@ def incoming(
             help="With --follow: a file that stores the position. The next run continues at this position."
         ),
     ] = None,
-    account: AccountOptions = _ENVIRONMENT,
+    account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     first, last = options.parse_optional_aware("since", since), options.parse_optional_aware("until", until)
@@ -416,7 +287,7 @@ def incoming(
 
 @app.command(help="Show how many messages of a period were sent, delivered and failed.")
 def statistics(
-    start: Annotated[str, Parameter(help=f"The beginning of the period: a {_DATE}.")],
+    start: Annotated[str, Parameter(help=f"The beginning of the period: a {DATE}.")],
     end: Annotated[
         str,
         Parameter(
@@ -425,7 +296,7 @@ def statistics(
     ],
     /,
     *,
-    account: AccountOptions = _ENVIRONMENT,
+    account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     first, last = options.parse_aware("start", start), options.parse_aware("end", end)
@@ -438,6 +309,11 @@ def statistics(
     )
 
 
+app.command(
+    batch,
+    help="Send one message for each row of a table. The values of a column with the name key identify the "
+    "rows in the ledger.",
+)
 app.command(ledger_app)
 
 

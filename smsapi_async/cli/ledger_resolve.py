@@ -8,9 +8,9 @@ from anyio import to_thread
 from rich.console import RenderableType
 from rich.text import Text
 
-from smsapi_async.cli.batch.rows import BadRow, Row, open_table
 from smsapi_async.cli.ledger_results import check_file_exists
 from smsapi_async.cli.output import Document
+from smsapi_async.cli.tables.rows import BadRow, Row, open_table
 from smsapi_async.errors import ValidationError
 from smsapi_async.ledger import Ledger, Resolution
 from smsapi_async.ledger.keys import redacted_key

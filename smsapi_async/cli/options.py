@@ -24,6 +24,20 @@ _SOURCE_ADDRESS_HELP = (
     "Default: the environment variable SMSAPI_SOURCE_ADDRESS."
 )
 
+DATE = "date and time with the UTC offset, for example 2026-01-28T16:00:00+03:00"
+
+Date = Annotated[str | None, Parameter(help=f"A {DATE}.")]
+SendDate = Annotated[
+    str | None,
+    Parameter(
+        help=f"When the gateway sends the message: a {DATE}. With --by-time-zone, leave out the offset. "
+        "Default: now."
+    ),
+]
+Minutes = Annotated[
+    int | None, Parameter(help="For how many minutes the gateway tries to deliver the message.")
+]
+ByTimeZone = Annotated[bool, Parameter(negative="", help="--send-date is the local time of the recipient.")]
 AsJson = Annotated[
     bool, Parameter(name="--json", negative="", help="Print the result as JSON, for programs.")
 ]
@@ -80,6 +94,10 @@ class AccountOptions:
         return AsyncSmsClient.from_env(
             **options, allow_plain_http=self.allow_plain_http, session_store=session_store
         )
+
+
+ENVIRONMENT = AccountOptions()
+"""The default of the account options: all settings come from environment variables."""
 
 
 def _password(login: str) -> str:

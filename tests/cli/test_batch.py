@@ -15,12 +15,14 @@ import anyio
 import pytest
 
 from smsapi_async.cli import invocations
-from smsapi_async.cli.batch import batch_invocations, report, rows
+from smsapi_async.cli.batch import batch_invocations, report
 from smsapi_async.cli.batch.batch_counts import BatchCounts
+from smsapi_async.cli.batch.batch_options import LedgerOptions, PaceOptions
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
 from smsapi_async.cli.batch.row_converter import SharedFields
 from smsapi_async.cli.batch.template import Template
 from smsapi_async.cli.exit_codes import ExitCode
+from smsapi_async.cli.tables import rows
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.outcomes import Accepted, Unknown
@@ -419,8 +421,8 @@ async def test_faults(tmp_path: Path, *, with_ledger: bool) -> None:
         recipients=str(table(tmp_path, 12)),
         template=Template.parse(TEXT),
         common=SharedFields(source_address="ACME"),
-        ledger=str(tmp_path / "run.db") if with_ledger else None,
-        recipients_per_request=2,
+        record=LedgerOptions(ledger=str(tmp_path / "run.db") if with_ledger else None),
+        pace=PaceOptions(recipients_per_request=2),
     )
     async with run_sandbox(faults=FaultPlan.script(faults, resource="Sms/SendBulk")) as sandbox:
 

@@ -13,6 +13,7 @@ import pytest
 
 from smsapi_async.cli.batch import batch_run
 from smsapi_async.cli.batch.batch_counts import BatchCounts
+from smsapi_async.cli.batch.batch_options import LedgerOptions, PaceOptions
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
 from smsapi_async.cli.batch.row_converter import SharedFields
 from smsapi_async.cli.batch.template import Template
@@ -127,8 +128,8 @@ def plan_of(folder: Path) -> BatchPlan:
         recipients=str(table(folder, ROWS)),
         template=Template.parse("Hi"),
         common=SharedFields(source_address="ACME"),
-        ledger=str(folder / "run.db"),
-        recipients_per_request=5,
+        record=LedgerOptions(ledger=str(folder / "run.db")),
+        pace=PaceOptions(recipients_per_request=5),
     )
 
 

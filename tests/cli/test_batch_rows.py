@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smsapi_async.cli.batch import inputs
 from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, SharedFields, strip_separators
-from smsapi_async.cli.batch.rows import BadRow, Row, open_table
 from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.tables import inputs
+from smsapi_async.cli.tables.rows import BadRow, Row, open_table
 from smsapi_async.errors import ValidationError
 
 COMMON = SharedFields(source_address="ACME")

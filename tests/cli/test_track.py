@@ -14,6 +14,7 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from smsapi_async.cli.batch.batch_options import LedgerOptions, ResultOptions
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
 from smsapi_async.cli.batch.row_converter import SharedFields
 from smsapi_async.cli.batch.template import Template
@@ -343,8 +344,8 @@ async def test_interrupted_while_waiting(tmp_path: Path, monkeypatch: pytest.Mon
         recipients=str(rows),
         template=Template.parse("Hi"),
         common=SharedFields(source_address="ACME"),
-        ledger=str(tmp_path / "run.db"),
-        is_followed=True,
+        record=LedgerOptions(ledger=str(tmp_path / "run.db")),
+        result=ResultOptions(wait=True),
     )
     monkeypatch.setattr("smsapi_async.client.Schedule", Dense)
     tallies = []

@@ -5,9 +5,10 @@ from collections import Counter
 import attrs
 
 from smsapi_async.cli.batch.other_texts import AnotherText
-from smsapi_async.cli.batch.rows import BadRow
+from smsapi_async.cli.batch.row_converter import SkippedRow
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, explain
 from smsapi_async.cli.output import one_line
+from smsapi_async.cli.tables.rows import BadRow
 from smsapi_async.cli.tracking_counts import TrackingCounts
 from smsapi_async.errors import BatchHalted, SmsApiError
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
@@ -30,6 +31,7 @@ class BatchCounts:
             known.
         bad_rows: the number of rows that cannot be sent.
         first_bad: the first bad rows, at most 20.
+        skipped: the number of skipped rows for each cause.
         left: the number of rows that were read and have no outcome.
         is_interrupted: whether SIGINT or SIGTERM stopped the batch.
         halted: the error that stopped the batch, or None.
@@ -45,6 +47,7 @@ class BatchCounts:
     unattributed: int = 0
     bad_rows: int = 0
     first_bad: list[BadRow] = attrs.field(factory=list)
+    skipped: Counter[str] = attrs.field(factory=Counter)
     left: int = 0
     is_interrupted: bool = False
     halted: SmsApiError | None = None
@@ -68,16 +71,19 @@ class BatchCounts:
             if not (outcome.recorded or is_counted):
                 self.segments += len(outcome.segment_ids)
 
-    def add_bad(self, row: BadRow) -> None:
-        """Count a row that cannot be sent."""
+    def add_unsent(self, row: BadRow | SkippedRow) -> None:
+        """Count a row that cannot be sent or is skipped."""
+        if isinstance(row, SkippedRow):
+            self.skipped[row.cause] += 1
+            return
         self.bad_rows += 1
         if len(self.first_bad) < _BAD_ROWS_KEPT:
             self.first_bad.append(row)
 
     @property
     def done(self) -> int:
-        """The number of rows that have an outcome or are bad."""
-        return self.counts.total() + self.bad_rows
+        """The number of rows that have an outcome, are bad or were skipped."""
+        return self.counts.total() + self.bad_rows + self.skipped.total()
 
     @property
     def pending(self) -> int:

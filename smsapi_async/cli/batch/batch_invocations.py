@@ -1,8 +1,6 @@
 """The invocations of the command ``batch``: a batch that sends, and a dry run."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.batch_run import BatchPlan, run_batch
@@ -13,22 +11,21 @@ from smsapi_async.cli.invocations import Invocation, ObservedSessionStore, uvloo
 from smsapi_async.cli.options import AccountOptions
 
 
-def batch_invocation(
-    plan: BatchPlan, account: AccountOptions, rate: Mapping[str, Any], *, as_json: bool
-) -> Invocation[BatchCounts]:
+def batch_invocation(plan: BatchPlan, account: AccountOptions, *, as_json: bool) -> Invocation[BatchCounts]:
     """Return the invocation of a batch that sends messages.
 
     Args:
         plan: the options of the batch.
         account: the options that name the gateway and the account.
-        rate: the client's options ``concurrency`` and ``requests_per_second``.
         as_json: whether the counts are printed as JSON.
 
     Raises:
         ValidationError: if a setting of the account is missing or wrong.
     """
     store = ObservedSessionStore()
-    client = account.client(store, **rate)
+    client = account.client(
+        store, concurrency=plan.pace.concurrency, requests_per_second=plan.pace.requests_per_second
+    )
     return Invocation(
         run=partial(run_batch, plan, client),
         document=batch_document,

@@ -1,8 +1,9 @@
 """The command ``batch``: send one message for each row of a table."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Literal
 
 import anyio
 import attrs
@@ -10,13 +11,28 @@ from anyio import to_thread
 
 from smsapi_async.batch import Batch
 from smsapi_async.cli.batch.batch_counts import BatchCounts
+from smsapi_async.cli.batch.batch_options import (
+    LEDGER,
+    PACE,
+    RESULT,
+    LedgerOptions,
+    PaceOptions,
+    ResultOptions,
+)
 from smsapi_async.cli.batch.other_texts import AnotherText, OtherTexts, ask, can_ask
 from smsapi_async.cli.batch.progress_bar import ProgressBar
 from smsapi_async.cli.batch.report import Report
-from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages, SharedFields
-from smsapi_async.cli.batch.rows import BadRow, Table, open_table
+from smsapi_async.cli.batch.row_converter import (
+    RowConverter,
+    RowMessage,
+    RowMessages,
+    SharedFields,
+    SkippedRow,
+)
 from smsapi_async.cli.batch.template import Template
 from smsapi_async.cli.signals import receive_signals
+from smsapi_async.cli.tables.rows import BadRow, Table, open_table
+from smsapi_async.cli.tables.table_options import DETECTED, TableOptions
 from smsapi_async.cli.track_run import track_open_ledger
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import BatchHalted, ValidationError
@@ -34,43 +50,46 @@ class BatchPlan:
 
     Attributes:
         recipients: the path of the table, or ``-`` for standard input.
-        column: the name of the column with the numbers; None means that the name is found automatically.
+        table: how the table is read, and the name of the column with the numbers.
         template: the template of the texts; None means that the column ``text`` holds the texts.
         common: the fields that all messages of the batch share.
-        ledger: the path of the ledger, or None.
-        redact: whether the ledger stores only hashes of numbers and texts, and the report masks numbers.
-        report: the path of the report, or None.
-        recipients_per_request: the highest number of recipients in one bulk request.
-        max_in_flight: the highest number of messages in the requests in flight.
-        is_again: whether rows are sent without a question although their numbers were already sent another
-            text with the ledger.
-        is_followed: whether the accepted messages of the ledger are followed after the sending.
+        region: the country in which numbers without a country code are read (ISO 3166, two letters).
+        exclude: the paths of tables with numbers to which nothing is sent.
+        duplicates: whether a row with the number and the text of an earlier row is skipped or sent.
+        record: the ledger, and how it is used.
+        pace: how fast the messages are sent.
+        result: what the command shows and writes.
     """
 
     recipients: str
-    column: str | None = None
+    table: TableOptions = DETECTED
     template: Template | None = None
     common: SharedFields
-    ledger: str | None = None
-    redact: bool = False
-    report: str | None = None
-    recipients_per_request: int = 500
-    max_in_flight: int = 1000
-    is_again: bool = False
-    is_followed: bool = False
+    region: str = "RU"
+    exclude: Sequence[str] = ()
+    duplicates: Literal["skip", "send"] = "skip"
+    record: LedgerOptions = LEDGER
+    pace: PaceOptions = PACE
+    result: ResultOptions = RESULT
+
+    @property
+    def ledger(self) -> str | None:
+        """The path of the ledger, or None."""
+        return self.record.ledger
 
 
 @asynccontextmanager
-async def opened_table(recipients: str) -> AsyncIterator[Table]:
+async def opened_table(recipients: str, options: TableOptions = DETECTED) -> AsyncIterator[Table]:
     """Open a table in a worker thread, and close the table at the end of the ``async with`` block.
 
     Args:
         recipients: the path of the file, or ``-`` for standard input.
+        options: how the table is read.
 
     Raises:
         ValidationError: if the file cannot be read, or if it has no valid header.
     """
-    table = await to_thread.run_sync(open_table, recipients)
+    table = await to_thread.run_sync(open_table, recipients, options)
     try:
         yield table
     finally:
@@ -82,7 +101,7 @@ async def opened_table(recipients: str) -> AsyncIterator[Table]:
 async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
     """Send one message for each row of the table, and return the counts.
 
-    If `plan.is_followed` is set, follow the accepted messages of the ledger after the sending. SIGINT and
+    If `plan.result.wait` is set, follow the accepted messages of the ledger after the sending. SIGINT and
     SIGTERM stop the batch: no new request begins, and the batch waits at most 15 seconds for the requests in
     flight.
 
@@ -95,22 +114,22 @@ async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
         LedgerError: if the ledger cannot be opened; nothing was sent.
     """
     async with AsyncExitStack() as stack:
-        table = await stack.enter_async_context(opened_table(plan.recipients))
-        converter = RowConverter.for_table(table.columns, plan.column, plan.template, plan.common)
+        table = await stack.enter_async_context(opened_table(plan.recipients, plan.table))
+        converter = RowConverter.for_table(table.columns, plan.table.column, plan.template, plan.common)
         run = _BatchRun(plan, table, converter)
         ledger = None
         if plan.ledger is None:
             sys.stderr.write(f"smsapi-async: {_ADVICE}\n")
         else:
-            ledger = await stack.enter_async_context(Ledger.sqlite(plan.ledger, redact=plan.redact))
-            if not plan.is_again:
+            ledger = await stack.enter_async_context(Ledger.sqlite(plan.ledger, redact=plan.record.redact))
+            if not plan.record.again:
                 run.source.check = OtherTexts(ledger, run.ask if can_ask(plan.recipients) else None).check
         sms = await stack.enter_async_context(client)
         batch = sms.send_many(
             run.source,
             ledger=ledger,
-            recipients_per_request=plan.recipients_per_request,
-            max_in_flight=plan.max_in_flight,
+            recipients_per_request=plan.pace.recipients_per_request,
+            max_in_flight=plan.pace.max_in_flight,
             grace=_GRACE,
         )
         # The report is opened last, because `open` empties an existing report: if the table, the ledger or
@@ -122,7 +141,7 @@ async def run_batch(plan: BatchPlan, client: AsyncSmsClient) -> BatchCounts:
             # The report must be complete even after a cancellation.
             with anyio.CancelScope(shield=True):
                 await run.finish()
-        if plan.is_followed and ledger is not None and run.tally.ending == "done":
+        if plan.result.wait and ledger is not None and run.tally.ending == "done":
             run.tally.following = await track_open_ledger(ledger, sms)
     return run.tally
 
@@ -132,11 +151,11 @@ class _BatchRun:
 
     def __init__(self, plan: BatchPlan, table: Table, converter: RowConverter) -> None:
         self.tally = BatchCounts(ledger=plan.ledger, total=table.total)
-        self.source = RowMessages(table, converter, self._take_bad)
+        self.source = RowMessages(table, converter, self._take_unsent)
         self._sending = anyio.CancelScope()
         # If the report cannot be written, the batch stops, because the report would not contain the outcomes
         # of further messages.
-        self.report = Report(plan.report, is_masked=plan.redact, on_error=self._sending.cancel)
+        self.report = Report(plan.result.report, is_masked=plan.record.redact, on_error=self._sending.cancel)
         self._progress_bar = ProgressBar(table.total)
 
     async def run(self, batch: Batch) -> None:
@@ -188,9 +207,9 @@ class _BatchRun:
             self.source.awaiting_outcome.pop(outcome.message.line, None)
         await self.report.outcome(outcome)
 
-    async def _take_bad(self, row: BadRow) -> None:
-        self.tally.add_bad(row)
-        await self.report.bad(row)
+    async def _take_unsent(self, row: BadRow | SkippedRow) -> None:
+        self.tally.add_unsent(row)
+        await self.report.unsent(row)
 
     def _stop(self) -> None:
         # Only the first signal has an effect, because the requests in flight must not be cancelled.

@@ -8,8 +8,8 @@ from rich.text import Text
 from smsapi_async.cli import output
 from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.other_texts import AnotherText
-from smsapi_async.cli.batch.rows import BadRow
 from smsapi_async.cli.output import Document
+from smsapi_async.cli.tables.rows import BadRow
 from smsapi_async.cli.tracking_counts import tracking_document, tracking_view
 from smsapi_async.outcomes import Accepted, Rejected, Unknown
 

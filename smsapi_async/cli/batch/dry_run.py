@@ -17,9 +17,9 @@ from smsapi_async.cli import output
 from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.batch_run import BatchPlan, opened_table
 from smsapi_async.cli.batch.batch_view import bad_rows_document, bad_rows_view
-from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages
-from smsapi_async.cli.batch.rows import BadRow
+from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages, SkippedRow
 from smsapi_async.cli.output import Document
+from smsapi_async.cli.tables.rows import BadRow
 from smsapi_async.ledger import Ledger, MessageState
 from smsapi_async.ledger.keys import key_of
 from smsapi_async.models import Encoding, Segmentation
@@ -128,19 +128,19 @@ async def dry_run(plan: BatchPlan) -> DryRun:
     """
     counted = DryRun()
 
-    async def on_bad(row: BadRow) -> None:
-        counted.bad.add_bad(row)
+    async def on_unsent(row: BadRow | SkippedRow) -> None:
+        counted.bad.add_unsent(row)
 
     async with AsyncExitStack() as stack:
-        table = await stack.enter_async_context(opened_table(plan.recipients))
-        converter = RowConverter.for_table(table.columns, plan.column, plan.template, plan.common)
+        table = await stack.enter_async_context(opened_table(plan.recipients, plan.table))
+        converter = RowConverter.for_table(table.columns, plan.table.column, plan.template, plan.common)
         ledger = None
         if plan.ledger is not None:
             counted.recorded = LedgerCounts()
             if await anyio.Path(plan.ledger).exists():
-                opened = Ledger.sqlite(plan.ledger, redact=plan.redact, read_only=True)
+                opened = Ledger.sqlite(plan.ledger, redact=plan.record.redact, read_only=True)
                 ledger = await stack.enter_async_context(opened)
-        source = RowMessages(table, converter, on_bad)
+        source = RowMessages(table, converter, on_unsent)
         source.check = partial(_count, counted, ledger)
         async for _ in source:
             # In a dry run, no message gets an outcome, so without `clear` the mapping `awaiting_outcome`

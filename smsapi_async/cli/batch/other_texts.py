@@ -8,8 +8,8 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from smsapi_async.cli.batch.inputs import STANDARD_INPUT, Input, open_input
 from smsapi_async.cli.batch.row_converter import RowMessage
+from smsapi_async.cli.tables.inputs import STANDARD_INPUT, Input, open_input
 from smsapi_async.errors import SmsApiError
 from smsapi_async.ledger import Ledger
 

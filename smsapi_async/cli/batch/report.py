@@ -8,9 +8,9 @@ import anyio
 from anyio import to_thread
 
 from smsapi_async.cli import csv_output
-from smsapi_async.cli.batch.row_converter import RowMessage
-from smsapi_async.cli.batch.rows import BadRow
+from smsapi_async.cli.batch.row_converter import RowMessage, SkippedRow
 from smsapi_async.cli.output import one_line
+from smsapi_async.cli.tables.rows import BadRow
 from smsapi_async.ledger.keys import redacted_key
 from smsapi_async.outcomes import Accepted, Outcome
 from smsapi_async.privacy import mask_number
@@ -56,9 +56,10 @@ class Report:
             self._file = await to_thread.run_sync(csv_output.create, "--report", self._path, inputs)
             self._rows.append(_HEADER)
 
-    async def bad(self, row: BadRow) -> None:
-        """Add a bad row to the report."""
-        await self._add(row.line, "", "", BAD_ROW, "", row.reason, "")
+    async def unsent(self, row: BadRow | SkippedRow) -> None:
+        """Add a row to the report that cannot be sent or is skipped."""
+        outcome = BAD_ROW if isinstance(row, BadRow) else row.cause
+        await self._add(row.line, "", "", outcome, "", row.reason, "")
 
     async def pending(self, line: int, key: str | None) -> None:
         """Add a row to the report that was read but not sent."""

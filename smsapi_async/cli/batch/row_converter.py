@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Self
+from typing import Literal, Self
 
 import attrs
 from anyio import to_thread
 
-from smsapi_async.cli.batch.inputs import ARGUMENT
-from smsapi_async.cli.batch.rows import BadRow, Row, Table
 from smsapi_async.cli.batch.template import Template, column_list
+from smsapi_async.cli.tables.inputs import ARGUMENT
+from smsapi_async.cli.tables.rows import BadRow, Row, Table
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
 from smsapi_async.protocol.encoding import common_form, prepared
@@ -53,9 +53,33 @@ class RowMessage(Message):
 
     Attributes:
         line: the number of the line in which the row begins; the first line has the number 1.
+        values: the values of the row by column name.
     """
 
     line: int = attrs.field(kw_only=True)
+    values: Mapping[str, str] = attrs.field(
+        factory=dict, kw_only=True, eq=False, repr=lambda values: f"<{len(values)} values>"
+    )
+
+
+@attrs.frozen
+class SkippedRow:
+    """A row that could be sent, and that is not sent by the user's wish.
+
+    Attributes:
+        line: the number of the line in which the row begins; the first line has the number 1.
+        cause: ``excluded`` (the number is in a table of ``--exclude``) or ``duplicate`` (an earlier row has
+            the same number and text).
+        reason: the reason in words, without phone numbers and texts.
+        values: the values of the row by column name.
+    """
+
+    line: int
+    cause: Literal["excluded", "duplicate"]
+    reason: str
+    values: Mapping[str, str] = attrs.field(
+        factory=dict, eq=False, repr=lambda values: f"<{len(values)} values>"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +99,14 @@ class SharedFields:
     validity: int | None = None
     by_time_zone: bool = False
 
-    def message(self, number: str, text: str, line: int = 0, key: str | None = None) -> RowMessage:
+    def message(
+        self,
+        number: str,
+        text: str,
+        line: int = 0,
+        key: str | None = None,
+        values: Mapping[str, str] | None = None,
+    ) -> RowMessage:
         """Return a checked message.
 
         Args:
@@ -83,6 +114,7 @@ class SharedFields:
             text: the text of the message.
             line: the number of the line in which the row begins.
             key: the key of the message in the ledger, or None.
+            values: the values of the row by column name.
 
         Raises:
             ValidationError: if the message cannot be sent.
@@ -91,6 +123,7 @@ class SharedFields:
             number,
             text,
             line=line,
+            values=values or {},
             key=key,
             source_address=self.source_address,
             send_date=self.send_date,
@@ -161,13 +194,13 @@ class RowConverter:
             text = values.get(_TEXT, "") if self.template is None else self.template.fill(values)
             key = values.get(_KEY, "").strip() or None
             return self.common.message(
-                strip_separators(values.get(self.number_column, "")), text, row.line, key
+                strip_separators(values.get(self.number_column, "")), text, row.line, key, values
             )
         except ValidationError as error:
             # The error must contain the name of the column, because a user of the command line does not know
             # the parameter `destination_address`.
             name = self.number_column if error.parameter == _NUMBER else error.parameter
-            return BadRow(row.line, f"{name}: {error.value} cannot be used; {error.hint}")
+            return BadRow(row.line, f"{name}: {error.value} cannot be used; {error.hint}", values)
 
 
 def strip_separators(words: str) -> str:
@@ -206,17 +239,20 @@ class RowMessages(AsyncIterator[RowMessage]):
     Args:
         table: the table that contains the rows.
         converter: the converter that makes a message from each row.
-        on_bad: a function that is called with each row that cannot be sent.
+        on_unsent: a function that is called with each row that cannot be sent or is skipped.
     """
 
     def __init__(
-        self, table: Table, converter: RowConverter, on_bad: Callable[[BadRow], Awaitable[None]]
+        self,
+        table: Table,
+        converter: RowConverter,
+        on_unsent: Callable[[BadRow | SkippedRow], Awaitable[None]],
     ) -> None:
         self._table = table
         self._converter = converter
-        self._on_bad = on_bad
+        self._on_unsent = on_unsent
         self.check: Callable[[Sequence[RowMessage]], Awaitable[None]] | None = None
-        self._block: list[RowMessage | BadRow] = []
+        self._block: list[RowMessage | BadRow | SkippedRow] = []
         self.awaiting_outcome: dict[int, str | None] = {}
 
     async def __anext__(self) -> RowMessage:
@@ -236,7 +272,7 @@ class RowMessages(AsyncIterator[RowMessage]):
             if isinstance(message, RowMessage):
                 self.awaiting_outcome[message.line] = message.key
                 return message
-            await self._on_bad(message)
+            await self._on_unsent(message)
 
     def left(self) -> Mapping[int, str | None]:
         """Return the messages that were read and have no outcome, as a mapping from the line to the key.
@@ -247,6 +283,6 @@ class RowMessages(AsyncIterator[RowMessage]):
         held = ((row.line, row.key) for row in reversed(self._block) if isinstance(row, RowMessage))
         return dict(chain(sorted(self.awaiting_outcome.items()), held))
 
-    def _read(self) -> list[RowMessage | BadRow]:
+    def _read(self) -> list[RowMessage | BadRow | SkippedRow]:
         rows = self._table.block(_BLOCK)
         return [row if isinstance(row, BadRow) else self._converter.convert(row) for row in rows]

@@ -18,7 +18,8 @@ from typing import Any
 
 import attrs
 
-from smsapi_async.cli.batch.inputs import ARGUMENT, Input, Lines, encoding_of, open_input
+from smsapi_async.cli.tables.inputs import ARGUMENT, Input, Lines, encoding_of, open_input
+from smsapi_async.cli.tables.table_options import DETECTED, TableOptions
 from smsapi_async.errors import ValidationError
 
 _JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
@@ -50,10 +51,14 @@ class BadRow:
     Attributes:
         line: the number of the line in which the row begins; the first line has the number 1.
         reason: the reason why the row cannot be sent, without full phone numbers and texts.
+        values: the values by column name, as far as they could be read.
     """
 
     line: int
     reason: str
+    values: Mapping[str, str] = attrs.field(
+        factory=dict, repr=lambda values: f"<{len(values)} values>", eq=False
+    )
 
 
 class Table:
@@ -61,6 +66,7 @@ class Table:
 
     Attributes:
         columns: the names of the columns; for JSON lines, the names in the first row.
+        notes: sentences that say how the table is read, for example its encoding and its delimiter.
         total: the number of all rows, including bad rows, or None for a stream that cannot be read twice, for
             example a pipe.
     """
@@ -75,6 +81,7 @@ class Table:
         self._closed = False
         self.columns = columns
         self.total: int | None = None
+        self.notes: list[str] = []
 
     def block(self, limit: int) -> list[Row | BadRow]:
         """Return the next rows, or [] at the end of the table.
@@ -108,13 +115,14 @@ class Table:
             self._source.close()
 
 
-def open_table(recipients: str) -> Table:
+def open_table(recipients: str, options: TableOptions = DETECTED) -> Table:  # noqa: ARG001
     """Open a table.
 
     A regular file is read twice: the first time to count its rows and to find its encoding.
 
     Args:
         recipients: the path of the file, or ``-`` for standard input.
+        options: how the table is read.
 
     Raises:
         ValidationError: if the file cannot be read, or if it has no valid header.
