@@ -19,6 +19,7 @@ from smsapi_async.eventloop import running_asyncio_loop
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome, Rejected
 from smsapi_async.privacy import mask_key
+from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.streams import StreamTasks, is_from_iterable, read_all
 
 if TYPE_CHECKING:
@@ -370,7 +371,7 @@ class Batch(AsyncIterator[Outcome]):
 def _check_same(first: Message, second: Message) -> None:
     """Check that two messages with the same key are equal, and raise a ValidationError if not."""
     first_number, second_number = (
-        str(message.destination_address).removeprefix("+") for message in (first, second)
+        checked_destination_address(message.destination_address) for message in (first, second)
     )
     if first_number != second_number or first.content() != second.content():
         hint = "another message of this batch has the same key; pass a unique key"

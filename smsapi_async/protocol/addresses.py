@@ -5,19 +5,23 @@ import re
 from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import mask_number, mask_source_address
 
-# A phone number has at most 15 digits, and no country code begins with 0 (ITU-T E.164).
-_DESTINATION = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+# A phone number has at most 15 digits, and no country code begins with 0 (ITU-T E.164). All numbers of the
+# country codes 7 and 1 have 11 digits. Other numbers with these first digits lack a digit or their country
+# code: sent as they are, they would reach somebody else. The first group matches a Russian mobile number with
+# the trunk prefix 8 in place of the country code 7, because no country code begins with 89.
+_DESTINATION = re.compile(r"\+?(?:8(9[0-9]{9})|([71][0-9]{10}|[2-689][0-9]{6,14}))", re.ASCII)
+_DIGITS = re.compile(r"\+?[0-9]+", re.ASCII)
+_ELEVEN_DIGITS = ("7", "1", "+7", "+1")
 _SOURCE_DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 # A source address has at most 11 printable ASCII characters. Its first and its last character may not be a
 # space.
 _SOURCE_LATIN = re.compile(r"[!-~](?:[ -~]{0,9}[!-~])?", re.ASCII)
-# No country code begins with 89. A phone number that begins with 89 and has 11 digits is a Russian number
-# with the trunk prefix 8.
-_RUSSIAN_TRUNK_PREFIX = re.compile(r"\+?89[0-9]{9}", re.ASCII)
 
 
 def checked_destination_address(address: object, parameter: str = "destination_address") -> str:
-    """Return the digits of a destination address, without a leading ``+``.
+    """Return the digits of a destination address in international format, without a leading ``+``.
+
+    A Russian mobile number with the trunk prefix 8 (89 and nine more digits) gets the country code 7.
 
     Args:
         address: the destination address to check.
@@ -25,16 +29,22 @@ def checked_destination_address(address: object, parameter: str = "destination_a
 
     Raises:
         ValidationError: if the destination address is not a `str` with a phone number in international
-            format.
+            format, or if a number of the country code 7 or 1 does not have 11 digits.
     """
     match = _DESTINATION.fullmatch(address) if isinstance(address, str) else None
     if match is None:
-        hint = "pass country code, network code and number as 7 to 15 digits, such as '79031234567'"
-        raise ValidationError(parameter, mask_number(address), hint)
-    if _RUSSIAN_TRUNK_PREFIX.fullmatch(match[0]):
-        hint = "pass the international format: country code 7 instead of the trunk prefix 8"
-        raise ValidationError(parameter, mask_number(address), hint)
-    return match[1]
+        raise ValidationError(parameter, mask_number(address), _hint(address))
+    return match[2] or f"7{match[1]}"
+
+
+def _hint(address: object) -> str:
+    if isinstance(address, str) and address.startswith(_ELEVEN_DIGITS) and _DIGITS.fullmatch(address):
+        count = len(address.removeprefix("+"))
+        return (
+            "pass 11 digits, such as '79035550011': numbers of the country codes 7 and 1 have 11 digits, and "
+            f"this number has {count}"
+        )
+    return "pass country code, network code and number as 7 to 15 digits, such as '79031234567'"
 
 
 def checked_source_address(address: object) -> str:

@@ -78,6 +78,24 @@ async def test_equal_messages_are_one_unless_their_keys_differ(sandbox: Sandbox,
     assert Counter(m.destination_address for m in sandbox.account.messages) == {number(1): 1, number(2): 2}
 
 
+async def test_the_writings_of_a_number_are_one_number(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A number with the prefix 8, +7 or 7 is one number: its message is sent once, to the number with 7."""
+    writings = [f"{prefix}{number(1)[1:]}" for prefix in ("8", "+7", "7", "+8")]
+    async with client_for(sandbox) as sms:
+        await run(sms, [Message(writings[0], "hello")], tmp_path / "run.db")
+        outcomes = await run(sms, [Message(each, "hello") for each in writings], tmp_path / "run.db")
+        await sms.send(writings[0], "single")
+        await sms.send_bulk([writings[0], number(2)], "bulk")
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 4
+    assert {outcome.key for outcome in outcomes if isinstance(outcome, Accepted)} == {outcomes[0].key}
+    assert Counter((m.destination_address, m.text) for m in sandbox.account.messages) == {
+        (number(1), "hello"): 1,
+        (number(1), "single"): 1,
+        (number(1), "bulk"): 1,
+        (number(2), "bulk"): 1,
+    }
+
+
 async def test_a_key_that_names_two_messages(sandbox: Sandbox, tmp_path: Path) -> None:
     """If two different messages of a batch have the same key, the second message is rejected."""
     batch = [Message(number(1), "hello", key="k"), Message(number(2), "hello", key="k")]

@@ -96,7 +96,7 @@ CALLS: dict[str, Call] = {
 
 BAD_CALLS: dict[str, Call] = {
     "number": lambda sms: sms.send("+7 (916) 987-65-43", TEXT),
-    "trunk prefix": lambda sms: sms.send("89169876543", TEXT),
+    "a digit short": lambda sms: sms.send("7916987654", TEXT),
     "text": lambda sms: sms.send(NUMBER, TEXT * 100),
     "surrogate": lambda sms: sms.send(NUMBER, TEXT + "\ud800"),
     "source": lambda sms: sms.send(NUMBER, TEXT, source_address=NUMBER + NUMBER),
@@ -104,7 +104,7 @@ BAD_CALLS: dict[str, Call] = {
     "validity": lambda sms: sms.send(NUMBER, TEXT, validity=-1),
     "timeout": lambda sms: sms.send(NUMBER, TEXT, timeout=-1),
     "local date": lambda sms: sms.send_by_time_zone(NUMBER, TEXT, send_date=START),
-    "numbers": lambda sms: sms.send_bulk([NUMBER, "89169876543"], TEXT),
+    "numbers": lambda sms: sms.send_bulk([NUMBER, "7916987654"], TEXT),
     "a number alone": lambda sms: sms.send_bulk(NUMBER, TEXT),
     "bulk text": lambda sms: sms.send_bulk([NUMBER], TEXT * 100),
     "bulk date": lambda sms: sms.send_bulk([NUMBER], TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001

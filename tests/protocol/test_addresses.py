@@ -22,13 +22,18 @@ candidates = (
 
 @given(address=candidates)
 def test_any_accepted_destination_is_digits_on_the_wire(address: str) -> None:
-    """An accepted destination address is sent as 7 to 15 ASCII digits that do not begin with 0."""
+    """An accepted destination address is sent as 7 to 15 ASCII digits that do not begin with 0.
+
+    The digits are those of the address, apart from the trunk prefix 8. A number that begins with 7 or 1 has
+    11 digits.
+    """
     try:
         number = checked_destination_address(address)
     except ValidationError:
         return
-    assert re.fullmatch("[1-9][0-9]{6,14}", number)
-    assert number == address.removeprefix("+")
+    assert re.fullmatch("[71][0-9]{10}|[2-689][0-9]{6,14}", number)
+    assert number in {address.removeprefix("+"), re.sub("^89", "79", address.removeprefix("+"))}
+    assert not re.fullmatch("89[0-9]{9}", number)
 
 
 @given(number=digits)
@@ -45,11 +50,26 @@ def test_a_plus_makes_no_difference(number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["79031234567", "+79031234567", "4915112345678", "1234567", "123456789012345"]
+    "address", ["79031234567", "+79031234567", "4915112345678", "2345678", "223456789012345", "12025550123"]
 )
 def test_destinations(address: str) -> None:
     """A destination address in international format is accepted, with and without a leading `+`."""
     assert checked_destination_address(address) == address.lstrip("+")
+
+
+@pytest.mark.parametrize("address", ["89161002030", "+89161002030", "79161002030"])
+def test_the_trunk_prefix_becomes_the_country_code(address: str) -> None:
+    """A Russian mobile number with the trunk prefix 8 is the same number as with the country code 7."""
+    assert checked_destination_address(address) == "79161002030"
+
+
+@pytest.mark.parametrize(
+    "address", ["7903123456", "790312345678", "+7903123456", "1202555012", "120255501234"]
+)
+def test_a_missing_digit_is_counted(address: str) -> None:
+    """A number that begins with 7 or 1 and does not have 11 digits is refused with the number of digits."""
+    with pytest.raises(ValidationError, match=f"this number has {len(address.lstrip('+'))}$"):
+        checked_destination_address(address)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +80,8 @@ def test_destinations(address: str) -> None:
         "654321",
         "1234567890123456",
         "09161002030",
-        "89161002030",
-        "+89161002030",
+        "7903123456",
+        "1234567",
         "++79161002030",
         "7916100203x",
         "7 916 100 20 30",

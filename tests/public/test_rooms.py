@@ -32,17 +32,21 @@ LAYERS = [
     {"__init__"},
 ]
 HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
-# The rooms in `OUTSIDE` are in no layer: the sandbox imitates the gateway, and the command line uses the
-# public names.
-OUTSIDE = {"sandbox", "cli", "__main__"}
+# The rooms in `OUTSIDE` are in no layer: the sandbox imitates the gateway, the command line uses the public
+# names, and each module of `contrib` needs a library.
+OUTSIDE = {"sandbox", "cli", "contrib", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # `OWN_EXTRAS` maps a room to the libraries of optional extras that only this room may import.
 OWN_EXTRAS = {"http": {"httptools", "socksio"}}
 EXTRAS = {
     "aiohttp",
+    "charset_normalizer",
     "httptools",
     "cyclopts",
     "jinja2",
+    "phonenumbers",
+    "platformdirs",
+    "python_calamine",
     "rich",
     "socksio",
     "sqlalchemy",
@@ -50,6 +54,7 @@ EXTRAS = {
     "tomli_w",
     "trio",
     "uvicorn",
+    "xlsxwriter",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
