@@ -307,6 +307,25 @@ class Ledger(abc.ABC):
         """
 
     @abc.abstractmethod
+    async def records(self, messages: Sequence[Message | str]) -> list[Record | None]:
+        """Return all that the ledger knows about each message, and None for a message that it does not have.
+
+        The call looks up all messages at once. Pass a few hundred messages in one call: the result is in
+        memory.
+
+        If the ledger has a different message with the same key, the record is the one that a batch would
+        report: the message of the caller with the state ``rejected``, and an outcome `Rejected` without
+        ``recorded``. This comparison needs the message. It is not made for a key.
+
+        Args:
+            messages: messages, or keys as the ledger returns them (see `key_of`). A redacted ledger accepts
+                derived keys with the number and with the hash of the number.
+
+        Raises:
+            ValidationError: if a message has no key (see `key_of`), or a key is empty.
+        """
+
+    @abc.abstractmethod
     async def other_texts(self, messages: Sequence[Message]) -> list[Message]:
         """Return those messages whose number was already sent another content with this ledger.
 
@@ -360,14 +379,21 @@ class Ledger(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def retry_rejected(self) -> int:
-        """Make every rejected message pending, so that the next run sends the message.
+    async def retry_rejected(self, codes: Iterable[int] | None = None) -> int:
+        """Make rejected messages pending, so that the next run sends these messages.
 
         Call this method when the reason for the rejections no longer exists. A rejected message was never
         sent, so no message is sent twice.
 
+        Args:
+            codes: the error codes of the gateway (contract, "Codes"): only messages that were rejected with
+                one of these codes become pending. None means all rejected messages.
+
         Returns:
             The number of messages that became pending.
+
+        Raises:
+            ValidationError: if a code is not an `int`. No message becomes pending.
         """
 
     @abc.abstractmethod

@@ -45,7 +45,7 @@ def key_of(message: Message) -> str:
             `Message.key` is empty, contains a lone surrogate, or is the derived key of another message.
     """
     key = message.key
-    if key is not None and not is_derived(_checked(key)):
+    if key is not None and not is_derived(checked_key(key)):
         return key
     number = checked_destination_address(message.destination_address)
     if not isinstance(message.text, str):
@@ -62,7 +62,7 @@ def recorded_key_of(message: Message) -> str:
 
     A redacted ledger returns messages without a number, so their derived keys cannot be checked.
     """
-    if message.key is not None and is_derived(_checked(message.key)):
+    if message.key is not None and is_derived(checked_key(message.key)):
         return message.key
     return key_of(message)
 
@@ -204,7 +204,12 @@ def _stored_date(parameter: str, date: datetime) -> str:
     )
 
 
-def _checked(key: object) -> str:
+def checked_key(key: object) -> str:
+    """Check a key of the caller.
+
+    Raises:
+        ValidationError: if the key is not a `str`, is empty, or contains a lone surrogate.
+    """
     if not isinstance(key, str) or not key:
         raise ValidationError("key", f"<{type(key).__name__}>", "pass a `str` that is not empty, or None")
     if not is_encodable(key):

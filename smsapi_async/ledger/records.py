@@ -64,6 +64,20 @@ def checked_sent(sent: object) -> bool:
     return sent
 
 
+def checked_codes(codes: Iterable[object]) -> list[int]:
+    """Check the parameter `codes` of `Ledger.retry_rejected`: a code as text would match no message.
+
+    Raises:
+        ValidationError: if a code is not an `int`.
+    """
+    checked: list[int] = []
+    for code in codes:
+        if isinstance(code, bool) or not isinstance(code, int):
+            raise ValidationError("codes", type_name(code), "pass the codes as a sequence of `int`")
+        checked.append(int(code))
+    return checked
+
+
 @steady_repr
 @attrs.frozen
 class Resolution:

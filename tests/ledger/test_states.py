@@ -5,6 +5,7 @@ The tests use only the interface of a ledger.
 
 import logging
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -341,6 +342,38 @@ async def test_rejected_messages_are_tried_again_when_asked_for(place: Place) ->
             InFlight,
         ]
         assert await ledger.retry_rejected() == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [([6], [1]), ([8], [2, 3]), ((6, 8), [1, 2, 3]), ([9], []), ([], []), (None, [0, 1, 2, 3])],
+)
+async def test_rejected_messages_of_some_codes_are_tried_again(
+    place: Place, codes: Sequence[int] | None, expected: list[int]
+) -> None:
+    """With codes, `retry_rejected` makes only messages pending that were rejected with one of these codes.
+
+    An unknown message with such a code stays unknown.
+    """
+    async with place() as ledger:
+        keys = await claim_each(ledger, 5)
+        answers = [attrs.evolve(rejected(), code=code) for code in (None, 6, 8, 8)]
+        unclear = attrs.evolve(unknown(), code=8)
+        await settle_each(ledger, dict(zip(keys, [*answers, unclear], strict=True)))
+        assert await ledger.retry_rejected(codes) == len(expected)
+        assert sorted(key for key, _ in await ledger.pending()) == [keys[number] for number in expected]
+        assert (await ledger.summary()).unknown == 1
+
+
+@pytest.mark.parametrize("codes", [["6"], [6, None], [True], [6.0]])
+async def test_a_wrong_code_changes_nothing(place: Place, codes: Any) -> None:
+    """`retry_rejected` refuses a code that is not an integer, and leaves all messages rejected."""
+    async with place() as ledger:
+        (key,) = await claim_each(ledger, 1)
+        await ledger.settle(key, attrs.evolve(rejected(), code=6))
+        with pytest.raises(ValidationError, match="codes"):
+            await ledger.retry_rejected(codes)
+        assert await ledger.summary() == Summary(rejected=1)
 
 
 async def test_a_sender_is_awaited(place: Place) -> None:

@@ -78,6 +78,7 @@ async def test_no_file_is_touched_in_the_event_loop(path: Path, threads: set[int
         assert len([each async for each in ledger.unknown()]) == 1
         assert len([each async for each in ledger.report()]) == 4
         await ledger.states([message()])
+        await ledger.records([message()])
         await ledger.other_texts([message(text="another")])
         await ledger.resolve(keys[1], sent=False)
         await ledger.pending()

@@ -74,7 +74,7 @@ class MessageReader:
         with self._database.reading() as connection:
             rows = connection.execute(statements.PAGE_TO_TRACK, (last, limit)).fetchall()
             details = _Details(connection, rows, self._database.redacted)
-        items: list[Receipt | Delivery] = [details.delivery(row) or details.receipt(row) for row in rows]
+        items: list[Receipt | Delivery] = [details.delivery(row, row) or details.receipt(row) for row in rows]
         return (rows[-1]["id"] if rows else last), items
 
     def states(self, keyed: list[Keyed]) -> list[MessageState | None]:
@@ -83,6 +83,28 @@ class MessageReader:
             found = self._requests.find(connection, keyed)
         has_writer = self._database.has_writer
         return [None if each.row is None else _state(each.row, has_sender=has_writer) for each in found]
+
+    def records(self, keyed: list[Keyed]) -> list[Record | None]:
+        """Return what is known about each message; None for a message that is not in the ledger."""
+        with self._database.reading() as connection:
+            found = self._requests.find(connection, keyed)
+            rows = [each.row for each in found if each.row is not None]
+            details = _Details(connection, rows, self._database.redacted)
+            ids = encoded([row["id"] for row in rows])
+            deliveries = {row["message_id"]: row for row in connection.execute(statements.DELIVERIES, (ids,))}
+        has_writer = self._database.has_writer
+        records: list[Record | None] = []
+        for each in found:
+            if each.row is None:
+                records.append(None)
+            elif each.is_another:
+                records.append(
+                    Record(message=each.message, key=each.given, state="rejected", outcome=each.refusal)
+                )
+            else:
+                delivery = deliveries.get(each.row["id"])
+                records.append(details.record(each.row, delivery, has_sender=has_writer))
+        return records
 
     def other_texts(self, keyed: list[Keyed]) -> list[int]:
         """Return the places of the new messages whose numbers were already sent another content."""
@@ -108,7 +130,7 @@ class MessageReader:
             rows = connection.execute(statement, (last, last + limit)).fetchall()
             details = _Details(connection, rows, self._database.redacted)
         has_writer = self._database.has_writer
-        records = [details.record(row, has_sender=has_writer) for row in rows]
+        records = [details.record(row, row, has_sender=has_writer) for row in rows]
         return (rows[-1]["place"] if rows else last), records
 
     def end_report(self, name: str) -> None:
@@ -177,8 +199,16 @@ class _Details:
         assert isinstance(outcome, Accepted)  # noqa: S101 - the type checker needs this line
         return outcome.receipt
 
-    def delivery(self, row: sqlite3.Row) -> Delivery | None:
-        return None if row["phase"] is None else delivery_in(self.receipt(row), row)
+    def delivery(self, row: sqlite3.Row, delivery: sqlite3.Row | None) -> Delivery | None:
+        """Return the delivery of a message.
+
+        Args:
+            row: the row of the message.
+            delivery: the row with the columns of the delivery; None means that there is no delivery.
+        """
+        if delivery is None or delivery["phase"] is None:
+            return None
+        return delivery_in(self.receipt(row), delivery)
 
     def unknown(self, row: sqlite3.Row) -> UnknownMessage:
         message, answer = self.message(row), self._answers[row["request"]]
@@ -194,7 +224,7 @@ class _Details:
             segment_ids=answer.segment_ids,
         )
 
-    def record(self, row: sqlite3.Row, *, has_sender: bool) -> Record:
+    def record(self, row: sqlite3.Row, delivery: sqlite3.Row | None, *, has_sender: bool) -> Record:
         message, state = self.message(row), _state(row, has_sender=has_sender)
         return Record(
             message=message,
@@ -202,7 +232,7 @@ class _Details:
             state=state,
             sent_at=time_in(row["sent_at"]),
             outcome=None if state in {"pending", "sending"} else self.outcome(row),
-            delivery=self.delivery(row),
+            delivery=self.delivery(row, delivery),
         )
 
 

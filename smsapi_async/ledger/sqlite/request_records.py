@@ -96,6 +96,18 @@ class Candidate:
     content_id: int = 0
     row: sqlite3.Row | None = None
 
+    @property
+    def is_another(self) -> bool:
+        """Whether the recorded message with this key is a different message. A key alone is not compared."""
+        if self.row is None or self.message is NOTHING:
+            return False
+        return (self.row["number"], self.row["content_id"]) != (self.number, self.content_id)
+
+    @property
+    def refusal(self) -> Rejected:
+        """The outcome of the message if the recorded message with this key is a different message."""
+        return Rejected(message=self.message, reason=ANOTHER_MESSAGE, key=self.given)
+
 
 @attrs.define(eq=False)
 class Changes:
@@ -424,8 +436,8 @@ class RequestRecords:
     ) -> Claimed:
         """Return the outcome of a message, or who sends it; None if it is new or pending."""
         row = candidate.row
-        if row is not None and (row["number"], row["content_id"]) != (candidate.number, candidate.content_id):
-            return Rejected(message=candidate.message, reason=ANOTHER_MESSAGE, key=candidate.given)
+        if candidate.is_another:
+            return candidate.refusal
         if candidate.key in taken:
             return InFlight(taken[candidate.key])
         if row is None or row["state"] == "pending":

@@ -12,7 +12,7 @@ from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
 from smsapi_async.ledger.sqlite.request_records import Changes, RequestRecords
 from smsapi_async.ledger.sqlite.statements import REQUEST_BITS, settle_many
-from smsapi_async.ledger.sqlite.stored_values import answer_row, stored_time
+from smsapi_async.ledger.sqlite.stored_values import answer_row, encoded, stored_time
 
 
 class Resolutions:
@@ -69,9 +69,19 @@ class Resolutions:
                 connection.execute(statements.MAKE_PENDING, ("unknown",))
         return count
 
-    def retry_rejected(self) -> int:
-        """Make every rejected message pending; return the number of these messages."""
+    def retry_rejected(self, codes: Sequence[int] | None) -> int:
+        """Make rejected messages pending; return the number of these messages.
+
+        Args:
+            codes: only messages that were rejected with one of these codes; None means all.
+        """
+        state = ("rejected",)
         with self._database.writing() as connection:
-            count: int = connection.execute(statements.COUNT, ("rejected",)).fetchone()[0]
-            connection.execute(statements.MAKE_PENDING, ("rejected",))
+            if codes is None:
+                count: int = connection.execute(statements.COUNT, state).fetchone()[0]
+                connection.execute(statements.MAKE_PENDING, state)
+            else:
+                given = (*state, encoded(codes))
+                count = connection.execute(statements.COUNT + statements.OF_CODES, given).fetchone()[0]
+                connection.execute(statements.MAKE_PENDING + statements.OF_CODES, given)
         return count

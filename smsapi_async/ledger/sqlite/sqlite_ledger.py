@@ -15,12 +15,19 @@ from smsapi_async.errors import LedgerError
 from smsapi_async.eventloop import Event, caller_from_threads, event_type
 from smsapi_async.inbox import Checkpoint, Position
 from smsapi_async.ledger.interface import Ledger
-from smsapi_async.ledger.records import MessageState, Record, Resolution, UnknownMessage
+from smsapi_async.ledger.keys import checked_key
+from smsapi_async.ledger.records import (
+    MessageState,
+    Record,
+    Resolution,
+    UnknownMessage,
+    checked_codes,
+)
 from smsapi_async.ledger.requests import Claimed, RequestAnswer
 from smsapi_async.ledger.sqlite.all_records import Records
 from smsapi_async.ledger.sqlite.jobs import ClaimJob, Job, ReleaseJob, SettleJob
 from smsapi_async.ledger.sqlite.ledger_thread import LedgerThread
-from smsapi_async.ledger.sqlite.request_records import ClaimOrder
+from smsapi_async.ledger.sqlite.request_records import NOTHING, ClaimOrder
 from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary, outcome_states
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
@@ -177,6 +184,15 @@ class SqliteLedger(Ledger):
         return await self._run(lambda records: records.reader.states(keyed))
 
     @sealed_async
+    async def records(self, messages: Sequence[Message | str]) -> list[Record | None]:
+        """See `Ledger.records`."""
+        keyed = [
+            (checked_key(each), NOTHING) if isinstance(each, str) else (self.key_of(each), each)
+            for each in messages
+        ]
+        return await self._run(lambda records: records.reader.records(keyed))
+
+    @sealed_async
     async def other_texts(self, messages: Sequence[Message]) -> list[Message]:
         """See `Ledger.other_texts`."""
         keyed = [(self.key_of(message), message) for message in messages]
@@ -196,9 +212,10 @@ class SqliteLedger(Ledger):
         """See `Ledger.resolve_all`."""
         return await self._run(lambda records: records.resolutions.resolve_all(sent=sent))
 
-    async def retry_rejected(self) -> int:
+    async def retry_rejected(self, codes: Iterable[int] | None = None) -> int:
         """See `Ledger.retry_rejected`."""
-        return await self._run(lambda records: records.resolutions.retry_rejected())
+        checked = None if codes is None else checked_codes(codes)
+        return await self._run(lambda records: records.resolutions.retry_rejected(checked))
 
     @sealed_async
     async def record(self, deliveries: Sequence[Delivery]) -> None:

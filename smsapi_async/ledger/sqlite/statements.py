@@ -167,6 +167,8 @@ MAKE_PENDING: Final = (
     " code = NULL, segment_ids = NULL, segment_count = 0 WHERE state = ?"
 )
 COUNT: Final = f"SELECT count(*) FROM messages m {_WITH_REQUEST} WHERE r.state = ?"  # noqa: S608
+# The end of `COUNT` or of `MAKE_PENDING`: only messages with these codes.
+OF_CODES: Final = " AND code IN (SELECT value FROM json_each(?))"
 
 # Pages of messages.
 _FROM: Final = f"FROM messages m {_WITH_REQUEST}"
@@ -183,6 +185,10 @@ _WITH_DELIVERY: Final = "LEFT JOIN deliveries d ON d.message_id = m.id"
 PAGE: Final = (
     f"SELECT {_MESSAGE} {_FROM} WHERE m.id > ? AND r.state IN (SELECT value FROM json_each(?))"  # noqa: S608
     " ORDER BY m.id LIMIT ?"
+)
+DELIVERIES: Final = (
+    "SELECT d.message_id, d.phase, d.is_final, d.updated_at, d.states FROM json_each(?) j"
+    " CROSS JOIN deliveries d ON d.message_id = j.value"
 )
 PAGE_TO_TRACK: Final = (
     f"SELECT {_MESSAGE}, {_DELIVERY} {_FROM} {_WITH_DELIVERY} WHERE m.id > ?"
