@@ -1,5 +1,6 @@
 """The class `Sandbox`: the engine with a lock, and the methods with which a test controls the sandbox."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -58,8 +59,9 @@ class Sandbox:
         latency: the delay of each response, in seconds of real time. A test may change `latency`.
 
     Raises:
-        ValueError: if `expired_session_code` or `id_style` has a value that is not listed above, or if
-            `start` is a naive datetime.
+        ValueError: if `expired_session_code` or `id_style` has a value that is not listed above, if `start`
+            is a naive datetime, if `balance`, `price` or `latency` is not a finite number, or if `price` or
+            `latency` is negative.
     """
 
     def __init__(
@@ -81,6 +83,9 @@ class Sandbox:
             raise ValueError("expired_session_code must be 3 or 4")
         if id_style not in {"digits", "alphanumeric"}:
             raise ValueError("id_style must be 'digits' or 'alphanumeric'")
+        for name, amount in (("balance", balance), ("price", price), ("latency", latency)):
+            if not math.isfinite(Decimal(amount)) or (name != "balance" and Decimal(amount) < 0):
+                raise ValueError(f"{name} must be a finite number, and price and latency at least 0")
         self.login = login
         self.password = password
         self.base_url = _IN_PROCESS_URL

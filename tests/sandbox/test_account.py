@@ -3,6 +3,7 @@
 import ast
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +103,13 @@ def test_shares_no_code_with_the_client() -> None:
                 names = [node.module or ""]
             ours = [name for name in names if name.split(".")[0] == "smsapi_async"]
             assert all(name.startswith("smsapi_async.sandbox") for name in ours), path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"price": "-1"}, {"price": "nan"}, {"balance": "inf"}, {"latency": -0.1}, {"latency": float("nan")}],
+)
+def test_amounts_that_are_no_amounts(options: dict[str, Any]) -> None:
+    """A price or latency below zero, and a number that is not finite, raise `ValueError`."""
+    with pytest.raises(ValueError, match="must be a finite number"):
+        Sandbox(**options)
