@@ -5,7 +5,8 @@ Only ``incoming --follow --json`` prints one JSON document for each message, eac
 In JSON, amounts of money and ratios are strings. Dates are in ISO 8601, in UTC.
 
 A command that fails prints the reason as one line to standard error and returns an exit code.
-``smsapi-async --help`` lists the exit codes.
+``smsapi-async help exit-codes`` lists the exit codes. With ``--json``, the JSON document on standard output
+then has the key ``error``.
 """
 
 import sys
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The import is inside the function, because `run` needs the extra ``cli``. Without the extra ``cli``, the
     # user must get a hint and not a traceback.
     try:
+        from smsapi_async.cli.error_stream import unfailing_stderr  # noqa: PLC0415
         from smsapi_async.cli.run import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
         # Raise the exception again if the missing module does not belong to the extra ``cli``: the
@@ -49,4 +51,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"smsapi-async: the module {error.name} is missing; run: pip install 'smsapi-async[cli]'\n"
         )
         return _BAD_INPUT
-    return run(sys.argv[1:] if argv is None else argv)
+    with unfailing_stderr():
+        return run(sys.argv[1:] if argv is None else argv)

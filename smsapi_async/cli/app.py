@@ -4,6 +4,8 @@ A command function checks its arguments and returns an `Invocation`, which `smsa
 The help texts are not docstrings, because ``python -OO`` removes docstrings.
 """
 
+import re
+from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
@@ -12,26 +14,33 @@ from cyclopts import App, Parameter
 
 from smsapi_async.cli import options, output
 from smsapi_async.cli.batch_command import batch
+from smsapi_async.cli.configuration import Configuration
 from smsapi_async.cli.demo_view import demo_document, demo_view, show_demo
-from smsapi_async.cli.exit_codes import EXIT_CODE_MEANINGS
+from smsapi_async.cli.help_topics import TOPICS, topic_text, write_script
 from smsapi_async.cli.invocations import Invocation, gateway_invocation
 from smsapi_async.cli.ledger_commands import ledger_app
 from smsapi_async.cli.options import (
-    DATE,
+    DAY,
     ENVIRONMENT,
     AccountOptions,
+    Amount,
     AsJson,
     ByTimeZone,
     Date,
     LedgerFile,
     Minutes,
+    Region,
     SendDate,
+    Since,
     SourceAddress,
+    Until,
 )
 from smsapi_async.cli.serve import serve
+from smsapi_async.cli.stop_list import StopList
 from smsapi_async.cli.track_run import open_and_track
 from smsapi_async.cli.tracking_counts import TrackingCounts, tracking_document, tracking_view
-from smsapi_async.cli.watching import WatchOptions, watch_messages
+from smsapi_async.cli.usage_errors import named
+from smsapi_async.cli.watching import IncomingResult, WatchOptions, list_messages, watch_messages
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Receipt, SegmentState
@@ -51,18 +60,17 @@ To = Annotated[
 Speed = Annotated[float, Parameter(help="How many seconds pass on the sandbox's clock in one real second.")]
 _HYPHEN = "If the text begins with a hyphen, put -- before the text."
 _LAST_PORT = 65535
+_LONGEST_LATENCY = 3600
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s)?", re.ASCII)
+_TOPICS = ", ".join(TOPICS)
 
-
-_EXIT_CODES = "Exit codes:\n\n" + "\n".join(
-    f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()
-)
 
 app = App(
     name="smsapi-async",
     help="Send messages through an SMS gateway and follow their states. The commands demo and sandbox start "
-    "a test gateway on this computer.",
+    "a test gateway on this computer.\n\n`smsapi-async help exit-codes` explains the exit codes, and "
+    "`smsapi-async help configuration` the configuration file.",
     help_format="plaintext",
-    help_epilogue=_EXIT_CODES,
     version=__version__,
     # By default, cyclopts ends the process after Ctrl-C, for example at the password prompt. With
     # `suppress_keyboard_interrupt=False`, cyclopts raises `KeyboardInterrupt`, and `run` reports the
@@ -106,12 +114,21 @@ def sandbox(
         str | None,
         Parameter(help="A file with a fault plan (.json or .toml). The sandbox produces the planned faults."),
     ] = None,
+    balance: Annotated[Amount, Parameter(help="The money on the account at the start.")] = Decimal(10000),
+    price: Annotated[Amount, Parameter(help="The price of one segment.")] = Decimal("1.50"),
+    latency: Annotated[
+        str,
+        Parameter(help="How long the sandbox waits before each response: seconds, or for example 50ms."),
+    ] = "0",
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     _check_speed(speed)
+    account: dict[str, Any] = {"balance": balance, "price": price, "latency": _seconds("--latency", latency)}
     if not 0 <= port <= _LAST_PORT:
         raise ValidationError("--port", str(port), f"pass a number from 0 to {_LAST_PORT}")
-    return Invocation(run=partial(serve, host, port, speed, faults, as_json=as_json), as_json=as_json)
+    return Invocation(
+        run=partial(serve, host, port, speed, faults, account=account, as_json=as_json), as_json=as_json
+    )
 
 
 @app.command(help="Show the account's balance.")
@@ -130,7 +147,7 @@ def balance(*, account: AccountOptions = ENVIRONMENT, as_json: AsJson = False) -
     "code 5."
 )
 def send(
-    to: Annotated[str, Parameter(help="The phone number with country code, for example 79031234567.")],
+    to: Annotated[str, Parameter(help="The phone number, for example 79031234567 or '8 (903) 123-45-67'.")],
     text: Annotated[
         str, Parameter(help=f"The text: at most 2000 characters; an emoji counts as two or more. {_HYPHEN}")
     ],
@@ -139,22 +156,20 @@ def send(
     source_address: SourceAddress = None,
     send_date: SendDate = None,
     validity: Minutes = None,
+    region: Region = "RU",
     by_time_zone: ByTimeZone = False,
     account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
-    common: dict[str, Any] = {"source_address": options.source_address(source_address), "validity": validity}
-    if by_time_zone:
-        wall_clock = options.parse_local("send_date", send_date)
+    destination = options.number(to, region)
+    common: dict[str, Any] = {
+        "source_address": options.source_address(source_address),
+        "send_date": options.parse_send_date(send_date, by_time_zone=by_time_zone),
+        "validity": validity,
+    }
 
-        async def call(sms: AsyncSmsClient) -> Receipt:
-            return await sms.send_by_time_zone(to, text, send_date=wall_clock, **common)
-
-    else:
-        moment = options.parse_optional_aware("send_date", send_date)
-
-        async def call(sms: AsyncSmsClient) -> Receipt:
-            return await sms.send(to, text, send_date=moment, **common)
+    async def call(sms: AsyncSmsClient) -> Receipt:
+        return await (sms.send_by_time_zone if by_time_zone else sms.send)(destination, text, **common)
 
     return gateway_invocation(
         account, call, output.receipt_document, output.receipt_view, as_json=as_json, sends=True
@@ -170,12 +185,13 @@ def bulk(
     source_address: SourceAddress = None,
     send_date: Date = None,
     validity: Minutes = None,
+    region: Region = "RU",
     account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
+    numbers = options.numbers(to, region)
     source = options.source_address(source_address)
-    moment = options.parse_optional_aware("send_date", send_date)
-    numbers = options.numbers(to)
+    moment = options.parse_send_date(send_date, by_time_zone=False)
 
     async def call(sms: AsyncSmsClient) -> list[Receipt]:
         return await sms.send_bulk(numbers, text, source_address=source, send_date=moment, validity=validity)
@@ -201,6 +217,14 @@ def track(
             "that has reached this limit. Default: a little more than 48 hours."
         ),
     ] = None,
+    longest: Annotated[
+        float | None,
+        Parameter(
+            name="--for",
+            help="For how many seconds the command looks for new states. No message is given up: later runs "
+            "follow the messages that are not final. Default: until all states are final.",
+        ),
+    ] = None,
     requests_per_second: Annotated[
         float | None, Parameter(help="The highest number of requests per second. Default: no limit.")
     ] = None,
@@ -210,13 +234,14 @@ def track(
     account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
-    if deadline is not None:
-        options.check_seconds("deadline", deadline)
+    for name, seconds in (("deadline", deadline), ("--for", longest)):
+        if seconds is not None:
+            options.check_seconds(name, seconds)
     client = account.client(
         MemorySessionStore(), concurrency=concurrency, requests_per_second=requests_per_second
     )
     return Invocation(
-        run=partial(open_and_track, ledger, client, deadline=deadline),
+        run=partial(open_and_track, ledger, client, deadline=deadline, longest=longest),
         document=tracking_document,
         view=tracking_view,
         as_json=as_json,
@@ -245,8 +270,8 @@ def state(
 )
 def incoming(
     *,
-    since: Date = None,
-    until: Date = None,
+    since: Since = None,
+    until: Until = None,
     follow: Annotated[
         bool,
         Parameter(
@@ -262,36 +287,68 @@ def incoming(
             help="With --follow: a file that stores the position. The next run continues at this position."
         ),
     ] = None,
+    stop_words: Annotated[
+        str | None,
+        Parameter(
+            help="Words, separated by commas, for example СТОП,STOP. If the whole text of a message is one "
+            "of the words, the number of the sender is added to the file of --append."
+        ),
+    ] = None,
+    append: Annotated[
+        str | None,
+        Parameter(help="With --stop-words: a CSV file for the numbers, which `batch --exclude` reads."),
+    ] = None,
     account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
-    first, last = options.parse_optional_aware("since", since), options.parse_optional_aware("until", until)
+    first = None if since is None else options.parse_moment("since", since, day="begins")
+    last = None if until is None else options.parse_moment("until", until, day="ends")
+    stop_list = _stop_list(stop_words, append)
     if follow:
         options.check_seconds("every", every)
         if last is not None:
             hint = "leave out --until; Ctrl-C ends --follow"
             raise ValidationError("--until", "the option together with --follow", hint)
-        watch = WatchOptions(since=first, every=every, ledger=ledger, as_json=as_json)
+        watch = WatchOptions(since=first, every=every, ledger=ledger, as_json=as_json, stop_list=stop_list)
         client = account.client(MemorySessionStore())
-        return Invocation(run=partial(watch_messages, watch, client), as_json=as_json)
+        return Invocation(run=partial(watch_messages, watch, client), as_json=as_json, is_stream=True)
     if ledger is not None:
         raise ValidationError("--ledger", "the option without --follow", "pass --follow, too")
     return gateway_invocation(
         account,
-        lambda sms: sms.incoming(since=first, until=last),
-        output.incoming_document,
-        output.incoming_view,
+        partial(list_messages, since=first, until=last, stop_list=stop_list),
+        IncomingResult.document,
+        IncomingResult.view,
         as_json=as_json,
     )
 
 
+def _stop_list(stop_words: str | None, append: str | None) -> StopList | None:
+    if stop_words is not None and append is not None:
+        return StopList(stop_words, append)
+    for given, option, other in (
+        (stop_words, "--stop-words", "--append"),
+        (append, "--append", "--stop-words"),
+    ):
+        if given is not None:
+            raise ValidationError(option, f"the option without {other}", f"pass {other}, too")
+    return None
+
+
 @app.command(help="Show how many messages of a period were sent, delivered and failed.")
 def statistics(
-    start: Annotated[str, Parameter(help=f"The beginning of the period: a {DATE}.")],
+    start: Annotated[
+        str,
+        Parameter(
+            help=f"The beginning of the period: a {DAY}. A date without a time means the beginning of the "
+            "day in the time zone of this computer."
+        ),
+    ],
     end: Annotated[
         str,
         Parameter(
-            help="The end of the period, in the same format as the beginning. The period includes the end."
+            help="The end of the period, in the same format as the beginning. The period includes the end. A "
+            "date without a time means the end of the day."
         ),
     ],
     /,
@@ -299,7 +356,8 @@ def statistics(
     account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
-    first, last = options.parse_aware("start", start), options.parse_aware("end", end)
+    first = options.parse_moment("start", start, day="begins")
+    last = options.parse_moment("end", end, day="ends")
     return gateway_invocation(
         account,
         lambda sms: sms.statistics(first, last),
@@ -315,6 +373,53 @@ app.command(
     "rows in the ledger.",
 )
 app.command(ledger_app)
+
+
+@app.command(name="help", help=f"Explain a topic ({_TOPICS}), or show the help of a command.")
+def show_help(
+    topic: Annotated[list[str] | None, Parameter(help="A topic, or the name of a command.")] = None, /
+) -> Invocation[Any] | None:
+    words = topic or []
+    if len(words) == 1 and words[0] in TOPICS:
+        return Invocation(run=partial(topic_text, words[0]), view=lambda text: text, as_json=False)
+    names, _, rest = app.parse_commands(words)
+    if rest:
+        known = [*TOPICS, *(name for name in app if not name.startswith("-"))]
+        hint = f"{named('topic', rest[0], known)}; pass the name of a command, or a topic: {_TOPICS}"
+        raise ValidationError("TOPIC", "the value", hint)
+    app.help_print(names)
+    return None
+
+
+@app.command(
+    help="Print a script that completes commands and options in a shell. For bash, write the script to a "
+    "file in ~/.local/share/bash-completion/completions with the name smsapi-async."
+)
+def completion(
+    shell: Annotated[
+        Literal["bash", "zsh", "fish", "powershell"], Parameter(help="The shell for which the script is.")
+    ],
+    /,
+) -> Invocation[Any]:
+    script = partial(app.generate_completion, shell=shell)
+    return Invocation(run=partial(write_script, script), as_json=False)
+
+
+# The configuration needs all commands, because their options are its keys.
+configuration = Configuration(app)
+app.config = (configuration,)
+
+
+def _seconds(name: str, text: str) -> float:
+    """Parse seconds, such as ``0.05`` or ``2s``, or milliseconds, such as ``50ms``."""
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else -1
+    if not 0 <= seconds <= _LONGEST_LATENCY:
+        hint = (
+            f"pass seconds, such as 0.05, or milliseconds, such as 50ms; at most {_LONGEST_LATENCY} seconds"
+        )
+        raise ValidationError(name, "the value", hint)
+    return seconds
 
 
 def _check_speed(speed: float) -> None:

@@ -1,20 +1,15 @@
 """The exit codes of the command line, and the line on standard error for each error."""
 
 import traceback
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 import attrs
-from cyclopts import (
-    CoercionError,
-    CycloptsError,
-    MissingArgumentError,
-    RepeatArgumentError,
-    UnknownCommandError,
-    UnknownOptionError,
-    UnusedCliTokensError,
-)
+from cyclopts import CycloptsError
 
 from smsapi_async.cli.output import one_line
+from smsapi_async.cli.usage_errors import usage_line
 from smsapi_async.errors import (
     LedgerError,
     LedgerUnwritable,
@@ -27,7 +22,6 @@ from smsapi_async.errors import (
     UsageError,
     ValidationError,
 )
-from smsapi_async.privacy import scrub
 
 
 class ExitCode(IntEnum):
@@ -56,14 +50,14 @@ EXIT_CODE_MEANINGS = {
     ExitCode.OUTCOME_UNKNOWN: "OUTCOME UNKNOWN: the message may have been sent; do not send it again without "
     "a check. `batch`: some messages may have been sent. "
     "`track`: some messages may have been sent, or some states are unknown or were not final at the "
-    "deadline.",
+    "deadline or at the end of --for.",
     ExitCode.READ_FAILED: "the client could not read data from the gateway; it is safe to try again.",
     ExitCode.IDS_UNATTRIBUTED: "the messages were accepted, but it is not known which segment id belongs "
     "to which message; `track` cannot follow these messages.",
-    ExitCode.INTERRUPTED: "Ctrl-C stopped the command. If the command sends messages, the error line says "
-    "whether messages may have been sent.",
+    ExitCode.INTERRUPTED: "Ctrl-C, SIGTERM or the end of the terminal (SIGHUP) stopped the command. "
+    "If the command sends messages, the error line says whether messages may have been sent.",
 }
-"""The meaning of each exit code; ``smsapi-async --help`` prints the meanings.
+"""The meaning of each exit code; ``smsapi-async help exit-codes`` prints the meanings.
 
 `batch --wait` returns the exit code of the sending. If the exit code of the sending is 0, or if Ctrl-C stops
 the tracking, `batch --wait` returns the exit code of the tracking.
@@ -71,7 +65,7 @@ the tracking, `batch --wait` returns the exit code of the tracking.
 
 
 class LedgerBroke(Exception):
-    """A ledger failed after the command had made requests, so the exit code 2 would be wrong.
+    """A ledger or a table failed after the command had made requests, so the exit code 2 would be wrong.
 
     Attributes:
         reason: the cause of the failure, in words.
@@ -90,11 +84,26 @@ class CommandFailure:
         code: the exit code of the command.
         line: the line for standard error, without line break and without the prefix ``smsapi-async:``.
         segment_ids: the segment ids of messages that the gateway accepted although the command failed.
+        parameter: the option, argument or environment variable with the wrong value, or None.
+        code_of_the_gateway: the error code in the response of the gateway, or None.
     """
 
     code: ExitCode
     line: str
     segment_ids: tuple[str, ...] = ()
+    parameter: str | None = None
+    code_of_the_gateway: int | None = None
+
+    def document(self) -> Mapping[str, Any]:
+        """Return the failure as JSON data, the value of the key ``error``."""
+        return {
+            "exit_code": int(self.code),
+            "name": self.code.name.lower(),
+            "message": self.line,
+            "parameter": self.parameter,
+            "code": self.code_of_the_gateway,
+            "segment_ids": self.segment_ids,
+        }
 
 
 # `LedgerUnwritable` precedes its base class `LedgerError`, because `explain` uses the first class that
@@ -126,6 +135,7 @@ _OPTIONS = {
     "base_url": "--base-url",
     "source_address": "--source-address",
     "send_date": "--send-date",
+    "region": "--region",
     "validity": "--validity",
     "destination_address": "TO",
     "destination_addresses": "TO",
@@ -136,6 +146,8 @@ _OPTIONS = {
     "start": "START",
     "end": "END",
     "concurrency": "--concurrency",
+    "proxy": "--proxy",
+    "ca_file": "--ca-file",
     "deadline": "--deadline",
     "every": "--every",
     "requests_per_second": "--requests-per-second",
@@ -157,15 +169,21 @@ def explain(error: BaseException, *, in_doubt: bool, sends: bool = True) -> Comm
         what = f"; {_UNKNOWN_OUTCOME if in_doubt else 'nothing was sent'}" if sends else ""
         return CommandFailure(ExitCode.INTERRUPTED, f"interrupted{what}")
     if isinstance(error, CycloptsError):
-        return CommandFailure(ExitCode.BAD_INPUT, f"{_usage(error)}; see --help")
+        line, name = usage_line(error)
+        return CommandFailure(ExitCode.BAD_INPUT, line, parameter=name)
     if isinstance(error, LedgerBroke) or (isinstance(error, LedgerUnwritable) and not sends):
         # The text and the exit code of `LedgerUnwritable` are about messages that are not sent.
         code = ExitCode.UNEXPECTED if isinstance(error, LedgerBroke) else ExitCode.BAD_INPUT
         return CommandFailure(code, one_line(error.reason))
     for kind, code in _CODES.items():
         if isinstance(error, kind):
-            ids = error.segment_ids if isinstance(error, SegmentIdsUnattributed) else ()
-            return CommandFailure(code, one_line(_words(error) + _ADVICE.get(kind, "")), ids)
+            return CommandFailure(
+                code,
+                one_line(_words(error) + _ADVICE.get(kind, "")),
+                segment_ids=error.segment_ids if isinstance(error, SegmentIdsUnattributed) else (),
+                parameter=_parameter(error) if isinstance(error, ValidationError) else None,
+                code_of_the_gateway=error.code if isinstance(error, RequestRejected) else None,
+            )
     place = traceback.extract_tb(error.__traceback__)[-1]
     # The line contains only the class of the exception and the position in the code, because the text of an
     # unexpected exception may contain a phone number, a message text or a password.
@@ -187,26 +205,15 @@ def _sole(error: BaseException) -> BaseException:
     return error
 
 
+def _parameter(error: ValidationError) -> str:
+    name, bracket, index = error.parameter.partition("[")
+    return f"{_OPTIONS.get(name, name)}{bracket}{index}"
+
+
 def _words(error: BaseException) -> str:
     if isinstance(error, OutcomeUnknown):
         return f"OUTCOME UNKNOWN: {error}"
     if isinstance(error, ValidationError):
-        name, bracket, index = error.parameter.partition("[")
         hint = error.hint.replace("allow_plain_http=True", "--allow-plain-http")
-        return f"{_OPTIONS.get(name, name)}{bracket}{index}: {error.value} cannot be used; {hint}"
+        return f"{_parameter(error)}: {error.value} cannot be used; {hint}"
     return str(error).replace(_ACCEPT_COPY, "run `smsapi-async ledger accept-copy`")
-
-
-def _usage(error: CycloptsError) -> str:
-    """Describe the error in the arguments, without a message text, a phone number or a password."""
-    if isinstance(error, UnknownCommandError):
-        return "there is no such command"
-    if isinstance(error, UnknownOptionError):
-        return "there is no such option; put a text that begins with a hyphen after --"
-    if isinstance(error, UnusedCliTokensError):
-        return "there are more arguments than the command accepts; put a text of several words in quotes"
-    if isinstance(error, MissingArgumentError | RepeatArgumentError | CoercionError):
-        # The message of cyclopts contains the name of the parameter and may also contain a value, so `scrub`
-        # masks the numbers in the message.
-        return scrub(one_line(str(error)), ()).rstrip(".")
-    return "the arguments cannot be understood"

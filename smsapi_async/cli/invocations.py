@@ -26,6 +26,8 @@ class Invocation(Generic[_Result]):
         document: a function that converts the result to JSON data, for programs.
         view: a function that converts the result to tables, for people.
         as_json: whether the JSON data is printed in place of the tables.
+        is_stream: whether the command prints many JSON documents, each on one line. An error is then one more
+            line.
         failure: a function that gets the result and returns the exit code and the error line, or None if the
             command succeeded.
         sends: whether the command sends messages. The errors of other commands say nothing about sending.
@@ -39,6 +41,7 @@ class Invocation(Generic[_Result]):
     document: Callable[[_Result], Document] = lambda _: {}
     view: Callable[[_Result], RenderableType] = lambda _: ""
     as_json: bool
+    is_stream: bool = False
     failure: Callable[[_Result], CommandFailure | None] = lambda _: None
     sends: bool = False
     may_have_sent: Callable[[], bool] = lambda: False

@@ -1,6 +1,6 @@
 """The command ``ledger resolve``: record whether unknown messages were sent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -8,6 +8,7 @@ from anyio import to_thread
 from rich.console import RenderableType
 from rich.text import Text
 
+from smsapi_async.cli.csv_output import original
 from smsapi_async.cli.ledger_results import check_file_exists
 from smsapi_async.cli.output import Document
 from smsapi_async.cli.tables.rows import BadRow, Row, open_table
@@ -15,7 +16,11 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.ledger import Ledger, Resolution
 from smsapi_async.ledger.keys import redacted_key
 
-_SENT = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+# The words without case. Excel writes true and false in its language, and a number perhaps with decimals.
+_YES = ("yes", "true", "1", "1.0", "sent", "да", "истина", "отправлено")
+_NO = ("no", "false", "0", "0.0", "not sent", "нет", "ложь", "не отправлено")
+_SENT = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
+_COLUMNS = ("key", "sent", "segment_ids")
 _ROWS_AT_ONCE = 500
 
 
@@ -73,10 +78,12 @@ class Resolved:
     Attributes:
         accepted: how many messages are recorded as sent.
         pending: how many messages are recorded as not sent.
+        left: how many rows of a file have no value in the column ``sent``; their messages stay unknown.
     """
 
     accepted: int = 0
     pending: int = 0
+    left: int = 0
 
 
 async def resolve(path: str, choice: Choice) -> Resolved:
@@ -93,7 +100,7 @@ async def resolve(path: str, choice: Choice) -> Resolved:
             open for writing.
     """
     check_file_exists(path)
-    given = [] if choice.is_all else await _given(choice)
+    given, left = ([], 0) if choice.is_all else await _given(choice)
     async with Ledger.sqlite(path) as ledger:
         if choice.is_all:
             count = await ledger.resolve_all(sent=bool(choice.sent))
@@ -101,7 +108,7 @@ async def resolve(path: str, choice: Choice) -> Resolved:
         await _check_unknown(ledger, given)
         await ledger.resolve_many(each.resolution for each in given)
     sent = sum(each.resolution.sent for each in given)
-    return Resolved(accepted=sent, pending=len(given) - sent)
+    return Resolved(accepted=sent, pending=len(given) - sent, left=left)
 
 
 def resolve_document(resolved: Resolved) -> Document:
@@ -112,10 +119,12 @@ def resolve_document(resolved: Resolved) -> Document:
 def resolve_view(resolved: Resolved) -> RenderableType:
     """Return a sentence for each new state."""
     lines = []
-    if resolved.accepted or not resolved.pending:
+    if resolved.accepted or not (resolved.pending or resolved.left):
         lines.append(f"recorded as accepted: {resolved.accepted:,}; these messages are not sent again")
     if resolved.pending:
         lines.append(f"recorded as pending: {resolved.pending:,}; the next run sends these messages")
+    if resolved.left:
+        lines.append(f"still unknown: {resolved.left:,}; these rows have no value in the column sent")
     return Text("\n".join(lines))
 
 
@@ -128,9 +137,11 @@ class _Given:
     place: str
 
 
-async def _given(choice: Choice) -> list[_Given]:
+async def _given(choice: Choice) -> tuple[list[_Given], int]:
+    """Return the resolutions, and the number of rows without an answer."""
+    left = 0
     if choice.source is not None:
-        given = await to_thread.run_sync(_read, choice.source, abandon_on_cancel=True)
+        given, left = await to_thread.run_sync(_read, choice.source, abandon_on_cancel=True)
     else:
         places = [f"key {index + 1} of {len(choice.keys)}" for index in range(len(choice.keys))]
         given = [
@@ -144,7 +155,7 @@ async def _given(choice: Choice) -> list[_Given]:
         if key in seen:
             raise ValidationError(each.parameter, each.place, "the same key occurs above; pass each key once")
         seen.add(key)
-    return given
+    return given, left
 
 
 async def _check_unknown(ledger: Ledger, given: Iterable[_Given]) -> None:
@@ -164,45 +175,68 @@ def _forms(key: str) -> set[str]:
     return {key, redacted_key(key)}
 
 
-def _read(source: str) -> list[_Given]:
-    """Read a file with the columns ``key`` and ``sent``, and perhaps ``segment_ids``."""
+def _read(source: str) -> tuple[list[_Given], int]:
+    """Read a file with the columns ``key`` and ``sent``, and perhaps ``segment_ids``.
+
+    Returns:
+        The resolutions, and the number of rows without a value in the column ``sent``.
+    """
+    given: list[_Given] = []
+    left = 0
     try:
         table = open_table(source)
         try:
-            _check_columns(table.columns)
-            given: list[_Given] = []
+            names = _names(table.columns)
             while rows := table.block(_ROWS_AT_ONCE):
-                given += map(_resolution, rows)
+                for row in rows:
+                    resolution = _resolution(row, names)
+                    left += resolution is None
+                    given += [] if resolution is None else [resolution]
         finally:
             table.close()
     except ValidationError as error:
         # The functions that read a table name the argument of another command.
         raise ValidationError("--from", error.value, error.hint) from None
-    return given
+    return given, left
 
 
-def _check_columns(columns: Sequence[str]) -> None:
-    for column in ("key", "sent"):
-        if column not in columns:
+def _names(columns: Sequence[str]) -> dict[str, str]:
+    """Return the names of the columns in the file, for key, sent and segment_ids."""
+    names: dict[str, str] = {}
+    for column in columns:
+        known = column.strip().casefold()
+        if known in names and known in _COLUMNS:
+            raise ValidationError("--from", f"the repeated column {known}", "rename one of the columns")
+        names[known] = column
+    for known in ("key", "sent"):
+        if known not in names:
             hint = "the file needs the columns key and sent, and may have the column segment_ids"
-            raise ValidationError("--from", f"a file without the column {column}", hint)
+            raise ValidationError("--from", f"a file without the column {known}", hint)
+    return names
 
 
-def _resolution(row: Row | BadRow) -> _Given:
+def _resolution(row: Row | BadRow, names: Mapping[str, str]) -> _Given | None:
+    """Return the resolution of a row, or None if the row has no value in the column ``sent``."""
     if isinstance(row, BadRow):
         raise ValidationError("--from", f"line {row.line}", row.reason)
-    key = row.values.get("key", "").strip()
+    key, answer, ids = (_value(row, names.get(known)) for known in _COLUMNS)
+    if not answer:
+        return None
     if not key:
         raise _wrong(row, "key", "write the key of the message")
-    sent = _SENT.get(row.values.get("sent", "").strip().lower())
+    sent = _SENT.get(" ".join(answer.casefold().replace("-", " ").replace("_", " ").split()))
     if sent is None:
-        raise _wrong(row, "sent", "write yes or no")
-    segment_ids = row.values.get("segment_ids", "").split()
+        raise _wrong(row, "sent", "write yes or no, or leave the value empty")
+    segment_ids = ids.split()
     if segment_ids and not sent:
         raise _wrong(
             row, "segment_ids", "leave the value empty; a message that was not sent has no segment ids"
         )
     return _Given(Resolution(key, sent, segment_ids), "--from", f"line {row.line}, column key")
+
+
+def _value(row: Row, name: str | None) -> str:
+    return "" if name is None else original(row.values.get(name, "").strip())
 
 
 def _wrong(row: Row, column: Literal["key", "sent", "segment_ids"], hint: str) -> ValidationError:

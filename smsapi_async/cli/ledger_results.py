@@ -1,7 +1,7 @@
 """The commands under ``ledger`` that read a ledger, retry rejected messages, or accept a copy."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 
 import attrs
 from rich.console import Group, RenderableType
@@ -10,7 +10,7 @@ from rich.text import Text
 from smsapi_async.cli import output
 from smsapi_async.cli.output import Document
 from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, ValidationError
-from smsapi_async.ledger import Ledger, Summary, UnknownMessage
+from smsapi_async.ledger import Ledger, Summary
 
 _MEANINGS = {
     "pending": "not sent yet; the next run sends the messages",
@@ -36,38 +36,12 @@ async def summary(path: str) -> Summary:
         return await ledger.summary()
 
 
-async def show_unknown(path: str, *, as_json: bool) -> None:
-    """Print the unknown messages of a ledger, page by page. Another process may write the ledger meanwhile.
-
-    Messages that an ended process left in flight are unknown, too.
+async def retry(path: str, codes: Sequence[int] | None) -> int:
+    """Make rejected messages pending. Return the number of these messages.
 
     Args:
         path: the path of the ledger file.
-        as_json: whether to print one JSON document in place of lines.
-
-    Raises:
-        ValidationError: if the ledger file does not exist.
-        LedgerError: if the file cannot be read as a ledger.
-        OutputFailed: if writing to standard output failed.
-    """
-    check_file_exists(path)
-    async with Ledger.sqlite(path, read_only=True) as ledger:
-        if as_json:
-            await output.write_json_list("unknown", _unknown_documents(ledger.unknown()))
-            return
-        is_empty = True
-        async for message in ledger.unknown():
-            is_empty = False
-            output.write_text(_unknown_lines(message))
-        if is_empty:
-            output.write_text("no message has an unknown outcome\n")
-
-
-async def retry(path: str) -> int:
-    """Make all rejected messages pending. Return the number of these messages.
-
-    Args:
-        path: the path of the ledger file.
+        codes: only messages that were rejected with one of these codes; None means all.
 
     Raises:
         ValidationError: if the ledger file does not exist.
@@ -75,12 +49,15 @@ async def retry(path: str) -> int:
     """
     check_file_exists(path)
     async with Ledger.sqlite(path) as ledger:
-        return await ledger.retry_rejected()
+        return await ledger.retry_rejected(codes)
 
 
 def retry_view(count: int) -> RenderableType:
     """Return a sentence about the messages that are pending now."""
-    return Text(f"{count:,} rejected messages are pending: the next run sends them")
+    if not count:
+        return Text("no such message was rejected; `ledger rejected` lists the codes")
+    messages = "1 rejected message is" if count == 1 else f"{count:,} rejected messages are"
+    return Text(f"{messages} pending now; the next run sends {'it' if count == 1 else 'them'}")
 
 
 @attrs.frozen
@@ -160,38 +137,3 @@ def check_file_exists(path: str) -> None:
     """
     if not os.path.exists(path):
         raise ValidationError("LEDGER", repr(path), "pass the file that `batch --ledger` wrote")
-
-
-async def _unknown_documents(messages: AsyncIterator[UnknownMessage]) -> AsyncIterator[Document]:
-    """Convert unknown messages to JSON data.
-
-    A redacted ledger contains no phone numbers, so each `destination_address` is "". Keys and numbers are not
-    masked, because programs use keys and numbers to match messages.
-    """
-    async for message in messages:
-        yield {
-            "key": message.key,
-            "destination_address": message.message.destination_address,
-            "request": message.request,
-            "sent_at": message.sent_at,
-            "code": message.code,
-            "reason": message.reason,
-            "segment_ids": message.segment_ids,
-        }
-
-
-def _unknown_lines(message: UnknownMessage) -> str:
-    """Return two lines for an unknown message: the key, then what the vendor needs to find the message.
-
-    The key has its own line, so that a user can copy the key. The number is not masked, because the vendor
-    needs the number, and most keys contain the number.
-    """
-    # A redacted ledger does not contain the number of the recipient.
-    number = message.message.destination_address
-    words = [number] if number else []
-    words += [f"{output.time(message.sent_at)} UTC", f"request {message.request}"]
-    words += [f"code {message.code}"] if message.code is not None else []
-    words += [message.reason] if message.reason else []
-    if message.segment_ids:
-        words.append(f"segment ids of the request: {' '.join(message.segment_ids)}")
-    return f"{output.one_line(message.key)}\n    {output.one_line(', '.join(words))}\n"

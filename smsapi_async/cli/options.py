@@ -1,20 +1,31 @@
 """Options and arguments that several commands share: the account, dates, phone numbers, files."""
 
 import getpass
+import re
 import sys
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 import attrs
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from smsapi_async.client import AsyncSmsClient
+from smsapi_async.contrib.phonenumbers import normalize_number
 from smsapi_async.errors import ValidationError
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import environment_value
 
+HYPHENATED = "an argument that begins with a hyphen"
+"""The value of the error of an argument that is probably a misspelt option."""
 _STANDARD_INPUT = "-"
+_AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+# A number of a list on one line has no spaces.
+_WHOLE_NUMBER = re.compile(r"\+?[0-9]{7,}", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+# The send date may be this far in the past, because the clocks of computers differ.
+_SLACK = timedelta(minutes=1)
 # A valid source address for `batch --dry-run`, which needs no account and sends nothing.
 _ANY_SOURCE = "0"
 _ACCOUNT = Group("Account", sort_key=1)
@@ -25,22 +36,53 @@ _SOURCE_ADDRESS_HELP = (
 )
 
 DATE = "date and time with the UTC offset, for example 2026-01-28T16:00:00+03:00"
+DAY = f"date, for example 2026-01-28, or a {DATE}"
 
 Date = Annotated[str | None, Parameter(help=f"A {DATE}.")]
+Since = Annotated[
+    str | None,
+    Parameter(
+        help=f"A {DAY}. A date without a time means the beginning of the day in the time zone of this "
+        "computer."
+    ),
+]
+Until = Annotated[
+    str | None,
+    Parameter(
+        help=f"A {DAY}. A date without a time means the end of the day in the time zone of this computer."
+    ),
+]
 SendDate = Annotated[
     str | None,
     Parameter(
         help=f"When the gateway sends the message: a {DATE}. With --by-time-zone, leave out the offset. "
-        "Default: now."
+        "A time in the past is refused. Default: now."
     ),
 ]
 Minutes = Annotated[
     int | None, Parameter(help="For how many minutes the gateway tries to deliver the message.")
 ]
 ByTimeZone = Annotated[bool, Parameter(negative="", help="--send-date is the local time of the recipient.")]
+Region = Annotated[
+    str,
+    Parameter(
+        help="The country in which numbers without a country code are read, as two letters of ISO 3166."
+    ),
+]
 AsJson = Annotated[
     bool, Parameter(name="--json", negative="", help="Print the result as JSON, for programs.")
 ]
+
+
+def _amount(_: object, tokens: Sequence[Token]) -> Decimal:
+    """Return an amount of money; cyclopts reports a `ValueError` as a wrong value of the option."""
+    if not _AMOUNT.fullmatch(tokens[0].value):
+        raise ValueError("no amount")
+    return Decimal(tokens[0].value)
+
+
+Amount = Annotated[Decimal, Parameter(converter=_amount)]
+"""An amount of money: not negative, without exponent. `Decimal` alone also accepts NaN and infinity."""
 LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
 SourceAddress = Annotated[str | None, Parameter(help=_SOURCE_ADDRESS_HELP)]
 
@@ -72,6 +114,31 @@ class AccountOptions:
             negative="", help="Allow an http:// URL. Login and password are then sent without encryption."
         ),
     ] = False
+    proxy: Annotated[
+        str | None,
+        Parameter(
+            help="The URL of a proxy for all requests, for example http://127.0.0.1:3128 or "
+            "socks5://127.0.0.1:1080. Default: no proxy."
+        ),
+    ] = None
+    ca_file: Annotated[
+        str | None,
+        Parameter(help="A file with PEM certificates that are trusted instead of the public certificates."),
+    ] = None
+    # `configuration` reads these two options before the other options have their values.
+    config: Annotated[
+        str | None,
+        Parameter(
+            help="A configuration file with values of options: see `smsapi-async help configuration`. "
+            "Default: the environment variable SMSAPI_CONFIG or, if this variable is not set, the usual file."
+        ),
+    ] = None
+    profile: Annotated[
+        str | None,
+        Parameter(
+            help="The profile in the configuration file. Default: the environment variable SMSAPI_PROFILE."
+        ),
+    ] = None
 
     def client(self, session_store: SessionStore, **more: Any) -> AsyncSmsClient:  # noqa: ANN401
         """Return a client for the account.
@@ -89,8 +156,9 @@ class AccountOptions:
         if not login:
             raise ValidationError("login", "an unset value", "pass --login, or set SMSAPI_LOGIN")
         options: dict[str, Any] = {**more, "login": login, "password": _password(login)}
-        if self.base_url is not None:
-            options["base_url"] = self.base_url
+        for name in ("base_url", "proxy", "ca_file"):
+            if getattr(self, name) is not None:
+                options[name] = getattr(self, name)
         return AsyncSmsClient.from_env(
             **options, allow_plain_http=self.allow_plain_http, session_store=session_store
         )
@@ -136,6 +204,75 @@ def source_address(given: str | None, *, needed: bool = True) -> str:
     return source
 
 
+def parse_send_date(text: str | None, *, by_time_zone: bool, now: datetime | None = None) -> datetime | None:
+    """Parse the value of ``--send-date``.
+
+    Args:
+        text: the date and time; None means that the message is sent at once.
+        by_time_zone: whether the time is the local time of the recipient.
+        now: the current time, aware; None means the time of the system clock.
+
+    Returns:
+        A naive datetime with `by_time_zone`, an aware datetime without it, or None.
+
+    Raises:
+        ValidationError: if `text` is not in ISO 8601, has no time of day, has an offset with `by_time_zone`
+            or no offset without it, or if the time is more than a minute in the past. With `by_time_zone`,
+            the time must be in the past in each time zone.
+    """
+    name = "send_date"
+    if text is not None and _DAY.fullmatch(text):
+        # A message at midnight is rarely the user's wish, so a date alone does not say when to send.
+        hint = "add the time of day, for example 2026-01-28T16:00:00"
+        raise ValidationError(name, "a date without a time", hint if by_time_zone else f"{hint}+03:00")
+    if by_time_zone:
+        local = parse_local(name, text)
+        # The time zone UTC-12 is the last time zone in which a local time begins.
+        latest: datetime | None = local.replace(tzinfo=timezone(-timedelta(hours=12)))
+        found: datetime | None = local
+    else:
+        found = latest = parse_optional_aware(name, text)
+    if latest is not None and latest < (now or datetime.now(UTC)) - _SLACK:
+        hint = "pass a later time, or no time to send now"
+        raise ValidationError(name, f"{text!r} (in the past)", hint)
+    return found
+
+
+def parse_moment(
+    name: str, text: str, *, day: Literal["begins", "ends"], zone: tzinfo | None = None
+) -> datetime:
+    """Parse a date, or a date and time with an offset. Return an aware datetime.
+
+    Args:
+        name: the name of the parameter, which the error shows.
+        text: the date, or the date and time, in ISO 8601.
+        day: whether a date without a time means the first or the last second of the day.
+        zone: the time zone of a date without a time; None means the time zone of this computer.
+
+    Raises:
+        ValidationError: if `text` is not in ISO 8601, or if a date and time has no offset.
+    """
+    hint = (
+        "pass a date such as 2026-01-28, or a date and time with an offset such as 2026-01-28T16:00:00+03:00"
+    )
+    if not _DAY.fullmatch(text):
+        return _with_offset(name, text, hint)
+    try:
+        date = datetime.fromisoformat(text)
+        if day == "begins":
+            return _in_zone(date, zone)
+        # The days of a change to or from summer time have 23 or 25 hours, so the end of the day is one second
+        # before the beginning of the next day.
+        return _in_zone(date + timedelta(days=1), zone).astimezone(UTC) - timedelta(seconds=1)
+    except (ValueError, OverflowError, OSError):
+        raise ValidationError(name, "the value", hint) from None
+
+
+def _in_zone(midnight: datetime, zone: tzinfo | None) -> datetime:
+    # Without an argument, `astimezone` uses the time zone of this computer.
+    return midnight.astimezone() if zone is None else midnight.replace(tzinfo=zone)
+
+
 def parse_optional_aware(name: str, text: str | None) -> datetime | None:
     """Return `parse_aware(name, text)`, or None if `text` is None."""
     return None if text is None else parse_aware(name, text)
@@ -152,6 +289,10 @@ def parse_aware(name: str, text: str) -> datetime:
         ValidationError: if `text` is not in ISO 8601, or if it has no offset.
     """
     hint = "pass ISO 8601 with an offset, such as 2026-01-28T16:00:00+03:00 or 2026-01-28T13:00:00Z"
+    return _with_offset(name, text, hint)
+
+
+def _with_offset(name: str, text: str, hint: str) -> datetime:
     parsed = _parsed(name, text, hint)
     if parsed.utcoffset() is None:
         raise ValidationError(name, f"{text!r} (without an offset)", hint)
@@ -198,23 +339,51 @@ def _parsed(name: str, text: str, hint: str) -> datetime:
         raise ValidationError(name, "the value", hint) from None
 
 
-def numbers(arguments: Iterable[str]) -> list[str]:
-    """Return phone numbers in the order of the arguments.
+def number(argument: str, region: str, parameter: str = "TO") -> str:
+    """Return a phone number in international format.
 
-    The argument ``-`` is replaced by the numbers on standard input, which are separated by spaces or line
-    breaks.
+    Args:
+        argument: the number as the user wrote it.
+        region: the country in which a number without a country code is read.
+        parameter: the name of the parameter, which the error shows.
 
     Raises:
-        ValidationError: if an argument begins with a hyphen and is not ``-``; such an argument is probably a
-            misspelt option.
+        ValidationError: if the argument is not certainly one phone number, or if the region is unknown.
     """
+    try:
+        return normalize_number(argument, region)
+    except ValidationError as error:
+        name = parameter if error.parameter == "number" else error.parameter
+        raise ValidationError(name, error.value, error.hint) from None
+
+
+def numbers(arguments: Iterable[str], region: str) -> list[str]:
+    """Return phone numbers in international format, in the order of the arguments.
+
+    The argument ``-`` is replaced by the numbers on standard input, which are separated by line breaks, or by
+    spaces if the parts of a line are numbers without spaces.
+
+    Args:
+        arguments: the numbers as the user wrote them.
+        region: the country in which numbers without a country code are read.
+
+    Raises:
+        ValidationError: if an argument is not certainly one phone number, or begins with a hyphen and is not
+            ``-``; such an argument is probably a misspelt option.
+    """
+    return [number(each, region, f"TO[{index}]") for index, each in enumerate(_given_numbers(arguments))]
+
+
+def _given_numbers(arguments: Iterable[str]) -> list[str]:
     found: list[str] = []
     for argument in arguments:
         if argument == _STANDARD_INPUT:
-            found.extend(sys.stdin.read().split())
+            for line in sys.stdin.read().splitlines():
+                parts = line.split()
+                found.extend(parts if all(map(_WHOLE_NUMBER.fullmatch, parts)) else [line])
         elif argument.startswith("-"):
             hint = "pass phone numbers, or - for standard input"
-            raise ValidationError("TO", "an argument that begins with a hyphen", hint)
+            raise ValidationError("TO", HYPHENATED, hint)
         else:
             found.append(argument)
     return found
@@ -233,5 +402,5 @@ def input_name(name: str, argument: str) -> str:
     """
     if argument.startswith("-") and argument != _STANDARD_INPUT:
         hint = "pass a file, or - for standard input"
-        raise ValidationError(name, "an argument that begins with a hyphen", hint)
+        raise ValidationError(name, HYPHENATED, hint)
     return argument

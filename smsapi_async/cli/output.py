@@ -8,11 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from smsapi_async.cli.fitting_table import FittingTable
 from smsapi_async.models import IncomingMessage, Receipt, SegmentState, Statistics
 from smsapi_async.privacy import mask_number, visible
 from smsapi_async.protocol.segments import segment
@@ -28,6 +28,9 @@ _INVISIBLE = re.compile(
     r"[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     r"\ud800-\udfff\ufeff\ufff0-\uffff\U000e0000-\U000e0fff]"
 )
+
+# Spaces at the end of a line, before the codes that end the colours of the line.
+_PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 
 
 class OutputFailed(Exception):
@@ -47,8 +50,45 @@ def write_json(document: Document) -> None:
     _write_json(document, indent=2)
 
 
+def write_json_line(document: Document) -> None:
+    """Write a JSON document on one line to standard output."""
+    _write_json(document, indent=None)
+
+
+class _JsonList:
+    """The state of the JSON list that `write_json_list` writes."""
+
+    is_open = False
+
+
+def has_open_list() -> bool:
+    """Return whether the document of a JSON list is incomplete."""
+    return _JsonList.is_open
+
+
+def end_json_list(error: Document) -> bool:
+    """Complete the document of a JSON list that an error ended, so that the output is one valid document.
+
+    Args:
+        error: the value of the key ``error`` in the document.
+
+    Returns:
+        Whether there was an incomplete document.
+
+    Raises:
+        OSError: if writing failed.
+    """
+    if not _JsonList.is_open:
+        return False
+    _JsonList.is_open = False
+    sys.stdout.write(f'\n  ],\n  "error": {_json(error, indent=None)}\n}}\n')
+    return True
+
+
 async def write_json_list(name: str, documents: AsyncIterator[Document]) -> None:
     """Write a JSON document with one list to standard output. Each item is written when it arrives.
+
+    If the iteration raises an error after the first item, the document is incomplete: see `end_json_list`.
 
     Args:
         name: the key of the list in the document.
@@ -59,9 +99,11 @@ async def write_json_list(name: str, documents: AsyncIterator[Document]) -> None
     """
     before = f"{{\n  {json.dumps(name)}: [\n    "
     async for document in documents:
+        _JsonList.is_open = False  # If writing fails, nothing more can be written.
         write_text(before + _json(document, indent=None))
-        before = ",\n    "
-    write_text(f'{{"{name}": []}}\n' if before.startswith("{") else "\n  ]\n}\n")
+        before, _JsonList.is_open = ",\n    ", True
+    is_open, _JsonList.is_open = _JsonList.is_open, False
+    write_text("\n  ]\n}\n" if is_open else f'{{"{name}": []}}\n')
 
 
 def write_text(text: str) -> None:
@@ -94,7 +136,8 @@ def write_view(view: RenderableType) -> None:
     # without a message (`rich.console.Console.on_broken_pipe`).
     with console.capture() as captured:
         console.print(view)
-    sys.stdout.write(captured.get())
+    # rich fills the lines of tables and of indented texts with spaces. These spaces would get into each copy.
+    sys.stdout.write(_PADDING.sub(r"\1", captured.get()))
 
 
 def printable(words: str) -> str:
@@ -114,7 +157,7 @@ def one_line(words: str) -> str:
 def table(
     *columns: str, right: Sequence[str] = (), whole: Sequence[str] = (), title: str | None = None
 ) -> Table:
-    """Return an empty table in the common style.
+    """Return an empty table in the common style. In a narrow terminal, it becomes a list: see `FittingTable`.
 
     Args:
         columns: the headings of the columns of the table.
@@ -122,23 +165,10 @@ def table(
         whole: the headings of the columns that are never wrapped.
         title: the title above the table, or None.
     """
-    made = Table(
-        box=box.SIMPLE_HEAD,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        show_edge=False,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    made = FittingTable(title)
     for column in columns:
-        # The longest word is the minimum width of the column, so that rich does not break a word of the
-        # heading.
-        longest_word = max(map(len, column.split()))
         justify: Literal["left", "right"] = "right" if column in right else "left"
-        made.add_column(
-            column, justify=justify, no_wrap=column in whole, overflow="fold", min_width=longest_word
-        )
+        made.add_column(column, justify=justify, no_wrap=column in whole, overflow="fold")
     return made
 
 

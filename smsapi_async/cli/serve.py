@@ -1,7 +1,9 @@
 """The command ``sandbox``: run a test gateway on this machine until Ctrl-C."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -14,14 +16,24 @@ from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import FaultPlan, FaultPlanError
 
 
-async def serve(host: str, port: int, speed: float, faults: str | None = None, *, as_json: bool) -> None:
-    """Run a sandbox until SIGINT or SIGTERM. Print the sandbox's address when the sandbox listens.
+async def serve(
+    host: str,
+    port: int,
+    speed: float,
+    faults: str | None = None,
+    *,
+    account: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    """Run a sandbox until SIGINT, SIGTERM or SIGHUP. Print the sandbox's address when the sandbox listens.
 
     Args:
         host: the network address to listen on.
         port: the port to listen on; 0 means any free port.
         speed: how many seconds pass on the sandbox's clock in one real second.
         faults: the path of a file with a fault plan, or None.
+        account: parameters of `Sandbox`: the balance, the price of a segment, and the latency of a response
+            in seconds.
         as_json: whether the address is printed as JSON.
 
     Raises:
@@ -32,13 +44,12 @@ async def serve(host: str, port: int, speed: float, faults: str | None = None, *
     async with AsyncExitStack() as stack:
         try:
             sandbox = await stack.enter_async_context(
-                run_sandbox(port=port, host=host, speed=speed, faults=plan)
+                run_sandbox(port=port, host=host, speed=speed, faults=plan, **account)
             )
         except OSError as error:
             hint = f"pass another --port or --host ({error.strerror or type(error).__name__})"
             raise ValidationError("--port", str(port), hint) from None
-        _announce(sandbox, speed, as_json=as_json)
-        await _until_signalled()
+        await _announce_and_wait(sandbox, speed, as_json=as_json)
 
 
 def _plan(path: str) -> FaultPlan:
@@ -58,12 +69,17 @@ def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
                 "login": sandbox.login,
                 "password": sandbox.password,
                 "speed": speed,
+                "balance": sandbox.balance,
+                "price": sandbox.price,
+                "latency": sandbox.latency,
             }
         )
     else:
         output.write_view(
             Text(
                 f"The sandbox listens on {sandbox.base_url}. It sends nothing to phones and bills nobody.\n"
+                f"The account has {output.money(sandbox.balance)}, and a segment costs "
+                f"{output.money(sandbox.price)}.\n"
                 f"{'' if sandbox.proxy is None else 'It produces the faults of the fault plan. '}"
                 "Press Ctrl-C to stop it. Run these commands in another terminal:\n\n"
                 f"  export SMSAPI_BASE_URL={sandbox.base_url}\n"
@@ -75,12 +91,15 @@ def _announce(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-async def _until_signalled() -> None:
+async def _announce_and_wait(sandbox: Sandbox, speed: float, *, as_json: bool) -> None:
+    """Print the address of the sandbox, and wait for SIGINT, SIGTERM or SIGHUP."""
     try:
         with signal_receiver() as signals:
+            # A signal that arrives directly after the announcement must have its effect.
+            _announce(sandbox, speed, as_json=as_json)
             async for _ in signals:
                 return
     except NotImplementedError:
-        # On Windows, the event loop of asyncio does not support signal handlers, and Ctrl-C cancels the
-        # waiting task.
+        # Outside the main thread, no signals are received.
+        _announce(sandbox, speed, as_json=as_json)
         await anyio.sleep_forever()

@@ -12,7 +12,12 @@ from smsapi_async.tracking import DEADLINE, Schedule
 
 
 async def open_and_track(
-    path: str, client: AsyncSmsClient, *, deadline: float | None = None, schedule: Schedule | None = None
+    path: str,
+    client: AsyncSmsClient,
+    *,
+    deadline: float | None = None,
+    longest: float | None = None,
+    schedule: Schedule | None = None,
 ) -> TrackingCounts:
     """Open a ledger, follow its accepted messages, and return the counts.
 
@@ -22,6 +27,8 @@ async def open_and_track(
         deadline: for how many seconds a message is followed. The seconds count from the acceptance or, if the
             message has a later send date, from the send date; None means the default of
             `AsyncSmsClient.track`.
+        longest: for how many seconds the function follows messages at all; None means until all states are
+            final. A later call follows the messages that are not final.
         schedule: the times of the requests about a message; None means the default of `AsyncSmsClient.track`.
 
     Raises:
@@ -31,7 +38,7 @@ async def open_and_track(
     """
     check_file_exists(path)
     async with Ledger.sqlite(path) as ledger, client as sms:
-        return await track_open_ledger(ledger, sms, deadline=deadline, schedule=schedule)
+        return await track_open_ledger(ledger, sms, deadline=deadline, longest=longest, schedule=schedule)
 
 
 async def track_open_ledger(
@@ -39,23 +46,25 @@ async def track_open_ledger(
     sms: AsyncSmsClient,
     *,
     deadline: float | None = None,
+    longest: float | None = None,
     schedule: Schedule | None = None,
 ) -> TrackingCounts:
     """Follow all accepted messages of an open ledger that are not final, and return the counts.
 
-    On a terminal, a live table shows the counts. SIGINT and SIGTERM stop the tracking. After a signal, the
-    ledger contains the states that were received before the signal. An error, for example refused
+    On a terminal, a live table shows the counts. SIGINT, SIGTERM and SIGHUP stop the tracking. After a
+    signal, the ledger contains the states that were received before the signal. An error, for example refused
     credentials, also stops the tracking: `TrackingCounts.halted` holds the error.
 
     Args:
         ledger: the open ledger that contains the messages.
         sms: the open client that requests the states.
         deadline: for how many seconds a message is followed: see `open_and_track`.
+        longest: for how many seconds the function follows messages: see `open_and_track`.
         schedule: the times of the requests about a message: see `open_and_track`.
     """
     tally = TrackingCounts()
     await tally.enter(ledger)
-    run = _TrackRun(ledger, sms, tally)
+    run = _TrackRun(ledger, sms, tally, longest)
     await run.run(DEADLINE.total_seconds() if deadline is None else deadline, schedule)
     # Replace the counts of the live table, which were made during the run, by the exact counts of the ledger.
     await tally.enter(ledger)
@@ -63,10 +72,13 @@ async def track_open_ledger(
 
 
 class _TrackRun:
-    def __init__(self, ledger: Ledger, sms: AsyncSmsClient, tally: TrackingCounts) -> None:
+    def __init__(
+        self, ledger: Ledger, sms: AsyncSmsClient, tally: TrackingCounts, longest: float | None
+    ) -> None:
         self._ledger = ledger
         self._sms = sms
         self._tally = tally
+        self._longest = longest
         self._scope = anyio.CancelScope()
 
     async def run(self, deadline: float, schedule: Schedule | None) -> None:
@@ -76,8 +88,11 @@ class _TrackRun:
             await group.start(receive_signals, self._stop)
             with table:
                 group.start_soon(table.run)
+                if self._longest is not None:
+                    self._scope.deadline = anyio.current_time() + self._longest
                 with self._scope:
                     await self._follow(deadline, schedule)
+                self._tally.is_time_over = self._scope.cancelled_caught and not self._tally.is_interrupted
             # The tasks that receive signals and draw the table run until they are cancelled.
             group.cancel_scope.cancel()
 
@@ -92,7 +107,9 @@ class _TrackRun:
                     self._tally.take(delivery)
         except SmsApiError as error:
             self._tally.halted = error
-        self._tally.requests = deliveries.requests
+        finally:
+            # After a signal and at the end of `longest`, a cancellation ends the stream.
+            self._tally.requests = deliveries.requests
 
     def _stop(self) -> None:
         self._tally.is_interrupted = True

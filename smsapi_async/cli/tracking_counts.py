@@ -39,7 +39,8 @@ class TrackingCounts:
             followed.
         finals: the number of messages that became final in this run.
         requests: the number of requests for a state in this run.
-        is_interrupted: whether SIGINT or SIGTERM stopped the run.
+        is_interrupted: whether SIGINT, SIGTERM or SIGHUP stopped the run.
+        is_time_over: whether the time of ``--for`` ended the run.
         halted: the error that stopped the run, or None.
     """
 
@@ -50,6 +51,7 @@ class TrackingCounts:
     finals: int = 0
     requests: int = 0
     is_interrupted: bool = False
+    is_time_over: bool = False
     halted: SmsApiError | None = None
 
     async def enter(self, ledger: Ledger) -> None:
@@ -76,14 +78,16 @@ class TrackingCounts:
 
     @property
     def ending(self) -> str:
-        """How the run ended: ``done``, ``interrupted`` (by a signal) or ``halted`` (by an error)."""
+        """How the run ended: ``done``, ``interrupted`` (a signal), ``time over`` or ``halted`` (an error)."""
         if self.is_interrupted:
             return "interrupted"
-        return "done" if self.halted is None else "halted"
+        if self.halted is not None:
+            return "halted"
+        return "time over" if self.is_time_over and self.counts[Phase.ENROUTE] else "done"
 
     def failure(self) -> CommandFailure | None:
         """Return the exit code and the error line, or None if every message was sent and delivered."""
-        if self.ending != "done":
+        if self.ending in {"interrupted", "halted"}:
             why = "interrupted" if self.halted is None else f"halted ({output.one_line(str(self.halted))})"
             line = f"{why}: {self._how_many()}; run `track` with the same ledger to continue"
             return CommandFailure(self._code_of_the_end(), line)
@@ -96,7 +100,12 @@ class TrackingCounts:
         else:
             return None
         advice = "; `smsapi-async ledger unknown` lists the unknown messages" if self.unknown_sends else ""
-        return CommandFailure(code, f"done, but not all messages were delivered: {self._how_many()}{advice}")
+        if self.ending == "time over":
+            why = "the time of --for is over"
+            advice = f"; run `track` with the same ledger to continue{advice}"
+        else:
+            why = "done, but not all messages were delivered"
+        return CommandFailure(code, f"{why}: {self._how_many()}{advice}")
 
     def _code_of_the_end(self) -> ExitCode:
         if self.is_interrupted or self.halted is None:

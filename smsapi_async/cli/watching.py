@@ -1,4 +1,4 @@
-"""The command ``incoming --follow``: print each new message until Ctrl-C."""
+"""The command ``incoming``: list messages or, with ``--follow``, print each new message until Ctrl-C."""
 
 import sys
 from collections.abc import Callable
@@ -7,11 +7,14 @@ from datetime import datetime
 
 import anyio
 import attrs
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.exit_codes import LedgerBroke
 from smsapi_async.cli.output import OutputFailed
 from smsapi_async.cli.signals import receive_signals
+from smsapi_async.cli.stop_list import StopList
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import LedgerError
 from smsapi_async.inbox import Checkpoint
@@ -28,18 +31,70 @@ class WatchOptions:
         every: the seconds from the beginning of one round of requests to the beginning of the next round.
         ledger: the path of the ledger that stores the position, or None.
         as_json: whether each message is printed as a JSON document on one line.
+        stop_list: appends the senders of stop words to a table; None means that there are no stop words.
     """
 
     since: datetime | None = None
     every: float = 10.0
     ledger: str | None = None
     as_json: bool = False
+    stop_list: StopList | None = None
+
+
+@attrs.frozen
+class IncomingResult:
+    """The result of ``incoming`` without ``--follow``.
+
+    Attributes:
+        messages: the messages of the period.
+        stop_list: the stop list with its counts, or None.
+    """
+
+    messages: list[IncomingMessage]
+    stop_list: StopList | None = None
+
+    def document(self) -> output.Document:
+        """Return the messages and the counts of the stop list as JSON data."""
+        document = output.incoming_document(self.messages)
+        if self.stop_list is None:
+            return document
+        counts = {"added": self.stop_list.added, "without_number": self.stop_list.without_number}
+        return {**document, "stop_list": counts}
+
+    def view(self) -> RenderableType:
+        """Return a table of the messages, and a sentence about the stop list."""
+        view = output.incoming_view(self.messages)
+        return view if self.stop_list is None else Group(view, "", Text(self.stop_list.sentence()))
+
+
+async def list_messages(
+    sms: AsyncSmsClient, since: datetime | None, until: datetime | None, stop_list: StopList | None
+) -> IncomingResult:
+    """Request the incoming messages of a period, and append the senders of stop words to the stop list.
+
+    Args:
+        sms: the open client.
+        since: the beginning of the period, aware; None means that the period has no beginning.
+        until: the end of the period, aware; None means now.
+        stop_list: the stop list, or None.
+
+    Raises:
+        ValidationError: if the table of the stop list cannot be used; no request was made.
+        LedgerBroke: if the table of the stop list cannot be written after the request.
+    """
+    if stop_list is not None:
+        await stop_list.prepare()
+    messages = await sms.incoming(since=since, until=until)
+    if stop_list is not None:
+        await stop_list.take(messages)
+    return IncomingResult(messages, stop_list)
 
 
 async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
-    """Print new incoming messages until SIGINT or SIGTERM.
+    """Print new incoming messages until SIGINT, SIGTERM or SIGHUP.
 
-    The ledger stores the position after a message only when the message was written to standard output.
+    The ledger stores the position after a message only when the message was written to standard output, and a
+    stop word also to the table of the stop list.
 
     Args:
         watch: the options of ``incoming --follow``.
@@ -54,11 +109,17 @@ async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
     """
     async with AsyncExitStack() as stack:
         checkpoint = None
+        if watch.stop_list is not None:
+            await watch.stop_list.prepare()
         if watch.ledger is not None:
             ledger = await stack.enter_async_context(Ledger.sqlite(watch.ledger))
             checkpoint = ledger.checkpoint()
         sms = await stack.enter_async_context(client)
-        await _WatchRun(watch, sms, checkpoint).run()
+        try:
+            await _WatchRun(watch, sms, checkpoint).run()
+        finally:
+            if watch.stop_list is not None:
+                sys.stderr.write(f"smsapi-async: {watch.stop_list.sentence()}\n")
 
 
 class _WatchRun:
@@ -91,6 +152,8 @@ class _WatchRun:
                 since=self._watch.since, every=self._watch.every, checkpoint=self._checkpoint
             ) as messages:
                 async for message in messages:
+                    if self._watch.stop_list is not None:
+                        await self._watch.stop_list.take([message])
                     self._write_one(message)
         except LedgerError as error:
             self._error = LedgerBroke(error.reason)

@@ -30,6 +30,8 @@ _IN_GROUPS = re.compile(
 _UNKNOWN_MOBILE = "9300"
 _COUNTRY_CODE_7: Final = frozenset({"RU", "KZ"})
 
+_RUSSIA: Final = 7
+
 _EXPONENT = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
 _DATE = re.compile(
     r"(?:19|20)[0-9]{2}([-./])[01]?[0-9]\1[0-3]?[0-9](?:[ T].*)?"
@@ -37,6 +39,7 @@ _DATE = re.compile(
 )
 _WHOLE_NUMBER = re.compile(r"([0-9]{10,})[.,]0{1,2}")
 _DECIMAL = re.compile(r"[+-]?[0-9]+[.,][0-9]+")
+_LIST_MARK = re.compile(r"[0-9]{1,4}\.\s")
 _URI = re.compile(r"(?:tel|sms|callto|whatsapp):(?://)?", re.IGNORECASE)
 _FORMULA = re.compile(r"=\"(.*)\"")
 _QUOTED = re.compile(r"\"(.*)\"")
@@ -44,8 +47,8 @@ _QUOTED = re.compile(r"\"(.*)\"")
 _AREA_CODE_SLASH = re.compile(r"(0[0-9]{1,4}) ?/ ?(?=[0-9 -]+\Z)")
 _COUNTRY_CODE_IN_BRACKETS = re.compile(r"\((\+ ?[0-9]{1,3})\)")
 _EXTENSION_WORD = re.compile(r"(?<![a-z])ext|доб|вн|#|x\.? ?[0-9]", re.IGNORECASE)
-# A single digit after the number, for example in 8 495 123-45-67-1, may be an extension.
-_LAST_DIGIT = re.compile(r"(.*[0-9)]) ?[ .-] ?[0-9]\.?")
+# One or two digits after the number, for example in 8 495 123-45-67-1, may be an extension.
+_LAST_DIGIT = re.compile(r"(.*[0-9)]) ?[ .-] ?[0-9]{1,2}\.?")
 _WIDE_MARKS: Final = {"＋": "+", "（": "(", "）": ")", "．": ".", "\N{MINUS SIGN}": "-", "\t": " "}
 _GROUPS = re.compile(r"[0-9]+")
 _WORDS: Final = {
@@ -66,7 +69,8 @@ def normalize_number(text: str, region: str = "RU") -> str:
     The function accepts the international form (with ``+``, ``00``, ``tel:`` or bare digits) and the national
     form of `region`, with spaces, brackets, dots and dashes of all kinds, and the marks by which spreadsheets
     keep digits as text. ``8 (903) 123-45-67`` in the region RU and ``+49 (0)170 1234567`` become
-    ``79031234567`` and ``491701234567``.
+    ``79031234567`` and ``491701234567``. If a number without a country code is a mobile number of
+    `region`, this reading is taken.
 
     Args:
         text: the phone number as somebody wrote it.
@@ -134,6 +138,8 @@ def _cleaned(text: str) -> str:
     if whole is None and _DECIMAL.fullmatch(words):
         raise _Refusal(f"the cell holds a decimal number; {_ONE_NUMBER}")
     words = whole[1] if whole else words
+    if _LIST_MARK.match(words):
+        raise _Refusal(f"the number begins with the number of a list; {_ONE_NUMBER}")
     words = _AREA_CODE_SLASH.sub(r"\1 ", words)
     words = _COUNTRY_CODE_IN_BRACKETS.sub(r"\1 ", words, count=1) if words.startswith("(+") else words
     _refuse_marks(words)
@@ -188,7 +194,7 @@ def _refuse_marks(words: str) -> None:
 
 
 def _refuse_last_digit(words: str, region: str) -> None:
-    """Refuse a number with a single digit at the end that is a number without this digit, too."""
+    """Refuse a number with one or two digits at the end that is a number without these digits, too."""
     shorter = _LAST_DIGIT.fullmatch(words)
     if shorter is None:
         return
@@ -213,7 +219,12 @@ def _international(words: str, region: str) -> str:
         return _with_country_code(digits[2:], is_plain=False)
     if not digits:
         raise _Refusal(f"the cell holds no digits; {_ONE_NUMBER}")
-    national = _national(digits, region)
+    if re.fullmatch("89[0-9]{9}", digits) and checked_region(region) != _RUSSIA:
+        # The client would replace the 8 by the Russian country code.
+        raise _Refusal(
+            f"the number has two readings, in {region} and in Russia; write + and the country code"
+        )
+    national = _national(words, digits, region)
     abroad = _abroad(words, digits, is_plain=is_plain)
     readings = {_digits_of(number) for number in (national, abroad) if number is not None}
     if len(readings) == 1:
@@ -244,7 +255,7 @@ def _with_country_code(digits: str, *, is_plain: bool) -> str:
     raise _Refusal(_why_impossible(digits, None))
 
 
-def _national(digits: str, region: str) -> PhoneNumber | None:
+def _national(words: str, digits: str, region: str) -> PhoneNumber | None:
     """Return the number that the digits are in a region, or None."""
     number = _parsed(digits, region)
     if number is None or not phonenumbers.is_valid_number(number):
@@ -258,8 +269,17 @@ def _national(digits: str, region: str) -> PhoneNumber | None:
         # digits may be a number of another kind, for example 7903123456 lacks a digit.
         is_certain = phonenumbers.is_valid_number_for_region(number, region)
         kind = phonenumbers.number_type(number)
-        return number if is_certain and (kind in _SENDABLE or len(digits) == 10) else None
+        return number if is_certain and (kind in _SENDABLE or _is_whole(words, digits, code)) else None
     return number
+
+
+def _is_whole(words: str, digits: str, code: int) -> bool:
+    """Return whether ten digits without a trunk prefix are a whole landline number of Russia or Kazakhstan.
+
+    In 8 423 123 45 6, the 8 is the trunk prefix, and a digit is missing.
+    """
+    first = _GROUPS.findall(words)[0]
+    return code == _RUSSIA and len(digits) == 10 and (digits[0] != "8" or 3 <= len(first) <= 5)
 
 
 def _abroad(words: str, digits: str, *, is_plain: bool) -> PhoneNumber | None:

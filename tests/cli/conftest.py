@@ -39,7 +39,11 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the environment variables of smsapi-async and of Rich, and make standard input empty."""
+    """Remove the environment variables of smsapi-async and of Rich, and make standard input empty.
+
+    The configuration file of the developer is not read: the usual place has no file.
+    """
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent-configuration")
     for name in [*_OF_RICH, *(name for name in os.environ if name.startswith("SMSAPI_"))]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -2,9 +2,11 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.sandbox import Sandbox
 from tests.cli.conftest import Cli, Outcome
 
@@ -211,3 +213,53 @@ def test_account_by_options(cli: Cli, gateway: Sandbox, monkeypatch: pytest.Monk
     monkeypatch.setenv("SMSAPI_LOGIN", "nobody")
     monkeypatch.setenv("SMSAPI_BASE_URL", "http://127.0.0.1:1/rest")
     assert cli("balance", "--login", gateway.login, "--base-url", gateway.base_url).code == 0
+
+
+NUMBERS = [
+    ("8 (903) 123-45-61", [], "79031234561"),
+    ("9031234561", [], "79031234561"),
+    ("0170 1234567", ["--region", "DE"], "491701234567"),
+]
+
+
+@pytest.mark.parametrize(("number", "options", "sent"), NUMBERS)
+def test_numbers_as_people_write_them(
+    cli: Cli, gateway: Sandbox, number: str, options: list[str], sent: str
+) -> None:
+    """`send` and `bulk` read a number in the usual writings, in the country of `--region`."""
+    assert cli("send", number, "Hi", *options).code == ExitCode.DONE
+    assert cli("bulk", "Hi", number, *options).code == ExitCode.DONE
+    assert [message.destination_address for message in gateway.account.messages] == [sent] * 2
+
+
+def test_lists_on_standard_input(cli: Cli, gateway: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`bulk -` reads a number per line, and several numbers without spaces on one line."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("8 903 123-45-61\n\n79031234562 +79031234563\n"))
+    assert cli("bulk", "Hi", "-").code == ExitCode.DONE
+    assert sorted(message.destination_address[-2:] for message in gateway.account.messages) == [
+        "61",
+        "62",
+        "63",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command", [["send", "7903123456", "Hi"], ["bulk", "Hi", "79031234561", "7903123456"]]
+)
+def test_an_uncertain_number(cli: Cli, gateway: Sandbox, command: list[str]) -> None:
+    """A number that lacks a digit is refused before any request."""
+    outcome = cli(*command)
+    assert (outcome.code, outcome.err.startswith("smsapi-async: TO")) == (ExitCode.BAD_INPUT, True)
+    assert "10 digits does not exist" in outcome.err
+    assert gateway.account.count() == 0
+
+
+def test_stop_words_exclude(cli: Cli, gateway: Sandbox, tmp_path: Path) -> None:
+    """The numbers that `incoming --append` collects get no message of `batch --exclude`."""
+    gateway.receive("+79031234561", text="Стоп!")
+    gateway.receive("4443", text="STOP")
+    stop, table = tmp_path / "stop.csv", tmp_path / "rows.csv"
+    table.write_text("phone\n79031234561\n79031234562\n")
+    assert cli("incoming", "--stop-words", "СТОП,STOP", "--append", str(stop)).code == ExitCode.DONE
+    assert cli("batch", str(table), "--text", "Hi", "--exclude", str(stop)).code == ExitCode.DONE
+    assert [message.destination_address for message in gateway.account.messages] == ["79031234562"]

@@ -2,17 +2,20 @@
 
 import builtins
 import io
-import re
-import subprocess
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from cyclopts import CycloptsError
 
 from smsapi_async import AsyncSmsClient, ClientClosed
-from smsapi_async.cli import main
-from smsapi_async.cli.exit_codes import EXIT_CODE_MEANINGS, ExitCode, explain
+from smsapi_async.cli import ledger_lists, main
+from smsapi_async.cli.exit_codes import ExitCode, explain
+from smsapi_async.errors import LedgerError
+from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox
 from tests.cli.conftest import PASSWORD, Cli
 
@@ -36,16 +39,45 @@ def failed(cli: Cli, *argv: str) -> tuple[int, str]:
 
 
 USAGE = [
-    (["nothing"], "no such command"),
-    (["79031234567"], "no such command"),
-    (["send", TO, TEXT, "--password", PASSWORD], "no such option"),
-    (["send", TO, TEXT, "--password=" + PASSWORD], "no such option"),
-    (["send", TO, "--" + TEXT], "after --"),
+    (["nothing"], "no such command: nothing;"),
+    (["blance"], "no such command: blance (did you mean balance?)"),
+    (["79031234567"], "no such command;"),
+    (["Password", "hunter2"], "no such command;"),
+    (["--verison"], "no such option: --verison (did you mean --version?)"),
+    (["ledger", "sumary", "run.db"], "no such command: sumary (did you mean summary?)"),
+    (["ledger", "summary", "run.db", "--jsno"], "no such option: --jsno (did you mean --json?)"),
+    (["send", TO, TEXT, "--password", PASSWORD], "no such option: --password; set the environment"),
+    (["send", TO, TEXT, "--password=" + PASSWORD], "no such option: --password; set the environment"),
+    (["send", TO, TEXT, f"--lgoin={TO}"], "no such option: --lgoin (did you mean --login?)"),
+    (["send", TO, TEXT, "-login", "x"], "no such option (did you mean --login?)"),
+    (["send", TO, TEXT, f"--x{TO}"], "no such option; put"),
+    (["send", TO, "--" + TEXT], "no such option; put a text that begins with a hyphen after --"),
+    (["batch", "list.csv", "--ledgr", "run.db"], "no such option: --ledgr (did you mean --ledger?)"),
+    (["batch", "--ledgr", "run.db", "list.csv"], "no such option: --ledgr (did you mean --ledger?)"),
+    (["batch", "--txt", TEXT], "no such option: --txt (did you mean --text?)"),
+    (["bulk", TEXT, TO, "--jsn"], "no such option: --jsn (did you mean --json?)"),
+    (["balance", "extra"], "more arguments"),
     (["send", TO], "TEXT"),
     (["send", TO, *TEXT.split()], "in quotes"),
     (["send", TO, TEXT, "--validity", "soon"], "--validity"),
     (["send", TO, TEXT, "--validity"], "--validity"),
-    (["send", TO, TEXT, "--json", "--json=" + TO], "--json"),
+    (["send", TO, TEXT, "--json=" + TO], "--json: the value"),
+    (["send", TO, TEXT, "--validity", TEXT], "--validity: the value cannot be used; pass a whole number"),
+    (["track", "run.db", "--for", TO + "s"], "--for: the value cannot be used; pass a number"),
+    (["track", "run.db", "--for", "0"], "--for: 0.0"),
+    (
+        ["batch", "list.csv", "--duplicates", TEXT],
+        "--duplicates: the value cannot be used; choose from: skip",
+    ),
+    (["batch", "list.csv", "--price", "3,20"], "--price: the value cannot be used; pass an amount"),
+    (["send", TO, TEXT, "--proxy", f"http://user:{PASSWORD}@host:99999"], "--proxy"),
+    (["send", TO, TEXT, "--proxy", f"http://user:{PASSWORD}@host/path"], "--proxy"),
+    (["send", TO, TEXT, "--ca-file", "/no/such/file.pem"], "--ca-file"),
+    (["sandbox", "--price", "-1"], "--price: the value cannot be used; pass an amount"),
+    (["sandbox", "--balance", "nan"], "--balance: the value cannot be used; pass an amount"),
+    (["sandbox", "--latency", "soon"], "--latency: the value cannot be used; pass seconds"),
+    (["sandbox", "--latency", "2h"], "--latency"),
+    (["sandbox", "--latency", "3601"], "--latency"),
     (["send", TO, TEXT, "--login", "a", "--login", "b"], "multiple times"),
     (["demo", "--backend", "curio"], "trio"),
     (["demo", "--speed", "0"], "--speed"),
@@ -55,19 +87,34 @@ USAGE = [
     (["send", TO, TEXT, "--send-date", "2026-01-28T16:00:00"], "without an offset"),
     (["send", TO, TEXT, "--send-date", "tomorrow"], "--send-date"),
     (["send", TO, TEXT, "--by-time-zone"], "--send-date"),
+    (["send", TO, TEXT, "--send-date", "2031-01-28"], "--send-date: a date without a time"),
+    (
+        ["send", TO, TEXT, "--send-date", "2026-01-28T16:00:00Z"],
+        "--send-date: '2026-01-28T16:00:00Z' (in the past)",
+    ),
+    (["bulk", TEXT, TO, "--send-date", "2026-01-28T16:00:00Z"], "(in the past)"),
+    (["batch", "list.csv", "--text", TEXT, "--send-date", "2026-01-28T16:00:00Z"], "(in the past)"),
+    (["send", TO, TEXT, "--by-time-zone", "--send-date", "2026-01-28T16:00:00"], "(in the past)"),
     (["send", TO, TEXT, "--by-time-zone", "--send-date", "2026-01-28T16:00:00Z"], "with an offset"),
-    (["send", "8" + TO, "", "--source-address", "ACME"], "TEXT"),
+    (["send", TO, "", "--source-address", "ACME"], "TEXT"),
     (["send", "12", TEXT], "TO"),
     (["send", TO, TEXT, "--source-address", "Отправитель"], "--source-address"),
     (["bulk", TEXT, TO, "12"], "TO[1]"),
-    (["bulk", TEXT, TO, "--jsn"], "TO"),
     (["bulk", TEXT, "-"], "TO"),
     (["bulk", TEXT], "TO"),
     (["state", ""], "SEGMENT_ID"),
     (["state"], "SEGMENT"),
     (["incoming", "--since", "2026-01-02T00:00:00Z", "--until", "2026-01-01T00:00:00Z"], "--since"),
     (["statistics", "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"], "START"),
-    (["statistics", "2026-01-02", "2026-01-01T00:00:00Z"], "START"),
+    (["statistics", "2026-01-02", "2026-01-01"], "START"),
+    (["statistics", "2026-01-32", "2026-02-01"], "START"),
+    (["statistics", "2026-01-01", "9999-12-31"], "END"),
+    (["statistics", "02.01.2026", "2026-02-01"], "START: the value cannot be used; pass a date such as"),
+    (["incoming", "--since", "2026-01-02T00:00:00"], "without an offset"),
+    (["incoming", "--since", "20260102"], "without an offset"),
+    (["incoming", "--stop-words", "STOP"], "--append"),
+    (["incoming", "--append", "stop.csv"], "--stop-words"),
+    (["incoming", "--append", "stop.csv", "--stop-words", "!, ."], "--stop-words"),
     (["balance", "--base-url", "http://gateway.example/rest"], "--allow-plain-http"),
     (["balance", "--base-url", "gateway"], "--base-url"),
 ]
@@ -213,8 +260,81 @@ def test_ids_unattributed(cli: Cli, gateway: Sandbox, *, as_json: bool) -> None:
     outcome = cli("bulk", TEXT, TO, "79031234568", *["--json"] * as_json)
     assert outcome.code == ExitCode.IDS_UNATTRIBUTED
     assert "do not send the messages again" in outcome.err
-    found = outcome.document["segment_ids"] if as_json else outcome.out.split()
+    found = outcome.document["error"]["segment_ids"] if as_json else outcome.out.split()
     assert found == ["11", "12", "13"]
+
+
+ERRORS: list[tuple[list[str], dict[str, object]]] = [
+    (["send", TO, TEXT, "--jsno", "--json"], {"exit_code": 2, "name": "bad_input", "parameter": "--jsno"}),
+    (["nothing", "--json"], {"exit_code": 2, "name": "bad_input", "parameter": None}),
+    (["balance", "--json=true", "--base-url", "x"], {"exit_code": 2, "parameter": "--base-url"}),
+    (["send", "12", TEXT, "--json"], {"exit_code": 2, "parameter": "TO", "code": None}),
+    (["send", TO, TEXT, "--json", "--validity", "a"], {"exit_code": 2, "parameter": "--validity"}),
+    (["send", TO, TEXT, "--json"], {"exit_code": 3, "name": "rejected", "code": 6, "segment_ids": []}),
+    (["track", "no.db", "--json"], {"exit_code": 2, "parameter": "LEDGER"}),
+    (["ledger", "unknown", "no.db", "--json"], {"exit_code": 2, "parameter": "LEDGER"}),
+    (["incoming", "--follow", "--json", "--ledger", "/no/such/in.db"], {"exit_code": 2}),
+]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(("argv", "expected"), ERRORS, ids=lambda value: " ".join(value)[:50])
+def test_errors_for_programs(
+    cli: Cli, gateway: Sandbox, argv: list[str], expected: dict[str, object]
+) -> None:
+    """With `--json`, standard output has exactly one document with the error, also for wrong arguments."""
+    gateway.refuse_next("Sms/Send", 6)
+    outcome = cli(*argv)
+    error = outcome.document["error"]
+    assert expected.items() <= error.items()
+    assert outcome.code == error["exit_code"]
+    assert outcome.err == f"smsapi-async: {error['message']}\n"
+    assert TO not in outcome.out
+    assert TEXT not in outcome.out
+
+
+@pytest.mark.parametrize(
+    "argv", [["send", TO, TEXT, "--jsno", "--", "--json"], ["send", TO, "--", "--json=1"]]
+)
+def test_a_text_is_not_the_option_json(cli: Cli, argv: list[str]) -> None:
+    """If `--json` stands after `--` as a text, the error is not printed as JSON."""
+    assert failed(cli, *argv)[0] == ExitCode.BAD_INPUT
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", [["batch", "--text", "Hello"], ["batch", "--text", "Hello", "--dry-run"]])
+def test_the_document_of_a_result_contains_the_error(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    """If some rows of `batch` fail, the one JSON document has the counts and the error."""
+    table = tmp_path / "list.csv"
+    table.write_text(f"phone\n{TO}\n12\n")
+    outcome = cli(*command, str(table), "--json")
+    assert outcome.code == outcome.document["error"]["exit_code"] == ExitCode.REJECTED
+    assert len(outcome.document) > 1
+    assert outcome.err.endswith(f"smsapi-async: {outcome.document['error']['message']}\n")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_an_error_completes_a_list(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
+) -> None:
+    """If a ledger fails while its list is printed, the items and the error are one JSON document."""
+    anyio.run(_fill, tmp_path / "run.db")
+
+    async def documents(_: object) -> AsyncIterator[dict[str, int]]:
+        for number in range(count):
+            yield {"number": number}
+        raise LedgerError("the disk failed")
+
+    monkeypatch.setattr(ledger_lists, "_unknown_documents", documents)
+    outcome = cli("ledger", "unknown", str(tmp_path / "run.db"), "--json")
+    assert outcome.document["error"]["exit_code"] == outcome.code == ExitCode.BAD_INPUT
+    assert outcome.document.get("unknown", []) == [{"number": number} for number in range(count)]
+    assert cli("nothing", "--json").document["error"]["exit_code"] == ExitCode.BAD_INPUT
+
+
+async def _fill(path: Path) -> None:
+    async with Ledger.sqlite(path):
+        pass
 
 
 @pytest.mark.usefixtures("environment")
@@ -259,38 +379,6 @@ def test_groups_are_unwrapped() -> None:
     assert explain(wrapped, in_doubt=False).code == ExitCode.BAD_INPUT
     interrupted = BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [KeyboardInterrupt()])])
     assert explain(interrupted, in_doubt=False).code == ExitCode.INTERRUPTED
-
-
-def test_exit_codes_are_documented(cli: Cli) -> None:
-    """The help of a command explains every exit code."""
-    assert list(EXIT_CODE_MEANINGS) == list(ExitCode)
-    out = " ".join(cli("send", "--help").out.split())
-    for code, meaning in EXIT_CODE_MEANINGS.items():
-        assert f"{code} {meaning}" in out
-
-
-ALL_HELP = """
-from smsapi_async.cli import main
-for command in ([], ["send"], ["batch"], ["ledger"], ["ledger", "resolve"]):
-    main([*command, "--help"])
-"""
-
-
-def test_help_without_docstrings() -> None:
-    """With `python -OO`, which removes docstrings, the help is identical to the help without this option."""
-    helps = [
-        subprocess.run([sys.executable, *flags, "-c", ALL_HELP], capture_output=True, check=True).stdout
-        for flags in ([], ["-OO"])
-    ]
-    assert helps[0] == helps[1]
-    assert helps[0].count(b"Usage: ") == 5
-
-
-def test_help_and_version(cli: Cli) -> None:
-    """Without arguments, `smsapi-async` lists its commands. With `--version`, it prints one line."""
-    out = cli().out
-    assert all(f" {name} " in out for name in ("demo", "sandbox", "balance", "send", "bulk", "state"))
-    assert re.fullmatch(r"\d+\.\d+.*\n", cli("--version").out)
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich.console", "uvicorn"])

@@ -1,5 +1,6 @@
 """Tests of repeated Ctrl-C with real processes in Python's development mode: each process ends."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -60,6 +61,24 @@ def test_three_interrupts_end_a_command(gateway: Sandbox, name: str) -> None:
 
 
 @pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("name", ["send", "login", "balance"])
+def test_interrupts_for_programs(gateway: Sandbox, name: str) -> None:
+    """With `--json`, one or three Ctrl-C leave at most one JSON document, which contains the interruption."""
+    argv, held = COMMANDS[name]
+    with gateway.hold(held) as gate:
+        processes = [_started("-m", "smsapi_async", *argv, "--json") for _ in PAUSES]
+        anyio.run(gate.arrived, len(PAUSES))
+        processes[-1].send_signal(signal.SIGINT)
+        for process, pause in zip(processes[:-1], PAUSES, strict=False):
+            _interrupt_three_times(process, pause)
+        for process in processes:
+            out, _ = process.communicate(timeout=60)
+            if process is processes[-1] or out:
+                error = json.loads(out)["error"]
+                assert (error["exit_code"], error["name"]) == (ExitCode.INTERRUPTED, "interrupted")
+
+
+@pytest.mark.usefixtures("environment")
 def test_three_interrupts_end_a_batch(gateway: Sandbox, tmp_path: Path) -> None:
     """After three Ctrl-C, `batch` finishes the requests in flight, prints its counts, and ends."""
     ledger = str(tmp_path / "run.db")
@@ -75,6 +94,7 @@ def test_three_interrupts_end_a_batch(gateway: Sandbox, tmp_path: Path) -> None:
 
 INTERRUPTED = "smsapi-async: interrupted\n"
 _SCRIPT = """
+import json
 import signal
 import sys
 import anyio
@@ -102,11 +122,12 @@ def _ready(*arguments: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_one_interrupt_cancels_a_command(backend: str) -> None:
-    """One Ctrl-C ends a command that waits, with exit code 130."""
+def test_one_signal_cancels_a_command(backend: str, ending: signal.Signals) -> None:
+    """One Ctrl-C, SIGTERM or SIGHUP ends a command that waits, with exit code 130."""
     process = _ready(backend)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ending)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "cleaned up\n", INTERRUPTED)
 

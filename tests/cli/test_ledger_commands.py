@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import anyio
 import pytest
+import xlsxwriter
+from python_calamine import CalamineWorkbook
 
 from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.sandbox import Sandbox
@@ -101,7 +105,7 @@ def test_resolve_by_key(cli: Cli, ledger: str) -> None:
     """`ledger resolve --sent` makes an unknown message accepted; with `--not-sent`, it becomes pending."""
     options = ["--segment-id", "11", "--segment-id", "12", "--json"]
     sent = cli("ledger", "resolve", ledger, "first", "--sent", *options)
-    assert sent.document == {"accepted": 1, "pending": 0}
+    assert sent.document == {"accepted": 1, "pending": 0, "left": 0}
     assert "the next run sends" in cli("ledger", "resolve", ledger, "second", "--not-sent").out
     assert counts(cli, ledger) == {"accepted": 2, "rejected": 1, "pending": 1, "segments": 3}
     assert cli("ledger", "unknown", ledger).out == "no message has an unknown outcome\n"
@@ -146,7 +150,7 @@ def test_resolve_from_a_file(cli: Cli, dead_ledger: str, tmp_path: Path) -> None
         (["key;sent", "first;yes", "79031230003;yes"], "line 3, column key "),
         (["key;sent", "first;yes", "first;yes"], "line 3, column key "),
         (["key;sent;segment_ids", "second;yes;1 2", "first;no;1"], "line 3, column segment_ids "),
-        (["key;sent", "first;yes", "second"], "line 3 "),
+        (["key;sent", "first;yes", "second;yes;more"], "line 3 "),
         (["key", "first"], "without the column sent"),
         (["sent", "yes"], "without the column key"),
         ([""], "an empty file"),
@@ -164,9 +168,214 @@ def test_a_wrong_row(cli: Cli, ledger: str, tmp_path: Path, rows: list[str], wor
     assert counts(cli, ledger)["unknown"] == 2
 
 
+ANSWERS = [
+    ("yes", "no"),
+    ("ДА", " Нет "),
+    ("Sent", "not sent"),
+    ("1", "0"),
+    ("TRUE", "False"),
+    ("not_sent", "Отправлено"),
+]
+
+
+def filled_in(path: Path, answers: list[str], form: str) -> Path:
+    """Fill in the column `sent` of a file as a spreadsheet program does, and return the path of the new file.
+
+    Args:
+        path: the file that `ledger unknown --output` has written.
+        answers: the values of the column `sent`, in the order of the rows.
+        form: the form of the new file.
+    """
+    if path.suffix == ".xlsx":
+        rows = [
+            [str(cell) for cell in row]
+            for row in CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+        ]
+    else:
+        content = path.read_bytes().decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(content, ""), delimiter=";" if "--excel" in form else ","))
+    place = rows[0].index("sent")
+    for row, answer in zip(rows[1:], answers, strict=True):
+        assert row[place] == ""
+        row[place] = answer
+    saved = path.with_name("settled.xlsx" if "workbook" in form else "settled.csv")
+    if "workbook" in form:
+        with xlsxwriter.Workbook(saved) as book:
+            sheet = book.add_worksheet()
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+        return saved
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=";").writerows(rows)
+    encoding = "cp1251" if "cp1251" in form else "utf-8-sig"
+    saved.write_bytes(text.getvalue().encode(encoding))
+    return saved
+
+
+FORMS = {
+    "csv": ["out.csv"],
+    "csv, saved in cp1251": ["out.csv"],
+    "--excel": ["out.csv", "--excel"],
+    "csv, saved as a workbook": ["out.csv"],
+    "xlsx, saved as csv": ["out.xlsx"],
+    "xlsx, saved as a workbook": ["out.xlsx"],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_unknown_messages_go_back_and_forth(cli: Cli, ledger: str, tmp_path: Path, form: str) -> None:
+    """The file of `ledger unknown --output`, filled in and saved again, is the file of `resolve --from`.
+
+    A row without a value in the column `sent` stays unknown.
+    """
+    name, *options = FORMS[form]
+    out = tmp_path / name
+    shown = cli("ledger", "unknown", ledger, "--output", str(out), *options)
+    assert shown.code == 0
+    assert "unknown messages in the file: 2" in shown.out
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    for answers, expected in (
+        (["", ""], {"accepted": 0, "pending": 0, "left": 2}),
+        (["yes", ""], {"accepted": 1, "pending": 0, "left": 1}),
+        (["Нет"], {"accepted": 0, "pending": 1, "left": 0}),
+    ):
+        cli("ledger", "unknown", ledger, "--output", str(out), *options)
+        saved = filled_in(out, answers, form)
+        assert cli("ledger", "resolve", ledger, "--from", str(saved), "--json").document == expected
+    assert counts(cli, ledger) == {"accepted": 2, "rejected": 1, "pending": 1, "segments": 1}
+    assert cli("ledger", "unknown", ledger, "--output", str(out), *options).code == 0
+
+
+def test_the_file_of_unknown_messages(cli: Cli, ledger: str, tmp_path: Path) -> None:
+    """The file has full numbers, keys, times, request, code, reason, and empty columns to fill in."""
+    out = tmp_path / "out.csv"
+    document = cli("ledger", "unknown", ledger, "--output", str(out), "--json").document
+    assert document == {"output": str(out), "written": 2}
+    first, second = read_report(out)
+    assert list(first) == [
+        *["number", "key", "sent_at", "request", "code", "reason", "request_segment_ids"],
+        *["sent", "segment_ids"],
+    ]
+    assert [first["number"], second["number"]] == ["79031230001", "79031230002"]
+    assert (first["key"], first["code"], first["request"], first["sent"]) == ("first", "9", "1", "")
+    assert first["reason"]
+    assert first["sent_at"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(("first", "second"), ANSWERS)
+def test_answers_in_words(cli: Cli, ledger: str, tmp_path: Path, first: str, second: str) -> None:
+    """The column `sent` may have English or Russian words, or digits; case does not matter."""
+    path = tmp_path / "answers.csv"
+    path.write_text(f"Key;Sent\nfirst;{first}\nsecond;{second}\n", "utf-8")
+    outcome = cli("ledger", "resolve", ledger, "--from", str(path))
+    assert outcome.code == 0, outcome.err
+    assert counts(cli, ledger) == {"accepted": 2, "rejected": 1, "pending": 1, "segments": 1}
+
+
+def test_rows_without_an_answer(cli: Cli, ledger: str, tmp_path: Path) -> None:
+    """`ledger resolve --from` says how many rows have no value in the column `sent`."""
+    path = tmp_path / "answers.csv"
+    path.write_text("key;sent\nfirst;\nsecond;да\n", "utf-8")
+    outcome = cli("ledger", "resolve", ledger, "--from", str(path))
+    assert outcome.out.splitlines() == [
+        "recorded as accepted: 1; these messages are not sent again",
+        "still unknown: 1; these rows have no value in the column sent",
+    ]
+
+
+def test_odd_keys_go_back_and_forth(
+    cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path
+) -> None:
+    """Keys that a spreadsheet would execute or shorten are found again, whatever the form of the file."""
+    keys = ["=1+1", "'=1+1", "12345678901234567890", "0012", "a,b;c", '="x"']
+    rows, out, path = tmp_path / "rows.jsonl", tmp_path / "out.csv", str(tmp_path / "run.db")
+    lines = [{"phone": f"7903123000{place}", "key": key} for place, key in enumerate(keys)]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    gateway.answer_next("Sms/SendBulk", status=500, body=b'{"Code":9,"Desc":"Internal error"}', accept=True)
+    assert cli("batch", str(rows), "--text", "Hi", "--ledger", path).code == ExitCode.OUTCOME_UNKNOWN
+    for options in ([], ["--excel"]):
+        cli("ledger", "unknown", path, "--output", str(out), *options)
+        delimiter = ";" if options else ","
+        content = list(csv.reader(io.StringIO(out.read_bytes().decode("utf-8-sig"), ""), delimiter=delimiter))
+        content[1 if not options else 4][7] = "no"
+        with out.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows(content)
+        document = cli("ledger", "resolve", path, "--from", str(out), "--json").document
+        assert document["pending"] == 1
+    unknown = cli("ledger", "unknown", path, "--json").document["unknown"]
+    assert [each["key"] for each in unknown] == [keys[1], keys[2], keys[3], keys[5]]
+
+
+def test_rejected(cli: Cli, ledger: str, tmp_path: Path) -> None:
+    """`ledger rejected` counts the rejected messages by code; a file has their full numbers and keys."""
+    document = cli("ledger", "rejected", ledger, "--json").document
+    (by_code,) = document["by_code"]
+    assert (document["rejected"], by_code["code"], by_code["messages"]) == (1, 6, 1)
+    assert by_code["reason"]
+    shown = cli("ledger", "rejected", ledger).out
+    assert re.search(r"6 +1 +Invalid", shown)
+    assert "retry LEDGER --code 6" in shown
+    out = tmp_path / "out.csv"
+    assert "messages in the file: 1" in cli("ledger", "rejected", ledger, "--output", str(out)).out
+    (row,) = read_report(out)
+    assert (row["number"], row["key"], row["code"]) == ("79031230806", "'=fourth", "6")
+    assert row["sent_at"].endswith("+00:00")
+    cli("ledger", "retry", ledger)
+    assert cli("ledger", "rejected", ledger).out == "no message was rejected\n"
+    assert cli("ledger", "rejected", ledger, "--json").document == {"rejected": 0, "by_code": []}
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_tables_do_not_break_words(
+    cli: Cli, ledger: str, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """In a narrow terminal, the words of `ledger rejected` stay whole."""
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = cli("ledger", "rejected", ledger).out
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    words = set(shown.split())
+    assert {"Code", "Messages", "Reason", "Invalid", "operation", "`smsapi-async"} <= words
+
+
+@pytest.mark.parametrize(
+    ("options", "pending"), [([], 2), (["--code", "6"], 1), (["--code", "2"], 1), (["--code", "9"], 0)]
+)
+def test_retry_by_code(
+    cli: Cli, gateway: Sandbox, ledger: str, tmp_path: Path, options: list[str], pending: int
+) -> None:
+    """`ledger retry --code` makes only messages pending that were rejected with this code."""
+    rows = tmp_path / "more.csv"
+    rows.write_text("phone,key\n79031230005,fifth\n", "utf-8")
+    gateway.answer_next("Sms/Send", status=400, body=b'{"Code":2,"Desc":"Invalid argument"}')
+    cli("batch", str(rows), "--text", "Hi", "--ledger", ledger)
+    assert counts(cli, ledger)["rejected"] == 2
+    assert cli("ledger", "retry", ledger, *options, "--json").document == {"pending": pending}
+    assert counts(cli, ledger).get("pending", 0) == pending
+    both = cli("ledger", "retry", ledger, "--code", "6", "--code", "2", "--json").document["pending"]
+    assert both + pending == 2
+    assert "`ledger rejected` lists the codes" in cli("ledger", "retry", ledger, *options).out
+
+
+def test_files_of_a_redacted_ledger(
+    cli: Cli, environment: dict[str, str], gateway: Sandbox, tmp_path: Path
+) -> None:
+    """The files of a redacted ledger have keys and no numbers, and go back to `resolve`."""
+    rows, path, out = tmp_path / "rows.csv", str(tmp_path / "run.db"), tmp_path / "out.csv"
+    gateway.answer_next("Sms/Send", body=b"<html>", accept=True)
+    rows.write_text("phone\n79031230001\n", "utf-8")
+    cli("batch", str(rows), "--text", "Hi", "--ledger", path, "--redact")
+    shown = cli("ledger", "unknown", path, "--output", str(out))
+    assert "the ledger is redacted, so the file has no numbers" in " ".join(shown.out.split())
+    assert "79031230001" not in out.read_text("utf-8")
+    saved = filled_in(out, ["yes"], "csv")
+    assert cli("ledger", "resolve", path, "--from", str(saved), "--json").document["accepted"] == 1
+    found = cli("ledger", "report", path, "--rows", str(rows), "--text", "Hi", "--json").document["rows"]
+    assert (found[0]["outcome"], found[0]["number"]) == ("accepted", "79031230001")
+
+
 def test_retry(cli: Cli, ledger: str, gateway: Sandbox, tmp_path: Path) -> None:
     """After `ledger retry`, a second run of `batch` sends the rejected message and no other message."""
-    assert cli("ledger", "retry", ledger).out == "1 rejected messages are pending: the next run sends them\n"
+    assert cli("ledger", "retry", ledger).out == "1 rejected message is pending now; the next run sends it\n"
     gateway.answer_next("Sms/Send", body=b'["1"]')
     batch = ["batch", str(tmp_path / "rows.csv"), "--text", "Hi", "--ledger", ledger]
     sends = gateway.account.count("Sms/Send")
@@ -199,6 +408,14 @@ BAD = [
     (["report", "LEDGER", "--output", "/nowhere/out.csv"], "--output"),
     (["report", "LEDGER", "--output", "LEDGER"], "--output"),
     (["unknown", "TABLE"], "not a ledger"),
+    (["rejected", "nowhere.db"], "LEDGER"),
+    (["unknown", "LEDGER", "--output", "/nowhere/out.xlsx"], "--output"),
+    (["rejected", "LEDGER", "--output", "out.ods"], ".csv or .xlsx"),
+    (["unknown", "LEDGER", "--excel"], "--output"),
+    (["rejected", "LEDGER", "--excel"], "--output"),
+    (["report", "LEDGER", "--text", "Hi"], "--rows"),
+    (["report", "LEDGER", "--redact"], "--rows"),
+    (["report", "LEDGER", "--rows", "nowhere.csv", "--text", "Hi"], "RECIPIENTS"),
 ]
 
 
@@ -267,5 +484,9 @@ def test_a_listing_that_cannot_be_written(ledger: str, command: list[str]) -> No
     argv = [sys.executable, "-m", "smsapi_async", "ledger", *command, ledger]
     with open(os.devnull if "--output" in command else "/dev/full", "w", encoding="utf-8") as stdout:
         process = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
-    assert process.returncode == ExitCode.UNEXPECTED
-    assert process.stderr.endswith("its result could not be written (OSError)\n")
+    if "--output" in command:
+        assert process.returncode == ExitCode.BAD_INPUT
+        assert "pass a file that can be written (No space left on device)" in process.stderr
+    else:
+        assert process.returncode == ExitCode.UNEXPECTED
+        assert process.stderr.endswith("its result could not be written (OSError)\n")

@@ -9,14 +9,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any
 
 import anyio
 import pytest
 
-from smsapi_async.cli import main
+from smsapi_async.cli import main, serve
 from smsapi_async.cli.exit_codes import ExitCode
+from smsapi_async.cli.signals import signal_receiver
 from smsapi_async.sandbox import Sandbox
 from tests.cli.conftest import PASSWORD, Cli
 
@@ -126,11 +129,11 @@ def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]
         process.communicate()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals) -> None:
     """`sandbox --json` prints the address of the sandbox and serves other processes.
 
-    After SIGINT or SIGTERM, `sandbox --json` prints nothing more and returns exit code 0.
+    After SIGINT, SIGTERM or SIGHUP, `sandbox --json` prints nothing more and returns exit code 0.
     """
     with running_sandbox("--json", "--speed", "60") as (process, announced):
         document = json.loads(announced)
@@ -141,6 +144,26 @@ def test_sandbox_for_programs(cli: Cli, monkeypatch: pytest.MonkeyPatch, ending:
         process.send_signal(ending)
         assert process.communicate() == ("", "")
         assert process.returncode == 0
+
+
+def test_the_account_of_the_sandbox(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sandbox` has options for the money on the account, the price of a segment, and the latency."""
+    with running_sandbox("--json", "--balance", "10", "--price", "3.20", "--latency", "50ms") as (
+        _,
+        announced,
+    ):
+        document = json.loads(announced)
+        assert (document["balance"], document["price"], document["latency"]) == ("10", "3.20", 0.05)
+        monkeypatch.setenv("SMSAPI_PASSWORD", document["password"])
+        account = ["--base-url", document["base_url"], "--login", document["login"], "--json"]
+        (segment_id,) = cli("send", TO, "Hello", *account).document["segment_ids"]
+        assert cli("balance", *account).document == {"balance": "6.80"}
+        sleep(1.2)  # The state is known one second after the acceptance.
+        assert cli("state", segment_id, *account).document["states"][0]["price"] == "3.20"
+        began = monotonic()
+        assert cli("bulk", "Hello", TO, "79031234567", "79031234568", *account).code == ExitCode.REJECTED
+        # The command makes two requests: the login and the send.
+        assert monotonic() - began >= 0.1
 
 
 def test_sandbox_for_people() -> None:
@@ -163,15 +186,15 @@ def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
     """After SIGINT, `sandbox` returns exit code 0, and its port accepts no connection."""
-    real = anyio.open_signal_receiver
+    real = signal_receiver
 
     @contextmanager
-    def receiver(*signals: signal.Signals) -> Iterator[Any]:
-        with real(*signals) as received:
+    def receiver() -> Iterator[Any]:
+        with real() as received:
             signal.raise_signal(signal.SIGINT)
             yield received
 
-    monkeypatch.setattr(anyio, "open_signal_receiver", receiver)
+    monkeypatch.setattr(serve, "signal_receiver", receiver)
     outcome = cli("sandbox", "--port", "0", *options)
     assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
     (port,) = re.findall(r"127\.0\.0\.1:(\d+)", outcome.out.split("export")[0])
@@ -179,18 +202,15 @@ def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, opti
         socket.create_connection(("127.0.0.1", int(port)))
 
 
-def test_sandbox_without_signals(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the event loop cannot receive signals, as on Windows, Ctrl-C ends `sandbox` with exit code 130."""
-
-    def receiver(*signals: signal.Signals) -> None:
-        raise NotImplementedError
+def test_sandbox_without_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the sandbox cannot receive signals, as in a thread, it runs until the waiting task ends."""
 
     async def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(anyio, "open_signal_receiver", receiver)
     monkeypatch.setattr(anyio, "sleep_forever", interrupted)
-    assert cli("sandbox", "--port", "0").code == ExitCode.INTERRUPTED
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(main, ["sandbox", "--port", "0"]).result() == ExitCode.INTERRUPTED
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

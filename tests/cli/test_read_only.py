@@ -21,7 +21,9 @@ from tests.cli.test_ledger_commands import killed_batch
 WITHOUT_PERMISSION = """
 import io, json, os, sys
 from contextlib import redirect_stderr, redirect_stdout
-import anyio._backends._asyncio, rich._unicode_data
+import concurrent.futures.thread
+import anyio._backends._asyncio, encodings.idna, encodings.utf_16_le, encodings.utf_8_sig, rich._unicode_data
+import smsapi_async.http.asyncio_transport
 import smsapi_async.cli.run
 from smsapi_async.cli import main
 

@@ -180,6 +180,35 @@ def test_deadline(cli: Cli, gateway: Sandbox, ledger: Path, monkeypatch: pytest.
     assert cli("track", str(ledger), "--json").document["requests"] == 0
 
 
+@pytest.mark.usefixtures("environment", "dense")
+def test_for_some_seconds(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
+    """After the time of `--for`, `track` says so and returns exit code 5 if a message is not final."""
+    anyio.run(fill, gateway, ledger, "001", "901")
+    outcome = cli("track", str(ledger), "--for", "0.3", "--json")
+    assert outcome.code == outcome.document["error"]["exit_code"] == ExitCode.OUTCOME_UNKNOWN
+    assert (outcome.document["ending"], outcome.document["enroute"]) == ("time over", 1)
+    assert "the time of --for is over: 1 delivered, 1 enroute; run `track`" in outcome.err
+
+
+@pytest.mark.anyio
+async def test_nobody_is_given_up(ledger: Path) -> None:
+    """Each run of `track --for` asks for the messages that the run before has left enroute."""
+    async with run_sandbox() as sandbox:
+        await fill(sandbox, ledger, "901")
+        for _ in range(2):
+            tally = await open_and_track(str(ledger), sandbox_client(sandbox), longest=0.5, schedule=DENSE)
+            assert tally.requests > 0
+            assert (tally.ending, tally.counts[Phase.ENROUTE]) == ("time over", 1)
+
+
+@pytest.mark.usefixtures("environment", "dense")
+def test_done_before_the_time_is_over(cli: Cli, gateway: Sandbox, ledger: Path) -> None:
+    """If all messages are final before the time of `--for` is over, `track` ends at once with code 0."""
+    anyio.run(fill, gateway, ledger, "001", "002")
+    outcome = cli("track", str(ledger), "--for", "3600", "--json")
+    assert (outcome.code, outcome.err, outcome.document["ending"]) == (0, "", "done")
+
+
 @pytest.mark.usefixtures("environment")
 def test_interrupted_and_taken_up(gateway: Sandbox, ledger: Path) -> None:
     """After Ctrl-C, `track` returns exit code 130.

@@ -82,6 +82,8 @@ async def pending(ledger: Ledger) -> None:
     assert_type(await ledger.pending(), list[tuple[str, Message | None]])
     assert_type(await ledger.pending(limit=5), list[tuple[str, Message | None]])
     assert_type(await ledger.retry_rejected(), int)
+    assert_type(await ledger.retry_rejected([6, 8]), int)
+    await ledger.retry_rejected(["6"])  # type: ignore[list-item]
     await ledger.resolve("key", sent=True, segment_ids=["1"])
     await ledger.resolve("key", sent=False)
     await ledger.resolve("key")  # type: ignore[call-arg]
@@ -95,6 +97,7 @@ async def pending(ledger: Ledger) -> None:
 
 async def messages(ledger: Ledger, message: Message) -> None:
     assert_type(await ledger.states([message]), list[MessageState | None])
+    assert_type(await ledger.records([message, "key"]), list[Record | None])
     assert_type(await ledger.other_texts([message]), list[Message])
     async for unknown in ledger.unknown():
         assert_type(unknown, UnknownMessage)

@@ -1,9 +1,12 @@
 """The counts of a batch, its exit code and its error line."""
 
 from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
 
 import attrs
 
+from smsapi_async.cli.batch.costs import Balance
 from smsapi_async.cli.batch.other_texts import AnotherText
 from smsapi_async.cli.batch.row_converter import SkippedRow
 from smsapi_async.cli.exit_codes import CommandFailure, ExitCode, explain
@@ -22,6 +25,7 @@ class BatchCounts:
 
     Attributes:
         ledger: the path of the ledger, or None.
+        notes: sentences that say how the table was read, for example its encoding.
         total: the number of all rows; None if the rows were not counted before the run.
         counts: the number of rows for each class of outcome.
         recorded: the part of `counts` for which this run sent nothing: the ledger already had the outcome,
@@ -32,14 +36,17 @@ class BatchCounts:
         bad_rows: the number of rows that cannot be sent.
         first_bad: the first bad rows, at most 20.
         skipped: the number of skipped rows for each cause.
+        price: the price of a segment, or None.
+        balance: the balance of the account after the sending; None if nobody asked for the balance.
         left: the number of rows that were read and have no outcome.
-        is_interrupted: whether SIGINT or SIGTERM stopped the batch.
+        is_interrupted: whether SIGINT, SIGTERM or SIGHUP stopped the batch.
         halted: the error that stopped the batch, or None.
         report_error: the error of a write to the report, or None.
         following: the counts of the tracking; None if the messages were not followed.
     """
 
     ledger: str | None = None
+    notes: Sequence[str] = ()
     total: int | None = None
     counts: Counter[type[Outcome]] = attrs.field(factory=Counter)
     recorded: Counter[type[Outcome]] = attrs.field(factory=Counter)
@@ -48,6 +55,8 @@ class BatchCounts:
     bad_rows: int = 0
     first_bad: list[BadRow] = attrs.field(factory=list)
     skipped: Counter[str] = attrs.field(factory=Counter)
+    price: Decimal | None = None
+    balance: Balance | None = None
     left: int = 0
     is_interrupted: bool = False
     halted: SmsApiError | None = None
@@ -84,6 +93,16 @@ class BatchCounts:
     def done(self) -> int:
         """The number of rows that have an outcome, are bad or were skipped."""
         return self.counts.total() + self.bad_rows + self.skipped.total()
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether the gateway accepted a message in this run."""
+        return self.counts[Accepted] > self.recorded[Accepted]
+
+    @property
+    def spent(self) -> Decimal | None:
+        """The cost of the segments that were billed in this run, or None without a price."""
+        return None if self.price is None else self.price * self.segments
 
     @property
     def pending(self) -> int:

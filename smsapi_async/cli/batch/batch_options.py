@@ -1,12 +1,12 @@
 """The options of the command ``batch``, apart from the options of the table and of the account."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import attrs
 from cyclopts import Group, Parameter
 
-from smsapi_async.cli.options import ByTimeZone, Minutes, SendDate, SourceAddress
+from smsapi_async.cli.options import Amount, ByTimeZone, Minutes, Region, SendDate, SourceAddress
+from smsapi_async.cli.output_file import ForExcel
 from smsapi_async.settings import CONCURRENCY
 
 _MESSAGE = Group("Message", sort_key=3)
@@ -31,12 +31,7 @@ class MessageOptions:
     text_file: Annotated[
         str | None, Parameter(help="A file in UTF-8 with the text. The option replaces --text.")
     ] = None
-    region: Annotated[
-        str,
-        Parameter(
-            help="The country in which numbers without a country code are read, as two letters of ISO 3166."
-        ),
-    ] = "RU"
+    region: Region = "RU"
     exclude: Annotated[
         list[str] | None,
         Parameter(
@@ -85,7 +80,8 @@ class LedgerOptions:
         bool,
         Parameter(
             negative="",
-            help="Store only hashes of numbers and texts in the ledger, and mask the numbers in the report.",
+            help="Store only hashes of numbers and texts in the ledger. The report then has masked numbers, "
+            "and the numbers of the lines in place of the columns of the table.",
         ),
     ] = False
 
@@ -133,14 +129,17 @@ class ResultOptions:
         int, Parameter(help="With --dry-run: how many of the first messages are shown with their texts.")
     ] = 0
     price: Annotated[
-        Decimal | None, Parameter(help="The price of a segment, for example 3.20, to show the cost.")
+        Amount | None, Parameter(help="The price of a segment, for example 3.20, to show the cost.")
     ] = None
     report: Annotated[
-        str | None, Parameter(help="Write the rows with their outcomes to this file (.csv or .xlsx).")
+        str | None,
+        Parameter(
+            help="Write the rows with their own columns and their outcomes to this file (.csv or .xlsx), in "
+            "the order of the table. If the table has a column with the name of an added column, the added "
+            "column gets the prefix report_. `ledger report --rows` writes the same report later."
+        ),
     ] = None
-    excel: Annotated[
-        bool, Parameter(negative="", help="Write a CSV report in the form that Excel opens correctly.")
-    ] = False
+    excel: ForExcel = False
     wait: Annotated[
         bool,
         Parameter(

@@ -1,41 +1,30 @@
-"""``batch --dry-run``: count the segments of a batch and check its rows. Nothing is sent."""
+"""``batch --dry-run``: count the segments and the costs of a batch and check its rows. Nothing is sent."""
 
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import lru_cache, partial
-from hashlib import blake2b
-from typing import get_args
+from decimal import Decimal
 
 import anyio
 import attrs
-from rich.console import Group, RenderableType
-from rich.text import Text
+from anyio import to_thread
 
-from smsapi_async.cli import output
 from smsapi_async.cli.batch.batch_counts import BatchCounts
 from smsapi_async.cli.batch.batch_run import BatchPlan, opened_table
-from smsapi_async.cli.batch.batch_view import bad_rows_document, bad_rows_view
-from smsapi_async.cli.batch.row_converter import RowConverter, RowMessage, RowMessages, SkippedRow
-from smsapi_async.cli.output import Document
-from smsapi_async.cli.tables.rows import BadRow
+from smsapi_async.cli.batch.costs import Balance, Costs, ask_balance
+from smsapi_async.cli.batch.countries import Countries
+from smsapi_async.cli.batch.progress_bar import ProgressBar
+from smsapi_async.cli.batch.row_converter import RowMessage, SkippedRow
+from smsapi_async.cli.batch.row_messages import RowMessages
+from smsapi_async.cli.batch.text_counts import TextCounts, text_facts
+from smsapi_async.cli.tables.rows import BadRow, Table
+from smsapi_async.client import AsyncSmsClient
 from smsapi_async.ledger import Ledger, MessageState
-from smsapi_async.ledger.keys import key_of
-from smsapi_async.models import Encoding, Segmentation
-from smsapi_async.protocol.segments import segment
-
-_CHARACTERS_SHOWN = 60
-_GROUPS_SHOWN = 10
-_STATES: tuple[MessageState, ...] = get_args(MessageState)
-
-# With the cache, a text that many rows share is not divided into segments again for each row.
-_segment = lru_cache(maxsize=1024)(segment)
 
 
 @attrs.define(kw_only=True)
 class LedgerCounts:
-    """What a ledger already has of the messages of a table. Each message counts once, in one state.
+    """What a ledger already has of the messages of a table.
 
     Attributes:
         states: the number of messages in each state of the ledger.
@@ -60,7 +49,7 @@ class LedgerCounts:
             self.states[state] += 1
         if state in {None, "pending"}:
             self.to_send += 1
-            self.segments_to_send += _segment(message.text).count
+            self.segments_to_send += text_facts(message.text).segments
 
 
 @attrs.define(kw_only=True)
@@ -68,186 +57,138 @@ class DryRun:
     """The counts of a dry run.
 
     Attributes:
-        messages: the number of rows that can be sent.
-        by_segments: the number of messages for each number of segments.
-        encodings: the number of messages for each encoding of the text.
-        forcing: for each character outside the GSM 03.38 alphabet, the number of messages that need UCS-2
-            because of the character.
-        bad: the counts of the rows that cannot be sent.
+        notes: how the table was read, in sentences.
+        texts: the counts of the rows that can be sent, by segments and by characters.
+        countries: the number of messages for each country; see `Countries.country`.
+        unsent: the counts of the rows that cannot be sent or are skipped.
         recorded: what the ledger already has; None without a ledger.
+        price: the price of a segment, or None.
+        balance: the balance of the account; None if nobody asked for the balance.
+        preview: the first messages of the table.
     """
 
-    messages: int = 0
-    by_segments: Counter[int] = attrs.field(factory=Counter)
-    encodings: Counter[Encoding] = attrs.field(factory=Counter)
-    forcing: Counter[str] = attrs.field(factory=Counter)
-    bad: BatchCounts = attrs.field(factory=BatchCounts)
+    notes: Sequence[str] = ()
+    texts: TextCounts = attrs.field(factory=TextCounts)
+    countries: Counter[str] = attrs.field(factory=Counter)
+    unsent: BatchCounts = attrs.field(factory=BatchCounts)
     recorded: LedgerCounts | None = None
-    _digests: set[bytes] = attrs.field(factory=set)
+    price: Decimal | None = None
+    balance: Balance | None = None
+    preview: list[RowMessage] = attrs.field(factory=list)
+    _finder: Countries = attrs.field(factory=Countries)
 
-    def add(self, message: RowMessage) -> bool:
-        """Count a message and its segments. Return whether no earlier row has the same key."""
-        segmentation: Segmentation = _segment(message.text)
-        self.messages += 1
-        self.by_segments[segmentation.count] += 1
-        self.encodings[segmentation.encoding] += 1
-        self.forcing.update(segmentation.forcing_ucs2)
-        # Store a digest of eight bytes in place of the key, because `duplicates` needs only the number of
-        # different keys and a digest needs less memory.
-        digest = blake2b(key_of(message).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        is_new = digest not in self._digests
-        self._digests.add(digest)
-        return is_new
+    def add(self, messages: Sequence[RowMessage], preview: int) -> None:
+        """Count messages.
 
-    @property
-    def segments(self) -> int:
-        """The number of segments of all messages. The gateway bills every segment."""
-        return sum(count * messages for count, messages in self.by_segments.items())
-
-    @property
-    def duplicates(self) -> int:
-        """The number of rows that repeat an earlier row.
-
-        The repeated row has the same key as the earlier row or, without keys, the same number and text.
+        Args:
+            messages: the next messages of the table.
+            preview: how many of the first messages of the table are kept for the preview.
         """
-        return self.messages - len(self._digests)
+        self.preview += messages[: max(0, preview - len(self.preview))]
+        for message in messages:
+            self.texts.add(message.text)
+        self.countries.update(self._finder.country(message.destination_address) for message in messages)
+
+    @property
+    def done(self) -> int:
+        """The number of rows that were read."""
+        return self.texts.messages + self.unsent.done
+
+    @property
+    def costs(self) -> Costs:
+        """What the messages cost."""
+        segments = self.texts.segments
+        to_send = segments if self.recorded is None else self.recorded.segments_to_send
+        return Costs(price=self.price, segments=segments, segments_to_send=to_send, balance=self.balance)
 
 
-async def dry_run(plan: BatchPlan) -> DryRun:
-    """Read all rows of the table and return the counts. No account is needed.
+async def dry_run(plan: BatchPlan, client: AsyncSmsClient | Balance | None = None) -> DryRun:
+    """Read all rows of the table and return the counts. Nothing is sent, and no account is needed.
 
     With a ledger, also count what the ledger already has. The ledger is only read. If its file does not
-    exist, the ledger is empty.
+    exist, the ledger is empty. With a client, ask for the balance of the account once, while the table is
+    read.
 
     Args:
         plan: the options of the batch.
+        client: the client of the account, which the function opens and closes; or a balance that is known to
+            be unknown; or None for a dry run without an account.
 
     Raises:
         ValidationError: if the table or an option that all messages share cannot be used.
         LedgerError: if the ledger cannot be read.
     """
-    counted = DryRun()
-
-    async def on_unsent(row: BadRow | SkippedRow) -> None:
-        counted.bad.add_unsent(row)
-
+    counted = DryRun(price=plan.result.price)
+    if isinstance(client, Balance):
+        counted.balance = client
     async with AsyncExitStack() as stack:
         table = await stack.enter_async_context(opened_table(plan.recipients, plan.table))
-        converter = RowConverter.for_table(table.columns, plan.table.column, plan.template, plan.common)
+        counted.notes = table.notes
         ledger = None
         if plan.ledger is not None:
             counted.recorded = LedgerCounts()
             if await anyio.Path(plan.ledger).exists():
                 opened = Ledger.sqlite(plan.ledger, redact=plan.record.redact, read_only=True)
                 ledger = await stack.enter_async_context(opened)
-        source = RowMessages(table, converter, on_unsent)
-        source.check = partial(_count, counted, ledger)
-        async for _ in source:
-            # In a dry run, no message gets an outcome, so without `clear` the mapping `awaiting_outcome`
-            # would contain all messages at the end.
-            source.awaiting_outcome.clear()
+        counting = await _Counting.of(plan, table, ledger, counted)
+        async with anyio.create_task_group() as group:
+            if isinstance(client, AsyncSmsClient):
+                group.start_soon(_ask, counted, client)
+            await counting.run()
     return counted
 
 
-async def _count(counted: DryRun, ledger: Ledger | None, messages: Sequence[RowMessage]) -> None:
-    """Count the next messages of the table."""
-    new = [message for message in messages if counted.add(message)]
-    if counted.recorded is None:
-        return
-    states: list[MessageState | None] = [None] * len(new)
-    if ledger is not None:
-        states = await ledger.states(new)
-        counted.recorded.other_texts += len(await ledger.other_texts(new))
-    for message, state in zip(new, states, strict=True):
-        counted.recorded.add(message, state)
+async def _ask(counted: DryRun, client: AsyncSmsClient) -> None:
+    async with client as sms:
+        counted.balance = await ask_balance(sms)
 
 
-def dry_run_document(counted: DryRun) -> Document:
-    """Return the counts of a dry run as JSON data."""
-    return {
-        "messages": counted.messages,
-        "segments": counted.segments,
-        "messages_by_segments": {
-            str(count): counted.by_segments[count] for count in sorted(counted.by_segments)
-        },
-        "encodings": {encoding.value: counted.encodings[encoding] for encoding in Encoding},
-        "forcing_ucs2": [
-            {"character": character, "code_point": f"U+{ord(character):04X}", "messages": messages}
-            for character, messages in counted.forcing.most_common()
-        ],
-        "duplicates": counted.duplicates,
-        **({} if counted.recorded is None else {"ledger": _recorded_document(counted.recorded)}),
-        **bad_rows_document(counted.bad.bad_rows, counted.bad.first_bad),
-    }
+class _Counting:
+    """Counts the rows of one table, and shows a progress bar."""
 
+    def __init__(
+        self, plan: BatchPlan, table: Table, ledger: Ledger | None, counted: DryRun, source: RowMessages
+    ) -> None:
+        self._counted = counted
+        self._ledger = ledger
+        self._preview = plan.result.preview
+        self._source = source
+        self._progress_bar = ProgressBar(table.total)
 
-def dry_run_view(counted: DryRun) -> RenderableType:
-    """Return the counts of a dry run as tables."""
-    heads = ["Segments each", "Messages", "Segments"]
-    cost = output.table(*heads, right=heads)
-    for count in sorted(counted.by_segments):
-        messages = counted.by_segments[count]
-        cost.add_row(str(count), f"{messages:,}", f"{count * messages:,}")
-    cost.add_row("all", f"{counted.messages:,}", f"{counted.segments:,}", style="bold")
-    encodings = ", ".join(f"{encoding.value}: {counted.encodings[encoding]:,}" for encoding in Encoding)
-    lines = [f"{encodings} messages"]
-    duplicates = counted.duplicates
-    if duplicates:
-        lines.append(
-            f"rows that repeat an earlier row: {duplicates:,} (with --ledger, they are not sent again)"
-        )
-    lines.append("nothing was sent")
-    parts: list[RenderableType] = [cost, "", Text("\n".join(lines)), *_recorded_view(counted.recorded)]
-    parts += _forcing_view(counted.forcing)
-    return Group(*parts, *bad_rows_view(counted.bad.bad_rows, counted.bad.first_bad))
+    @classmethod
+    async def of(cls, plan: BatchPlan, table: Table, ledger: Ledger | None, counted: DryRun) -> "_Counting":
+        """Return the counting of a table. Errors of the options and of the header are found here."""
 
+        async def on_unsent(row: BadRow | SkippedRow) -> None:
+            counted.unsent.add_unsent(row)
 
-def _recorded_document(recorded: LedgerCounts) -> Document:
-    return {
-        **{state: recorded.states[state] for state in _STATES},
-        "to_send": recorded.to_send,
-        "segments_to_send": recorded.segments_to_send,
-        "other_texts": recorded.other_texts,
-    }
+        source = plan.messages(table, await plan.exclusion(), on_unsent)
+        return cls(plan, table, ledger, counted, source)
 
+    async def run(self) -> None:
+        """Count all rows."""
+        self._source.check = self._count
+        async with anyio.create_task_group() as group:
+            with self._progress_bar:
+                self._progress_bar.begin("reading")
+                group.start_soon(self._progress_bar.run)
+                async for _ in self._source:
+                    # In a dry run, no message gets an outcome, so without `clear` the mapping
+                    # `awaiting_outcome` would contain all messages at the end.
+                    self._source.awaiting_outcome.clear()
+            # The task that draws the progress bar runs until it is cancelled.
+            group.cancel_scope.cancel()
 
-def _recorded_view(recorded: LedgerCounts | None) -> list[RenderableType]:
-    if recorded is None:
-        return []
-    rows = output.table("In the ledger", "Messages", right=["Messages"])
-    for state in _STATES:
-        if recorded.states[state]:
-            rows.add_row(state, f"{recorded.states[state]:,}")
-    lines = [f"to send: {recorded.to_send:,} messages, {recorded.segments_to_send:,} segments"]
-    if recorded.other_texts:
-        lines.append(
-            f"of these, to numbers that were already sent another text: {recorded.other_texts:,}"
-            "\n(the batch sends them only with --again)"
-        )
-    shown: list[RenderableType] = [rows, ""] if recorded.states else []
-    return ["", *shown, Text("\n".join(lines))]
-
-
-def _forcing_view(forcing: Counter[str]) -> list[RenderableType]:
-    if not forcing:
-        return []
-    rows = output.table("Messages", "Characters", right=["Messages"], title="What forces UCS-2")
-    groups = defaultdict(list)
-    for character, messages in forcing.most_common():
-        # Characters with the same number of messages share one row of the table.
-        groups[messages].append(_shown(character))
-    for messages, characters in list(groups.items())[:_GROUPS_SHOWN]:
-        more = " ..." if len(characters) > _CHARACTERS_SHOWN else ""
-        rows.add_row(f"{messages:,}", Text(" ".join(sorted(characters)[:_CHARACTERS_SHOWN]) + more))
-    if len(groups) > _GROUPS_SHOWN:
-        rest = sum(len(characters) for characters in list(groups.values())[_GROUPS_SHOWN:])
-        rows.add_row("fewer", f"{rest} more characters")
-    return ["", rows]
-
-
-def _shown(character: str) -> str:
-    """Return the character, or its code point if the character is invisible."""
-    # Characters of the Unicode categories C (control), Z (separator) and M (mark) are not visible on their
-    # own.
-    is_seen = unicodedata.category(character)[0] not in "CZM"
-    return character if is_seen else f"U+{ord(character):04X}"
+    async def _count(self, messages: Sequence[RowMessage]) -> None:
+        """Count the next messages of the table."""
+        counted = self._counted
+        await to_thread.run_sync(counted.add, messages, self._preview)
+        self._progress_bar.done = counted.done
+        if counted.recorded is None:
+            return
+        states: Sequence[MessageState | None] = [None] * len(messages)
+        if self._ledger is not None:
+            states = await self._ledger.states(messages)
+            counted.recorded.other_texts += len(await self._ledger.other_texts(messages))
+        for message, state in zip(messages, states, strict=True):
+            counted.recorded.add(message, state)

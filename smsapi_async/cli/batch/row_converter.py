@@ -1,50 +1,32 @@
 """Converts the rows of a table to messages, and returns the reason for each row that cannot be sent."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from itertools import chain
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import attrs
-from anyio import to_thread
 
+from smsapi_async.cli.batch.row_fields import RowFields
+from smsapi_async.cli.batch.send_window import SendWindow
 from smsapi_async.cli.batch.template import Template, column_list
+from smsapi_async.cli.tables.headings import number_column
 from smsapi_async.cli.tables.inputs import ARGUMENT
-from smsapi_async.cli.tables.rows import BadRow, Row, Table
+from smsapi_async.cli.tables.rows import BadRow, Row
+from smsapi_async.clock import Clock, SystemClock
+from smsapi_async.contrib.phonenumbers import checked_region, normalize_number
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
 from smsapi_async.protocol.encoding import common_form, prepared
 
-NUMBER_COLUMNS = (
-    "destination_address",
-    "phone",
-    "phone_number",
-    "number",
-    "mobile",
-    "msisdn",
-    "telephone",
-    "телефон",
-    "номер",
-)
-"""The usual names of a column with phone numbers, in order of preference. Case is ignored."""
-
 _NUMBER = "destination_address"
-_KEY = "key"
 _TEXT = "text"
-# The highest number of rows that one call in a worker thread reads.
-_BLOCK = 500
-# The characters that `strip_separators` removes: spaces and dashes of all kinds, brackets, and the invisible
-# characters that address books put around numbers.
-_SEPARATORS = dict.fromkeys(
-    [
-        *map(ord, " \t\r\n()[]-\u00a0\u00ad\u202f\u2060\u2212\ufeff"),
-        *range(0x2000, 0x2016),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-    ]
-)
 # The number of the test message in `RowConverter.for_table`: a valid number to which nothing is sent.
 _TEST_NUMBER = "70000000000"
+# The characters that `str.strip` leaves at the ends of a value. They are invisible, and each of them forces
+# UCS-2.
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+# Characters that look like a space, although Python regards them as printable.
+_BLANK = " \u115f\u1160\u2800\u3164\uffa0"
 
 
 @attrs.frozen
@@ -72,6 +54,7 @@ class SkippedRow:
             the same number and text).
         reason: the reason in words, without phone numbers and texts.
         values: the values of the row by column name.
+        message: the message of an excluded row. An earlier run may have sent the message.
     """
 
     line: int
@@ -80,6 +63,7 @@ class SkippedRow:
     values: Mapping[str, str] = attrs.field(
         factory=dict, eq=False, repr=lambda values: f"<{len(values)} values>"
     )
+    message: RowMessage | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -100,12 +84,7 @@ class SharedFields:
     by_time_zone: bool = False
 
     def message(
-        self,
-        number: str,
-        text: str,
-        line: int = 0,
-        key: str | None = None,
-        values: Mapping[str, str] | None = None,
+        self, number: str, text: str, line: int = 0, values: Mapping[str, str] | None = None, **fields: object
     ) -> RowMessage:
         """Return a checked message.
 
@@ -113,23 +92,19 @@ class SharedFields:
             number: the destination address of the message.
             text: the text of the message.
             line: the number of the line in which the row begins.
-            key: the key of the message in the ledger, or None.
             values: the values of the row by column name.
+            fields: fields of the message that replace the common fields, for example the key.
 
         Raises:
             ValidationError: if the message cannot be sent.
         """
-        message = RowMessage(
-            number,
-            text,
-            line=line,
-            values=values or {},
-            key=key,
-            source_address=self.source_address,
-            send_date=self.send_date,
-            validity=self.validity,
-            by_time_zone=self.by_time_zone,
-        )
+        common: dict[str, Any] = {
+            "source_address": self.source_address,
+            "send_date": self.send_date,
+            "validity": self.validity,
+            "by_time_zone": self.by_time_zone,
+        }
+        message = RowMessage(number, text, line=line, values=values or {}, **{**common, **fields})
         made = prepared(message, None)
         assert isinstance(made, RowMessage)  # noqa: S101 - for the type checker
         return made
@@ -141,17 +116,31 @@ class RowConverter:
 
     Attributes:
         number_column: the name of the column with the phone numbers.
-        template: the template of the text; None means that the column ``text`` holds the text.
+        template: the template of the text; None means that the column `text_column` holds the text.
         common: the fields that all messages of the batch share.
+        region: the country in which numbers without a country code are read.
+        fields: reads the fields of a message that have columns of their own.
+        text_column: the name of the column with the texts; it has no effect with `template`.
     """
 
     number_column: str
     template: Template | None
     common: SharedFields
+    region: str
+    fields: RowFields
+    text_column: str = _TEXT
 
     @classmethod
     def for_table(
-        cls, columns: list[str], column: str | None, template: Template | None, common: SharedFields
+        cls,
+        columns: list[str],
+        column: str | None,
+        template: Template | None,
+        common: SharedFields,
+        *,
+        region: str = "RU",
+        window: SendWindow | None = None,
+        clock: Clock | None = None,
     ) -> Self:
         """Return a converter for a table.
 
@@ -163,126 +152,80 @@ class RowConverter:
             column: the name of the column with the numbers; None means that the name is found automatically.
             template: the template of the text; None means that the column ``text`` holds the text.
             common: the fields that all messages of the batch share.
+            region: the country in which numbers without a country code are read (ISO 3166-1, two letters).
+            window: the hours of the day in which messages may be sent; None means all hours.
+            clock: the clock that says which send dates have passed; None means the clock of the system.
 
         Raises:
-            ValidationError: if a required column is missing or exists twice, or if a shared field is not
-                valid.
+            ValidationError: if a required column is missing or exists twice, if the region is unknown, or if
+                a shared field is not valid.
         """
+        checked_region(region)
+        texts = [name for name in columns if name.casefold() == _TEXT]
         if template is not None:
-            template.check(columns)
-        elif _TEXT not in columns:
+            template = template.for_columns(columns)
+        elif not texts:
             raise ValidationError(
                 "--text",
                 "an unset value",
                 f"pass --text, or add a column with the name text; the columns are {column_list(columns)}",
             )
-        number_column = _number_column(columns, column)
-        for name in {number_column, *(template.columns if template else (_TEXT,)), _KEY}:
-            if columns.count(name) > 1:
+        names = RowFields.names(columns)
+        fields = RowFields(
+            columns=names,
+            needs_date=common.by_time_zone and common.send_date is None and "send_date" in names,
+            by_time_zone=common.by_time_zone,
+            window=window,
+            now=(clock or SystemClock()).now,
+        )
+        found = number_column(columns, column)
+        used = {found, *(template.columns if template else texts), *fields.columns.values()}
+        for name in used:
+            if columns.count(name) > 1 or (template is None and len(texts) > 1):
                 raise ValidationError(ARGUMENT, f"the repeated column {name!r}", "rename one of the columns")
-        is_fixed = template is not None and not template.columns
-        # Check the fields that all rows share, with a message that is not sent. `common.message` checks the
-        # source address, the validity and, if the template contains no column placeholders, the text.
-        # `common_form` checks the send date.
-        common_form(common.message(_TEST_NUMBER, template.fill({}) if template and is_fixed else "-"))
-        return cls(number_column, template, common)
+        _check_common(common, template, fields)
+        return cls(found, template, common, region, fields, texts[0] if texts else _TEXT)
 
     def convert(self, row: Row) -> RowMessage | BadRow:
         """Return the message of a row, or a `BadRow` with the reason if the message cannot be sent."""
-        values = row.values
+        values = {name: value.strip().strip(_INVISIBLE).strip() for name, value in row.values.items()}
+        column = self.number_column
         try:
-            text = values.get(_TEXT, "") if self.template is None else self.template.fill(values)
-            key = values.get(_KEY, "").strip() or None
-            return self.common.message(
-                strip_separators(values.get(self.number_column, "")), text, row.line, key, values
-            )
+            number = normalize_number(values.get(column, ""), self.region)
+            text = self._text(values)
+            fields = self.fields.read(values) if self.fields.columns else {}
+            return self.common.message(number, text, row.line, row.values, **fields)
         except ValidationError as error:
             # The error must contain the name of the column, because a user of the command line does not know
-            # the parameter `destination_address`.
-            name = self.number_column if error.parameter == _NUMBER else error.parameter
-            return BadRow(row.line, f"{name}: {error.value} cannot be used; {error.hint}", values)
+            # the parameters of the functions.
+            names = {"number": column, _NUMBER: column, _TEXT: self.text_column, **self.fields.columns}
+            name = names.get(error.parameter, error.parameter)
+            return BadRow(row.line, f"{name}: {error.value} cannot be used; {error.hint}", row.values)
+
+    def _text(self, values: Mapping[str, str]) -> str:
+        text = values.get(self.text_column, "") if self.template is None else self.template.fill(values)
+        _check_visible(_TEXT, text)
+        return text
 
 
-def strip_separators(words: str) -> str:
-    """Return a number without spaces, brackets, dashes and invisible characters."""
-    return words.translate(_SEPARATORS)
+def _check_visible(parameter: str, text: str) -> None:
+    if not any(mark.isprintable() and mark not in _BLANK for mark in text):
+        raise ValidationError(parameter, "an empty text", "pass a text with visible characters")
 
 
-def _number_column(columns: list[str], column: str | None) -> str:
-    if column is None:
-        # If the names of several columns differ only in case, the first column must be used. The order of the
-        # columns is reversed, because in a `dict` a later value replaces an earlier value.
-        names = {name.lower(): name for name in reversed(columns)}
-        found = [names[name] for name in NUMBER_COLUMNS if name in names]
-        if not found and len(columns) > 1:
-            # Never guess the column with the phone numbers: an account number or a date can look like a phone
-            # number, and the batch would send messages to wrong numbers.
-            raise ValidationError("--column", "an unset value", f"pass one of {column_list(columns)}")
-        return (found or columns)[0]
-    if column not in columns:
-        raise ValidationError(
-            "--column", f"the column {column[:40]!r}", f"the columns are {column_list(columns)}"
-        )
-    return column
+def _check_common(common: SharedFields, template: Template | None, fields: RowFields) -> None:
+    """Check the fields that all rows share, with a message that is not sent.
 
-
-class RowMessages(AsyncIterator[RowMessage]):
-    """An async iterator over the messages of a table. A worker thread reads the rows in blocks.
-
-    Attributes:
-        awaiting_outcome: the messages that the iterator has returned and that have no outcome yet, as a
-            mapping from the number of the line to the key. The owner of the iterator removes each message
-            that has an outcome.
-        check: a function that is called with the next messages, at most 500, before the iterator returns the
-            first of them; or None. An error of the function ends the iteration.
-
-    Args:
-        table: the table that contains the rows.
-        converter: the converter that makes a message from each row.
-        on_unsent: a function that is called with each row that cannot be sent or is skipped.
+    `common.message` checks the source address, the validity and, if all rows have the same text, the text.
+    `common_form` checks the send date.
     """
-
-    def __init__(
-        self,
-        table: Table,
-        converter: RowConverter,
-        on_unsent: Callable[[BadRow | SkippedRow], Awaitable[None]],
-    ) -> None:
-        self._table = table
-        self._converter = converter
-        self._on_unsent = on_unsent
-        self.check: Callable[[Sequence[RowMessage]], Awaitable[None]] | None = None
-        self._block: list[RowMessage | BadRow | SkippedRow] = []
-        self.awaiting_outcome: dict[int, str | None] = {}
-
-    async def __anext__(self) -> RowMessage:
-        while True:
-            if not self._block:
-                # A cancellation must not wait for the end of the thread, because a read from standard input
-                # may block for ever.
-                self._block = await to_thread.run_sync(self._read, abandon_on_cancel=True)
-                if not self._block:
-                    raise StopAsyncIteration
-                # The list is in reverse order, because to remove its last element with `pop` is faster than
-                # to remove its first element.
-                self._block.reverse()
-                if self.check is not None:
-                    await self.check([row for row in reversed(self._block) if isinstance(row, RowMessage)])
-            message = self._block.pop()
-            if isinstance(message, RowMessage):
-                self.awaiting_outcome[message.line] = message.key
-                return message
-            await self._on_unsent(message)
-
-    def left(self) -> Mapping[int, str | None]:
-        """Return the messages that were read and have no outcome, as a mapping from the line to the key.
-
-        The result contains the messages in `awaiting_outcome` and the messages that the iterator has not
-        returned yet.
-        """
-        held = ((row.line, row.key) for row in reversed(self._block) if isinstance(row, RowMessage))
-        return dict(chain(sorted(self.awaiting_outcome.items()), held))
-
-    def _read(self) -> list[RowMessage | BadRow | SkippedRow]:
-        rows = self._table.block(_BLOCK)
-        return [row if isinstance(row, BadRow) else self._converter.convert(row) for row in rows]
+    text = template.fill({}) if template is not None and template.is_fixed else "-"
+    _check_visible("--text", text)
+    if common.send_date is not None:
+        fields.check_window("send_date", common.send_date)
+    elif fields.needs_date:
+        return  # Each row has a send date of its own.
+    elif common.by_time_zone:
+        hint = "pass --send-date with the local time of the recipients, or add a column send_date"
+        raise ValidationError("send_date", "an unset value", hint)
+    common_form(common.message(_TEST_NUMBER, text))

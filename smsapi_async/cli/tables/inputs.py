@@ -1,4 +1,4 @@
-"""Read a file or standard input as lines of text.
+"""Open a file or standard input as a stream of bytes.
 
 The functions of this module block, so they are called in worker threads.
 """
@@ -7,24 +7,12 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
 
 from smsapi_async.errors import ValidationError
 
 ARGUMENT = "RECIPIENTS"
-# The greatest length of a line, in bytes. The limit bounds the memory use for a file without line breaks.
-LINE_LIMIT = 1 << 20
 STANDARD_INPUT = "-"
 
-_UTF_8 = "utf-8"
-_CP1251 = "cp1251"
-_BOM = b"\xef\xbb\xbf"
-# The first bytes of files that users pass by mistake.
-_OTHER_FILES = {
-    b"\xff\xfe": ("a file in UTF-16", "save it in UTF-8"),
-    b"\xfe\xff": ("a file in UTF-16", "save it in UTF-8"),
-    b"PK\x03\x04": ("a spreadsheet or a ZIP file", "save it as CSV in UTF-8"),
-}
 # Whether `select` and `os.readv` can read files. On Windows, `select` accepts only sockets (Python
 # documentation, `select.select`), and `os.readv` does not exist.
 _CAN_WAIT = os.name == "posix"
@@ -113,102 +101,3 @@ def open_input(recipients: str) -> Input:
     except (OSError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ValidationError(ARGUMENT, repr(recipients), f"pass a readable file, or - ({reason})") from None
-
-
-class Lines(Iterator[str]):
-    """The lines of a stream as text, with their line breaks.
-
-    A line that cannot be decoded does not end the iteration: see `take_flaw`.
-
-    Attributes:
-        number: the number of the last line that was returned; the first line has the number 1.
-        taken: the number of bytes that were consumed from `stream`.
-
-    Args:
-        stream: the stream of bytes to read.
-        encoding: ``utf-8`` or ``cp1251``; None means that the first line with non-ASCII characters determines
-            the encoding.
-    """
-
-    def __init__(self, stream: io.BufferedReader, encoding: str | None) -> None:
-        self._stream = stream
-        self._encoding = encoding
-        self._flaw: str | None = None
-        self.number = 0
-        self.taken = 0
-
-    def __next__(self) -> str:
-        raw = self._stream.readline(LINE_LIMIT)
-        if not raw:
-            raise StopIteration
-        self.number += 1
-        self.taken += len(raw)
-        if self.number == 1:
-            raw = _without_mark(raw)
-        if len(raw) == LINE_LIMIT and not raw.endswith(b"\n"):
-            self._skip_line()
-            # The caller gets an empty line in place of the long line. Because of `_flaw`, the caller reports
-            # the row as bad.
-            self._flaw = f"the line is longer than {LINE_LIMIT} bytes"
-            return "\n"
-        return self._decoded(raw)
-
-    def sample(self) -> str:
-        """Return the next bytes in the buffer as text, at most 8192 bytes, without consuming the bytes.
-
-        The text may end in the middle of a line or of a character.
-        """
-        return self._stream.peek()[:8192].decode(self._encoding or _UTF_8, "replace")
-
-    def take_flaw(self) -> str | None:
-        """Return the error of the lines that were returned since the last call of this method, or None."""
-        flaw, self._flaw = self._flaw, None
-        return flaw
-
-    def _decoded(self, raw: bytes) -> str:
-        if raw.isascii():
-            return raw.decode("ascii")
-        if self._encoding is None:
-            self._encoding = _UTF_8 if _is_utf_8(raw) else _CP1251
-        try:
-            return raw.decode(self._encoding)
-        except UnicodeDecodeError:
-            self._flaw = f"the line is not in {self._encoding.upper()}, the encoding of the other lines"
-            return raw.decode(self._encoding, "replace")
-
-    def _skip_line(self) -> None:
-        # The loop starts with any value that is neither empty nor the end of a line.
-        raw = b"-"
-        while raw and not raw.endswith(b"\n"):
-            raw = self._stream.readline(LINE_LIMIT)
-            self.taken += len(raw)
-
-
-def encoding_of(stream: io.BufferedReader) -> str:
-    """Return the encoding of a file: the encoding of most lines with non-ASCII characters.
-
-    A line in cp1251 is almost never valid UTF-8. If most lines are valid UTF-8, the file is in UTF-8, and the
-    other lines are damaged. Damaged lines must not determine the encoding of the file, because the texts of
-    all other lines would be wrong.
-    """
-    found = {True: 0, False: 0}
-    for raw in iter(lambda: stream.readline(LINE_LIMIT), b""):
-        if not raw.isascii():
-            found[_is_utf_8(raw)] += 1
-    return _CP1251 if found[False] > found[True] else _UTF_8
-
-
-def _without_mark(raw: bytes) -> bytes:
-    for beginning, (what, hint) in _OTHER_FILES.items():
-        if raw.startswith(beginning):
-            raise ValidationError(ARGUMENT, what, hint)
-    # The byte order mark of UTF-8 is not a part of the first column name.
-    return raw.removeprefix(_BOM)
-
-
-def _is_utf_8(raw: bytes) -> bool:
-    try:
-        raw.decode(_UTF_8)
-    except UnicodeDecodeError:
-        return False
-    return True
