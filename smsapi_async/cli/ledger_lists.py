@@ -11,7 +11,7 @@ from smsapi_async.cli import output
 from smsapi_async.cli.csv_output import Cell
 from smsapi_async.cli.ledger_results import check_file_exists
 from smsapi_async.cli.output import Document
-from smsapi_async.cli.output_file import Target, files_of_ledger, write_table
+from smsapi_async.cli.output_file import Target, files_of_ledger, in_blocks, write_table
 from smsapi_async.ledger import Ledger, UnknownMessage
 from smsapi_async.outcomes import Outcome, Rejected
 
@@ -29,7 +29,6 @@ _UNKNOWN_COLUMNS = (
     "segment_ids",
 )
 _REJECTED_COLUMNS = ("number", "key", "sent_at", "code", "reason")
-_ROWS_AT_ONCE = 500
 
 
 @attrs.define
@@ -71,7 +70,6 @@ async def show_unknown(path: str, target: Target | None, *, as_json: bool) -> Wr
         LedgerError: if the file cannot be read as a ledger.
         OutputFailed: if writing failed.
     """
-    check_file_exists(path)
     _check(target, path)
     async with Ledger.sqlite(path, read_only=True) as ledger:
         if target is not None:
@@ -134,7 +132,6 @@ async def count_rejected(path: str, target: Target | None) -> RejectedCounts:
         LedgerError: if the file cannot be read as a ledger.
         OutputFailed: if writing failed.
     """
-    check_file_exists(path)
     _check(target, path)
     counts: Counter[tuple[int | None, str]] = Counter()
     async with Ledger.sqlite(path, read_only=True) as ledger:
@@ -179,6 +176,7 @@ def _no_numbers(written: Written) -> str:
 
 
 def _check(target: Target | None, ledger: str) -> None:
+    check_file_exists(ledger)
     if target is not None:
         target.check(files_of_ledger(ledger))
 
@@ -193,32 +191,26 @@ async def _write(
 
 
 async def _unknown_rows(ledger: Ledger, written: Written) -> AsyncGenerator[list[list[Cell]], None]:
-    block: list[list[Cell]] = []
-    async for message in ledger.unknown():
-        number = message.message.destination_address
-        written.add(number)
-        times = message.sent_at.isoformat()
-        ids = " ".join(message.segment_ids)
-        reason = output.one_line(message.reason)
-        block.append([number, message.key, times, message.request, message.code, reason, ids, "", ""])
-        if len(block) >= _ROWS_AT_ONCE:
-            yield block
-            block = []
-    yield block
+    async for messages in in_blocks(ledger.unknown()):
+        yield [_unknown_cells(message, written) for message in messages]
+
+
+def _unknown_cells(message: UnknownMessage, written: Written) -> list[Cell]:
+    number = message.message.destination_address
+    written.add(number)
+    time = message.sent_at.isoformat()
+    reason, ids = output.one_line(message.reason), " ".join(message.segment_ids)
+    return [number, message.key, time, message.request, message.code, reason, ids, "", ""]
 
 
 async def _rejected_rows(
     ledger: Ledger, written: Written, counts: Counter[tuple[int | None, str]]
 ) -> AsyncGenerator[list[list[Cell]], None]:
-    block: list[Outcome] = []
-    async for outcome in ledger.outcomes(state="rejected"):
-        _count(counts, outcome)
-        written.add(outcome.message.destination_address)
-        block.append(outcome)
-        if len(block) >= _ROWS_AT_ONCE:
-            yield await _rejected_cells(ledger, block)
-            block = []
-    yield await _rejected_cells(ledger, block)
+    async for outcomes in in_blocks(ledger.outcomes(state="rejected")):
+        for outcome in outcomes:
+            _count(counts, outcome)
+            written.add(outcome.message.destination_address)
+        yield await _rejected_cells(ledger, outcomes)
 
 
 async def _rejected_cells(ledger: Ledger, block: list[Outcome]) -> list[list[Cell]]:

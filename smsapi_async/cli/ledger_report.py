@@ -10,12 +10,19 @@ from smsapi_async.cli import output
 from smsapi_async.cli.batch.batch_run import BatchPlan, opened_table
 from smsapi_async.cli.batch.exclusion import Exclusion
 from smsapi_async.cli.batch.report_rows import ADDED, PENDING, ReportRow
-from smsapi_async.cli.batch.report_table import ROWS_AT_ONCE, Pair, ReportTable, records_of
+from smsapi_async.cli.batch.report_table import Pair, ReportTable, records_of
 from smsapi_async.cli.batch.row_converter import SkippedRow
 from smsapi_async.cli.csv_output import Cell
 from smsapi_async.cli.ledger_results import check_file_exists
 from smsapi_async.cli.output import Document
-from smsapi_async.cli.output_file import Target, files_of_ledger, print_table, write_table
+from smsapi_async.cli.output_file import (
+    ROWS_AT_ONCE,
+    Target,
+    files_of_ledger,
+    in_blocks,
+    print_table,
+    write_table,
+)
 from smsapi_async.cli.tables.rows import BadRow, Table
 from smsapi_async.ledger import Ledger, Record
 
@@ -108,13 +115,8 @@ async def _write_messages(report: LedgerReport, ledger: Ledger, counts: ReportCo
     """Write one row for each message of a ledger, without the text, in the order of the messages."""
 
     async def blocks() -> AsyncGenerator[list[list[Cell]], None]:
-        block: list[list[Cell]] = []
-        async for record in ledger.report():
-            block.append(_cells(record))
-            if len(block) >= ROWS_AT_ONCE:
-                yield block
-                block = []
-        yield block
+        async for records in in_blocks(ledger.report()):
+            yield [_cells(record) for record in records]
 
     async def documents() -> AsyncIterator[Document]:
         async for record in ledger.report():

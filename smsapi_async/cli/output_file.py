@@ -9,11 +9,11 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import PurePath
-from typing import IO, Annotated, Protocol
+from typing import IO, Annotated, Protocol, TypeVar
 
 import anyio
 import attrs
@@ -33,6 +33,10 @@ ForExcel = Annotated[
     ),
 ]
 
+ROWS_AT_ONCE = 500
+"""The number of rows that a command writes in one call."""
+
+_Item = TypeVar("_Item")
 _WORKBOOK = ".xlsx"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FLAGS = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -121,6 +125,17 @@ async def write_table(
         # After `commit`, the call does nothing.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(file.discard)
+
+
+async def in_blocks(items: AsyncIterable[_Item]) -> AsyncGenerator[list[_Item], None]:
+    """Yield the items in lists of `ROWS_AT_ONCE`; the last list is shorter, and may be empty."""
+    block: list[_Item] = []
+    async for item in items:
+        block.append(item)
+        if len(block) >= ROWS_AT_ONCE:
+            yield block
+            block = []
+    yield block
 
 
 async def print_table(

@@ -1,7 +1,7 @@
 """Phone numbers as people write them, through the library phonenumbers, which the extra ``cli`` installs.
 
-`normalize_number` returns the form that `AsyncSmsClient.send` accepts, or raises an error. The
-function never guesses: a number that can be read in two ways, or that the library does not know, is refused.
+`normalize_number` returns the form that `AsyncSmsClient.send` accepts, or raises an error. The function
+never guesses: a number that can be read in two ways, or that the library does not know, is refused.
 """
 
 import re
@@ -28,9 +28,10 @@ _IN_GROUPS = re.compile(
     re.ASCII,
 )
 _UNKNOWN_MOBILE = "9300"
-_COUNTRY_CODE_7: Final = frozenset({"RU", "KZ"})
-
+# The country code of Russia and Kazakhstan.
 _RUSSIA: Final = 7
+# A Russian mobile number with the trunk prefix 8. The client replaces the 8 by the country code.
+_TRUNK_PREFIX = re.compile("89[0-9]{9}")
 
 _EXPONENT = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
 _DATE = re.compile(
@@ -48,9 +49,10 @@ _AREA_CODE_SLASH = re.compile(r"(0[0-9]{1,4}) ?/ ?(?=[0-9 -]+\Z)")
 _COUNTRY_CODE_IN_BRACKETS = re.compile(r"\((\+ ?[0-9]{1,3})\)")
 _EXTENSION_WORD = re.compile(r"(?<![a-z])ext|доб|вн|#|x\.? ?[0-9]", re.IGNORECASE)
 # One or two digits after the number, for example in 8 495 123-45-67-1, may be an extension.
-_LAST_DIGIT = re.compile(r"(.*[0-9)]) ?[ .-] ?[0-9]{1,2}\.?")
+_LAST_DIGITS = re.compile(r"(.*[0-9)]) ?[ .-] ?[0-9]{1,2}\.?")
 _WIDE_MARKS: Final = {"＋": "+", "（": "(", "）": ")", "．": ".", "\N{MINUS SIGN}": "-", "\t": " "}
 _GROUPS = re.compile(r"[0-9]+")
+_FIRST_GROUP = re.compile(r"[( ]*([0-9]+)")
 _WORDS: Final = {
     "\n": "a line break, which may separate two numbers",
     ",": "the mark ',', which may separate two numbers",
@@ -84,9 +86,9 @@ def normalize_number(text: str, region: str = "RU") -> str:
     """
     if not isinstance(text, str):
         raise ValidationError("number", mask_number(text), "pass a str with one phone number")
-    checked_region(region)
+    code = checked_region(region)
     quick = _RUSSIAN_MOBILE.fullmatch(text)
-    if quick is not None and (region in _COUNTRY_CODE_7 or text.startswith("+")):
+    if quick is not None and (code == _RUSSIA or text.startswith("+")):
         return quick[1]
     grouped = _IN_GROUPS.fullmatch(text)
     if grouped is not None and (region == "RU" or text.startswith("+")):
@@ -95,7 +97,7 @@ def normalize_number(text: str, region: str = "RU") -> str:
             return f"7{national}"
     try:
         words = _cleaned(text)
-        _refuse_last_digit(words, region)
+        _refuse_last_digits(words, region)
         return checked_destination_address(_international(words, region), "number")
     except _Refusal as refusal:
         raise ValidationError("number", mask_number(text), str(refusal)) from None
@@ -193,15 +195,15 @@ def _refuse_marks(words: str) -> None:
         raise _Refusal(f"the number ends with an extension; {_ONE_NUMBER}, without an extension")
 
 
-def _refuse_last_digit(words: str, region: str) -> None:
+def _refuse_last_digits(words: str, region: str) -> None:
     """Refuse a number with one or two digits at the end that is a number without these digits, too."""
-    shorter = _LAST_DIGIT.fullmatch(words)
+    shorter = _LAST_DIGITS.fullmatch(words)
     if shorter is None:
         return
     try:
         _international(shorter[1], region)
     except _Refusal:
-        return  # The last digit belongs to the number, or the number is wrong for another reason.
+        return  # The last digits belong to the number, or the number is wrong for another reason.
     raise _Refusal(f"the number ends with an extension; {_ONE_NUMBER}, without an extension")
 
 
@@ -219,7 +221,7 @@ def _international(words: str, region: str) -> str:
         return _with_country_code(digits[2:], is_plain=False)
     if not digits:
         raise _Refusal(f"the cell holds no digits; {_ONE_NUMBER}")
-    if re.fullmatch("89[0-9]{9}", digits) and checked_region(region) != _RUSSIA:
+    if _TRUNK_PREFIX.fullmatch(digits) and checked_region(region) != _RUSSIA:
         # The client would replace the 8 by the Russian country code.
         raise _Refusal(
             f"the number has two readings, in {region} and in Russia; write + and the country code"
@@ -243,8 +245,8 @@ def _with_country_code(digits: str, *, is_plain: bool) -> str:
     If the text is only ``+`` and digits, the length must be possible. If the text has other marks, or a part
     such as ``(0)`` is left out, the library must know the number.
     """
-    if re.fullmatch("89[0-9]{9}", digits):
-        return digits  # The client replaces the trunk prefix 8.
+    if _TRUNK_PREFIX.fullmatch(digits):
+        return digits
     number = _parsed(f"+{digits}", None)
     if number is None:
         raise _Refusal("the number has no known country code; write + and the country code first")
@@ -284,16 +286,14 @@ def _is_whole(words: str, digits: str, code: int) -> bool:
 
 def _abroad(words: str, digits: str, *, is_plain: bool) -> PhoneNumber | None:
     """Return the number that the digits are with a country code and without ``+``, or None."""
-    if re.fullmatch("89[0-9]{9}", digits):
+    if _TRUNK_PREFIX.fullmatch(digits):
         return _parsed(f"+7{digits[1:]}", None)
     number = _parsed(f"+{digits}", None)
     if number is None or _digits_of(number) != digits:
         return None
     # In 8 (495) 123-45-67, the first group is no country code, so the number is not one of Vietnam (84).
-    is_first_group = words.lstrip("( ").startswith(str(number.country_code)) and _GROUPS.findall(words)[
-        0
-    ] == str(number.country_code)
-    if not (is_plain or is_first_group):
+    first = _FIRST_GROUP.match(words)
+    if not is_plain and (first is None or first[1] != str(number.country_code)):
         return None
     return number if phonenumbers.is_valid_number(number) else None
 

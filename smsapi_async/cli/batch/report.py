@@ -14,12 +14,12 @@ import anyio
 from anyio import to_thread
 
 from smsapi_async.cli.batch.report_rows import ReportRow
-from smsapi_async.cli.batch.report_table import ROWS_AT_ONCE, ReportTable, records_of
+from smsapi_async.cli.batch.report_table import ReportTable, records_of
 from smsapi_async.cli.batch.row_converter import RowMessage, SkippedRow
 from smsapi_async.cli.batch.row_messages import WaitingMessage
 from smsapi_async.cli.csv_output import Cell
 from smsapi_async.cli.output import one_line
-from smsapi_async.cli.output_file import OutputFile, Target, open_output, write_table
+from smsapi_async.cli.output_file import ROWS_AT_ONCE, OutputFile, Target, open_output, write_table
 from smsapi_async.cli.tables.rows import BadRow
 from smsapi_async.errors import LedgerError, ValidationError
 from smsapi_async.ledger import Ledger

@@ -10,9 +10,6 @@ from smsapi_async.cli.csv_output import Cell
 from smsapi_async.cli.tables.table_records import value_names
 from smsapi_async.ledger import Ledger, Record
 
-ROWS_AT_ONCE = 500
-"""The number of rows that are looked up and written at once."""
-
 Pair = tuple[ReportRow, RowMessage | None]
 """A row, and its message if the message has no outcome in the run."""
 

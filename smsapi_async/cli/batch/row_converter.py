@@ -1,6 +1,6 @@
 """Converts the rows of a table to messages, and returns the reason for each row that cannot be sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -8,8 +8,8 @@ import attrs
 
 from smsapi_async.cli.batch.row_fields import RowFields
 from smsapi_async.cli.batch.send_window import SendWindow
-from smsapi_async.cli.batch.template import Template, column_list
-from smsapi_async.cli.tables.headings import number_column
+from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.tables.headings import column_list, number_column
 from smsapi_async.cli.tables.inputs import ARGUMENT
 from smsapi_async.cli.tables.rows import BadRow, Row
 from smsapi_async.clock import Clock, SystemClock
@@ -121,6 +121,7 @@ class RowConverter:
         region: the country in which numbers without a country code are read.
         fields: reads the fields of a message that have columns of their own.
         text_column: the name of the column with the texts; it has no effect with `template`.
+        used: the names of all columns from which the message is made.
     """
 
     number_column: str
@@ -128,7 +129,8 @@ class RowConverter:
     common: SharedFields
     region: str
     fields: RowFields
-    text_column: str = _TEXT
+    text_column: str
+    used: Sequence[str]
 
     @classmethod
     def for_table(
@@ -184,11 +186,16 @@ class RowConverter:
             if columns.count(name) > 1 or (template is None and len(texts) > 1):
                 raise ValidationError(ARGUMENT, f"the repeated column {name!r}", "rename one of the columns")
         _check_common(common, template, fields)
-        return cls(found, template, common, region, fields, texts[0] if texts else _TEXT)
+        return cls(found, template, common, region, fields, texts[0] if texts else _TEXT, tuple(used))
 
     def convert(self, row: Row) -> RowMessage | BadRow:
         """Return the message of a row, or a `BadRow` with the reason if the message cannot be sent."""
-        values = {name: value.strip().strip(_INVISIBLE).strip() for name, value in row.values.items()}
+        # Only the values that make the message are needed: a table of an address book has sixty columns.
+        values = {
+            name: row.values[name].strip().strip(_INVISIBLE).strip()
+            for name in self.used
+            if name in row.values
+        }
         column = self.number_column
         try:
             number = normalize_number(values.get(column, ""), self.region)

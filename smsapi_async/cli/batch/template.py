@@ -6,20 +6,13 @@ from typing import Self
 
 import attrs
 
+from smsapi_async.cli.tables.headings import column_list
 from smsapi_async.errors import ValidationError
 
-# An error line shows at most 30 column names, and 40 characters of each name.
-_NAMES_SHOWN = 30
+# An error shows 40 characters of the name of a column.
 _LENGTH_SHOWN = 40
 # A literal brace, a column name in braces, or a single brace. A column name has no braces.
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-
-
-def column_list(columns: Collection[str]) -> str:
-    """Return the names of columns for an error line."""
-    names = [f"{name[:_LENGTH_SHOWN]!r}" for name in columns if name]
-    more = [f"and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
-    return ", ".join(names[:_NAMES_SHOWN] + more)
 
 
 @attrs.frozen
@@ -151,7 +144,7 @@ class Template:
         if name is None:
             shown = given.strip()[:_LENGTH_SHOWN]
             raise ValidationError(
-                self.option, f"the column {shown!r}", f"the columns are {column_list(columns)}"
+                self.option, f"the column {shown!r}", f"the columns are {column_list(list(columns))}"
             )
         return Field(name, default if bar else None)
 

@@ -59,6 +59,13 @@ _OTHER = frozenset(
 _BARE = frozenset({"number", "numbers", "номер", "номера"})
 
 
+def column_list(columns: Sequence[str]) -> str:
+    """Return the names of columns for an error, each name once."""
+    names = [f"{name[:_LENGTH_SHOWN]!r}" for name in dict.fromkeys(columns) if name]
+    more = [f"and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
+    return ", ".join(names[:_NAMES_SHOWN] + more)
+
+
 def number_column(columns: Sequence[str], given: str | None) -> str:
     """Return the name of the column with the phone numbers.
 
@@ -114,10 +121,10 @@ def _given_column(columns: Sequence[str], given: str) -> str:
     found = [name for name in columns if plain and _plain(name) == plain]
     if not found:
         raise ValidationError(
-            _OPTION, f"the column {given[:_LENGTH_SHOWN]!r}", f"the columns are {_listed(columns)}"
+            _OPTION, f"the column {given[:_LENGTH_SHOWN]!r}", f"the columns are {column_list(columns)}"
         )
     if len(set(found)) > 1:
-        hint = f"several columns have this name; pass one of {_listed(found)}"
+        hint = f"several columns have this name; pass one of {column_list(found)}"
         raise ValidationError(_OPTION, f"the column {given[:_LENGTH_SHOWN]!r}", hint)
     return found[0]
 
@@ -130,9 +137,9 @@ def _only_column(columns: Sequence[str]) -> str:
     if known and len(set(possible)) == 1:
         return known[0]
     if len(set(possible)) > 1:
-        hint = f"several columns may have the phone numbers; pass one of {_listed(possible)}"
+        hint = f"several columns may have the phone numbers; pass one of {column_list(possible)}"
     else:
-        hint = f"pass one of {_listed(columns)}"
+        hint = f"pass one of {column_list(columns)}"
     raise ValidationError(_OPTION, "an unset value", hint)
 
 
@@ -156,9 +163,3 @@ def _plain(name: str) -> str:
     """Return a heading in small letters without spaces and marks."""
     text = unicodedata.normalize("NFKC", name).casefold().replace("ё", "е")
     return "".join(mark for mark in text if mark.isalnum())
-
-
-def _listed(columns: Sequence[str]) -> str:
-    names = [f"{name[:_LENGTH_SHOWN]!r}" for name in dict.fromkeys(columns) if name]
-    more = [f"and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
-    return ", ".join(names[:_NAMES_SHOWN] + more)
