@@ -64,6 +64,9 @@ def is_in_use(path: Path) -> bool:
     if not log.exists() or not log.stat().st_size:
         return False
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        # The process may have been killed while it copied the log to the file, whose last pages are then
+        # missing. With this setting, SQLite reads such a file.
+        connection.execute("PRAGMA writable_schema = ON")
         (in_use,) = connection.execute("SELECT in_use FROM properties").fetchone()
     return bool(in_use)
 

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -625,6 +626,58 @@ async def test_a_full_disk_at_the_close_loses_nothing(clean: Path, anyio_backend
         await child.received()
         assert await child.received() is None
     assert await run(clean, 0, 1, 2) == ["Accepted", "Accepted", "Unknown"]
+
+
+def claim_many(connection: Connection, path: Path, backend: str) -> None:
+    """Claim the messages 1 to 999, which are then only in the log, and wait to be killed."""
+
+    async def main() -> None:
+        database._CHECKPOINT_SECONDS = 1000.0
+        async with Ledger.sqlite(path) as ledger:
+            await ledger.claim(
+                "token", [(str(n), Message(str(79030000000 + n), "text")) for n in range(1, 1000)]
+            )
+            connection.send("claimed")
+            await anyio.sleep_forever()
+
+    anyio.run(main, backend=backend)
+
+
+def pages_in_log(path: Path) -> tuple[int, dict[int, bytes]]:
+    """Return the size of a page, and the newest content of each page in the log of a ledger by page number.
+
+    The format is in the section "The WAL File Format" of https://www.sqlite.org/fileformat2.html.
+    """
+    log = beside(path, "-wal").read_bytes()
+    (size,) = struct.unpack_from(">I", log, 8)
+    salts = log[16:24]
+    pages: dict[int, bytes] = {}
+    for start in range(32, len(log) - size, 24 + size):
+        (number,) = struct.unpack_from(">I", log, start)
+        if log[start + 8 : start + 16] == salts:
+            pages[number] = log[start + 24 : start + 24 + size]
+    return size, pages
+
+
+@pytest.mark.parametrize("copied", [1, 3, 12])
+async def test_a_process_killed_while_it_copies_the_log(path: Path, copied: int, anyio_backend: str) -> None:
+    """If a process is killed between two pages that it copies to the main file, the ledger continues.
+
+    Without the log, the ledger is refused with a sentence that names the log.
+    """
+    with Killable(claim_many, path, anyio_backend) as child:
+        assert await child.received() == "claimed"
+    size, pages = pages_in_log(path)
+    assert len(pages) > copied
+    with path.open("r+b") as file:
+        # SQLite copies the pages in ascending order.
+        for number in sorted(pages)[:copied]:
+            file.seek((number - 1) * size)
+            file.write(pages[number])
+    aside = beside(path, "-wal").rename(beside(path, "-aside"))
+    await refused(path, "run.db-wal, which is missing")
+    aside.rename(beside(path, "-wal"))
+    assert await run(path, 0, 1, 2) == ["NoneType", "Unknown", "Unknown"]
 
 
 def write_slowly(connection: Connection, path: Path, backend: str) -> None:

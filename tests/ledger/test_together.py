@@ -16,6 +16,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from smsapi_async.ledger import InFlight, Ledger, LedgerError, LedgerInUse, LedgerUnwritable, Summary
+from smsapi_async.ledger.sqlite import database
 from smsapi_async.ledger.sqlite.request_records import ClaimOrder, RequestRecords
 from smsapi_async.outcomes import Accepted, Unknown
 from tests.ledger.tools import (
@@ -74,6 +75,8 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return connection
 
     monkeypatch.setattr("sqlite3.connect", traced_connect)
+    # A second after a change, the ledger copies its log to the main file, which needs a transaction, too.
+    monkeypatch.setattr(database, "_CHECKPOINT_SECONDS", 1000.0)
     return begun
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import attrs
 
@@ -240,10 +241,10 @@ class Database:
         had_log = identity.has_log(self.path)
         # A connection for writing would copy the log to the main file when it is closed, even if the log
         # belongs to another file.
-        with closing(_connect(self.path, "ro")) as connection:
+        with closing(_connect_to_short_file(self.path, "ro")) as connection:
             properties = self._checked(connection)
         # The log may have a newer generation than a main file that was replaced by an older state.
-        with closing(_connect(self.path, "ro&immutable=1")) as connection:
+        with closing(_connect_to_short_file(self.path, "ro&immutable=1")) as connection:
             (own,) = connection.execute(statements.GENERATION).fetchone()
         properties = attrs.evolve(properties, generation=own)
         try:
@@ -349,7 +350,7 @@ class Database:
                 f"{self.path} has ledger format {version}; this package supports format {statements.VERSION};"
                 " use the version that wrote the ledger, or a newer version"
             )
-        row = connection.execute(statements.PROPERTIES).fetchone()
+        row = _properties_row(connection)
         if row is None:
             raise LedgerError(f"{self.path} is not a ledger, or is damaged")
         ledger_id, redacted, in_use, generation, inode, has_mark = row
@@ -384,6 +385,27 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
         cached_statements=256,
     )
     connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _properties_row(connection: sqlite3.Connection) -> Any:  # noqa: ANN401 - the type of the driver
+    """Return the row with the properties of a file; None if the file has no such row or no such table."""
+    try:
+        return connection.execute(statements.PROPERTIES).fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return None
+
+
+def _connect_to_short_file(path: str, mode: str) -> sqlite3.Connection:
+    """Return a connection that can read the properties also from a main file without its last pages.
+
+    If a process was killed while it copied the log to the main file, the main file alone has fewer pages than
+    its first page says. The page with the properties exists since the creation of the file.
+    """
+    connection = _connect(path, mode)
+    connection.execute(statements.READ_SHORT_FILE)
     return connection
 
 

@@ -86,6 +86,8 @@ BEGIN_USE: Final = (
     " RETURNING generation"
 )
 GENERATION: Final = "SELECT generation FROM properties"
+# With this setting, SQLite does not compare the size of a file with the size that its first page contains.
+READ_SHORT_FILE: Final = "PRAGMA writable_schema = ON"
 NEXT_GENERATION: Final = "UPDATE properties SET generation = generation + 1 RETURNING generation"
 END_USE: Final = "UPDATE properties SET in_use = 0"
 LAST_IDS: Final = (
