@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Literal, Self, Unpack
 
 import httpx
 
 from smsapi_async import settings
-from smsapi_async.batch import Batch, BatchSettings, ChunkSender, send_with_ledger
+from smsapi_async.batch import Batch, BatchSettings, ChunkSender, send_one
+from smsapi_async.calls.api_options import ApiOptions
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
-from smsapi_async.calls.limiter import Limiter, Priority
+from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.sender import Seconds, Sender
-from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
-from smsapi_async.errors import ValidationError
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
-from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, open_end, read_incoming, reported
+from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, read_incoming, read_period
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.parameters import Options
-from smsapi_async.privacy import Hidden, Secret, mask_key, sealed, sealed_async, steady_repr
+from smsapi_async.privacy import Hidden, Secret, sealed, sealed_async, steady_repr
 from smsapi_async.protocol import decoding, encoding
 from smsapi_async.protocol.addresses import checked_source_address
-from smsapi_async.session import MemorySessionStore, SessionStore
+from smsapi_async.protocol.dates import GATEWAY_TIME_ZONE
+from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
-from smsapi_async.tracking import DEADLINE, Delivery, DeliverySink, Schedule, Tracker, Tracking
+from smsapi_async.tracking import (
+    DEADLINE,
+    Delivery,
+    DeliverySink,
+    Schedule,
+    Tracker,
+    Tracking,
+    read_state,
+    tracking_with,
+)
 
 
 @steady_repr
@@ -77,6 +86,12 @@ class AsyncSmsClient:
         base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
             allowed only for a loopback address, or if ``allow_plain_http`` is true. Pass an international
             host in its ASCII form (``xn--``).
+        api_version: 1 or 2. With 2, the client adds ``/v2`` to ``base_url``, and sends the login and the
+            password in each request, without a session (contract, "API version 2").
+        gateway_time_zone: the time zone of the gateway for ``send_date`` and `statistics`: GMT+03:00, but in
+            later documents of the vendor GMT+00:00. A wrong time zone moves each scheduled message by hours.
+        bulk_by_time_zone: whether `send_many` sends messages with ``by_time_zone`` in bulks (contract,
+            "Sms/SendByTimeZoneToAddresses"). If the gateway cannot do this, they are sent one by one.
         timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. If the timeouts
             are short, more sends have an unknown outcome.
         concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
@@ -119,6 +134,9 @@ class AsyncSmsClient:
         *,
         source_address: str | None = None,
         base_url: str = settings.BASE_URL,
+        api_version: Literal[1, 2] = 1,
+        gateway_time_zone: tzinfo = GATEWAY_TIME_ZONE,
+        bulk_by_time_zone: bool = False,
         timeouts: Timeouts | None = None,
         concurrency: int = settings.CONCURRENCY,
         requests_per_second: float | None = None,
@@ -140,12 +158,13 @@ class AsyncSmsClient:
         self._limiter = Limiter(
             settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
         )
-        request = encoding.login_request(
+        credentials = encoding.Credentials.of(
             settings.checked_credential("login", login),
             Secret(settings.checked_credential("password", password)),
         )
+        self._api = ApiOptions.checked(api_version, gateway_time_zone, bulk_by_time_zone)
         self._exchanger = build_exchanger(
-            self._base_url,
+            self._api.url(self._base_url),
             settings.checked_instance("timeouts", timeouts, Timeouts, Timeouts()),
             proxy=proxy,
             ca_file=ca_file,
@@ -161,15 +180,14 @@ class AsyncSmsClient:
             settings.checked_instance("retry", retry, RetryPolicy, RetryPolicy()),
             self._clock,
             lifetime=self._lifetime,
-            login=request,
-            session_store=settings.checked_methods(
-                "session_store", session_store, ("load", "save"), MemorySessionStore()
-            ),
+            credentials=credentials,
+            session_store=self._api.session_store(session_store),
             login_cool_down=settings.checked_cool_down(login_cool_down),
         )
-        self._sender = Sender(self._caller, self._clock, self._source_address)
+        self._sender = Sender(self._caller, self._clock, self._source_address, self._api.time_zone)
         self._check_usable = self._lifetime.check_usable
         self._stream_clock = EndingClock(self._clock, self._lifetime)
+        self._tracking = tracking_with(self._caller, self._stream_clock, self._check_usable)
         warn_if_unclosed(self, self._exchanger)
 
     @classmethod
@@ -282,7 +300,8 @@ class AsyncSmsClient:
             key=key,
         )
         del destination_address, text, source_address, key
-        return await self._send(message, timeout, ledger)
+        self._check_usable()
+        return await send_one(self._sender, ledger, self._clock, message, timeout)
 
     async def send_by_time_zone(
         self,
@@ -312,7 +331,8 @@ class AsyncSmsClient:
             key=key,
         )
         del destination_address, text, source_address, key
-        return await self._send(message, timeout, ledger)
+        self._check_usable()
+        return await send_one(self._sender, ledger, self._clock, message, timeout)
 
     async def send_bulk(
         self,
@@ -321,6 +341,7 @@ class AsyncSmsClient:
         *,
         source_address: str | None = None,
         send_date: datetime | None = None,
+        by_time_zone: bool = False,
         validity: int | timedelta | None = None,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109
     ) -> list[Receipt]:
@@ -331,7 +352,8 @@ class AsyncSmsClient:
         that the gateway refuses. `send_bulk` also raises the errors of `send`.
 
         ``destination_addresses`` is a sequence of at least one destination address; see `send` for the form.
-        All other parameters are those of `send`.
+        With ``by_time_zone``, ``send_date`` is a naive datetime in the local time of each recipient
+        (contract, "Sms/SendByTimeZoneToAddresses"). All other parameters are those of `send`.
 
         Returns:
             One receipt for each destination address, in the order of ``destination_addresses``.
@@ -339,9 +361,17 @@ class AsyncSmsClient:
         Raises:
             SegmentIdsUnattributed: if the gateway accepted all messages, but the number of segment ids is not
                 a multiple of the number of messages. Do not send the messages again.
+            ResourceNotFound: if the gateway cannot send a bulk with ``by_time_zone``. Nothing was sent.
         """
         source = self._sender.source_address_of(source_address)
-        template = Message("", text, source_address=source, send_date=send_date, validity=validity)
+        template = Message(
+            "",
+            text,
+            source_address=source,
+            send_date=send_date,
+            validity=validity,
+            by_time_zone=by_time_zone,
+        )
         numbers = Hidden(destination_addresses)
         del destination_addresses, text, source_address
         self._check_usable()
@@ -398,7 +428,7 @@ class AsyncSmsClient:
         settings.check_ledger(ledger)
         return Batch(
             messages,
-            ChunkSender(self._caller, ledger, self._stream_clock, batch_settings),
+            ChunkSender(self._caller, ledger, self._stream_clock, batch_settings, self._api),
             ledger=ledger,
             settings=batch_settings,
             default_source_address=self._source_address,
@@ -414,7 +444,9 @@ class AsyncSmsClient:
         """
         hidden = Hidden(segment_id)
         del segment_id
-        return (await self._state(hidden, seconds=settings.checked_timeout(timeout))).value
+        self._check_usable()
+        seconds = settings.checked_timeout(timeout)
+        return (await read_state(self._caller, hidden, seconds=seconds)).value
 
     @sealed
     def track(
@@ -452,7 +484,7 @@ class AsyncSmsClient:
             ledger = receipts if ledger is None else ledger
             receipts = receipts.to_track()
         settings.checked_methods("ledger", ledger, ("record",), None)
-        return self._tracking(receipts, tracker, self._limiter.concurrency, ledger)
+        return self._tracking(receipts, tracker, workers=self._limiter.concurrency, ledger=ledger)
 
     @sealed_async
     async def wait_delivered(
@@ -479,7 +511,7 @@ class AsyncSmsClient:
         seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
         checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
         tracker = Tracker(checked, DEADLINE.total_seconds(), timeout=seconds)
-        return await self._tracking([receipt], tracker, 1, None).last()
+        return await self._tracking([receipt], tracker, workers=1).last()
 
     async def incoming(
         self,
@@ -494,17 +526,17 @@ class AsyncSmsClient:
         up. A malformed row of the response is left out, and a warning is logged.
 
         Args:
-            since: beginning of the period, aware. None means that the period has no beginning.
+            since: beginning of the period, aware, and before ``until``. None means the last year, less two
+                days for different clocks: some gateways refuse an earlier beginning.
             until: end of the period, aware. None means the time of the gateway, also if your clock is behind.
             timeout: maximum time of the whole call; see `AsyncSmsClient`.
 
         Raises:
-            ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
+            ValidationError: if a date is not an aware datetime, or ``since`` is not before ``until``.
         """
         self._check_usable()
-        request = encoding.incoming_request(since, open_end(self._clock.now()) if until is None else until)
-        seconds = settings.checked_timeout(timeout)
-        return reported(await self._caller.read(request, decoding.decode_incoming, seconds=seconds))
+        now = self._clock.now()
+        return await read_period(self._caller, now, since=since, until=until, timeout=timeout)
 
     def watch_incoming(
         self,
@@ -560,41 +592,8 @@ class AsyncSmsClient:
         self._check_usable()
         seconds = settings.checked_timeout(timeout)
         read = partial(self._caller.read, decode=decoding.decode_statistics, seconds=seconds)
-        reads = [partial(read, request) for request in encoding.statistics_requests(start, end)]
+        reads = [
+            partial(read, request)
+            for request in encoding.statistics_requests(start, end, self._api.time_zone)
+        ]
         return Statistics.sum(await gather(reads))
-
-    async def _send(self, message: Message, timeout: Seconds, ledger: Ledger | None) -> Receipt:  # noqa: ASYNC109
-        self._check_usable()
-        if ledger is None:
-            if message.key is not None:
-                raise ValidationError(
-                    "key", mask_key(message.key), "pass a ledger, too, which records the key"
-                )
-            return await self._sender.send(message, timeout)
-        settings.check_ledger(ledger)
-        return await send_with_ledger(self._sender, ledger, self._clock, message, timeout)
-
-    def _tracking(
-        self,
-        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
-        tracker: Tracker,
-        workers: int,
-        ledger: DeliverySink | None,
-    ) -> Tracking:
-        return Tracking(
-            receipts,
-            tracker,
-            lambda segment_id: self._state(Hidden(segment_id), priority=Priority.BACKGROUND),
-            clock=self._stream_clock,
-            workers=workers,
-            ledger=ledger,
-            check_usable=self._check_usable,
-        )
-
-    async def _state(
-        self, segment_id: Hidden[str], *, priority: Priority = Priority.READ, seconds: float | None = None
-    ) -> Dated[SegmentState]:
-        self._check_usable()
-        request = encoding.state_request(segment_id.value)
-        decode = lambda body: decoding.decode_state(body, segment_id.value)  # noqa: E731
-        return await self._caller.read_dated(request, decode, priority=priority, seconds=seconds)

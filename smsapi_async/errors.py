@@ -13,9 +13,10 @@
     - InvalidArgument           code 2
     - InvalidSession            code 3
     - Unauthorized              code 4
-      - InvalidCredentials      code 4 in the response to a login
+      - InvalidCredentials      code 4 in the response to a request with the login and the password
     - NotEnoughCredits          code 5
     - InvalidOperation          code 6
+      - ResourceNotFound        the gateway does not have the resource
     - Forbidden                 code 7
     - RateLimited               HTTP status 429
   - ReadFailed                  balance, state, incoming, statistics or login got no usable response
@@ -261,10 +262,11 @@ class Unauthorized(RequestRejected):
 
 
 class InvalidCredentials(Unauthorized):
-    """Code 4 in the response to a login: the login or the password is wrong.
+    """Code 4 in the response to a login, or with ``api_version=2`` to any request: wrong login or password.
 
-    The client does not log in again before ``login_cool_down`` has passed. Before that time, each call raises
-    `InvalidCredentials` with the remaining seconds in ``retry_after``.
+    The client does not log in again, or with ``api_version=2`` makes no other request, before
+    ``login_cool_down`` has passed. Before that time, each call raises `InvalidCredentials` with the remaining
+    seconds in ``retry_after``.
 
     Attributes:
         hint: a probable cause in the form of the login or the password, for example a line break at the end;
@@ -296,6 +298,15 @@ class NotEnoughCredits(RequestRejected):
 
 class InvalidOperation(RequestRejected):
     """Code 6: the operation is invalid, for example because of an invalid source address."""
+
+
+class ResourceNotFound(InvalidOperation):
+    """HTTP status 404 or code 6: the gateway does not have the resource, and nothing was sent.
+
+    Only `AsyncSmsClient.send_bulk` with ``by_time_zone`` raises this error, because not each gateway has the
+    resource (contract, "Sms/SendByTimeZoneToAddresses"). The client raises this error only after a second
+    request to the resource, which can send nothing, was refused in the same way.
+    """
 
 
 class Forbidden(RequestRejected):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import httpx
 
@@ -22,6 +22,9 @@ class Options(TypedDict, total=False):
     password: str
     source_address: str | None
     base_url: str
+    api_version: Literal[1, 2]
+    gateway_time_zone: tzinfo
+    bulk_by_time_zone: bool
     timeouts: Timeouts | None
     concurrency: int
     requests_per_second: float | None

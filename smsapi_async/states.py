@@ -23,13 +23,23 @@ class Phase(Enum):
 
 
 class State(IntEnum):
-    """The states of a segment that the contract defines (contract, "States")."""
+    """The states of a segment (contract, "States").
 
+    The contract defines no state -200, -100, -40, -30, -20, -3 or 8. Another service of the vendor uses them.
+    """
+
+    ERROR = -200
+    CHARGED = -100
     STOPPED = -98
     DELETED_BY_OLDER_CLIENT = -97
+    WAITING = -40
+    SENT_TO_GATEWAY = -30
+    SENT_TO_RECIPIENT = -20
+    DATE_MISREAD = -3
     QUEUED = -2
     SENT = -1
     DELIVERED = 0
+    SYSTEM_ERROR = 8
     WRONG_SOURCE_ADDRESS = 10
     WRONG_DESTINATION_ADDRESS = 11
     DESTINATION_ADDRESS_NOT_ALLOWED = 41
@@ -81,14 +91,21 @@ TABLE: dict[int, Description] = {
     State.REJECTED: _failed("rejected"),
     State.UNKNOWN: Description(Phase.UNKNOWN, is_final=False, meaning="unknown"),
     State.NOT_IN_DATABASE: _enroute("not yet in the database, or older than 48 hours"),
+    State.SENT_TO_RECIPIENT: _enroute("sent to the recipient"),
+    State.SENT_TO_GATEWAY: _enroute("sent to the gateway"),
+    State.WAITING: _enroute("waiting"),
+    State.CHARGED: _enroute("charged"),
+    State.DATE_MISREAD: _failed("date misread"),
+    State.SYSTEM_ERROR: _failed("system error"),
+    State.ERROR: _failed("error"),
 }
 
 
 def known_state(code: int) -> State | int:
-    """Return the `State` for a state number of the gateway, or the number if it is not in the contract."""
+    """Return the `State` for a state number of the gateway, or the number if the number is not known."""
     return State(code) if code in TABLE else code
 
 
 def describe(code: int) -> Description:
-    """Return the meaning of a state. A number outside the contract has the phase ENROUTE, not final."""
+    """Return the meaning of a state. A number that is not known has the phase ENROUTE, not final."""
     return TABLE.get(code) or _enroute(f"state {code}, not in the contract")

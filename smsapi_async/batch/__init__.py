@@ -5,7 +5,7 @@ A batch groups messages into chunks, sends chunks concurrently, and returns outc
 
 from smsapi_async.batch.chunk_sender import ChunkSender
 from smsapi_async.batch.chunks import BatchSettings
-from smsapi_async.batch.recorded_send import send_with_ledger
+from smsapi_async.batch.recorded_send import send_one
 from smsapi_async.batch.stream import Batch
 
-__all__ = ["Batch", "BatchSettings", "ChunkSender", "send_with_ledger"]
+__all__ = ["Batch", "BatchSettings", "ChunkSender", "send_one"]

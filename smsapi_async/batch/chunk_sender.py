@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +12,21 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from smsapi_async.batch.chunks import BatchSettings, Chunk
+from smsapi_async.batch.chunks import BatchSettings, Chunk, LocalBulks
 from smsapi_async.batch.in_flight import InFlightLimit
+from smsapi_async.calls.api_options import ApiOptions
 from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.resource_check import check_resource
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
     Forbidden,
+    InvalidOperation,
     NotSent,
     OutcomeUnknown,
     RateLimited,
     RequestRejected,
+    ResourceNotFound,
     SmsApiError,
     UsageError,
 )
@@ -34,6 +39,7 @@ from smsapi_async.privacy import Hidden
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
 
+logger = logging.getLogger("smsapi_async")
 # Maximum number of attempts of a request that the gateway refuses with HTTP status 429 (too many requests).
 _RATE_LIMITED_ATTEMPTS = 10
 # Time in seconds to wait after a response with HTTP status 429 without the header `Retry-After`.
@@ -102,6 +108,12 @@ class _ChunkWork:
     previous: Result | None = None
     elsewhere: list[tuple[Chunk, str]] = attrs.field(factory=list)
 
+    def divide_local_bulk(self, local_bulks: LocalBulks) -> None:
+        """Divide the next part into single messages if its resource is not used."""
+        part = self.parts[-1]
+        if part.template.by_time_zone and len(part) > 1 and not local_bulks.are_used:
+            self.parts[-1:] = reversed(part.singles())
+
     def leave_unsent(self) -> None:
         """Move all parts to the unsent parts of the result."""
         self.result.unsent += [*self.parts, *(part for part, _ in self.elsewhere)]
@@ -123,14 +135,28 @@ class ChunkSender:
         clock: the clock for acceptance times and for the waits between attempts.
         settings: the settings of the batch, of which this class uses ``unknown_limit``, ``forbidden_limit``
             and ``max_in_flight``.
+        api: the variant of the gateway's HTTP API.
+
+    Attributes:
+        zone: the time zone of the gateway.
+        local_bulks: whether messages with ``by_time_zone`` are sent in bulks.
     """
 
-    def __init__(self, caller: Caller, ledger: Ledger | None, clock: Clock, settings: BatchSettings) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        ledger: Ledger | None,
+        clock: Clock,
+        settings: BatchSettings,
+        api: ApiOptions,
+    ) -> None:
         self._caller = caller
         self._ledger = ledger
         self._clock = clock
         self._settings = settings
         self._limit = InFlightLimit(settings.max_in_flight)
+        self.zone = api.time_zone
+        self.local_bulks = LocalBulks(api.bulk_by_time_zone)
         # Each claim has a token of its own. A call of the operating system for each random token would let
         # the thread of the ledger take the interpreter lock.
         self._token = f"{secrets.token_hex(8)}-"
@@ -187,6 +213,7 @@ class ChunkSender:
         try:
             while not self._ending and (work.parts or work.elsewhere):
                 if work.parts:
+                    work.divide_local_bulk(self.local_bulks)
                     limited = await self._send_one(work)
                     if limited is not None:
                         await self._wait_after_rate_limit(limited, work)
@@ -283,6 +310,10 @@ class ChunkSender:
                 answer = await self._request(part, evidence)
             finally:
                 del self._in_flight[work.scope]
+        except ResourceNotFound as error:
+            self._use_no_local_bulks(error)
+            await self._release(token, [part], work)
+            return None
         except ONE_MESSAGE as refusal:
             # The gateway refuses a whole bulk because of one message, and sends none of its messages. The two
             # halves of the part are therefore sent in two requests. Each refused half is divided again, until
@@ -340,13 +371,19 @@ class ChunkSender:
 
     async def _request(self, part: Chunk, evidence: Evidence) -> RequestAnswer:
         """Send a part in one request, and return the answer."""
+        request = part.request()
         try:
             # If the request was already passed to the transport, `_halt` does not cancel the scope. If such a
             # request then fails, `may_start` prevents another attempt.
-            segment_ids = Hidden(await self._caller.send(part.request(), evidence, may_start=self._may_start))
+            segment_ids = Hidden(await self._caller.send(request, evidence, may_start=self._may_start))
         except OutcomeUnknown as error:
+            await check_resource(self._caller, request, error)
             self._unknown_in_a_row += 1
             return unknown_answer(error, self._clock)
+        except InvalidOperation as error:
+            await check_resource(self._caller, request, error)
+            self._unknown_in_a_row = 0
+            raise
         except RequestRejected:
             self._unknown_in_a_row = 0
             raise
@@ -420,6 +457,12 @@ class ChunkSender:
             assert self._first is not None  # noqa: S101 - a type checker needs this assertion
             self._origin = await self._ledger.first_position(*self._first)
         return self._origin
+
+    def _use_no_local_bulks(self, error: ResourceNotFound) -> None:
+        """Send messages with ``by_time_zone`` one by one from now on."""
+        if self.local_bulks.are_used:
+            self.local_bulks.are_used = False
+            logger.warning("%s; the batch sends these messages one by one", error.summary())
 
     async def _wait_elsewhere(self, work: _ChunkWork) -> None:
         """Wait until another sender has sent a part, or has given up. Then the part is claimed again."""

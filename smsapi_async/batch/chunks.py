@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import attrs
@@ -113,7 +114,7 @@ class Chunk:
         """Build the request for all messages of the chunk."""
         if len(self.numbers) == 1:
             return single_request_from_form(self.form, self.template, self.numbers[0])
-        return bulk_request_from_form(self.form, self.template.text, self.numbers)
+        return bulk_request_from_form(self.form, self.template, self.numbers)
 
     def pick(self, indexes: range | list[int]) -> "Chunk":
         """Return a new chunk with some of the messages of this chunk.
@@ -130,10 +131,26 @@ class Chunk:
             [self.places[index] for index in indexes] if self.places else [],
         )
 
+    def singles(self) -> list["Chunk"]:
+        """Divide the chunk into chunks of one message, in the order of the messages."""
+        return [self.pick([index]) for index in range(len(self))]
+
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """Divide the chunk into two chunks. The chunk must contain at least two messages."""
         middle = len(self) // 2
         return self.pick(range(middle)), self.pick(range(middle, len(self)))
+
+
+@attrs.define(eq=False)
+class LocalBulks:
+    """Whether a batch sends messages with ``by_time_zone`` in bulks. Otherwise, each of them is alone.
+
+    Attributes:
+        are_used: whether such bulks are sent. The value becomes False if the gateway does not have their
+            resource.
+    """
+
+    are_used: bool
 
 
 Found = tuple[tuple[object, ...], str, Chunk | None]
@@ -147,14 +164,24 @@ class Grouper:
         settings: the settings of the batch, which limit the size of a chunk, the number of held messages, and
             the time for which a message is held.
         default_source_address: the source address for messages without a source address.
+        zone: the time zone of the gateway.
+        local_bulks: whether messages with ``by_time_zone`` are collected.
 
     Attributes:
         held: the number of messages in all chunks that the grouper still holds.
     """
 
-    def __init__(self, settings: BatchSettings, default_source_address: str | None) -> None:
+    def __init__(
+        self,
+        settings: BatchSettings,
+        default_source_address: str | None,
+        zone: tzinfo,
+        local_bulks: LocalBulks,
+    ) -> None:
         self._settings = settings
         self._default_source_address = default_source_address
+        self._zone = zone
+        self._local_bulks = local_bulks
         # The oldest chunk comes first. Unlike a `dict`, an `OrderedDict` finds its first item in constant
         # time, also after thousands of first items were removed.
         self._groups: OrderedDict[tuple[object, ...], Chunk] = OrderedDict()
@@ -205,7 +232,9 @@ class Grouper:
         content, number, chunk = found
         if chunk is None:
             template = prepared(message, self._default_source_address)
-            chunk = self._groups[content] = Chunk(template, common_form(template), opened_at=now())
+            chunk = self._groups[content] = Chunk(
+                template, common_form(template, self._zone), opened_at=now()
+            )
             if key is not None and message.key is None and key.endswith(number):
                 chunk.key_prefix = key[: -len(number)]
         chunk.messages.append(message)
@@ -214,9 +243,10 @@ class Grouper:
             chunk.keys.append(key)
             chunk.places.append(place)
         self.held += 1
-        # A bulk cannot contain messages with `by_time_zone` (contract, "Sms/SendBulk"), so a message with
-        # `by_time_zone` is alone in its chunk.
-        if message.by_time_zone or len(chunk.messages) >= self._settings.largest_request:
+        # Only a gateway with a resource of later documents accepts a bulk with `by_time_zone` (contract,
+        # "Sms/SendByTimeZoneToAddresses").
+        is_alone = message.by_time_zone and not self._local_bulks.are_used
+        if is_alone or len(chunk.messages) >= self._settings.largest_request:
             return self._take(content)
         return self.take_oldest() if self.held > self._settings.lookahead else None
 

@@ -24,7 +24,7 @@ from smsapi_async.ledger import InFlight, Ledger, RequestAnswer
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Accepted, Outcome, Rejected
 from smsapi_async.privacy import Hidden, mask_key
-from smsapi_async.settings import checked_timeout
+from smsapi_async.settings import check_ledger, checked_timeout
 
 _logger = logging.getLogger("smsapi_async")
 _STILL_IN_FLIGHT = "another send with the same key has not ended within the timeout"
@@ -33,7 +33,26 @@ _SHORTEST = 1e-6
 _FORBIDDEN, _BAD_REQUEST = 403, 400
 
 
-async def send_with_ledger(
+async def send_one(
+    sender: Sender,
+    ledger: Ledger | None,
+    clock: Clock,
+    message: Message,
+    timeout: Seconds,  # noqa: ASYNC109
+) -> Receipt:
+    """Send a message without a ledger, or with a ledger that has no outcome for its key.
+
+    The parameters, the result and the errors are those of `_send_with_ledger`. The ledger may be None.
+    """
+    if ledger is not None:
+        check_ledger(ledger)
+        return await _send_with_ledger(sender, ledger, clock, message, timeout)
+    if message.key is not None:
+        raise ValidationError("key", mask_key(message.key), "pass a ledger, too, which records the key")
+    return await sender.send(message, timeout)
+
+
+async def _send_with_ledger(
     sender: Sender,
     ledger: Ledger,
     clock: Clock,
@@ -60,7 +79,7 @@ async def send_with_ledger(
         LedgerError: if the ledger cannot record the message. The message was not sent.
     """
     seconds = checked_timeout(timeout)
-    single(message)
+    single(message, sender.zone)
     key = Hidden(ledger.key_of(message))
     deadline = math.inf if seconds is None else anyio.current_time() + seconds
     while True:

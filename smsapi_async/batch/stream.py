@@ -40,10 +40,13 @@ class Batch(AsyncIterator[Outcome]):
     the messages. The batch reads messages only as fast as you take outcomes.
 
     Requests: messages of equal content (text, source address, date and validity) share one request of
-    ``Sms/SendBulk``. A message with ``by_time_zone`` has a request of its own. If the gateway refuses a bulk
-    because of one message, the batch sends the two halves of the bulk in two requests. The batch divides each
-    refused half again, until each refused message is isolated. Of the messages of a refused bulk, only the
-    refused messages are `Rejected`. After HTTP status 429, the batch waits and sends the request again.
+    ``Sms/SendBulk``. A message with ``by_time_zone`` has a request of its own, unless the client was created
+    with ``bulk_by_time_zone``: then such messages share one request of ``Sms/SendByTimeZoneToAddresses``. If
+    the gateway does not have this resource, the batch sends these messages one by one, logs one warning, and
+    sends none of them twice. If the gateway refuses a bulk because of one message, the batch sends the two
+    halves of the bulk in two requests. The batch divides each refused half again, until each refused message
+    is isolated. Of the messages of a refused bulk, only the refused messages are `Rejected`. After HTTP
+    status 429, the batch waits and sends the request again.
 
     Ledger: the ledger records each message before the first byte of its request is written, and records the
     outcome afterwards. After a crash, pass the same messages and the same ledger again. For a message that
@@ -101,7 +104,7 @@ class Batch(AsyncIterator[Outcome]):
         self._chunk_sender = chunk_sender
         self._ledger = ledger
         self._settings = settings
-        self._grouper = Grouper(settings, default_source_address)
+        self._grouper = Grouper(settings, default_source_address, chunk_sender.zone, chunk_sender.local_bulks)
         self._workers = workers
         self._check_usable = check_usable
         self._time: Callable[[], float] = anyio.current_time

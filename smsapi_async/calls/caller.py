@@ -11,16 +11,16 @@ import math
 import random
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
 import attrs
 from anyio import to_thread
 
+from smsapi_async.calls.authentication import Authentication, CredentialAuthentication, Grant
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, error_at_the_end
 from smsapi_async.calls.limiter import Limiter, Priority
-from smsapi_async.calls.sessions import LiveSession, SessionManager
+from smsapi_async.calls.sessions import SessionManager
 from smsapi_async.calls.spreader import Spreader
 from smsapi_async.calls.verdicts import (
     Again,
@@ -38,6 +38,7 @@ from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     ClientClosed,
     Forbidden,
+    InvalidCredentials,
     InvalidOperation,
     InvalidSession,
     NotEnoughCredits,
@@ -52,7 +53,7 @@ from smsapi_async.errors import (
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
 from smsapi_async.privacy import Secret, clear_frames
 from smsapi_async.protocol.decoding import decode_login
-from smsapi_async.protocol.encoding import Request
+from smsapi_async.protocol.encoding import Credentials, Request, login_request
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy
 
@@ -81,8 +82,9 @@ class Caller:
         retry: decides whether and when a call makes another attempt.
         clock: provides the current time and the waits between attempts.
         lifetime: ends the calls in progress when the client is closed.
-        login: the login request, which gets a new session id.
-        session_store: stores the session, so that other processes can use the session too.
+        credentials: the login and the password of the account.
+        session_store: stores the session, so that other processes can use the session too. None means that
+            each request contains the login and the password (contract, "API version 2").
         login_cool_down: the time for which no other login is made after a refused login.
 
     Attributes:
@@ -99,8 +101,8 @@ class Caller:
         clock: Clock,
         *,
         lifetime: Lifetime,
-        login: Request,
-        session_store: SessionStore,
+        credentials: Credentials,
+        session_store: SessionStore | None,
         login_cool_down: timedelta,
     ) -> None:
         self._exchanger = exchanger
@@ -110,18 +112,23 @@ class Caller:
         self._clock = clock
         self._lifetime = lifetime
         self._waits = EndingClock(clock, lifetime)
-        self._login = login
+        self._credentials = credentials
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
         # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
         self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
-        self._sessions = SessionManager(partial(self._log_in, login), session_store, clock, login_cool_down)
+        self._has_sessions = session_store is not None
+        self._authentication: Authentication = (
+            CredentialAuthentication(credentials, clock, login_cool_down)
+            if session_store is None
+            else SessionManager(self._log_in, session_store, clock, login_cool_down)
+        )
 
     @property
     def is_crowded(self) -> bool:
         """Whether a new call must wait with `spread`, because many calls already wait for a slot."""
         return self._limiter.is_crowded
 
-    async def _log_in(self, request: Request) -> Secret:
+    async def _log_in(self) -> Secret:
         """Log in, and return the new session id.
 
         Raises:
@@ -130,9 +137,11 @@ class Caller:
         """
         # A login does not use a slot of the limiter, because the call that needs the session may already hold
         # the last slot. If the login also needed a slot, the login would wait for ever.
+        request = login_request()
+        parameters = request.with_grant(self._credentials.parameters)
         attempts = _Attempts(self._retry, self._clock, self._chance)
         while True:
-            outcome = await self._exchange(request, request.without_session(), Evidence())
+            outcome = await self._exchange(request, parameters, Evidence())
             verdict = judge_read(outcome, decode_login, self._circumstances(request, None))
             if isinstance(verdict, Done):
                 return verdict.value
@@ -255,19 +264,21 @@ class Caller:
             attempts = _Attempts(self._retry, self._waits, self._chance)
             while True:
                 try:
-                    session, outcome = await self._attempt(call)
+                    try:
+                        outcome = await self._attempt(call)
+                    finally:
+                        self._limiter.release()
+                    circumstances = self._circumstances(call.request, call.grant)
+                    if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
+                        verdict = await self._judged_in_thread(call.judge, outcome, circumstances)
+                    else:
+                        verdict = call.judge(outcome, circumstances)
+                    self._record(call.grant, verdict)
                 finally:
-                    self._limiter.release()
-                circumstances = self._circumstances(call.request, session)
-                if isinstance(outcome, HttpResponse) and len(outcome.body) > _LARGE_BODY:
-                    verdict = await self._judged_in_thread(call.judge, outcome, circumstances)
-                else:
-                    verdict = call.judge(outcome, circumstances)
-                if _proves_session(verdict):
-                    self._sessions.accept(session)
+                    self._authentication.end(call.grant)
                 if isinstance(verdict, Done):
                     return verdict.value
-                await self._wait_for_repeat(call, session, attempts, verdict)
+                await self._wait_for_repeat(call, attempts, verdict)
                 await self._take_next_slot(call)
         except ClientClosed:
             # The login or a wait ended, because the client was closed.
@@ -284,27 +295,38 @@ class Caller:
             # Without a limit of time, a call gets no slot only if the client was closed.
             raise error_at_the_end(call.request, call.evidence)
 
-    async def _attempt(self, call: "_Call[_Value]") -> tuple[LiveSession, HttpResponse | ExchangeFailure]:
+    async def _attempt(self, call: "_Call[_Value]") -> HttpResponse | ExchangeFailure:
         call.evidence.reset()
-        session = self._sessions.ready() or await self._session(call.request)
+        call.grant = None
+        call.grant = grant = self._authentication.ready() or await self._granted(call.request)
         # If the wait for the slot or the session has just ended, a cancellation reaches this task only at its
         # next wait.
         self._check_start(call)
-        parameters = call.request.with_session(session.session_id)
+        parameters = call.request.with_grant(grant.parameters)
         outcome = await self._exchange(call.request, parameters, call.evidence)
         if isinstance(outcome, ExchangeFailure) and self._lifetime.is_over:
             raise error_at_the_end(call.request, call.evidence)
-        return session, outcome
+        return outcome
+
+    def _record(self, grant: Grant | None, verdict: Verdict[Any]) -> None:
+        """Record whether the gateway accepted or refused what identifies the account."""
+        error = None if isinstance(verdict, Done) else verdict.error
+        if _proves_grant(verdict):
+            self._authentication.accept(grant)
+        elif isinstance(error, InvalidCredentials) or (
+            isinstance(verdict, SessionRefused) and isinstance(error, RequestRejected)
+        ):
+            self._authentication.refuse(grant, error)
 
     async def _wait_for_repeat(
-        self, call: "_Call[_Value]", session: LiveSession, attempts: "_Attempts", verdict: Verdict[_Value]
+        self, call: "_Call[_Value]", attempts: "_Attempts", verdict: Verdict[_Value]
     ) -> None:
         """Return when the call may make another attempt, or raise the error of the last attempt."""
         if isinstance(verdict, SessionRefused):
-            self._sessions.refuse(session, verdict.error)
             # A session from the store may be as old as the refused session. A session of a new login is the
             # last attempt of the call.
-            if attempts.replacements < (1 if session.is_own else _MOST_REPLACEMENTS):
+            is_last = call.grant is None or call.grant.is_own
+            if attempts.replacements < (1 if is_last else _MOST_REPLACEMENTS):
                 # The gateway sent nothing, so even a send can be repeated. We clear the evidence (the trace
                 # events of the request). If the login is then cancelled, the empty evidence proves that
                 # nothing was sent.
@@ -321,16 +343,16 @@ class Caller:
                 raise verdict.error
         await attempts.wait_or_raise(verdict)
 
-    async def _session(self, request: Request) -> LiveSession:
-        """Return a session for a request.
+    async def _granted(self, request: Request) -> Grant:
+        """Return what identifies the account in a request, after a login if one is necessary.
 
         Args:
-            request: the request that needs the session. If the request is a send and the login fails, this
+            request: the request that needs the grant. If the request is a send and the login fails, this
                 method raises `NotSent`. Only `Unauthorized`, `InvalidSession` and `RateLimited` are raised
                 unchanged for a send.
         """
         try:
-            return await self._sessions.get()
+            grant: Grant = await self._authentication.get()
         except ReadFailed as error:
             if not request.resource.sends:
                 raise
@@ -341,6 +363,8 @@ class Caller:
             if not request.resource.sends or isinstance(error, Unauthorized | InvalidSession | RateLimited):
                 raise
             reason, retry_after = f"the login was refused: {error}", error.retry_after
+        else:
+            return grant
         raise NotSent(reason, retry_after)
 
     async def aclose(self, grace: float) -> None:
@@ -353,7 +377,7 @@ class Caller:
             self._lifetime.close()
             self._limiter.close()
             try:
-                await self._sessions.aclose()
+                await self._authentication.aclose()
             finally:
                 await self._lifetime.end(grace)
         finally:
@@ -394,12 +418,15 @@ class Caller:
             verdict = await to_thread.run_sync(judge, outcome, circumstances, limiter=self._decoding)
         return verdict  # noqa: RET504 - for the type checker, a cancel scope may suppress an exception
 
-    def _circumstances(self, request: Request, session: LiveSession | None) -> Circumstances:
+    def _circumstances(self, request: Request, grant: Grant | None) -> Circumstances:
+        """Return the circumstances of a request. A login has no grant."""
+        # A clock of the caller runs before this frame has the private values.
         now = self._clock.now()
-        session_ids = () if session is None else (session.session_id.reveal(),)
+        has_credentials = grant is None or not self._has_sessions
         # A gateway may quote the password in the response to any request of the session.
-        private = (*request.private, *self._login.private, *session_ids)
-        return Circumstances(request.resource, private, now, request.hint)
+        private = (*request.private, *self._credentials.private, *(() if grant is None else grant.private))
+        hint = self._credentials.hint if has_credentials else ""
+        return Circumstances(request.resource, private, now, has_credentials, hint)
 
 
 @attrs.define(eq=False)
@@ -412,6 +439,7 @@ class _Call(Generic[_Value]):
         evidence: the trace events of the current attempt.
         priority: the priority of the call in the line for a slot of the limiter.
         may_start: a function that returns whether the call may start another request.
+        grant: what identified the account in the current attempt; None before an attempt has a session.
     """
 
     request: Request
@@ -419,6 +447,7 @@ class _Call(Generic[_Value]):
     evidence: Evidence
     priority: Priority
     may_start: Callable[[], bool] = lambda: True
+    grant: Grant | None = None
 
 
 class _Attempts:
@@ -465,8 +494,8 @@ def _timed_out(call: _Call[Any], seconds: float) -> NotSent | OutcomeUnknown | R
     return OutcomeUnknown(f"no response arrived within {seconds:g} seconds")
 
 
-def _proves_session(verdict: Verdict[Any]) -> bool:
-    """Return whether a verdict proves that the gateway accepted the session of the request."""
+def _proves_grant(verdict: Verdict[Any]) -> bool:
+    """Return whether a verdict proves that the gateway accepted what identifies the account."""
     if isinstance(verdict, Failed):
         return isinstance(verdict.error, _AFTER_THE_SESSION)
     return isinstance(verdict, Done)

@@ -1,13 +1,14 @@
 """Sends one message, or one text to several recipients, in one request."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 import attrs
 
 from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.resource_check import check_resource
 from smsapi_async.clock import Clock
-from smsapi_async.errors import SegmentIdsUnattributed
+from smsapi_async.errors import InvalidOperation, OutcomeUnknown, SegmentIdsUnattributed
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.models import Message, Receipt
 from smsapi_async.privacy import Hidden, sealed, sealed_async
@@ -35,12 +36,17 @@ class Sender:
         clock: provides the time at which a message was accepted.
         source_address: the default source address of messages; None means that each message must have a
             source address.
+        zone: the time zone of the gateway.
+
+    Attributes:
+        zone: the time zone of the gateway.
     """
 
-    def __init__(self, caller: Caller, clock: Clock, source_address: str | None) -> None:
+    def __init__(self, caller: Caller, clock: Clock, source_address: str | None, zone: tzinfo) -> None:
         self._caller = caller
         self._clock = clock
         self._source_address = source_address
+        self.zone = zone
 
     def source_address_of(self, given: str | None) -> str | None:
         """Return the source address of a message: the given source address, or the default."""
@@ -63,7 +69,7 @@ class Sender:
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        message, request = single(message)
+        message, request = single(message, self.zone)
         segment_ids = Hidden(await self._caller.send(request, evidence, seconds=seconds, waited=waited))
         return Receipt(message, segment_ids.value, self._clock.now())
 
@@ -73,14 +79,21 @@ class Sender:
         template: Message,
         timeout: Seconds,  # noqa: ASYNC109
     ) -> list[Receipt]:
-        """Send a text to each destination address with one ``Sms/SendBulk``.
+        """Send a text to each destination address in one request.
+
+        The resource is ``Sms/SendByTimeZoneToAddresses`` if ``by_time_zone`` of the template is true, and
+        otherwise ``Sms/SendBulk``.
 
         The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
-        bulk, request = await _bulk(destination_addresses.value, template)
-        segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
+        bulk, request = await _bulk(destination_addresses.value, template, self.zone)
+        try:
+            segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
+        except (OutcomeUnknown, InvalidOperation) as error:
+            await check_resource(self._caller, request, error)
+            raise
         accepted_at = self._clock.now()
         template = bulk.value[0]
         messages = [attrs.evolve(template, destination_address=number) for number in bulk.value[1]]
@@ -91,19 +104,23 @@ class Sender:
 
 
 @sealed
-def single(message: Message) -> tuple[Message, Request]:
+def single(message: Message, zone: tzinfo) -> tuple[Message, Request]:
     """Return a message in the form that is sent, and its request.
+
+    Args:
+        message: the message.
+        zone: the time zone of the gateway.
 
     Raises:
         ValidationError: if a value is invalid.
     """
     message = prepared(message, None)
-    return message, send_request(message)
+    return message, send_request(message, zone)
 
 
 @sealed_async
 async def _bulk(
-    destination_addresses: Sequence[str], template: Message
+    destination_addresses: Sequence[str], template: Message, zone: tzinfo
 ) -> tuple[Hidden[tuple[Message, list[str]]], Request]:
     """Return a message in the form that is sent with the digits of each destination address, and the request.
 
@@ -120,4 +137,4 @@ async def _bulk(
 
     await read_all(checked_recipients(destination_addresses), check)
     template = prepared(attrs.evolve(template, destination_address=numbers[0]), None)
-    return Hidden((template, numbers)), bulk_request(template, numbers)
+    return Hidden((template, numbers)), bulk_request(template, numbers, zone)

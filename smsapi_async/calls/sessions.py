@@ -19,6 +19,7 @@ import attrs
 from anyio import get_current_task
 from anyio.lowlevel import EventLoopToken, current_token
 
+from smsapi_async.calls.authentication import CoolDown
 from smsapi_async.calls.background import run_in_background
 from smsapi_async.calls.guarded_store import GuardedStore
 from smsapi_async.clock import Clock
@@ -31,6 +32,7 @@ from smsapi_async.errors import (
     Unauthorized,
 )
 from smsapi_async.privacy import Secret
+from smsapi_async.protocol.encoding import session_parameter
 from smsapi_async.session import LIFETIME, RENEW_BEFORE_END, Session, SessionStore
 
 logger = logging.getLogger("smsapi_async")
@@ -64,6 +66,16 @@ class LiveSession:
     is_own: bool = False
     is_replacement: bool = False
     is_accepted: bool = False
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """The session id, which no error text may contain."""
+        return (self.session_id.reveal(),)
+
+    @property
+    def parameters(self) -> Secret:
+        """The URL-encoded parameter with the session id."""
+        return session_parameter(self.session_id)
 
 
 @attrs.define(eq=False)
@@ -106,7 +118,7 @@ class SessionManager:
         self._login = login
         self._store = GuardedStore(store)
         self._clock = clock
-        self._cool_down = cool_down.total_seconds()
+        self._cool_down = CoolDown(clock, cool_down)
         self._current: LiveSession | None = None
         self._running: _Login | None = None
         self._is_closed = False
@@ -116,8 +128,7 @@ class SessionManager:
         self._after_refusal = False
         # The number of successive sessions from the store that the gateway refused at their first use.
         self._stored_refused = 0
-        self._refusal: RequestRejected | None = None
-        self._refused_until = self._renew_after = -math.inf
+        self._renew_after = -math.inf
 
     def ready(self) -> LiveSession | None:
         """Return a valid session that does not end soon; None if the caller must call `get`."""
@@ -183,9 +194,12 @@ class SessionManager:
             elif session.is_replacement and self._age(session) < _RIGHT_AFTER_LOGIN:
                 # The gateway refused two successive sessions, and the second session at its first use.
                 # Another login would probably return another session that the gateway refuses.
-                self._start_cool_down(error)
+                self._cool_down.begin(error)
                 logger.warning("the gateway refused the session of a new login: %s", str(error))
         self._after_refusal = True
+
+    def end(self, session: LiveSession | None) -> None:
+        """Do nothing: any number of requests may use a session at the same time."""
 
     async def aclose(self) -> None:
         """Cancel the login, and wait for its end. Calls that wait for the login raise `ClientClosed`."""
@@ -209,7 +223,7 @@ class SessionManager:
     def _begin(self) -> _Login:
         """Return the login that is running, or start a login."""
         if self._running is None:
-            self._check_cool_down()
+            self._cool_down.check()
             login = self._running = _Login()
             run_in_background(partial(self._run, login), partial(self._end, login), "smsapi_async login")
             return login
@@ -278,7 +292,8 @@ class SessionManager:
         session = LiveSession(session_id, begins + _LIFETIME, is_own=True, is_replacement=is_replacement)
         self._use(session)
         self._stored_refused = 0
-        self._refused_until = self._renew_after = -math.inf
+        self._renew_after = -math.inf
+        self._cool_down.stop()
         return session
 
     def _use(self, session: LiveSession | None) -> None:
@@ -289,7 +304,7 @@ class SessionManager:
     def _record(self, error: SmsApiError) -> None:
         """Record the failure of a login."""
         if isinstance(error, RequestRejected) and not isinstance(error, RateLimited):
-            self._start_cool_down(error)
+            self._cool_down.begin(error)
         if isinstance(error, Unauthorized):
             # The gateway no longer accepts the login or the password, so calls must not use the old session.
             self._use(None)
@@ -301,20 +316,10 @@ class SessionManager:
         if self._is_closed:
             raise ClientClosed
 
-    def _start_cool_down(self, error: RequestRejected) -> None:
-        self._refusal = copy.copy(error)
-        self._refused_until = self._clock.monotonic() + self._cool_down
-
-    def _check_cool_down(self) -> None:
-        left = self._refused_until - self._clock.monotonic()
-        if left > 0 and self._refusal is not None:
-            self._refusal.retry_after = left
-            raise copy.copy(self._refusal)
-
     def _age(self, session: LiveSession) -> float:
         return _LIFETIME - (session.ends_at - self._clock.monotonic())
 
     def _must_renew(self, session: LiveSession, now: float) -> bool:
         if self._running is not None:
             return False
-        return now >= max(session.ends_at - _RENEW_BEFORE_END, self._renew_after, self._refused_until)
+        return now >= max(session.ends_at - _RENEW_BEFORE_END, self._renew_after, self._cool_down.until)

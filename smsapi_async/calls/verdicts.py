@@ -31,7 +31,7 @@ from smsapi_async.http.exchange import ExchangeFailure, HttpResponse
 from smsapi_async.privacy import scrub
 from smsapi_async.protocol.dates import parse_http_date
 from smsapi_async.protocol.decoding import ErrorBody, Undecodable, decode_error, decode_segment_ids
-from smsapi_async.protocol.resources import LOGIN, Resource
+from smsapi_async.protocol.resources import Resource
 
 _Value = TypeVar("_Value")
 
@@ -93,12 +93,14 @@ class Circumstances:
         resource: the resource of the gateway to which the request was made.
         private: the values of the request that no error text may contain, for example the session id.
         now: the current time, as an aware datetime; needed if the header ``Retry-After`` is a date.
-        hint: for a login, a probable cause of a refusal.
+        has_credentials: whether the request contained the login and the password, and no session id.
+        hint: a probable cause of a refusal of the login and the password.
     """
 
     resource: Resource
     private: tuple[str, ...] = attrs.field(repr=False)
     now: datetime
+    has_credentials: bool = False
     hint: str = ""
 
 
@@ -226,13 +228,13 @@ def _refusal(
     if body is None or body.code not in REJECTIONS:
         return None
     kind = REJECTIONS[body.code]
-    # In the response to a login, code 4 means that the login or the password is wrong.
-    if circumstances.resource is LOGIN and kind is Unauthorized:
+    # In the response to a request with the login and the password, code 4 means that one of them is wrong.
+    if circumstances.has_credentials and kind is Unauthorized:
         return Failed(InvalidCredentials(body.code, description, answer.status, hint=circumstances.hint))
     error = kind(body.code, description, answer.status)
-    # For a login, the verdict is never `SessionRefused`: a login request contains no session id, and another
-    # login does not help.
-    if body.refuses_session and circumstances.resource is not LOGIN:
+    # For such a request, the verdict is never `SessionRefused`: the request contains no session id, and
+    # another login does not help.
+    if body.refuses_session and not circumstances.has_credentials:
         return SessionRefused(error)
     return Failed(error)
 

@@ -8,7 +8,7 @@ from smsapi_async.inbox.checkpoints import CallbackCheckpoint, Checkpoint, Memor
 from smsapi_async.inbox.handled import Snapshot
 from smsapi_async.inbox.position import Position, checked_ids, snapshot_of
 from smsapi_async.inbox.progress import GatewayTime, Progress, Window, open_end
-from smsapi_async.inbox.reading import read_incoming, reported
+from smsapi_async.inbox.reading import read_incoming, read_period
 from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.inbox.stream import Inbox
 
@@ -26,6 +26,6 @@ __all__ = [
     "checked_ids",
     "open_end",
     "read_incoming",
-    "reported",
+    "read_period",
     "snapshot_of",
 ]

@@ -32,7 +32,7 @@ from smsapi_async.protocol.dates import ceil_to_second, floor_to_second
 # A request can contain the date `_LATEST` in every time zone.
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-_LARGEST_DIFFERENCE = timedelta(days=2)
+LARGEST_DIFFERENCE = timedelta(days=2)
 """The difference between the clocks up to which the inbox loses no message.
 
 A date of the gateway that is further in the future of the local clock counts as wrong.
@@ -55,7 +55,7 @@ def open_end(now: datetime) -> datetime:
     Args:
         now: the time of the local clock.
     """
-    return later(now, _LARGEST_DIFFERENCE)
+    return later(now, LARGEST_DIFFERENCE)
 
 
 @attrs.frozen
@@ -88,8 +88,8 @@ def shown_time(now: datetime, gateway: datetime | None) -> datetime:
         now: the time of the local clock at the request.
         gateway: the time of the header ``Date``, or None if the header is missing or invalid.
     """
-    if gateway is None or gateway - now > _LARGEST_DIFFERENCE:
-        return earlier(now, _LARGEST_DIFFERENCE)
+    if gateway is None or gateway - now > LARGEST_DIFFERENCE:
+        return earlier(now, LARGEST_DIFFERENCE)
     return min(now, gateway)
 
 
@@ -225,7 +225,9 @@ class Progress:
                 # The last response had no header `Date`, and the local clock may be behind the gateway.
                 latest = open_end(now)
             end = max(later(latest, self._settings.overlap), self._until)
-        return Window(self._begin(), end)
+        begin = self._begin()
+        # Some gateways refuse a period that ends when it begins (contract, "Sms/In").
+        return Window(begin, end if begin < end else begin + _SECOND)
 
     def receive(
         self, window: Window, messages: Iterable[IncomingMessage], gateway: GatewayTime | None = None
@@ -316,7 +318,7 @@ class Progress:
             gateway is not None
             and window.until < min(gateway, _LATEST)
             # A wrong date that is ever later must not cause requests without a pause.
-            and (self._is_first or gateway - self._now <= _LARGEST_DIFFERENCE)
+            and (self._is_first or gateway - self._now <= LARGEST_DIFFERENCE)
         )
         self.is_behind = self.is_behind or is_gap or is_early
         self._is_first = False

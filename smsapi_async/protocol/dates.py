@@ -1,18 +1,22 @@
 """Formats dates for requests and parses dates of responses (contract, "Dates sent" and "Dates received")."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import format_datetime, parsedate_to_datetime
 
 from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
 
 GATEWAY_TIME_ZONE = timezone(timedelta(hours=3), "GMT+03:00")
+"""The default time zone of the gateway (contract, "Dates sent")."""
 STATISTICS_LIMIT = timedelta(days=90)
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DOTNET_DATE = re.compile(r"\\*/Date\((-?[0-9]{1,18})(?:[+-][0-9]{4})?\)\\*/", re.ASCII)
 
+_YEARS_HINT = "pass a date between the years 1 and 9999"
+# A change of the UTC offset at most this long before or after a moment can repeat the local time.
+_AROUND = (-timedelta(hours=26), timedelta(hours=26))
 _AWARE_HINT = "pass an aware datetime, such as datetime(2026, 1, 28, 16, 0, tzinfo=UTC)"
 # No gateway existed before this date. A machine that lost its time often shows an earlier date.
 _EARLIEST_HTTP_DATE = datetime(2000, 1, 1, tzinfo=UTC)
@@ -27,34 +31,91 @@ def aware(parameter: str, value: object) -> datetime:
         value: the value to check.
 
     Raises:
-        ValidationError: if the value is not an aware datetime, or is outside the years 1 to 9999 in UTC or in
-            GMT+03:00.
+        ValidationError: if the value is not an aware datetime, or is outside the years 1 to 9999 in UTC.
     """
     date = _plain(parameter, value, _AWARE_HINT)
     if date.tzinfo is None:
         raise ValidationError(parameter, f"{date} (without a time zone)", _AWARE_HINT)
     try:
         moment = date.astimezone(UTC)
-        # Other functions later convert the date to GMT+03:00, or add a second (`ceil_to_second`). We try both
-        # operations here, so that an overflow raises a ValidationError.
-        moment.astimezone(GATEWAY_TIME_ZONE)
+        # `ceil_to_second` later adds a second. We try this operation here, so that an overflow raises a
+        # ValidationError.
         moment + _SECOND
     except OverflowError:
-        raise ValidationError(parameter, str(date), "pass a date between the years 1 and 9999") from None
+        raise ValidationError(parameter, str(date), _YEARS_HINT) from None
     return moment
 
 
-def gateway_time(parameter: str, value: object) -> str:
-    """Format the ``SendDate`` of ``Sms/Send`` and ``Sms/SendBulk``: ``2011-01-28T16:00:00`` in GMT+03:00.
+def checked_time_zone(value: object) -> tzinfo:
+    """Check the time zone of the gateway.
+
+    Raises:
+        ValidationError: if the value is not a `tzinfo` with a UTC offset.
+    """
+    hint = "pass a tzinfo, such as datetime.UTC or timezone(timedelta(hours=3))"
+    if not isinstance(value, tzinfo):
+        raise ValidationError("gateway_time_zone", f"<{type(value).__name__}>", hint)
+    try:
+        is_sound = isinstance(_EARLIEST_HTTP_DATE.astimezone(value).utcoffset(), timedelta)
+    except Exception:  # noqa: BLE001 - foreign code may raise any exception
+        is_sound = False
+    if not is_sound:
+        raise ValidationError("gateway_time_zone", f"a <{type(value).__name__}> without a UTC offset", hint)
+    return value
+
+
+def local_time(parameter: str, moment: datetime, zone: tzinfo) -> datetime:
+    """Convert an aware datetime to the local time of a time zone. The result is naive.
+
+    Args:
+        parameter: the name of the parameter in the error.
+        moment: an aware datetime in UTC.
+        zone: the time zone.
+
+    Raises:
+        ValidationError: if the local time occurs twice, because summer time ends, or is outside the years 1
+            to 9999.
+    """
+    try:
+        local = _local(moment, zone)
+        is_ambiguous = type(zone) is not timezone and _occurs_twice(moment, local, zone)
+    except Exception as error:  # noqa: BLE001 - the code of a time zone may raise any exception
+        hint = _YEARS_HINT if isinstance(error, OverflowError) else "pass another gateway_time_zone"
+        raise ValidationError(parameter, f"{moment} (no local time at the gateway)", hint) from None
+    if is_ambiguous:
+        # The request contains no offset, so the gateway could take the other of the two times.
+        hint = "pass a date outside of this hour, or a gateway_time_zone with a fixed offset"
+        raise ValidationError(parameter, f"{moment} (a local time that the gateway has twice)", hint)
+    return local
+
+
+def _local(moment: datetime, zone: tzinfo) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def _occurs_twice(moment: datetime, local: datetime, zone: tzinfo) -> bool:
+    """Return whether another moment has the same local time.
+
+    The time zones of some packages do not support `datetime.fold`, so the function compares local times.
+    """
+    nearby = [(moment + hours).astimezone(zone).utcoffset() or timedelta() for hours in _AROUND]
+    step = abs(nearby[0] - nearby[1])
+    return bool(step) and local in (_local(moment + step, zone), _local(moment - step, zone))
+
+
+def gateway_time(parameter: str, value: object, zone: tzinfo) -> str:
+    """Format the ``SendDate`` of ``Sms/Send`` and ``Sms/SendBulk``: ``2011-01-28T16:00:00`` in local time.
 
     Args:
         parameter: the name of the parameter in the error.
         value: an aware datetime. Fractions of a second are dropped.
+        zone: the time zone of the gateway.
 
     Raises:
-        ValidationError: if the value is not an aware datetime, or is out of range.
+        ValidationError: if the value is not an aware datetime, is out of range, or has a local time at the
+            gateway that occurs twice.
     """
-    return _seconds(aware(parameter, value).astimezone(GATEWAY_TIME_ZONE))
+    return _seconds(local_time(parameter, aware(parameter, value), zone))
 
 
 def naive(parameter: str, value: object) -> datetime:
@@ -92,8 +153,8 @@ def utc_time(value: datetime) -> str:
 
 
 def statistics_time(value: datetime) -> str:
-    """Format a datetime for ``startDateTime`` and ``endDateTime``: ``2012-01-18 00:00:00`` in GMT+03:00."""
-    return _seconds(value.astimezone(GATEWAY_TIME_ZONE)).replace("T", " ")
+    """Format a local time for ``startDateTime`` and ``endDateTime``: ``2012-01-18 00:00:00``."""
+    return _seconds(value).replace("T", " ")
 
 
 def floor_to_second(moment: datetime) -> datetime:
@@ -110,8 +171,8 @@ def statistics_windows(start: datetime, end: datetime) -> list[tuple[datetime, d
     """Divide a period into windows of at most 90 days, the limit of ``Sms/Statistics``.
 
     Args:
-        start: the beginning of the period, without a fraction of a second.
-        end: the end of the period, without a fraction of a second.
+        start: the beginning of the period: a local time of the gateway without a fraction of a second.
+        end: the end of the period: a local time of the gateway without a fraction of a second.
 
     Returns:
         A list with the first and the last second of each window. Each second of the period is in exactly one

@@ -1,7 +1,8 @@
 """Checks the parameters of a call and encodes the parameters as a request (contract, "Requests")."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 from urllib.parse import quote_plus, urlencode
 
 import attrs
@@ -18,6 +19,7 @@ from smsapi_async.protocol.resources import (
     LOGIN,
     SEND,
     SEND_BULK,
+    SEND_BULK_BY_TIME_ZONE,
     SEND_BY_TIME_ZONE,
     STATE,
     STATISTICS,
@@ -32,35 +34,63 @@ _DOTNET_INT_LIMIT = 2**31 - 1
 
 @attrs.frozen
 class Request:
-    """A request without its session id. The same request can be sent again with another session id.
+    """A request without the parameters that identify the account.
+
+    The same request can be sent again with another session id.
 
     Attributes:
         resource: the resource of the gateway that the request addresses.
-        form: the URL-encoded parameters of the request, without the session id.
+        form: the URL-encoded parameters of the request, without the parameters that identify the account.
         private: the parameter values that must not appear in an error text, for example phone numbers.
-        hint: for a login, a probable cause of a refusal; see `credentials_hint`.
     """
 
     resource: Resource
     form: str = attrs.field(repr=False)
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
-    hint: str = ""
 
-    def with_session(self, session_id: Secret) -> HiddenBytes:
-        """Return the URL-encoded parameters, with the session id as the first parameter."""
-        head = "SessionID=" + _quoted(session_id.reveal())
+    def with_grant(self, parameters: Secret) -> HiddenBytes:
+        """Return the URL-encoded parameters of the request.
+
+        Args:
+            parameters: the URL-encoded parameters that identify the account, which come first.
+        """
+        head = parameters.reveal()
         return HiddenBytes((f"{head}&{self.form}" if self.form else head).encode("ascii"))
 
-    def without_session(self) -> HiddenBytes:
-        """Return the URL-encoded parameters of a request that needs no session."""
-        return HiddenBytes(self.form.encode("ascii"))
 
-
-def login_request(login: str, password: Secret) -> Request:
+def login_request() -> Request:
     """Build the login request, which asks for a session id (contract, "user/sessionid")."""
-    form = urlencode({"Login": login, "Password": password.reveal()})
-    hint = credentials_hint(login, password.reveal())
-    return Request(LOGIN, form, private=(password.reveal(),), hint=hint)
+    return Request(LOGIN, "")
+
+
+def session_parameter(session_id: Secret) -> Secret:
+    """Encode the parameter with a session id, which identifies the account in each request."""
+    return Secret("SessionID=" + _quoted(session_id.reveal()))
+
+
+@attrs.frozen
+class Credentials:
+    """The login and the password of an account.
+
+    Attributes:
+        parameters: the URL-encoded parameters with the login and the password.
+        private: the values that must not appear in an error text.
+        hint: a probable cause of a refusal; see `credentials_hint`.
+    """
+
+    parameters: Secret
+    private: tuple[str, ...] = attrs.field(repr=False)
+    hint: str
+
+    @classmethod
+    def of(cls, login: str, password: Secret) -> Self:
+        """Encode a login and a password."""
+        revealed = password.reveal()
+        return cls(
+            Secret(urlencode({"Login": login, "Password": revealed})),
+            (revealed,),
+            credentials_hint(login, revealed),
+        )
 
 
 def balance_request() -> Request:
@@ -79,30 +109,31 @@ def state_request(segment_id: str) -> Request:
     return Request(STATE, urlencode({"messageId": checked}), private=(checked,))
 
 
-def incoming_request(since: datetime | None, until: datetime) -> Request:
+def incoming_request(since: datetime, until: datetime) -> Request:
     """Build the request for incoming messages (contract, "Sms/In").
 
     Requests have no fractions of a second. `incoming_request` rounds the beginning down and the end up, so
     that the request includes the whole period.
 
     Args:
-        since: the beginning of the period, an aware datetime. None means that the request has no
-            ``minDateUTC``.
+        since: the beginning of the period, an aware datetime.
         until: the end of the period, an aware datetime.
 
     Raises:
-        ValidationError: if a date is not an aware datetime, or ``since`` is after ``until``.
+        ValidationError: if a date is not an aware datetime, or ``since`` is not before ``until``.
     """
     end = dates.aware("until", until)
-    form = {"maxDateUTC": dates.utc_time(dates.ceil_to_second(end))}
-    if since is not None:
-        start = dates.aware("since", since)
-        _check_order("since", start, "until", end)
-        form["minDateUTC"] = dates.utc_time(dates.floor_to_second(start))
+    start = dates.aware("since", since)
+    if start >= end:
+        raise ValidationError("since", str(start), f"pass a date that is before until ({end})")
+    form = {
+        "minDateUTC": dates.utc_time(dates.floor_to_second(start)),
+        "maxDateUTC": dates.utc_time(dates.ceil_to_second(end)),
+    }
     return Request(INCOMING, urlencode(form))
 
 
-def statistics_requests(start: datetime, end: datetime) -> list[Request]:
+def statistics_requests(start: datetime, end: datetime, zone: tzinfo) -> list[Request]:
     """Build one request for each window of at most 90 days (contract, "Sms/Statistics").
 
     Requests have no fractions of a second. `statistics_requests` rounds both dates down to whole seconds.
@@ -110,13 +141,16 @@ def statistics_requests(start: datetime, end: datetime) -> list[Request]:
     Args:
         start: the beginning of the period, an aware datetime.
         end: the end of the period, an aware datetime. The period includes its last second.
+        zone: the time zone of the gateway.
 
     Raises:
-        ValidationError: if a date is not an aware datetime, or ``start`` is after ``end``.
+        ValidationError: if a date is not an aware datetime, has no unique local time in ``zone``, or
+            ``start`` is after ``end``.
     """
     first = dates.aware("start", start)
     last = dates.aware("end", end)
     _check_order("start", first, "end", last)
+    first, last = dates.local_time("start", first, zone), dates.local_time("end", last, zone)
     return [
         Request(
             STATISTICS,
@@ -134,7 +168,7 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
     """Check a message and return the message in the form that is sent.
 
     The returned message has a destination address without ``+``, a source address, and a validity in minutes.
-    `prepared` does not check `send_date`; `common_form` checks it.
+    `prepared` does not check `send_date`; `common_form` checks the send date.
 
     Args:
         message: the message that the caller passed.
@@ -172,18 +206,19 @@ def checked_recipients(destination_addresses: Sequence[str]) -> Sequence[str]:
     return destination_addresses
 
 
-def send_request(message: Message) -> Request:
+def send_request(message: Message, zone: tzinfo) -> Request:
     """Build the request for one message.
 
     The resource is ``Sms/SendByTimeZone`` if `Message.by_time_zone` is true, and otherwise ``Sms/Send``.
 
     Args:
         message: a message that `prepared` returned.
+        zone: the time zone of the gateway.
 
     Raises:
         ValidationError: if `send_date` is invalid, as described in `common_form`.
     """
-    return single_request_from_form(common_form(message), message, message.destination_address)
+    return single_request_from_form(common_form(message, zone), message, message.destination_address)
 
 
 def single_request_from_form(form: str, template: Message, number: str) -> Request:
@@ -198,45 +233,51 @@ def single_request_from_form(form: str, template: Message, number: str) -> Reque
     return Request(resource, f"{form}&DestinationAddress={number}", private=(template.text, number))
 
 
-def bulk_request(template: Message, numbers: Sequence[str]) -> Request:
-    """Build the request for one text to several recipients (contract, "Sms/SendBulk").
+def bulk_request(template: Message, numbers: Sequence[str], zone: tzinfo) -> Request:
+    """Build the request for one text to several recipients.
+
+    The resource is ``Sms/SendByTimeZoneToAddresses`` if `Message.by_time_zone` is true, and otherwise
+    ``Sms/SendBulk``.
 
     Args:
         template: a message that `prepared` returned.
         numbers: the digits of each destination address.
+        zone: the time zone of the gateway.
 
     Raises:
-        ValidationError: if `send_date` is not an aware datetime.
+        ValidationError: if `send_date` is invalid, as described in `common_form`.
     """
-    return bulk_request_from_form(common_form(template), template.text, numbers)
+    return bulk_request_from_form(common_form(template, zone), template, numbers)
 
 
-def bulk_request_from_form(form: str, text: str, numbers: Sequence[str]) -> Request:
+def bulk_request_from_form(form: str, template: Message, numbers: Sequence[str]) -> Request:
     """Build the request for several recipients from the parameters that `common_form` encoded.
 
     Args:
         form: the parameters that `common_form` returned.
-        text: the text of the message, which must not appear in an error text.
+        template: the message from which the parameters were encoded.
         numbers: the digits of each destination address.
     """
+    resource = SEND_BULK_BY_TIME_ZONE if template.by_time_zone else SEND_BULK
     destinations = "&DestinationAddresses=".join(("", *numbers))
-    return Request(SEND_BULK, form + destinations, private=(text, *numbers))
+    return Request(resource, form + destinations, private=(template.text, *numbers))
 
 
-def common_form(message: Message) -> str:
+def common_form(message: Message, zone: tzinfo) -> str:
     """Encode the parameters of a message except the destination address.
 
     A batch encodes the common parameters only once for all messages of equal content.
 
     Args:
         message: a message that `prepared` returned.
+        zone: the time zone of the gateway, in which `send_date` is encoded (contract, "Dates sent").
 
     Raises:
-        ValidationError: if `send_date` is not aware. With `Message.by_time_zone`, the error means that
-            `send_date` is missing or not naive.
+        ValidationError: if `send_date` is not aware, or has no unique local time in ``zone``. With
+            `Message.by_time_zone`, the error means that `send_date` is missing or not naive.
     """
     form = f"SourceAddress={_quoted(message.source_address or '')}&Data={quote_plus(message.text)}"
-    further = _further_parameters(message)
+    further = _further_parameters(message, zone)
     return f"{form}&{urlencode(further)}" if further else form
 
 
@@ -248,12 +289,12 @@ def _quoted(value: str) -> str:
     return value if is_plain else quote_plus(value)
 
 
-def _further_parameters(message: Message) -> dict[str, str]:
+def _further_parameters(message: Message, zone: tzinfo) -> dict[str, str]:
     form = {}
     if message.by_time_zone:
         form["SendDate"] = dates.wall_clock("send_date", message.send_date)
     elif message.send_date is not None:
-        form["SendDate"] = dates.gateway_time("send_date", message.send_date)
+        form["SendDate"] = dates.gateway_time("send_date", message.send_date, zone)
     validity = minutes_of(message.validity)
     if validity is not None:
         form["Validity"] = str(validity)

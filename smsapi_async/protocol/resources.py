@@ -1,4 +1,4 @@
-"""The eight resources of the gateway and their HTTP methods (contract, "Resources")."""
+"""The resources of the gateway and their HTTP methods (contract, "Resources")."""
 
 import attrs
 
@@ -11,15 +11,16 @@ class Resource:
         name: the path of the resource below the base URL, without a leading slash.
         method: the HTTP method of the resource, ``GET`` or ``POST``.
         body_factor: the maximum size of a response body, as a multiple of the setting ``response_limit``.
+        sends: True if a request to this resource sends messages, which the gateway bills.
     """
 
     name: str
     method: str
     body_factor: int = 1
+    sends: bool = attrs.field()
 
-    @property
-    def sends(self) -> bool:
-        """True if a request to this resource sends messages, which the gateway bills."""
+    @sends.default
+    def _sends_by_default(self) -> bool:
         return self.method == "POST"
 
 
@@ -28,6 +29,7 @@ BALANCE = Resource("User/Balance", "GET")
 SEND = Resource("Sms/Send", "POST")
 SEND_BY_TIME_ZONE = Resource("Sms/SendByTimeZone", "POST")
 SEND_BULK = Resource("Sms/SendBulk", "POST")
+SEND_BULK_BY_TIME_ZONE = Resource("Sms/SendByTimeZoneToAddresses", "POST")
 STATE = Resource("Sms/State", "GET")
 INCOMING = Resource("Sms/In", "GET", body_factor=4)
 STATISTICS = Resource("Sms/Statistics", "GET")

@@ -5,6 +5,7 @@ The package ``tracking`` decides when the client requests the state of which seg
 
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.schedule import DEADLINE, Schedule
+from smsapi_async.tracking.state_reading import read_state, tracking_with
 from smsapi_async.tracking.stream import Tracking
 from smsapi_async.tracking.tracker import StateRequest, Tracker
 
@@ -16,4 +17,6 @@ __all__ = [
     "StateRequest",
     "Tracker",
     "Tracking",
+    "read_state",
+    "tracking_with",
 ]

@@ -5,6 +5,7 @@ The first test run is cancelled at the first `await`, the second test run at the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ async def test_one_send_cancelled_at_every_await(anyio_backend: str) -> None:
         at += 1
         async with run_sandbox() as sandbox, client_for(sandbox) as sms:
             evidence = Evidence()
-            request = send_request(prepared(MESSAGE, "ACME"))
+            request = send_request(prepared(MESSAGE, "ACME"), UTC)
             with anyio.CancelScope() as scope:
                 counted = CancelledAt(sms._caller.send(request, evidence), scope, at)
                 await counted
@@ -102,7 +103,7 @@ async def test_one_send_cancelled_while_it_waits_for_the_response(anyio_backend:
         evidence = Evidence()
         with sandbox.hold("Sms/Send") as gate:
             async with anyio.create_task_group() as group:
-                group.start_soon(sms._caller.send, send_request(prepared(MESSAGE, "ACME")), evidence)
+                group.start_soon(sms._caller.send, send_request(prepared(MESSAGE, "ACME"), UTC), evidence)
                 await gate.arrived()
                 group.cancel_scope.cancel()
         assert not evidence.proves_not_sent()

@@ -1,11 +1,13 @@
 """Tests of `Grouper`, which groups the messages of a batch into requests."""
 
+from datetime import UTC
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapi_async import Message, ValidationError
-from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper
+from smsapi_async.batch.chunks import BatchSettings, Chunk, Grouper, LocalBulks
 
 MESSAGES = st.lists(
     st.builds(
@@ -19,7 +21,7 @@ MESSAGES = st.lists(
 
 
 def _all(messages: list[Message], settings: BatchSettings) -> list[Chunk]:
-    grouper = Grouper(settings, "ACME")
+    grouper = Grouper(settings, "ACME", UTC, LocalBulks(are_used=False))
     full = [grouper.add(message, grouper.look_up(message), lambda: 0.0) for message in messages]
     return [chunk for chunk in (*full, *iter(grouper.take_oldest, None)) if chunk is not None]
 
@@ -41,7 +43,7 @@ def test_every_message_is_in_exactly_one_chunk(messages: list[Message], size: in
 @given(MESSAGES, st.integers(1, 20))
 def test_no_more_is_held_back_than_allowed(messages: list[Message], lookahead: int) -> None:
     """The grouper never holds back more than `lookahead` messages for later requests."""
-    grouper = Grouper(BatchSettings(lookahead=lookahead), "ACME")
+    grouper = Grouper(BatchSettings(lookahead=lookahead), "ACME", UTC, LocalBulks(are_used=False))
     for message in messages:
         grouper.add(message, grouper.look_up(message), lambda: 0.0)
         assert grouper.held <= lookahead
@@ -51,7 +53,7 @@ def test_messages_for_the_recipients_time_zone_go_alone() -> None:
     """Each message with `by_time_zone` is sent in a request of its own."""
     from datetime import datetime  # noqa: PLC0415
 
-    grouper = Grouper(BatchSettings(), "ACME")
+    grouper = Grouper(BatchSettings(), "ACME", UTC, LocalBulks(are_used=False))
     date = datetime(2030, 1, 1)  # noqa: DTZ001
     for _ in range(2):
         message = Message("79031234567", "x", send_date=date, by_time_zone=True)
@@ -62,7 +64,7 @@ def test_messages_for_the_recipients_time_zone_go_alone() -> None:
 
 def test_a_chunk_is_overdue_after_its_linger() -> None:
     """A chunk (the messages of one request) is overdue `linger` seconds after its first message was added."""
-    grouper = Grouper(BatchSettings(linger=1.0), "ACME")
+    grouper = Grouper(BatchSettings(linger=1.0), "ACME", UTC, LocalBulks(are_used=False))
     for text, time in (("old", 0.0), ("young", 0.5)):
         message = Message("79031234567", text)
         grouper.add(message, grouper.look_up(message), lambda time=time: time)  # type: ignore[misc]

@@ -177,7 +177,7 @@ async def test_a_close_at_the_start_of_a_login(sandbox: Sandbox) -> None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(calls)
-        while sms._caller._sessions._running is None:
+        while sms._caller._authentication._running is None:  # type: ignore[attr-defined]
             await anyio.lowlevel.checkpoint()
         await sms.aclose()
     assert [type(error) for error in errors] == [ClientClosed]
@@ -375,4 +375,4 @@ def test_a_close_in_another_event_loop_is_refused(anyio_backend: str) -> None:
     anyio.run(leave, backend=anyio_backend)
     with pytest.raises(WrongEventLoop):
         anyio.run(sms.aclose, backend=anyio_backend)
-    assert sms._caller._sessions._running is None
+    assert sms._caller._authentication._running is None  # type: ignore[attr-defined]

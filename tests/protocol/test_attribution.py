@@ -59,7 +59,7 @@ class _At(SystemClock):
 
 def _sender(*ids: str) -> Sender:
     """Return a sender that gets the segment ids `ids` as the response to every send."""
-    return Sender(cast("Caller", _Accepting(ids)), _At(), None)
+    return Sender(cast("Caller", _Accepting(ids)), _At(), None, UTC)
 
 
 @pytest.mark.anyio

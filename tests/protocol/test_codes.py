@@ -93,14 +93,19 @@ def test_only_a_refused_session_is_cured_by_a_login(
 
 
 @pytest.mark.parametrize("description", ["Invalid user login or password", "SessionID expired", ""])
-def test_code_4_on_login_means_the_credentials(description: str) -> None:
-    """If the gateway refuses a login with code 4, the client raises `InvalidCredentials`.
+@pytest.mark.parametrize("status", [401, 403])
+def test_code_4_means_the_credentials(description: str, status: int) -> None:
+    """Code 4 means that the login or the password is wrong, if the request contained them.
 
-    After code 4, the client does not repeat the login.
+    The client does not repeat such a request.
     """
-    verdict = judge_read(_answer(4, 401, description), decode_balance, _circumstances(resources.LOGIN))
-    assert isinstance(verdict, Failed)
-    assert type(verdict.error) is smsapi_async.InvalidCredentials
+    circumstances = Circumstances(resources.LOGIN, (), NOW, has_credentials=True)
+    for verdict in (
+        judge_read(_answer(4, status, description), decode_balance, circumstances),
+        judge_send(_answer(4, status, description), circumstances),
+    ):
+        assert isinstance(verdict, Failed)
+        assert type(verdict.error) is smsapi_async.InvalidCredentials
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from smsapi_async.protocol import dates
 from smsapi_async.protocol.encoding import incoming_request, statistics_requests
 
 EXAMPLE = datetime(2011, 1, 3, 9, 11, 51, 213000, tzinfo=UTC)
+GMT_3 = timezone(timedelta(hours=3))
 SECOND = timedelta(seconds=1)
 LIMIT = timedelta(days=90)
 
@@ -91,7 +92,7 @@ def test_the_send_date_is_in_the_gateways_zone(moment: datetime, wire: str) -> N
 
     The request contains the converted send date without an offset and without a fraction of a second.
     """
-    assert dates.gateway_time("send_date", moment) == wire
+    assert dates.gateway_time("send_date", moment, GMT_3) == wire
 
 
 def test_the_wall_clock_is_not_converted() -> None:
@@ -165,7 +166,7 @@ def test_statistics_requests_cover_the_period(start: datetime, length: timedelta
     end = start + length
     zone = timezone(timedelta(hours=3))
     asked = []
-    for request in statistics_requests(start, end):
+    for request in statistics_requests(start, end, GMT_3):
         form = dict(parse_qsl(request.form, strict_parsing=True))
         assert set(form) == {"startDateTime", "endDateTime"}
         asked.append(
@@ -182,7 +183,7 @@ def test_the_period_of_incoming_messages_is_widened(since: datetime, until: date
 
     Each end of the requested period is less than one second outside the given period.
     """
-    assume(since <= until)
+    assume(since < until)
     form = dict(parse_qsl(incoming_request(since, until).form, strict_parsing=True))
     start = datetime.fromisoformat(form["minDateUTC"]).replace(tzinfo=UTC)
     end = datetime.fromisoformat(form["maxDateUTC"]).replace(tzinfo=UTC)
@@ -192,12 +193,18 @@ def test_the_period_of_incoming_messages_is_widened(since: datetime, until: date
 
 @given(until=moments, gap=st.timedeltas(timedelta(microseconds=1), timedelta(days=4000)))
 def test_a_period_that_ends_before_it_begins(until: datetime, gap: timedelta) -> None:
-    """A period is refused if its end is before its beginning, even by one microsecond."""
+    """A period is refused if its end is before its beginning, even by one microsecond.
+
+    A period of incoming messages is also refused if it ends when it begins.
+    """
+    with pytest.raises(ValidationError) as caught:
+        incoming_request(until, until)
+    assert caught.value.parameter == "since"
     with pytest.raises(ValidationError) as caught:
         incoming_request(until + gap, until)
     assert caught.value.parameter == "since"
     with pytest.raises(ValidationError) as caught:
-        statistics_requests(until + gap, until)
+        statistics_requests(until + gap, until, GMT_3)
     assert caught.value.parameter == "start"
 
 

@@ -26,6 +26,13 @@ TABLE = [
     (69, "failed", True, "rejected"),
     (99, "unknown", False, "unknown"),
     (255, "enroute", False, "not yet in the database"),
+    (-20, "enroute", False, "sent to the recipient"),
+    (-30, "enroute", False, "sent to the gateway"),
+    (-40, "enroute", False, "waiting"),
+    (-100, "enroute", False, "charged"),
+    (-3, "failed", True, "date misread"),
+    (8, "failed", True, "system error"),
+    (-200, "failed", True, "error"),
 ]
 CODES = {row[0] for row in TABLE}
 

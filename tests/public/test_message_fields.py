@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from smsapi_async import Accepted, AsyncSmsClient, Message, Rejected, ValidationError
-from smsapi_async.batch.chunks import BatchSettings, Grouper
+from smsapi_async.batch.chunks import BatchSettings, Grouper, LocalBulks
 from smsapi_async.ledger import Ledger
 from smsapi_async.ledger.keys import _of_other_values, key_of
 from smsapi_async.models import CONTENT_FIELDS
@@ -50,7 +50,7 @@ def test_what_is_sent_is_the_content_and_the_number() -> None:
 @pytest.mark.parametrize("name", [field.name for field in CONTENT_FIELDS])
 def test_messages_that_differ_are_not_grouped(name: str) -> None:
     """Two messages with different content never share a request."""
-    grouper = Grouper(BatchSettings(), None)
+    grouper = Grouper(BatchSettings(), None, UTC, LocalBulks(are_used=False))
     # A message with `by_time_zone=True` is alone in its chunk (the messages of one request). For the field
     # `by_time_zone`, the test skips the first message of the pair, because a naive date with
     # `by_time_zone=False` is invalid.

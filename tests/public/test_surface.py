@@ -205,7 +205,7 @@ ADVICE = {
     "SmsApiError ValidationError UsageError ClientClosed WrongEventLoop StreamNotEntered InboxInUse "
     "StreamLeftElsewhere "
     "RequestRejected ArgumentNullOrEmpty InvalidArgument Unauthorized InvalidCredentials NotEnoughCredits "
-    "InvalidOperation Forbidden LedgerError LedgerUnwritable LedgerVersion": (False, False),
+    "InvalidOperation ResourceNotFound Forbidden LedgerError LedgerUnwritable LedgerVersion": (False, False),
     "InvalidSession RateLimited ReadFailed TransportFailed InvalidAnswer GatewayFault InternalServerError "
     "NotSent LedgerInUse": (False, True),
     "OutcomeUnknown SegmentIdsUnattributed BatchHalted": (True, False),

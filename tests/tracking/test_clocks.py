@@ -1,14 +1,14 @@
 """A wrong clock and a wrong wait neither end the tracking of a message too early nor stop the tracking."""
 
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 
-from smsapi_async import AsyncSmsClient, Phase, Schedule, SegmentState
-from smsapi_async.calls.verdicts import Dated
+from smsapi_async import AsyncSmsClient, Phase, Schedule
+from smsapi_async.protocol.encoding import Request
+from smsapi_async.protocol.resources import STATE
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
 from tests.client.tools import port_of
@@ -29,12 +29,14 @@ class WrongClock(JumpingClock):
 def _client(sandbox: Sandbox, clock: JumpingClock, **options: Any) -> AsyncSmsClient:
     """Return a client. While a state request is in flight, the clock does not jump."""
     sms = client(sandbox, clock, **options)
-    state = sms._state
+    read = sms._caller.read_dated
 
-    async def watched(segment_id: Any, **options: Any) -> Dated[SegmentState]:
-        return await clock.watching(partial(state, **options))(segment_id)
+    async def watched(request: Request, *arguments: Any, **options: Any) -> Any:
+        if request.resource is not STATE:
+            return await read(request, *arguments, **options)
+        return await clock.watching(lambda _: read(request, *arguments, **options))("")
 
-    sms._state = watched  # type: ignore[method-assign]
+    sms._caller.read_dated = watched  # type: ignore[method-assign]
     return sms
 
 

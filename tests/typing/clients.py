@@ -174,7 +174,7 @@ async def wrong_sends(sms: AsyncSmsClient, moment: datetime) -> None:
     await sms.send_by_time_zone("79031234567", "text", send_date=None)  # type: ignore[arg-type]
     await sms.send_bulk({"79031234567"}, "text")  # type: ignore[arg-type]
     await sms.send_bulk((number for number in ["79031234567"]), "text")  # type: ignore[arg-type]
-    await sms.send_bulk(["79031234567"], "text", by_time_zone=True)  # type: ignore[call-arg]
+    await sms.send_bulk(["79031234567"], "text", by_time_zone="yes")  # type: ignore[arg-type]
 
 
 async def reads(sms: AsyncSmsClient, receipt: Receipt, moment: datetime) -> None:

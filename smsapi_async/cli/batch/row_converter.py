@@ -16,6 +16,7 @@ from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.contrib.phonenumbers import checked_region, normalize_number
 from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
+from smsapi_async.protocol.dates import GATEWAY_TIME_ZONE
 from smsapi_async.protocol.encoding import common_form, prepared
 
 _NUMBER = "destination_address"
@@ -235,4 +236,4 @@ def _check_common(common: SharedFields, template: Template | None, fields: RowFi
     elif common.by_time_zone:
         hint = "pass --send-date with the local time of the recipients, or add a column send_date"
         raise ValidationError("send_date", "an unset value", hint)
-    common_form(common.message(_TEST_NUMBER, text))
+    common_form(common.message(_TEST_NUMBER, text), GATEWAY_TIME_ZONE)

@@ -1,0 +1,59 @@
+"""Reads the state of a segment, for the method `AsyncSmsClient.state` and for `Tracking`."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.limiter import Priority
+from smsapi_async.calls.verdicts import Dated
+from smsapi_async.clock import Clock
+from smsapi_async.models import SegmentState
+from smsapi_async.privacy import Hidden
+from smsapi_async.protocol.decoding import decode_state
+from smsapi_async.protocol.encoding import state_request
+from smsapi_async.tracking.stream import Tracking
+
+
+async def read_state(
+    caller: Caller,
+    segment_id: Hidden[str],
+    *,
+    priority: Priority = Priority.READ,
+    seconds: float | None = None,
+) -> Dated[SegmentState]:
+    """Return the state of a segment with the time of the response on the clock of the gateway.
+
+    Args:
+        caller: makes the request.
+        segment_id: the id of the segment.
+        priority: the priority of the request in the line for a slot of the limiter.
+        seconds: the maximum time of the call; None means no limit.
+
+    Raises:
+        ValidationError: if the id is wrong.
+        RequestRejected: if the gateway refused the request or the login.
+        ReadFailed: if no usable response arrived.
+    """
+    request = state_request(segment_id.value)
+    decode = partial(_decode, segment_id)
+    return await caller.read_dated(request, decode, priority=priority, seconds=seconds)
+
+
+def tracking_with(caller: Caller, clock: Clock, check_usable: Callable[[], None]) -> "partial[Tracking]":
+    """Return the class `Tracking` with the arguments that are the same for all streams of a client.
+
+    Args:
+        caller: makes the requests.
+        clock: the clock of the streams.
+        check_usable: raises an error if the client is closed.
+    """
+
+    def read(segment_id: str) -> Awaitable[Dated[SegmentState]]:
+        check_usable()
+        return read_state(caller, Hidden(segment_id), priority=Priority.BACKGROUND)
+
+    return partial(Tracking, read_state=read, clock=clock, check_usable=check_usable)
+
+
+def _decode(segment_id: Hidden[str], body: bytes) -> SegmentState:
+    return decode_state(body, segment_id.value)
