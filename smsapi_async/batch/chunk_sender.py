@@ -35,6 +35,7 @@ from smsapi_async.ledger.requests import InFlight, RequestAnswer
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import Hidden
+from smsapi_async.protocol.encoding import Request
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -377,11 +378,11 @@ class ChunkSender:
             # request then fails, `may_start` prevents another attempt.
             segment_ids = Hidden(await self._caller.send(request, evidence, may_start=self._may_start))
         except OutcomeUnknown as error:
-            await check_resource(self._caller, request, error)
+            await self._check_resource(request, error)
             self._unknown_in_a_row += 1
             return unknown_answer(error, self._clock)
         except InvalidOperation as error:
-            await check_resource(self._caller, request, error)
+            await self._check_resource(request, error)
             self._unknown_in_a_row = 0
             raise
         except RequestRejected:
@@ -457,6 +458,16 @@ class ChunkSender:
             assert self._first is not None  # noqa: S101 - a type checker needs this assertion
             self._origin = await self._ledger.first_position(*self._first)
         return self._origin
+
+    async def _check_resource(self, request: Request, error: SmsApiError) -> None:
+        """Check after a failed bulk whether the gateway has its resource, unless the answer is known.
+
+        Raises:
+            ResourceNotFound: if the gateway does not have the resource. The bulk was not sent.
+        """
+        bulks = self.local_bulks
+        if not bulks.are_possible:
+            bulks.are_possible = await check_resource(self._caller, request, error)
 
     def _use_no_local_bulks(self, error: ResourceNotFound) -> None:
         """Send messages with ``by_time_zone`` one by one from now on."""

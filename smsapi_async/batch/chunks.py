@@ -148,9 +148,11 @@ class LocalBulks:
     Attributes:
         are_used: whether such bulks are sent. The value becomes False if the gateway does not have their
             resource.
+        are_possible: whether it is proved that the gateway has their resource.
     """
 
     are_used: bool
+    are_possible: bool = False
 
 
 Found = tuple[tuple[object, ...], str, Chunk | None]

@@ -25,7 +25,7 @@ _SECONDS = 30.0
 _EMPTY_BULK = Request(attrs.evolve(SEND_BULK_BY_TIME_ZONE, sends=False), "SendDate=2011-01-28T16%3A00%3A00")
 
 
-async def check_resource(caller: Caller, request: Request, error: SmsApiError) -> None:
+async def check_resource(caller: Caller, request: Request, error: SmsApiError) -> bool:
     """Check after a failed bulk whether the gateway has the resource of the request.
 
     HTTP status 404 alone does not prove that nothing was sent: a proxy may have replaced the response. Code 6
@@ -36,19 +36,25 @@ async def check_resource(caller: Caller, request: Request, error: SmsApiError) -
         request: the request of the bulk.
         error: the error of the bulk.
 
+    Returns:
+        Whether it is proved that the gateway has the resource of a bulk at the recipients' local time.
+
     Raises:
         ResourceNotFound: if the gateway does not have the resource. The bulk was not sent.
     """
     if request.resource is not SEND_BULK_BY_TIME_ZONE or not _may_be_missing(error):
-        return
+        return False
     found = await _answer(caller)
-    if found is not None and _may_be_missing(found):
+    if found is None:
+        return False
+    if _may_be_missing(found):
         raise ResourceNotFound(
             found.code,
             f"the gateway has no resource {SEND_BULK_BY_TIME_ZONE.name}; send the messages with "
             "send_by_time_zone or send_many",
             found.http_status or _NOT_FOUND,
         )
+    return found.code is not None
 
 
 async def _answer(caller: Caller) -> RequestRejected | ReadFailed | None:

@@ -120,10 +120,31 @@ def sandbox(
         str,
         Parameter(help="How long the sandbox waits before each response: seconds, or for example 50ms."),
     ] = "0",
+    dialect: Annotated[
+        Literal["contract", "latest"],
+        Parameter(
+            help="The variations of the gateway: as in the contract or as in the later documents of the "
+            "vendor, which add version 2 of the interface."
+        ),
+    ] = "contract",
+    source_address: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="A source address that the account may use. Repeat the option for each source address. "
+            "Default: every valid source address.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     _check_speed(speed)
-    account: dict[str, Any] = {"balance": balance, "price": price, "latency": _seconds("--latency", latency)}
+    account: dict[str, Any] = {
+        "balance": balance,
+        "price": price,
+        "latency": _seconds("--latency", latency),
+        "dialect": dialect,
+        "source_addresses": source_address,
+    }
     if not 0 <= port <= _LAST_PORT:
         raise ValidationError("--port", str(port), f"pass a number from 0 to {_LAST_PORT}")
     return Invocation(

@@ -18,14 +18,16 @@ not repeat a mistake of the client.
 
 **Number endings.** The last three digits of a destination address determine the states of the segments. A new
 segment has state 255 (not yet in the database). One second after acceptance the segment is queued (-2). Two
-seconds after acceptance the segment is sent (-1). Five seconds after acceptance the segment reaches its
-final state. `Sandbox.advance` moves the clock, so a test does not have to wait.
+seconds after acceptance the segment is sent (-1). Five seconds after acceptance the segment reaches its final
+state. `Sandbox.advance` moves the clock, so a test does not have to wait.
 
 | Ending | The segment |
 |---|---|
 | 910, 911, 941, 942, 946, 947, 948, 969 | reaches the final state 10, 11, 41, 42, 46, 47, 48, 69 |
 | 997 | reaches the final state -97 (deleted; an older client of the vendor uses this code) |
+| 903, 908, 992 | reaches the final state -3, 8, -200 (only the vendor's SOAP document has these states) |
 | 998, 999 | stays in the state -98 (stopped), 99 (unknown) |
+| 920, 930, 940, 991 | stays in the state -20, -30, -40, -100 (only the vendor's SOAP document has these) |
 | 901, 902 | stays in the state -1 (sent), -2 (queued) |
 | 955 | stays in the state 255 (the segment is never in the database) |
 | 806, 807, 808, 809 | is never accepted: the whole request (also a bulk) is refused with code 6, 7, 8, 9 |
@@ -38,25 +40,62 @@ hours, Sms/State returns 255 again. A scheduled message is queued until its send
 message, the steps, the validity and the 48 hours count from the send date and not from the acceptance. A
 message with a send date in the past is sent at once.
 
-**Time zones.** SendDate is in GMT+03:00, except for Sms/SendByTimeZone. For Sms/SendByTimeZone, SendDate is
-in the local time of the recipient. A small table maps the prefix of a number to a fixed offset from UTC. For
-example, 7 is +3, 7912 is +5, 7913 is +7, 7914 is +10, 380 is +2, 375 is +3, 1 is -5, 44 is +0, and 91 is
-+5:30. The offset of a number with an unknown prefix is +3. The range of Sms/Statistics is in GMT+03:00. The
-range of Sms/In is in UTC. A range includes its start and its end. The sandbox ignores fractions of a second
-when it compares a time with a range.
+**Dialects.** The vendor's documents, and the answers that published clients recorded, differ from the
+contract in some points. Each field of a `Dialect` is one such point. `Dialect.CONTRACT` is the default;
+`Sandbox(dialect="latest")` is the same as `Sandbox(dialect=Dialect.LATEST)`. Each field can be set alone:
+`Dialect(id_style="number")`, or `Dialect.LATEST.with_(version_2=False)`.
+
+| Field | CONTRACT | LATEST | The field chooses |
+|---|---|---|---|
+| `gateway_time_zone` | GMT+03:00 | GMT+00:00 | the time zone of SendDate and of the range of Sms/Statistics |
+| `accepts_trunk_prefix` | False | True | whether 89031234567 is accepted, and recorded as 79031234567 |
+| `trims_numbers` | False | True | whether white space around a destination address is ignored |
+| `bulk_by_time_zone` | "absent" | "available" | Sms/SendByTimeZoneToAddresses; "refused" gives code 6 |
+| `version_2` | False | True | whether `/rest/v2` exists: Login and Password in place of a session id |
+| `most_recipients` | None | 2999 | the recipients of a bulk; more get code 2; version 2 always has a limit |
+| `strict_incoming_range` | False | True | the range of Sms/In: minDateUTC required, at most one year ago |
+| `incoming_date` | "CreateDateUtc" | "CreatedDateUtc" | the creation date in Sms/In; also "CreationDateUtc" |
+| `incoming_id` | None | None | "integer" or "string" in Sms/In; None follows `id_style` |
+| `id_style` | "digits" | "number" | segment ids; also "alphanumeric"; "number" has the recipient's number |
+| `state_descriptions` | "document" | "wire" | the texts of the document, or the short texts in answers |
+| `refused_login_status` | 401 | 403 | the HTTP status for a wrong login or password |
+| `expired_session_code` | 4 | 4 | the error code for an expired session: 3 or 4 |
+| `unquoted_errors` | False | False | whether the keys in error bodies are unquoted |
+| `reads_all_bodies` | False | True | JSON bodies, multipart forms, and the body of a GET request |
+| `accepts_post_to_read` | False | True | whether the resources that are read with GET accept POST |
+
+Version 2 has the same resources as version 1, except User/SessionId. `Arrival.version` is the version of a
+request, and `Arrival.resource` is the same name for both versions. Prepared responses, gates and fault plans
+apply to both versions. A request to send with GET always gets HTTP status 405, and a list of numbers that
+are separated by commas is always one invalid destination address.
+
+**Source addresses.** `Sandbox(source_addresses=["ACME", "79160000000"])` lists the source addresses that the
+account may use. The sandbox refuses others with code 6, "Invalid source address". Upper and lower case are
+different. A test may set `Sandbox.source_addresses`. By default, the account may use all valid source
+addresses.
+
+**Time zones.** SendDate is in the time zone of the gateway, by default GMT+03:00, except for
+Sms/SendByTimeZone and Sms/SendByTimeZoneToAddresses. For these, SendDate is in the local time of the
+recipient. A small table maps the prefix of a number to a fixed offset from UTC. For example, 7 is +3, 7912 is
++5, 7913 is +7, 7914 is +10, 380 is +2, 375 is +3, 1 is -5, 44 is +0, and 91 is +5:30. The offset of a number
+with an unknown prefix is +3. The range of Sms/Statistics is in the time zone of the gateway. The range of
+Sms/In is in UTC. A range includes its start and its end. The sandbox ignores fractions of a second when it
+compares a time with a range.
 
 **Behaviour that the contract does not define.** If the form and the query contain the same parameter name,
-the sandbox uses the value in the form, as ASP.NET MVC does. A request with a wrong method gets an HTML
-response with HTTP status 405. A request with an unknown path gets an HTML response with HTTP status 404. A
-text of more than 2000 UTF-16 units gets code 2. A negative Validity gets code 2. A range with a start after
-its end gets code 2. An invalid destination address gets code 6. A date or a number that cannot be read gets
-code 9. DeliveryRatio is Delivered as a percentage of Total. Total leaves out the messages in Errors.
-Sms/Statistics counts the states 10, 11 and 41 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected.
-Sms/Statistics counts the states -2, -98, 99 and 255, and all states that the contract does not define, as
-InProcess.
+the sandbox uses the value in the form, as ASP.NET MVC does. A list may have indexes:
+`destinationAddresses[0]=`, or empty ones: `destinationAddresses[]=`. As in ASP.NET MVC, a list ends before
+the first index that is missing. A request with a wrong method gets an HTML response with HTTP status 405. A
+request with an unknown path gets an HTML response with HTTP status 404. A text of more than 2000 UTF-16 units
+gets code 2. A negative Validity gets code 2. A range with a start after its end gets code 2. An invalid
+destination address gets code 6. A date or a number that cannot be read gets code 9. DeliveryRatio is
+Delivered as a percentage of Total. Total leaves out the messages in Errors. Sms/Statistics counts the states
+10, 11, 41, -3, 8 and -200 as Errors, and the states 42, 47, 48, 69 and -97 as Rejected. Sms/Statistics counts
+the states -2, -98, 99 and 255, and all states that the contract does not define, as InProcess.
 """
 
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
+from smsapi_async.sandbox.dialect import Dialect
 from smsapi_async.sandbox.gate import Gate
 from smsapi_async.sandbox.journeys import Journey, JourneyRule, default_journey
 
@@ -76,6 +115,7 @@ __all__ = [
     "AcceptedMessage",
     "Account",
     "Arrival",
+    "Dialect",
     "Gate",
     "Journey",
     "JourneyRule",

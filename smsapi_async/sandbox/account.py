@@ -23,6 +23,8 @@ class RequestParts(TypedDict):
     body: bytes
     resource: str | None
     at: datetime
+    version: int
+    reads_all_bodies: bool
 
 
 @steady_repr
@@ -36,8 +38,13 @@ class Arrival:
         target: the path and the query, percent-encoded as in the request.
         raw_headers: the names and values of the header fields, in their order, as bytes.
         body: the body of the request, unchanged.
-        resource: the canonical name of the resource, for example "Sms/Send"; None if the path is unknown.
+        resource: the canonical name of the resource, for example "Sms/Send", for both versions of the
+            interface; None if the path is unknown. A resource that only later documents have is also named if
+            the dialect of the sandbox does not have the resource.
         at: the time at which the request arrived, by the sandbox's clock: an aware datetime in UTC.
+        version: the version of the interface: 2 for a path below `/rest/v2`, 1 for all other paths.
+        reads_all_bodies: whether `parameters` contains the parameters of JSON bodies, of multipart forms and
+            of the bodies of GET requests.
         status: the HTTP status of the response; None until the sandbox sends the response.
         code: the error code of the response (contract, "Codes"); None if the response has no error code.
     """
@@ -49,6 +56,8 @@ class Arrival:
     body: bytes
     resource: str | None
     at: datetime
+    version: int = 1
+    reads_all_bodies: bool = False
     status: int | None = None
     code: int | None = None
 
@@ -66,11 +75,18 @@ class Arrival:
 
     @cached_property
     def parameters(self) -> Parameters:
-        """The parameters of the query and, for a POST, also of the form in the body."""
+        """The parameters of the query and of the body.
+
+        Without `reads_all_bodies`, only the form of a POST request is read.
+
+        Raises:
+            ValueError: if the body is read as JSON and is not valid JSON.
+        """
         query = self.target.partition("?")[2]
-        if self.method != "POST":
+        if self.method != "POST" and not self.reads_all_bodies:
             return Parameters.parse(query)
-        return Parameters.parse(query, self.body, self.headers.get("content-type", ""))
+        content_type = self.headers.get("content-type", "")
+        return Parameters.parse(query, self.body, content_type, reads_all_bodies=self.reads_all_bodies)
 
 
 @steady_repr
@@ -154,7 +170,9 @@ class Account:
         """The number of session ids that the sandbox issued."""
         return self._sessions
 
-    def count(self, resource: str | None = None, status: int | None = None) -> int:
+    def count(
+        self, resource: str | None = None, status: int | None = None, version: int | None = None
+    ) -> int:
         """Return the number of requests that arrived.
 
         Args:
@@ -162,13 +180,17 @@ class Account:
                 the requests to all paths.
             status: count only the requests that got a response with this HTTP status. None counts all
                 requests, also requests without a response.
+            version: count only the requests to this version of the interface, 1 or 2. None counts the
+                requests to both versions.
 
         Raises:
             ValueError: if the gateway has no resource with this name.
         """
         name = canonical_name(resource)
         return sum(
-            (name is None or arrival.resource == name) and (status is None or arrival.status == status)
+            (name is None or arrival.resource == name)
+            and (status is None or arrival.status == status)
+            and (version is None or arrival.version == version)
             for arrival in self.arrivals
         )
 

@@ -20,10 +20,12 @@ class Refusal(Exception):
     Args:
         code: the error code of the refusal.
         description: the value of `Desc` in the error body; None means the usual description of the code.
+        status: the HTTP status of the response; None means the usual status of the code.
     """
 
-    def __init__(self, code: int, description: str | None = None) -> None:
+    def __init__(self, code: int, description: str | None = None, status: int | None = None) -> None:
         self.code = code
+        self.status = HTTP_STATUS[code] if status is None else status
         self.description = DESCRIPTIONS[code] if description is None else description
         super().__init__(code, self.description)
 
@@ -68,10 +70,10 @@ def success(value: Value) -> Answer:
     return Answer(200, encode(value).encode(), SUCCESS_HEADERS)
 
 
-def refusal(code: int, description: str, *, unquoted: bool) -> Answer:
-    """Return a response with an error body, and with the HTTP status of `code` (contract, "Codes")."""
-    body = encode_error(code, description, unquoted=unquoted)
-    return Answer(HTTP_STATUS[code], body.encode(), SUCCESS_HEADERS, code)
+def refusal(error: Refusal, *, unquoted: bool) -> Answer:
+    """Return the response with the error body of a refusal (contract, "Codes")."""
+    body = encode_error(error.code, error.description, unquoted=unquoted)
+    return Answer(error.status, body.encode(), SUCCESS_HEADERS, error.code)
 
 
 def not_found() -> Answer:

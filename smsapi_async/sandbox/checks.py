@@ -1,13 +1,16 @@
 """The required parameters of a request, and the checks before a send."""
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timezone
 
 import attrs
 
+from smsapi_async.sandbox.account import Arrival
 from smsapi_async.sandbox.answers import Refusal
-from smsapi_async.sandbox.number_rules import GATEWAY_OFFSET, destination_digits, is_source, recipient_offset
+from smsapi_async.sandbox.dialect import Dialect
+from smsapi_async.sandbox.number_rules import destination_digits, is_source, recipient_offset
 from smsapi_async.sandbox.splitting import utf16_units
-from smsapi_async.sandbox.tables import GatewayResource
+from smsapi_async.sandbox.tables import BULKS, BY_TIME_ZONE, GatewayResource
 from smsapi_async.sandbox.wire import Malformed, Parameters, to_utc
 
 # The greatest length of a message text, in UTF-16 units (contract, "Text").
@@ -82,55 +85,88 @@ def required_date(
     return date
 
 
-def read_order(parameters: Parameters, resource: GatewayResource) -> tuple[str, Order]:
-    """Return the session id and the parameters of a send request.
+def read_credentials(arrival: Arrival) -> tuple[str, ...]:
+    """Return the session id for version 1 of the interface; the login and the password for version 2.
+
+    Raises:
+        Refusal: if a parameter is missing.
+    """
+    names = ("Login", "Password") if arrival.version == 2 else ("SessionID",)
+    return tuple(required(arrival.parameters, name) for name in names)
+
+
+def read_order(arrival: Arrival, resource: GatewayResource) -> tuple[tuple[str, ...], Order]:
+    """Return the credentials and the parameters of a send request.
 
     Raises:
         Refusal: if a required parameter is missing.
         Malformed: if the validity or an optional send date cannot be read.
     """
+    parameters = arrival.parameters
     # A validity or a date that cannot be read is reported before a missing parameter, because ASP.NET MVC
     # converts numbers and dates before the resource checks any parameter.
     validity = parameters.integer("Validity")
-    if resource.name == "Sms/SendByTimeZone":
+    if resource.name in BY_TIME_ZONE:
         send_date: datetime | None = required_date(parameters, "SendDate", resource, shown_as="sendDate")
     else:
         send_date = parameters.date("SendDate")
-    session = required(parameters, "SessionID")
-    if resource.name == "Sms/SendBulk":
+    credentials = read_credentials(arrival)
+    if resource.name in BULKS:
         destinations = parameters.all("DestinationAddresses")
         if not destinations:
             raise _missing("DestinationAddresses")
     else:
         destinations = [required(parameters, "DestinationAddress")]
     text = required(parameters, "Data")
-    return session, Order(destinations, text, required(parameters, "SourceAddress"), send_date, validity or 0)
+    source_address = required(parameters, "SourceAddress")
+    return credentials, Order(destinations, text, source_address, send_date, validity or 0)
 
 
-def checked_destinations(addresses: list[str]) -> list[str]:
+def checked_destinations(addresses: list[str], dialect: Dialect, version: int) -> list[str]:
     """Return the digits of each destination address.
 
+    Args:
+        addresses: the destination addresses in the request.
+        dialect: the dialect of the sandbox.
+        version: the version of the interface that the request uses.
+
     Raises:
-        Refusal: if an address is invalid. The sandbox then refuses the whole request.
+        Refusal: if there are too many addresses (code 2), or if an address is invalid (code 6). The sandbox
+            then refuses the whole request.
     """
+    limit = dialect.recipients_limit(version)
+    if limit is not None and len(addresses) > limit:
+        raise Refusal(
+            2,
+            f"DestinationAddresses can not contain more than {limit} addresses "
+            "Parameter name: destinationAddresses",
+        )
     checked = []
     for address in addresses:
-        digits = destination_digits(address)
+        digits = destination_digits(
+            address.strip() if dialect.trims_numbers else address,
+            accepts_trunk_prefix=dialect.accepts_trunk_prefix,
+        )
         if digits is None:
             raise Refusal(6, "Invalid destination address")
         checked.append(digits)
     return checked
 
 
-def check_rest(order: Order, destinations: list[str]) -> None:
+def check_rest(order: Order, destinations: list[str], allowed: Collection[str] | None) -> None:
     """Run the checks that follow the check of the destination addresses.
 
     `check_rest` checks the source address, the length of the text, the validity and the number endings.
 
+    Args:
+        order: the parameters of the send request.
+        destinations: the digits of each destination address.
+        allowed: the source addresses that the account may use; None means all valid source addresses.
+
     Raises:
         Refusal: if a check fails.
     """
-    if not is_source(order.source_address):
+    if not is_source(order.source_address) or (allowed is not None and order.source_address not in allowed):
         raise Refusal(6, "Invalid source address")
     if utf16_units(order.text) > LONGEST_TEXT:
         raise Refusal(2, f"Data can not be longer than {LONGEST_TEXT} characters Parameter name: data")
@@ -142,21 +178,25 @@ def check_rest(order: Order, destinations: list[str]) -> None:
             raise Refusal(code)
 
 
-def due(send_date: datetime | None, digits: str, resource: GatewayResource) -> datetime | None:
+def due(
+    send_date: datetime | None, digits: str, resource: GatewayResource, dialect: Dialect
+) -> datetime | None:
     """Return the send date of a message, aware, in UTC; None means that the message is sent at once.
 
-    For Sms/SendByTimeZone, `send_date` is in the local time of the recipient. For the other resources,
-    `send_date` is in GMT+03:00 (contract, "Dates sent").
+    For Sms/SendByTimeZone and Sms/SendByTimeZoneToAddresses, `send_date` is in the local time of the
+    recipient. For the other resources, `send_date` is in the time zone of the gateway (contract, "Dates
+    sent").
 
     Args:
         send_date: the naive send date in the request; None if the request has no send date.
         digits: the digits of the destination address.
         resource: the resource that the request calls.
+        dialect: the dialect of the sandbox.
     """
     if send_date is None:
         return None
-    is_local = resource.name == "Sms/SendByTimeZone"
-    return to_utc(send_date, recipient_offset(digits) if is_local else GATEWAY_OFFSET)
+    is_local = resource.name in BY_TIME_ZONE
+    return to_utc(send_date, timezone(recipient_offset(digits)) if is_local else dialect.gateway_time_zone)
 
 
 # The error description that ASP.NET MVC writes for a missing date (contract, "Codes").

@@ -1,9 +1,8 @@
 """The gateway without I/O: sessions, checks, prices, messages, states, incoming messages, statistics."""
 
-import itertools
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
@@ -16,24 +15,28 @@ from smsapi_async.sandbox.checks import (
     check_rest,
     checked_destinations,
     due,
+    read_credentials,
     read_order,
     required,
     required_date,
 )
+from smsapi_async.sandbox.dialect import Dialect
 from smsapi_async.sandbox.gateway_clock import GatewayClock
+from smsapi_async.sandbox.id_styles import Ids
 from smsapi_async.sandbox.journeys import DEFAULT_VALIDITY, JourneyRule, Timeline, timeline
-from smsapi_async.sandbox.number_rules import GATEWAY_OFFSET
 from smsapi_async.sandbox.splitting import split_text
 from smsapi_async.sandbox.tables import (
+    BULK_BY_TIME_ZONE,
     COUNTED_AS,
     COUNTS,
     DELIVERED,
     FINAL_STATES,
+    LOGIN,
     QUEUED,
     RESOURCES,
-    STATES,
     UNKNOWN,
     GatewayResource,
+    description,
 )
 from smsapi_async.sandbox.wire import MIN_VALUE, Malformed, Value, to_utc
 
@@ -42,19 +45,8 @@ from smsapi_async.sandbox.wire import MIN_VALUE, Malformed, Value, to_utc
 SESSION_LIFETIME = timedelta(minutes=120)
 LONGEST_RANGE = timedelta(days=90)
 
-_UTC = timedelta(0)
 # A recipient whose number ends with 700 replies to a delivered message.
 _ANSWERING = "700"
-# The response of Sms/State for a segment that is not in the database (contract, "State object").
-_UNKNOWN_STATE: dict[str, Value] = {
-    "State": UNKNOWN,
-    "CreationDateUtc": None,
-    "SubmittedDateUtc": None,
-    "ReportedDateUtc": None,
-    "TimeStampUtc": MIN_VALUE,
-    "StateDescription": STATES[UNKNOWN],
-    "Price": None,
-}
 
 
 @attrs.frozen
@@ -64,9 +56,7 @@ class Rules:
     login: str
     password: str = attrs.field(repr=False)
     journey: JourneyRule
-    expired_session_code: int
-    unquoted_errors: bool
-    alphanumeric_ids: bool
+    dialect: Dialect
 
 
 @attrs.frozen(repr=False)
@@ -97,25 +87,25 @@ class Engine:
         self, rules: Rules, clock: GatewayClock, account: Account, *, balance: Decimal, price: Decimal
     ) -> None:
         self.rules = rules
+        self.dialect = rules.dialect
         self.clock = clock
         self.account = account
         self.balance = balance
         self.price = price
+        # The source addresses that the account may use; None means all valid source addresses.
+        self.source_addresses: tuple[str, ...] | None = None
         self.sessions: dict[str, datetime] = {}
         self.incoming: list[Incoming] = []
         self._history: list[tuple[datetime, Counter[int]]] = []
         self._segments: dict[str, tuple[Timeline, Decimal]] = {}
-        self._segment_ids = (
-            _alphanumeric_ids() if rules.alphanumeric_ids else map(str, itertools.count(_FIRST_ID))
-        )
-        # The ids of incoming messages begin with the id in the example of the vendor's document.
-        self._incoming_ids = itertools.count(539187174, 40)
+        self._ids = Ids(self.dialect.id_style, self.dialect.incoming_id)
         self._handlers: dict[str, Callable[[Arrival, GatewayResource], Value]] = {
-            "User/SessionId": self._log_in,
+            LOGIN: self._log_in,
             "User/Balance": self._tell_balance,
             "Sms/Send": self._send,
             "Sms/SendByTimeZone": self._send,
             "Sms/SendBulk": self._send,
+            BULK_BY_TIME_ZONE: self._send,
             "Sms/State": self._tell_state,
             "Sms/In": self._tell_incoming,
             "Sms/Statistics": self._tell_statistics,
@@ -123,11 +113,14 @@ class Engine:
 
     def process(self, arrival: Arrival) -> Answer:
         """Process a request and return the response."""
-        if arrival.resource is None:
+        if arrival.resource is None or not self._has(arrival.resource, arrival.version):
             return not_found()
         resource = RESOURCES[arrival.resource.lower()]
-        if arrival.method != resource.method:
-            return method_not_allowed(resource.method)
+        methods = [resource.method]
+        if resource.method == "GET" and self.dialect.accepts_post_to_read:
+            methods.append("POST")
+        if arrival.method not in methods:
+            return method_not_allowed(", ".join(methods))
         try:
             return success(self._handlers[resource.name](arrival, resource))
         except Refusal as error:
@@ -139,12 +132,16 @@ class Engine:
 
     def refuse(self, error: Refusal) -> Answer:
         """Return the response with the error body of a refusal."""
-        return refusal(error.code, error.description, unquoted=self.rules.unquoted_errors)
+        return refusal(error, unquoted=self.dialect.unquoted_errors)
+
+    def _has(self, resource: str, version: int) -> bool:
+        if version == 2 and not self.dialect.version_2:
+            return False
+        return resource != BULK_BY_TIME_ZONE or self.dialect.bulk_by_time_zone != "absent"
 
     def receive(self, source_address: str, destination_address: str, text: str, at: datetime) -> int | str:
         """Store an incoming message and return its id. `at` is the creation time, aware, in UTC."""
-        number = next(self._incoming_ids)
-        message_id = f"IN{number:X}" if self.rules.alphanumeric_ids else number
+        message_id = self._ids.of_incoming()
         self.incoming.append(Incoming(message_id, source_address, destination_address, text, at))
         return message_id
 
@@ -161,13 +158,22 @@ class Engine:
 
     def _log_in(self, arrival: Arrival, _: GatewayResource) -> Value:
         login, password = (required(arrival.parameters, name) for name in ("Login", "Password"))
-        if (login, password) != (self.rules.login, self.rules.password):
-            raise Refusal(4, "Invalid user login or password")
+        self._check_login(login, password)
         # 18 bytes are 36 hexadecimal digits, the length of a session id (contract, "user/sessionid").
         session = secrets.token_hex(18).upper()
         self.sessions[session] = self.clock.now() + SESSION_LIFETIME
         self.account.add_session()
         return session
+
+    def _check_credentials(self, credentials: tuple[str, ...]) -> None:
+        if len(credentials) == 1:
+            self._check_session(*credentials)
+        else:
+            self._check_login(*credentials)
+
+    def _check_login(self, login: str, password: str) -> None:
+        if (login, password) != (self.rules.login, self.rules.password):
+            raise Refusal(4, "Invalid user login or password", self.dialect.refused_login_status)
 
     def _check_session(self, session: str) -> None:
         ends_at = self.sessions.get(session)
@@ -175,22 +181,24 @@ class Engine:
             raise Refusal(3)
         if self.clock.now() >= ends_at:
             # The contract allows the codes 3 and 4 for an expired session (contract, "Session").
-            raise Refusal(4, "SessionID expired") if self.rules.expired_session_code == 4 else Refusal(3)
+            raise Refusal(4, "SessionID expired") if self.dialect.expired_session_code == 4 else Refusal(3)
 
     def _tell_balance(self, arrival: Arrival, _: GatewayResource) -> Value:
-        self._check_session(required(arrival.parameters, "SessionID"))
+        self._check_credentials(read_credentials(arrival))
         return self.balance
 
     def _send(self, arrival: Arrival, resource: GatewayResource) -> Value:
+        if resource.name == BULK_BY_TIME_ZONE and self.dialect.bulk_by_time_zone == "refused":
+            raise Refusal(6)
         # The contract defines the order of the checks (contract, "Checks before a send").
-        session, order = read_order(arrival.parameters, resource)
-        self._check_session(session)
+        credentials, order = read_order(arrival, resource)
+        self._check_credentials(credentials)
         pieces = split_text(order.text)
         price = self.price * len(pieces)
         if price * len(order.destinations) > self.balance:
             raise Refusal(5)
-        destinations = checked_destinations(order.destinations)
-        check_rest(order, destinations)
+        destinations = checked_destinations(order.destinations, self.dialect, arrival.version)
+        check_rest(order, destinations, self.source_addresses)
         # All checks precede the first change of the account, so that the sandbox accepts either all messages
         # of the request or none (contract, "Sms/SendBulk").
         accepted_at = self.clock.now()
@@ -200,8 +208,8 @@ class Engine:
                 destination_address=digits,
                 source_address=order.source_address,
                 text=order.text,
-                segment_ids=tuple(itertools.islice(self._segment_ids, len(pieces))),
-                send_date=due(order.send_date, digits, resource),
+                segment_ids=self._ids.of_segments(digits, len(pieces)),
+                send_date=due(order.send_date, digits, resource, self.dialect),
                 validity=order.validity or None,
                 accepted_at=accepted_at,
                 price=price,
@@ -235,13 +243,13 @@ class Engine:
             self.receive(message.destination_address, message.source_address, text, delivered_at)
 
     def _tell_state(self, arrival: Arrival, _: GatewayResource) -> Value:
-        session = required(arrival.parameters, "SessionID")
+        credentials = read_credentials(arrival)
         message_id = required(arrival.parameters, "messageId", shown_as="MessageID")
-        self._check_session(session)
+        self._check_credentials(credentials)
         now = self.clock.now()
         line, price = self._segments.get(message_id, (None, Decimal(0)))
         if line is None or line.is_forgotten(now) or line.state(now) == UNKNOWN:
-            return _UNKNOWN_STATE
+            return self._unknown_state()
         changes = line.until(now)
         changed_at, state = changes[-1]
         return {
@@ -252,20 +260,33 @@ class Engine:
             "SubmittedDateUtc": next((at for at, each in changes if each not in {UNKNOWN, QUEUED}), None),
             "ReportedDateUtc": changed_at if state in FINAL_STATES else None,
             "TimeStampUtc": changed_at,
-            # A test may define states for a segment that `STATES` does not contain.
-            "StateDescription": STATES.get(state, STATES[UNKNOWN]),
+            "StateDescription": description(state, self.dialect.state_descriptions),
             "Price": price,
+        }
+
+    def _unknown_state(self) -> Value:
+        """Return the response of Sms/State for a segment that is not in the database."""
+        return {
+            "State": UNKNOWN,
+            "CreationDateUtc": None,
+            "SubmittedDateUtc": None,
+            "ReportedDateUtc": None,
+            "TimeStampUtc": MIN_VALUE,
+            "StateDescription": description(UNKNOWN, self.dialect.state_descriptions),
+            "Price": None,
         }
 
     def _tell_incoming(self, arrival: Arrival, resource: GatewayResource) -> Value:
         parameters = arrival.parameters
-        until = to_utc(required_date(parameters, "maxDateUTC", resource, shown_as="maxDateUtc"), _UTC)
-        earliest = parameters.date("minDateUTC")
-        since = MIN_VALUE if earliest is None else to_utc(earliest, _UTC)
-        self._check_session(required(parameters, "SessionID"))
-        if since > until:
-            raise Refusal(2, "minDateUTC can not be later than maxDateUTC")
+        until = to_utc(required_date(parameters, "maxDateUTC", resource, shown_as="maxDateUtc"), UTC)
+        if self.dialect.strict_incoming_range:
+            earliest: datetime | None = required_date(parameters, "minDateUTC", resource, "minDateUtc")
+        else:
+            earliest = parameters.date("minDateUTC")
+        since = MIN_VALUE if earliest is None else to_utc(earliest, UTC)
+        self._check_credentials(read_credentials(arrival))
         now = self.clock.now()
+        self._check_incoming_range(since, until, now)
         found = [
             message
             for message in self.incoming
@@ -277,21 +298,31 @@ class Engine:
                 "SourceAddress": message.source_address,
                 "DestinationAddress": message.destination_address,
                 "ID": message.id,
-                "CreateDateUtc": message.created_at,
+                self.dialect.incoming_date: message.created_at,
             }
             for message in sorted(found, key=attrgetter("created_at"))
         ]
+
+    def _check_incoming_range(self, since: datetime, until: datetime, now: datetime) -> None:
+        if since > until:
+            raise Refusal(2, "minDateUTC can not be later than maxDateUTC")
+        if not self.dialect.strict_incoming_range:
+            return
+        if since == until:
+            raise Refusal(2, "maxDateUTC must be later than minDateUTC")
+        if since < _a_year_before(now).replace(microsecond=0):
+            raise Refusal(2, "minDateUTC can not be more than one year ago")
 
     def _tell_statistics(self, arrival: Arrival, resource: GatewayResource) -> Value:
         parameters = arrival.parameters
         start = required_date(parameters, "startDateTime", resource)
         end = required_date(parameters, "endDateTime", resource)
-        self._check_session(required(parameters, "SessionID"))
+        self._check_credentials(read_credentials(arrival))
         if end - start > LONGEST_RANGE:
             raise Refusal(2, "Нельзя указывать диапазон дат более 90 дней.")
         if start > end:
             raise Refusal(2, "startDateTime can not be later than endDateTime")
-        since, until = to_utc(start, GATEWAY_OFFSET), to_utc(end, GATEWAY_OFFSET)
+        since, until = (to_utc(moment, self.dialect.gateway_time_zone) for moment in (start, end))
         return _statistics(self._states_within(since, until))
 
     def _states_within(self, since: datetime, until: datetime) -> Counter[int]:
@@ -308,24 +339,16 @@ class Engine:
         return states
 
 
-# Numeric segment ids begin with the segment id in the examples of the vendor's document.
-_FIRST_ID = 579700854169272358
-
-
-def _alphanumeric_ids() -> Iterator[str]:
-    """Yield segment ids in the three forms that are not plain digits (contract, "Sms/Send")."""
-    number = 0
-    while True:
-        yield f"GW{0x0261BA732A + number:010X}"
-        yield f"WF{0x3F22A2E + number:07X}"
-        yield f"SAR-W+{84333 + number}"
-        number += 1
-
-
 # Return whether `moment` is in the range from `since` to `until`, both included. The comparison ignores
 # fractions of a second.
 def _is_within(moment: datetime, since: datetime, until: datetime) -> bool:
     return since.replace(microsecond=0) <= moment.replace(microsecond=0) <= until.replace(microsecond=0)
+
+
+def _a_year_before(moment: datetime) -> datetime:
+    # 29 February has no counterpart in the year before.
+    day = 28 if (moment.month, moment.day) == (2, 29) else moment.day
+    return moment.replace(year=moment.year - 1, day=day) if moment.year > 1 else moment
 
 
 def _statistics(states: Counter[int]) -> dict[str, Value]:

@@ -13,16 +13,17 @@ from starlette.types import ASGIApp
 from smsapi_async.sandbox.account import Account, Arrival
 from smsapi_async.sandbox.answers import Answer, Refusal, Script
 from smsapi_async.sandbox.asgi import application
+from smsapi_async.sandbox.dialect import Dialect, IdStyle
 from smsapi_async.sandbox.engine import Engine, Rules, aware
 from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.gate import Gate, Signal
 from smsapi_async.sandbox.gateway_clock import GatewayClock
 from smsapi_async.sandbox.journeys import JourneyRule, default_journey
+from smsapi_async.sandbox.number_rules import is_source
 from smsapi_async.sandbox.steady import steady_repr
-from smsapi_async.sandbox.tables import canonical_name, resource_named
+from smsapi_async.sandbox.tables import canonical_name, resource_at
 from smsapi_async.sandbox.wire import SUCCESS_HEADERS
 
-_BASE_PATH = "/rest"
 # An HTTP client needs a full URL, even if `httpx.ASGITransport` calls the sandbox without a connection. No
 # client connects to `_IN_PROCESS_URL`.
 _IN_PROCESS_URL = "http://127.0.0.1/rest"
@@ -43,11 +44,14 @@ class Sandbox:
         journey: a function that chooses the states of a segment. The default function uses the table of
             number endings in the docstring of `smsapi_async.sandbox`.
         latency: the delay of each response, in seconds of real time.
-        expired_session_code: the error code for an expired session: 4 (HTTP status 401) or 3 (HTTP status
-            400).
-        unquoted_errors: whether the keys in error bodies are unquoted, as in the vendor's document.
-        id_style: the form of segment ids: "digits" for ids like "579700854169272358", "alphanumeric" for
-            ids like "GW0261BA732A" and "SAR-W+84333".
+        dialect: the variations of the gateway that the sandbox imitates: a `Dialect`, or the name "contract"
+            or "latest".
+        source_addresses: the source addresses that the account may use. The sandbox refuses other source
+            addresses with code 6. Upper and lower case are different. None means that the account may use
+            every valid source address.
+        expired_session_code: the field of `dialect` with this name; None means the value in `dialect`.
+        unquoted_errors: the field of `dialect` with this name; None means the value in `dialect`.
+        id_style: the field of `dialect` with this name; None means the value in `dialect`.
 
     Attributes:
         login: the login of the account.
@@ -57,11 +61,12 @@ class Sandbox:
         account: the requests that arrived, and the messages that the sandbox accepted.
         proxy: the fault proxy, while `run_sandbox` serves the sandbox with ``faults``; otherwise None.
         latency: the delay of each response, in seconds of real time. A test may change `latency`.
+        dialect: the dialect of the sandbox.
 
     Raises:
-        ValueError: if `expired_session_code` or `id_style` has a value that is not listed above, if `start`
-            is a naive datetime, if `balance`, `price` or `latency` is not a finite number, or if `price` or
-            `latency` is negative.
+        ValueError: if `dialect` or one of its fields has an invalid value, if a source address in
+            `source_addresses` is invalid, if `start` is a naive datetime, if `balance`, `price` or `latency`
+            is not a finite number, or if `price` or `latency` is negative.
     """
 
     def __init__(
@@ -75,14 +80,12 @@ class Sandbox:
         speed: float = 1.0,
         journey: JourneyRule = default_journey,
         latency: float = 0.0,
-        expired_session_code: Literal[3, 4] = 4,
-        unquoted_errors: bool = False,
-        id_style: Literal["digits", "alphanumeric"] = "digits",
+        dialect: Dialect | Literal["contract", "latest"] = Dialect.CONTRACT,
+        source_addresses: Iterable[str] | None = None,
+        expired_session_code: Literal[3, 4] | None = None,
+        unquoted_errors: bool | None = None,
+        id_style: IdStyle | None = None,
     ) -> None:
-        if expired_session_code not in {3, 4}:
-            raise ValueError("expired_session_code must be 3 or 4")
-        if id_style not in {"digits", "alphanumeric"}:
-            raise ValueError("id_style must be 'digits' or 'alphanumeric'")
         for name, amount in (("balance", balance), ("price", price), ("latency", latency)):
             if not math.isfinite(Decimal(amount)) or (name != "balance" and Decimal(amount) < 0):
                 raise ValueError(f"{name} must be a finite number, and price and latency at least 0")
@@ -90,6 +93,12 @@ class Sandbox:
         self.password = password
         self.base_url = _IN_PROCESS_URL
         self.latency = latency
+        overrides = {
+            "expired_session_code": expired_session_code,
+            "unquoted_errors": unquoted_errors,
+            "id_style": id_style,
+        }
+        self.dialect = _dialect(dialect, overrides)
         self.proxy: FaultProxy | None = None
         # The server that `run_sandbox` starts sets the signal `ending` when the server stops.
         self.ending = Signal()
@@ -98,12 +107,11 @@ class Sandbox:
         self._scripts: deque[Script] = deque()
         self._gates: list[Gate] = []
         self.account = Account(self._lock)
-        rules = Rules(
-            login, password, journey, expired_session_code, unquoted_errors, id_style == "alphanumeric"
-        )
+        rules = Rules(login, password, journey, self.dialect)
         self._engine = Engine(
             rules, self._clock, self.account, balance=Decimal(balance), price=Decimal(price)
         )
+        self.source_addresses = source_addresses
         self.app: ASGIApp = application(self)
 
     def __repr__(self) -> str:
@@ -149,6 +157,29 @@ class Sandbox:
         with self._lock:
             self._engine.price = Decimal(value)
 
+    @property
+    def source_addresses(self) -> tuple[str, ...] | None:
+        """The source addresses that the account may use, which a test may set.
+
+        None means that the account may use every valid source address. A single str means one source address.
+
+        Raises:
+            ValueError: if a new value contains an invalid source address.
+        """
+        with self._lock:
+            return self._engine.source_addresses
+
+    @source_addresses.setter
+    def source_addresses(self, value: Iterable[str] | None) -> None:
+        addresses = (value,) if isinstance(value, str) else value if value is None else tuple(value)
+        if addresses is not None and not all(map(is_source, addresses)):
+            raise ValueError(
+                "source_addresses must contain only source addresses: at most 15 digits, or at most 11 Latin "
+                "characters"
+            )
+        with self._lock:
+            self._engine.source_addresses = addresses
+
     def receive(
         self,
         source_address: str,
@@ -167,7 +198,8 @@ class Sandbox:
                 the message before its creation time.
 
         Returns:
-            The id of the message: an int for the id style "digits", a str for "alphanumeric".
+            The id of the message. The fields `incoming_id` and `id_style` of the dialect determine whether
+            the id is an int or a str.
 
         Raises:
             ValueError: if `at` is a naive datetime.
@@ -281,7 +313,7 @@ class Sandbox:
             The recorded request, the response, and the gate that holds the response (None if no gate holds
             it).
         """
-        resource = _resource_at(target.partition("?")[0])
+        resource, version = resource_at(target.partition("?")[0])
         with self._lock:
             arrival = self.account.add_arrival(
                 method=method,
@@ -290,6 +322,8 @@ class Sandbox:
                 body=body,
                 resource=resource,
                 at=self._clock.now(),
+                version=version,
+                reads_all_bodies=self.dialect.reads_all_bodies,
             )
             script = self._next_script(resource)
             if script is None:
@@ -316,8 +350,8 @@ class Sandbox:
         return None
 
 
-def _resource_at(path: str) -> str | None:
-    # If other path segments precede the base path, `base` is not empty, and the path belongs to no resource.
-    base, found, name = path.lower().partition(f"{_BASE_PATH}/")
-    resource = resource_named(name.removesuffix("/")) if found and not base else None
-    return resource.name if resource else None
+def _dialect(dialect: Dialect | str, overrides: Mapping[str, object]) -> Dialect:
+    chosen = Dialect.named(dialect) if isinstance(dialect, str) else dialect
+    if not isinstance(chosen, Dialect):
+        raise ValueError("dialect must be a Dialect, 'contract' or 'latest'")  # noqa: TRY004 - as for a field
+    return chosen.with_(**{name: value for name, value in overrides.items() if value is not None})

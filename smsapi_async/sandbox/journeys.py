@@ -36,15 +36,22 @@ _UNSEEN = (timedelta(0), UNKNOWN)
 _QUEUED = (_SECOND, QUEUED)
 _SENT = (2 * _SECOND, SENT)
 
-_FINAL_STATE_BY_ENDING = {
+_LAST_STATE_BY_ENDING = {
+    "903": -3,
+    "908": 8,
     "910": 10,
     "911": 11,
+    "920": -20,
+    "930": -30,
+    "940": -40,
     "941": 41,
     "942": 42,
     "946": 46,
     "947": 47,
     "948": 48,
     "969": 69,
+    "991": -100,
+    "992": -200,
     "997": -97,
     "998": -98,
     "999": 99,
@@ -55,7 +62,7 @@ _JOURNEY_BY_ENDING: dict[str, Journey] = {
     "901": [_UNSEEN, _QUEUED, _SENT],
     **{
         ending: [_UNSEEN, _QUEUED, _SENT, (5 * _SECOND, state)]
-        for ending, state in _FINAL_STATE_BY_ENDING.items()
+        for ending, state in _LAST_STATE_BY_ENDING.items()
     },
 }
 _DELIVERED: Journey = [_UNSEEN, _QUEUED, _SENT, (5 * _SECOND, 0)]

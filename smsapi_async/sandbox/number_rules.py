@@ -3,12 +3,14 @@
 import re
 from datetime import timedelta
 
-# The time zone of the gateway is GMT+03:00 (contract, "Dates sent").
-GATEWAY_OFFSET = timedelta(hours=3)
+# The UTC offset of a recipient whose number has an unknown prefix.
+_DEFAULT_OFFSET = timedelta(hours=3)
 
 # A destination address has 7 to 15 digits (contract, "Addresses"). The sandbox refuses a number of 11 digits
-# that begins with 89: a Russian number with the trunk prefix 8 in place of a country code.
-_DESTINATION = re.compile(r"\+?(?!89[0-9]{9}\Z)([1-9][0-9]{6,14})")
+# that begins with 89: a Russian number with the trunk prefix 8 in place of a country code. A dialect can
+# accept such a number.
+_DESTINATION = re.compile(r"\+?([1-9][0-9]{6,14})")
+_TRUNK_PREFIX = re.compile(r"8(9[0-9]{9})")
 # A source address has at most 15 digits, or at most 11 printable ASCII characters (contract, "Addresses"). A
 # source address that consists only of spaces is invalid.
 _SOURCE = re.compile(r"[0-9]{1,15}|(?=.*[!-~])[ -~]{1,11}")
@@ -28,10 +30,21 @@ _OFFSETS = {
 _LONGEST_PREFIX = max(map(len, _OFFSETS))
 
 
-def destination_digits(address: str) -> str | None:
-    """Return the digits of a destination address, or None if the address is invalid."""
+def destination_digits(address: str, *, accepts_trunk_prefix: bool) -> str | None:
+    """Return the digits of a destination address, or None if the address is invalid.
+
+    Args:
+        address: the destination address, with or without `+`.
+        accepts_trunk_prefix: whether a Russian number may have the trunk prefix 8 in place of the country
+            code 7. The result then has the country code 7.
+    """
     match = _DESTINATION.fullmatch(address)
-    return match[1] if match else None
+    if match is None:
+        return None
+    with_trunk_prefix = _TRUNK_PREFIX.fullmatch(match[1])
+    if with_trunk_prefix is None:
+        return match[1]
+    return f"7{with_trunk_prefix[1]}" if accepts_trunk_prefix else None
 
 
 def is_source(address: str) -> bool:
@@ -46,10 +59,10 @@ def recipient_offset(digits: str) -> timedelta:
     """Return the UTC offset of the recipient's time zone.
 
     The longest prefix of `digits` that is in the table `_OFFSETS` determines the offset. If `_OFFSETS` has no
-    prefix of `digits`, return the UTC offset of the gateway.
+    prefix of `digits`, the offset is +3.
     """
     for length in range(_LONGEST_PREFIX, 0, -1):
         hours = _OFFSETS.get(digits[:length])
         if hours is not None:
             return timedelta(hours=hours)
-    return GATEWAY_OFFSET
+    return _DEFAULT_OFFSET

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Self
-from urllib.parse import parse_qsl, quote
 
 import attrs
 
+from smsapi_async.sandbox.bodies import FORM, UnreadableBody, body_fields, form_fields, query_fields
 from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST
 
 SUCCESS_HEADERS = {
@@ -26,10 +26,6 @@ _DATE = re.compile(
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,7}))?)?)?"
 )
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
-# The vendor's C# client encodes a Cyrillic character as %uXXXX, because the client uses
-# HttpValueCollection.ToString() of .NET Framework.
-_DOTNET_ESCAPES = re.compile(r"(?:%u[0-9a-fA-F]{4})+")
-_INDEXED = re.compile(r"(.+)\[[0-9]+\]")
 
 Value = str | int | Decimal | datetime | None | Sequence["Value"] | Mapping[str, "Value"]
 
@@ -50,7 +46,7 @@ class Parameters:
     twice.
 
     Attributes:
-        form: the values of each parameter in the form, by lower-case name.
+        form: the values of each parameter in the body, by lower-case name.
         query: the values of each parameter in the query, by lower-case name.
     """
 
@@ -58,14 +54,30 @@ class Parameters:
     query: Mapping[str, list[str]]
 
     @classmethod
-    def parse(cls, query: str, body: bytes = b"", content_type: str = "") -> Self:
+    def parse(
+        cls, query: str, body: bytes = b"", content_type: str = "", *, reads_all_bodies: bool = False
+    ) -> Self:
         """Read the parameters of a query and of a body.
 
-        A body without a content type is read as a form. A body with a content type other than
-        `application/x-www-form-urlencoded` has no parameters.
+        A body without a content type is read as a form. A body with another content type than
+        `application/x-www-form-urlencoded` has no parameters, except with `reads_all_bodies`.
+
+        Args:
+            query: the query of the request, percent-encoded.
+            body: the body of the request.
+            content_type: the value of the header field `Content-Type`; empty if the request has none.
+            reads_all_bodies: whether multipart forms and JSON bodies are read too.
+
+        Raises:
+            Malformed: if the body is read as JSON and is not valid JSON.
         """
-        is_form = not content_type or content_type.lower().startswith("application/x-www-form-urlencoded")
-        return cls(_fields(body.decode("utf-8", "replace")) if is_form else {}, _fields(query))
+        if not reads_all_bodies and content_type and not content_type.lower().startswith(FORM):
+            return cls({}, query_fields(query))
+        try:
+            form = body_fields(body, content_type) if reads_all_bodies else form_fields(body)
+        except UnreadableBody as error:
+            raise Malformed(str(error)) from None
+        return cls(form, query_fields(query))
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter, in their order, or an empty list if all values are empty."""
@@ -102,16 +114,16 @@ class Parameters:
         return None if text is None else _read_date(text.strip())
 
 
-def to_utc(naive: datetime, offset: timedelta) -> datetime:
+def to_utc(naive: datetime, zone: tzinfo) -> datetime:
     """Convert a naive local time to an aware datetime in UTC.
 
     Args:
         naive: the naive local time to convert.
-        offset: the offset of the local time from UTC.
+        zone: the time zone of the local time.
     """
     # The limits `EARLIEST` and `LATEST` keep the result in the range of `datetime`.
     moment = min(max(naive.replace(tzinfo=UTC), EARLIEST), LATEST)
-    return moment - offset
+    return moment.replace(tzinfo=zone).astimezone(UTC)
 
 
 def encode(value: Value) -> str:
@@ -142,24 +154,6 @@ def encode_error(code: int, description: str, *, unquoted: bool) -> str:
     """
     text = json.dumps(description, ensure_ascii=False)
     return f"{{Code: {code}, Desc: {text}}}" if unquoted else f'{{"Code": {code}, "Desc": {text}}}'
-
-
-def _fields(encoded: str) -> dict[str, list[str]]:
-    fields: dict[str, list[str]] = {}
-    if "%u" in encoded:
-        encoded = _DOTNET_ESCAPES.sub(_standard_escapes, encoded)
-    for name, value in parse_qsl(encoded, keep_blank_values=True, errors="replace"):
-        # http_build_query of PHP encodes a list as `name[0]=..&name[1]=..`.
-        indexed = _INDEXED.fullmatch(name)
-        fields.setdefault((indexed[1] if indexed else name).lower(), []).append(value)
-    return fields
-
-
-def _standard_escapes(match: re.Match[str]) -> str:
-    # Each %uXXXX escape is one UTF-16 unit. Adjacent escapes are decoded together, because a surrogate pair
-    # has two units.
-    units = bytes.fromhex(match[0].replace("%u", ""))
-    return quote(units.decode("utf-16-be", "replace"))
 
 
 def _read_date(text: str) -> datetime:

@@ -75,6 +75,15 @@ USAGE = [
     (["send", TO, TEXT, "--ca-file", "/no/such/file.pem"], "--ca-file"),
     (["sandbox", "--price", "-1"], "--price: the value cannot be used; pass an amount"),
     (["sandbox", "--balance", "nan"], "--balance: the value cannot be used; pass an amount"),
+    (
+        ["sandbox", "--dialect", "newest"],
+        "--dialect: the value cannot be used; choose from: contract, latest",
+    ),
+    (
+        ["sandbox", "--source-address", "Ромашка"],
+        "--source-address: the value cannot be used; pass at most 15",
+    ),
+    (["sandbox", "--source-address", ""], "--source-address: the value cannot be used; pass at most 15"),
     (["sandbox", "--latency", "soon"], "--latency: the value cannot be used; pass seconds"),
     (["sandbox", "--latency", "2h"], "--latency"),
     (["sandbox", "--latency", "3601"], "--latency"),

@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from smsapi_async.cli import main, serve
@@ -164,6 +165,34 @@ def test_the_account_of_the_sandbox(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
         assert cli("bulk", "Hello", TO, "79031234567", "79031234568", *account).code == ExitCode.REJECTED
         # The command makes two requests: the login and the send.
         assert monotonic() - began >= 0.1
+
+
+def test_the_dialect_of_the_sandbox() -> None:
+    """`sandbox --dialect latest` serves version 2, and `--source-address` lists the allowed addresses."""
+    options = ["--dialect", "latest", "--source-address", "My Shop", "--source-address", "79160000000"]
+    with running_sandbox("--json", *options) as (_, announced):
+        document = json.loads(announced)
+        assert (document["dialect"], document["source_addresses"]) == ("latest", ["My Shop", "79160000000"])
+        fields = {"Login": document["login"], "Password": document["password"], "Data": "Hi"}
+        statuses = [
+            httpx.post(
+                f"{document['base_url']}/v2/Sms/Send",
+                json={**fields, "DestinationAddress": TO, "SourceAddress": source},
+            ).status_code
+            for source in ("My Shop", "79160000000", "ACME")
+        ]
+        assert statuses == [200, 200, 400]
+    with running_sandbox(*options) as (_, announced):
+        assert "version 2" in announced
+        assert "export SMSAPI_SOURCE_ADDRESS='My Shop'\n" in announced
+
+
+def test_the_usual_dialect_of_the_sandbox() -> None:
+    """Without options, `sandbox` follows the contract and accepts every valid source address."""
+    with running_sandbox("--json") as (_, announced):
+        document = json.loads(announced)
+        assert (document["dialect"], document["source_addresses"]) == ("contract", None)
+        assert httpx.get(f"{document['base_url']}/v2/User/Balance").status_code == 404
 
 
 def test_sandbox_for_people() -> None:

@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 HEADINGS = re.findall(r"^#{2,3} (.+)$", CONTRACT, re.MULTILINE)
 
 # The patterns accept a line break inside a reference, because a docstring or a comment may contain one.
-_CITATION = re.compile(r"\bcontract,(?:\s|#)+", re.IGNORECASE)
+# The dialect `Dialect.CONTRACT` of the sandbox is no reference.
+_CITATION = re.compile(r"(?<!\.)\bcontract,(?:\s|#)+", re.IGNORECASE)
 _HEADINGS = re.compile(r'"([^"]+)"(?:(?:\s|#)+and(?:\s|#)+"([^"]+)")?')
 
 

@@ -1,312 +1,254 @@
-"""The sandbox understands the requests of all clients that the vendor published.
+"""The sandbox understands the requests of published clients, and the clients understand its responses.
 
-The clients differ in the spelling of names, in the place of the parameters (query or body) and in the date
-format. The tests write raw requests to a socket, because an HTTP library would remove some of these
-differences.
+The requests are recorded as bytes. Each test sends one recorded request over a socket and then reads the
+response as the client does.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, timedelta
+from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, quote_plus, urlencode
 
-import anyio
-import attrs
-import h11
-import httpx
 import pytest
+from anyio import to_thread
 
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
+from tests.sandbox.clients import CLIENTS, FIRST, SENDS, Sent
+from tests.sandbox.parsers import success_only
+from tests.sandbox.recordings import OPERATIONS, Reply, exchange, recorded, values_for
 from tests.sandbox.support import START
 
 pytestmark = pytest.mark.anyio
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-NUMBERS = ["79031234567", "+79161234567"]
-TEXT = "Привет, мир + 100%"
+BALANCE = Decimal("1234.50")
+# The names of the operations that only read.
+READS = ("login", "balance", "state", "incoming", "statistics")
+CONTRACT_ZONE, LATEST_ZONE, MOSCOW = timedelta(hours=3), timedelta(0), timedelta(hours=3)
 
-Fields = Mapping[str, str | int | Sequence[str]]
-Pairs = list[tuple[str, str | int]]
-
-
-@attrs.frozen
-class Raw:
-    """One request of a published client; the path `target` is relative to the base URL."""
-
-    method: str
-    target: str
-    body: str = ""
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+ALL = list(OPERATIONS)
+WITHOUT_START = ("vendor-document", "incoming-without-start")
+WITH_CONTRACT = [pair for pair in ALL if CLIENTS[pair[0]].refused_by_contract(pair[1]) is None]
+BEYOND_CONTRACT = [pair for pair in ALL if pair not in WITH_CONTRACT]
 
 
-@attrs.frozen
-class Style:
-    """The paths, parameter names, date formats and encoding that one client uses in its requests."""
-
-    build: Callable[[str, str, Fields], Raw]
-    paths: Mapping[str, str]
-    names: Mapping[str, str] = attrs.field(factory=dict)
-    date: str = "%Y-%m-%dT%H:%M:%S"
-    statistics_date: str = "%Y-%m-%dT%H:%M:%S"
-
-    def request(self, method: str, resource: str, fields: Fields) -> Raw:
-        """Return the request for a resource with the paths, names and encoding of this client."""
-        spelled = {self.names.get(name, name[0].lower() + name[1:]): value for name, value in fields.items()}
-        return self.build(method, self.paths.get(resource, resource), spelled)
+VERSION_2 = [pair for pair in ALL if b"/v2/" in OPERATIONS[pair].read_bytes().splitlines()[0]]
 
 
-def pairs_of(fields: Fields) -> Pairs:
-    """Return the fields as pairs of name and value. A list of values becomes one pair for each value."""
-    pairs: Pairs = []
-    for name, value in fields.items():
-        pairs += [(name, each) for each in value] if isinstance(value, list) else [(name, value)]  # type: ignore[list-item]
-    return pairs
+@pytest.fixture
+def anyio_backend() -> str:
+    """One backend is enough, because the sandbox runs in a thread of its own."""
+    return "asyncio"
 
 
-def python_urllib(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of rest_service.py.
-
-    A GET has a query, and a POST has a form with all optional parameters.
-    """
-    if method == "GET":
-        return Raw("GET", f"{path}?{urlencode(pairs_of(fields))}")
-    options: Fields = {"validity": 0, "sendDate": ""}
-    return Raw("POST", path, urlencode(pairs_of({**options, **fields})), FORM)
+def chosen(pairs: Sequence[tuple[str, str]]) -> Callable[[Any], Any]:
+    """Return a decorator that runs a test for each of some recordings, and names the test after it."""
+    return pytest.mark.parametrize(("name", "operation"), pairs, ids=["-".join(pair) for pair in pairs])
 
 
-def python_requests(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of sw-python-sms-devino, which uses `params` and `data` of the library requests."""
-    headers = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
-    encoded = urlencode(pairs_of(fields))
-    if method == "GET":
-        return Raw("GET", f"{path}?{encoded}", headers=headers)
-    return Raw("POST", path, encoded, {**headers, **FORM})
+@chosen([pair for pair in WITH_CONTRACT if pair != WITHOUT_START])
+async def test_client_works_with_the_contract(name: str, operation: str) -> None:
+    """A published client that asks for nothing beyond the contract works with the default sandbox."""
+    await try_out(name, operation, Dialect.CONTRACT.with_(**CLIENTS[name].needs), CONTRACT_ZONE)
 
 
-def php(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of the PHP client. A query has unescaped values, and a form has numbered list items."""
-    if method == "GET":
-        glued = "&".join(f"{name}={str(value).replace(' ', '%20')}" for name, value in fields.items())
-        return Raw("GET", f"{path}?{glued}")
-    pairs: Pairs = []
-    for name, value in fields.items():
-        if isinstance(value, list):
-            pairs += [(f"{name}[{index}]", each) for index, each in enumerate(value)]
-        else:
-            pairs.append((name, str(value)))
-    return Raw("POST", path, urlencode(pairs), FORM)
+@chosen([pair for pair in ALL if pair != WITHOUT_START])
+async def test_client_works_with_the_latest_dialect(name: str, operation: str) -> None:
+    """Each published client works with the sandbox of the latest dialect after a change of the base URL."""
+    dialect = Dialect.LATEST.with_(**CLIENTS[name].needs)
+    if operation == "state" and CLIENTS[name].leaves_plus:
+        dialect = dialect.with_(id_style="digits")
+    await try_out(name, operation, dialect, LATEST_ZONE)
 
 
-def ruby(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of the Ruby client. A POST has a form, but a bulk has its recipients in the query."""
-    rest = {name: value for name, value in fields.items() if name != "destinationAddresses"}
-    encoded = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in rest.items())
-    if method == "GET":
-        return Raw("GET", f"{path}?{encoded}")
-    recipients = fields.get("destinationAddresses", [])
-    query = "&".join(f"destinationAddresses={each}" for each in recipients) if recipients else ""  # type: ignore[union-attr]
-    # The test removes the plus signs, because the Ruby client does not escape the recipients, and the gateway
-    # would read a plus sign as a space.
-    query = query.replace("+", "")
-    return Raw("POST", f"{path}?{query}" if query else path, encoded, FORM)
+@chosen(BEYOND_CONTRACT)
+async def test_contract_refuses_the_rest(name: str, operation: str) -> None:
+    """The default sandbox refuses a request that the contract does not have, and sends nothing."""
+    async with run_sandbox(start=START, dialect=Dialect.CONTRACT) as sandbox:
+        reply = await call(sandbox, name, operation)
+        assert reply.status == CLIENTS[name].refused_by_contract(operation)
+        assert sandbox.account.messages == []
 
 
-def csharp_encode(value: object) -> str:
-    """Encode a value as `HttpUtility.UrlEncodeUnicode` of .NET does.
-
-    Each UTF-16 unit beyond ASCII becomes `%uXXXX`.
-    """
-    units = str(value).encode("utf-16-be")
-    codes = [int.from_bytes(units[place : place + 2], "big") for place in range(0, len(units), 2)]
-    return "".join(quote_plus(chr(code)) if code < 128 else f"%u{code:04x}" for code in codes)
-
-
-def csharp(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of the C# client. Even a GET has the content type of a form."""
-    encoded = "&".join(f"{name}={csharp_encode(value)}" for name, value in pairs_of(fields))
-    return (
-        Raw("GET", f"{path}?{encoded}", headers=FORM) if method == "GET" else Raw("POST", path, encoded, FORM)
-    )
-
-
-def csharp_twice(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of a C# client that puts the parameters of a POST into the query and the body."""
-    request = csharp(method, path, fields)
-    return request if method == "GET" else attrs.evolve(request, target=f"{path}?{request.body}")
-
-
-def perl(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of the Perl client. All parameters are in the query, and a POST has an empty body."""
-    options = {"sendDate": "", "validity": ""} if method == "POST" else {}
-    encoded = urlencode(pairs_of({**options, **fields}), quote_via=quote)
-    return Raw(method, f"{path}?{encoded}", "", FORM)
-
-
-def java(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request of the Java client. A GET has a query, and a POST has a form in UTF-8."""
-    encoded = "&".join(f"{name}={quote_plus(str(value), safe='*-._')}" for name, value in pairs_of(fields))
-    form = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
-    return Raw("GET", f"{path}?{encoded}") if method == "GET" else Raw("POST", path, encoded, form)
-
-
-def document(method: str, path: str, fields: Fields) -> Raw:
-    """Build a request as in the examples of the vendor's document. A POST has a query and no content type."""
-    return Raw(method, f"{path}?{urlencode(pairs_of(fields), quote_via=quote)}")
-
-
-VENDOR_PATHS = {"user/sessionid": "User/SessionId"}
-LOWER_PATHS = {
-    "user/sessionid": "user/sessionId",
-    "User/Balance": "user/balance",
-    "Sms/Send": "sms/send",
-    "Sms/SendByTimeZone": "sms/sendbytimezone",
-    "Sms/SendBulk": "sms/sendbulk",
-    "Sms/State": "sms/state",
-    "Sms/In": "sms/in",
-    "Sms/Statistics": "sms/statistics",
-}
-IDS = {"SessionID": "sessionId"}
-AS_PRINTED = {
-    name: name
-    for name in (
-        "SessionID",
-        "DestinationAddress",
-        "DestinationAddresses",
-        "Data",
-        "SourceAddress",
-        "SendDate",
-        "Validity",
-    )
-}
-STYLES = {
-    "python-urllib": Style(python_urllib, LOWER_PATHS, IDS),
-    "python-requests": Style(
-        python_requests,
-        {**LOWER_PATHS, "Sms/SendBulk": "sms/sendBulk"},
-        {**IDS, "DestinationAddresses": "DestinationAddresses"},
-        date="%Y-%m-%d %H:%M:%S",
-    ),
-    "php": Style(php, VENDOR_PATHS, IDS),
-    "php-trailing-slash": Style(php, {"Sms/SendBulk": "Sms/SendBulk/"}, AS_PRINTED, date="%Y-%m-%d %H:%M"),
-    "ruby": Style(ruby, VENDOR_PATHS, IDS, statistics_date="%Y-%m-%d"),
-    "csharp": Style(csharp, VENDOR_PATHS, IDS),
-    "csharp-twice": Style(csharp_twice, VENDOR_PATHS, IDS),
-    "perl": Style(perl, VENDOR_PATHS, IDS),
-    "java": Style(java, VENDOR_PATHS, IDS, statistics_date="%Y-%m-%d %H:%M:%S"),
-    "document": Style(document, {}, AS_PRINTED, statistics_date="%Y-%m-%d %H:%M:%S"),
-}
-
-
-@attrs.define
-class Client:
-    """Calls one sandbox with the requests of one published client."""
-
-    sandbox: Sandbox
-    style: Style
-    session: str = ""
-
-    async def call(self, method: str, resource: str, **fields: str | int | Sequence[str]) -> Any:
-        """Call a resource and return the decoded response."""
-        full = {"SessionID": self.session, **fields} if self.session else fields
-        status, body = await exchange(self.sandbox.base_url, self.style.request(method, resource, full))
-        assert status == 200, body
-        return json.loads(body)
-
-
-async def exchange(base_url: str, raw: Raw) -> tuple[int, str]:
-    """Send one request over a new connection; return the HTTP status and the body of the response."""
-    url = httpx.URL(base_url)
-    headers = [("Host", url.host), *raw.headers.items()]
-    body = raw.body.encode()
-    if raw.method == "POST":
-        headers.append(("Content-Length", str(len(body))))
-    connection = h11.Connection(h11.CLIENT)
-    request = h11.Request(method=raw.method, target=f"{url.path}/{raw.target}", headers=headers)
-    status, received = 0, b""
-    async with await anyio.connect_tcp(url.host, url.port or 80) as stream:
-        for event in (request, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()):
-            await stream.send(connection.send(event) or b"")
-        while True:
-            answer = connection.next_event()
-            if answer is h11.NEED_DATA:
-                connection.receive_data(await stream.receive())
-            elif isinstance(answer, h11.Response):
-                status = answer.status_code
-            elif isinstance(answer, h11.Data):
-                received += bytes(answer.data)
-            else:
-                return status, received.decode()
-
-
-@pytest.mark.parametrize("name", STYLES)
-async def test_published_client(name: str) -> None:
-    """The sandbox understands every request of a published client and keeps texts and numbers unchanged."""
-    style = STYLES[name]
+async def test_incoming_without_a_start_is_refused_by_the_latest_dialect() -> None:
+    """Sms/In without minDateUTC works with the contract; the latest gateway answers with code 9."""
     async with run_sandbox(start=START) as sandbox:
-        client = Client(sandbox, style)
-        client.session = await client.call(
-            "GET", "user/sessionid", Login=sandbox.login, Password=sandbox.password
-        )
-        assert await client.call("GET", "User/Balance") == 10000
-        one = await client.call(
-            "POST", "Sms/Send", DestinationAddress=NUMBERS[0], Data=TEXT, SourceAddress="ACME", Validity=10
-        )
-        due = (START + timedelta(hours=4)).strftime(style.date)
-        scheduled = await client.call(
-            "POST",
-            "Sms/SendByTimeZone",
-            DestinationAddress=NUMBERS[0],
-            Data=TEXT,
-            SourceAddress="ACME",
-            SendDate=due,
-        )
-        bulk = await client.call(
-            "POST", "Sms/SendBulk", DestinationAddresses=NUMBERS, Data=TEXT, SourceAddress="ACME"
-        )
-        assert [len(one), len(scheduled), len(bulk)] == [1, 1, 2]
-        messages = sandbox.account.messages
-        assert [each.text for each in messages] == [TEXT] * 4
-        assert [each.destination_address for each in messages] == [
-            "79031234567",
-            "79031234567",
-            "79031234567",
-            "79161234567",
-        ]
-        assert [each.validity for each in messages] == [10, None, None, None]
-        assert [each.send_date for each in messages] == [None, START + timedelta(hours=1), None, None]
-        await ask_for_reports(client, one[0])
+        sandbox.receive(FIRST, text="Да")
+        reply = await call(sandbox, *WITHOUT_START)
+        assert (reply.status, CLIENTS["vendor-document"].incoming(reply)) == (200, ["Да"])
+    async with run_sandbox(start=START, dialect=Dialect.LATEST) as sandbox:
+        reply = await call(sandbox, *WITHOUT_START)
+        assert (reply.status, reply.json()["Code"]) == (500, 9)
+        assert "'minDateUtc'" in reply.json()["Desc"]
 
 
-async def ask_for_reports(client: Client, segment_id: str) -> None:
-    """Request the state, the incoming messages and the statistics, and check the responses."""
-    sandbox, style = client.sandbox, client.style
+@chosen([pair for pair in ALL if pair[1] == "state" and CLIENTS[pair[0]].leaves_plus])
+async def test_unescaped_plus_finds_no_message(name: str, operation: str) -> None:
+    """A client that does not escape the `+` of a segment id gets state 255, because a `+` means a space."""
+    async with run_sandbox(start=START, dialect=Dialect.LATEST) as sandbox:
+        await call(sandbox, "vendor-python", "send")
+        [message] = sandbox.account.messages
+        assert "+" in message.segment_ids[0]
+        reply = await call(sandbox, name, operation, segment=message.segment_ids[0])
+        assert (reply.status, reply.json()["State"]) == (200, 255)
+
+
+@chosen([pair for pair in ALL if pair[1] == "login"])
+@pytest.mark.parametrize(("dialect", "status"), [(Dialect.CONTRACT, 401), (Dialect.LATEST, 403)])
+async def test_refused_login(name: str, operation: str, dialect: Dialect, status: int) -> None:
+    """With a wrong password each client gets code 4, with the HTTP status of the dialect."""
+    dialect = dialect.with_(reads_all_bodies=True, accepts_post_to_read=True)
+    async with run_sandbox(start=START, dialect=dialect) as sandbox:
+        reply = await send_bytes(sandbox, name, operation, password="wrong")
+        assert (reply.status, reply.json()) == (
+            status,
+            {"Code": 4, "Desc": "Invalid user login or password"},
+        )
+
+
+@chosen(VERSION_2)
+async def test_refused_credentials_of_version_2(name: str, operation: str) -> None:
+    """With a wrong password each request of version 2 is refused with code 4, and nothing is sent."""
+    async with run_sandbox(start=START, dialect=Dialect.LATEST) as sandbox:
+        reply = await send_bytes(sandbox, name, operation, password="wrong", segment="1")
+        assert (reply.status, reply.json()["Code"]) == (403, 4)
+        assert sandbox.account.messages == []
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "status"),
+    [
+        ("vendor-python", 4, 401),
+        ("vendor-ruby", 4, 401),
+        ("go-godevino", 4, 401),
+        ("go-lib-devinotele", 4, 401),
+        ("erlang-devino-sms", 3, 400),
+    ],
+)
+async def test_expired_session_makes_the_client_log_in(name: str, code: int, status: int) -> None:
+    """After 120 minutes a client gets the response to which it reacts with a new login."""
+    dialect = Dialect.LATEST.with_(expired_session_code=code)
+    async with run_sandbox(start=START, dialect=dialect) as sandbox:
+        session = await log_in(sandbox)
+        sandbox.advance(minutes=121)
+        reply = await send_bytes(sandbox, name, "balance", session=session)
+        assert (reply.status, reply.json()["Code"]) == (status, code)
+
+
+def test_every_client_has_a_recording_of_each_operation() -> None:
+    """A recording without a client, a client without recordings, or an unknown operation is a mistake."""
+    assert {name for name, _ in OPERATIONS} == set(CLIENTS)
+    assert {operation for _, operation in OPERATIONS} == {*READS, *SENDS, "incoming-without-start"}
+    vendors = [name for name in CLIENTS if name.startswith("vendor-") and name != "vendor-document"]
+    all_of_the_contract = {*READS, "send", "send-by-time-zone", "send-bulk"}
+    assert len(vendors) == 6
+    assert all(
+        all_of_the_contract <= {each for name, each in OPERATIONS if name == vendor} for vendor in vendors
+    )
+
+
+async def try_out(name: str, operation: str, dialect: Dialect, zone: timedelta) -> None:
+    """Send one recorded request to a new sandbox, and read the response as the client does."""
+    async with run_sandbox(start=START, balance=BALANCE, dialect=dialect) as sandbox:
+        if operation in SENDS:
+            await check_send(sandbox, name, operation, zone)
+        else:
+            await CHECKS[operation](sandbox, name)
+
+
+async def check_login(sandbox: Sandbox, name: str) -> None:
+    """The client reads a session id that is valid."""
+    session = CLIENTS[name].session(await successful(sandbox, name, "login", session=""))
+    assert (await send_bytes(sandbox, "vendor-document", "balance", session=session)).status == 200
+
+
+async def check_balance(sandbox: Sandbox, name: str) -> None:
+    """The client reads the balance."""
+    client = CLIENTS[name]
+    expected = int(BALANCE) if client.balance.__name__ == "whole_balance" else float(BALANCE)
+    assert client.balance(await successful(sandbox, name, "balance")) == expected
+
+
+async def check_send(sandbox: Sandbox, name: str, operation: str, zone: timedelta) -> None:
+    """The sandbox accepts exactly the messages of the request, and the client reads the segment ids."""
+    client = CLIENTS[name]
+    ids = client.ids(await successful(sandbox, name, operation))
+    messages = sandbox.account.messages
+    assert [describe(each) for each in messages] == expected_messages(client.sent(operation), zone)
+    all_ids = [segment_id for each in messages for segment_id in each.segment_ids]
+    assert list(ids) == all_ids[: len(ids)]
+    assert ids or client.ids is success_only
+
+
+async def check_state(sandbox: Sandbox, name: str) -> None:
+    """The client reads that a message was delivered."""
+    await call(sandbox, "vendor-python", "send")
     sandbox.advance(seconds=10)
-    sandbox.receive("79031234567", text="Да")
-    assert (await client.call("GET", "Sms/State", messageId=segment_id))["State"] == 0
-    since, until = (
-        (START + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S") for minutes in (-60, 60)
-    )
-    found = await client.call("GET", "Sms/In", minDateUTC=since, maxDateUTC=until)
-    assert [each["Data"] for each in found] == ["Да"]
-    day = START.replace(hour=0)
-    counts = await client.call(
-        "GET",
-        "Sms/Statistics",
-        startDateTime=day.strftime(style.statistics_date),
-        endDateTime=(day + timedelta(days=1)).strftime(style.statistics_date),
-    )
-    assert (counts["Delivered"], counts["InProcess"], counts["Total"]) == (3, 1, 4)
+    segment = sandbox.account.messages[0].segment_ids[0]
+    assert CLIENTS[name].state(await successful(sandbox, name, "state", segment=segment)) == 0
 
 
-async def test_dotnet_escapes_beyond_the_basic_plane() -> None:
-    """A character that .NET escapes as two UTF-16 units arrives as one character."""
-    async with run_sandbox() as sandbox:
-        client = Client(sandbox, STYLES["csharp"])
-        client.session = await client.call(
-            "GET", "user/sessionid", Login=sandbox.login, Password=sandbox.password
-        )
-        await client.call(
-            "POST", "Sms/Send", DestinationAddress=NUMBERS[0], Data="да 🙂 %u", SourceAddress="ACME"
-        )
-        assert sandbox.account.messages[0].text == "да 🙂 %u"
+async def check_incoming(sandbox: Sandbox, name: str) -> None:
+    """The client reads an incoming message."""
+    sandbox.receive(FIRST, text="Да")
+    sandbox.receive(FIRST, text="Нет + 1")
+    assert CLIENTS[name].incoming(await successful(sandbox, name, "incoming")) == ["Да", "Нет + 1"]
+
+
+async def check_statistics(sandbox: Sandbox, name: str) -> None:
+    """The client reads the counts of the messages."""
+    await call(sandbox, "vendor-python", "send")
+    sandbox.advance(seconds=10)
+    await call(sandbox, "vendor-python", "send-by-time-zone")
+    read = CLIENTS[name].statistics(await successful(sandbox, name, "statistics"))
+    assert (read["Delivered"], read["InProcess"], read["Errors"]) == (1, 1, 0)
+
+
+CHECKS = {
+    "login": check_login,
+    "balance": check_balance,
+    "state": check_state,
+    "incoming": check_incoming,
+    "statistics": check_statistics,
+}
+
+
+def describe(message: Any) -> tuple[Any, ...]:
+    """Return the parts of an accepted message that the request decides."""
+    return (
+        message.destination_address,
+        message.text,
+        message.source_address,
+        message.validity,
+        message.send_date,
+    )
+
+
+def expected_messages(sent: Sent, zone: timedelta) -> list[tuple[Any, ...]]:
+    """Return the parts of the messages that the sandbox must accept; `zone` is that of the gateway."""
+    offset = MOSCOW if sent.own_clock else zone
+    moment = sent.date and sent.date.replace(tzinfo=UTC) - offset
+    return [(number, sent.text, "ACME", sent.validity, moment) for number in sent.numbers]
+
+
+async def log_in(sandbox: Sandbox) -> str:
+    """Return a new session id."""
+    session: str = (await send_bytes(sandbox, "vendor-document", "login")).json()
+    return session
+
+
+async def successful(sandbox: Sandbox, name: str, operation: str, **values: str) -> Reply:
+    """Send one recorded request; fail if the status is not 200 or the content type is not JSON."""
+    reply = await call(sandbox, name, operation, **values)
+    assert (reply.status, reply.content_type) == (200, "application/json; charset=utf-8"), reply.text
+    return reply
+
+
+async def call(sandbox: Sandbox, name: str, operation: str, **values: str) -> Reply:
+    """Send one recorded request with a valid session id."""
+    return await send_bytes(sandbox, name, operation, **{"session": await log_in(sandbox), **values})
+
+
+async def send_bytes(sandbox: Sandbox, name: str, operation: str, **values: str) -> Reply:
+    """Send one recorded request over a socket. `values` replaces values of placeholders."""
+    filled = {**values_for(sandbox), **values}
+    return await to_thread.run_sync(exchange, recorded(name, operation, filled), filled["host"])

@@ -3,7 +3,7 @@
 
 import ssl
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
@@ -12,6 +12,7 @@ from smsapi_async.sandbox import (
     AcceptedMessage,
     Account,
     Arrival,
+    Dialect,
     Gate,
     Journey,
     JourneyRule,
@@ -45,6 +46,17 @@ def construction(moment: datetime, rule: JourneyRule) -> None:
     Sandbox(expired_session_code=5)  # type: ignore[arg-type]
     Sandbox(id_style="letters")  # type: ignore[arg-type]
     Sandbox(price=1.5)  # type: ignore[arg-type]
+    Sandbox(dialect="latest", source_addresses=["ACME"])
+    Sandbox(dialect=Dialect.LATEST.with_(version_2=False), source_addresses=None)
+    Sandbox(dialect="newest")  # type: ignore[arg-type]
+
+
+def dialects() -> None:
+    assert_type(Dialect.CONTRACT, Dialect)
+    assert_type(Dialect.LATEST.gateway_time_zone, tzinfo)
+    Dialect(gateway_time_zone=timedelta(hours=3), id_style="number", most_recipients=None)
+    Dialect(id_style="letters")  # type: ignore[arg-type]
+    Dialect(version=2)  # type: ignore[call-arg]
 
 
 def control(sandbox: Sandbox, moment: datetime) -> None:
@@ -54,6 +66,9 @@ def control(sandbox: Sandbox, moment: datetime) -> None:
     assert_type(sandbox.balance, Decimal)
     assert_type(sandbox.price, Decimal)
     assert_type(sandbox.latency, float)
+    assert_type(sandbox.dialect, Dialect)
+    assert_type(sandbox.source_addresses, tuple[str, ...] | None)
+    sandbox.source_addresses = ["ACME"]
     sandbox.balance = "5.00"
     sandbox.price = 2
     sandbox.advance(hours=2)

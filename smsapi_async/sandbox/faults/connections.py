@@ -33,8 +33,8 @@ class HistoryEntry(NamedTuple):
 
     Attributes:
         number: the index of the decision in the history of the proxy, from 0.
-        resource: the path below `/rest`, for example `Sms/Send`; empty if the proxy chose the fault for a new
-            connection, before the client sent a request.
+        resource: the path below `/rest` or `/rest/v2`, for example `Sms/Send`; empty if the proxy chose the
+            fault for a new connection, before the client sent a request.
         fault: the kind of fault that the proxy chose.
         passed_on: whether the proxy sent the whole request to the server behind the proxy.
     """

@@ -4,7 +4,8 @@ import asyncio
 
 import attrs
 
-_ROOT = "/rest/"
+# The base paths of version 2 and of version 1 of the interface.
+_ROOTS = ("/rest/v2/", "/rest/")
 _MAX_HEADER_LINES = 256
 
 
@@ -61,12 +62,13 @@ class RequestLine:
 
     @property
     def resource(self) -> str:
-        """The path below `/rest` without the query, for example `Sms/Send`.
+        """The path below `/rest` or `/rest/v2` without the query, for example `Sms/Send`.
 
         If the path is not below `/rest`, the value is the whole path.
         """
         path = self.path_and_query.partition("?")[0]
-        return (path[len(_ROOT) :] if path.lower().startswith(_ROOT) else path).strip("/")
+        root = next((root for root in _ROOTS if path.lower().startswith(root)), "")
+        return path[len(root) :].strip("/")
 
 
 @attrs.frozen

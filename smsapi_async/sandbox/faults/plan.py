@@ -21,13 +21,19 @@ from smsapi_async.sandbox.steady import steady_repr
 # Matches printable ASCII characters except the space, `#` and `?`. In a URL, `#` and `?` end the path.
 _PRINTABLE_PATH = re.compile(r"[!\"$->@-~]+")
 
+_VERSION_2 = "v2/"
+
 
 class FaultPlanError(ValueError):
     """A file does not contain a valid fault plan. The message lists every invalid value in the file."""
 
 
 def _resource(value: str | None) -> str | None:
-    return value if value is None else value.strip("/")
+    if value is None:
+        return None
+    # A resource has the same name in both versions of the interface.
+    path = value.strip("/")
+    return path[len(_VERSION_2) :] if path.lower().startswith(_VERSION_2) else path
 
 
 def _check_resource(_instance: object, _attribute: object, value: str | None) -> None:
@@ -48,7 +54,8 @@ class Rule:
     Attributes:
         fault: the kind of fault that matching requests get.
         resource: the resource whose requests the rule matches, as a path below the base URL in upper or lower
-            case, for example `Sms/Send`. If `resource` is None, the rule matches all requests.
+            case, for example `Sms/Send`. The name applies to both versions of the interface. If `resource` is
+            None, the rule matches all requests.
         times: the largest number of requests that get the fault; None means no limit.
         probability: the probability that a matching request gets the fault, from 0 to 1.
         after: the number of matching requests that pass before the rule applies.
@@ -108,7 +115,7 @@ class FaultPlan:
         rules: the rules, in the order in which the proxy checks the rules.
         weights: the relative weight of each kind in the random draw; empty means no random draw.
         resource: the resource of the script and of the random draw: a path below the base URL, for example
-            `Sms/Send`, in upper or lower case; None means all resources.
+            `Sms/Send`, in upper or lower case, for both versions of the interface; None means all resources.
         seed: the seed of all random draws, also for `Rule.probability`. The draw for the n-th request of a
             resource depends only on the seed, the resource and n.
         retry_after: the seconds in the `Retry-After` header field of a response with HTTP status 429, for
