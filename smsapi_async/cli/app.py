@@ -26,7 +26,6 @@ from smsapi_async.cli.options import (
     Amount,
     AsJson,
     ByTimeZone,
-    Date,
     LedgerFile,
     Minutes,
     Region,
@@ -204,18 +203,23 @@ def bulk(
     /,
     *,
     source_address: SourceAddress = None,
-    send_date: Date = None,
+    send_date: SendDate = None,
     validity: Minutes = None,
+    by_time_zone: ByTimeZone = False,
     region: Region = "RU",
     account: AccountOptions = ENVIRONMENT,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
     numbers = options.numbers(to, region)
-    source = options.source_address(source_address)
-    moment = options.parse_send_date(send_date, by_time_zone=False)
+    common: dict[str, Any] = {
+        "source_address": options.source_address(source_address),
+        "send_date": options.parse_send_date(send_date, by_time_zone=by_time_zone),
+        "validity": validity,
+        "by_time_zone": by_time_zone,
+    }
 
     async def call(sms: AsyncSmsClient) -> list[Receipt]:
-        return await sms.send_bulk(numbers, text, source_address=source, send_date=moment, validity=validity)
+        return await sms.send_bulk(numbers, text, **common)
 
     return gateway_invocation(
         account, call, output.receipts_document, output.receipts_view, as_json=as_json, sends=True

@@ -277,8 +277,11 @@ def _problem(value: object, kind: object) -> str | None:
         is_right = is_whole or (isinstance(value, Decimal) and value.is_finite())
         hint = "write a number without quotation marks"
     elif get_origin(kind) is Literal:
-        is_right = value in get_args(kind)
-        hint = f"write one of these in quotation marks: {', '.join(get_args(kind))}"
+        choices = get_args(kind)
+        # `True == 1` in Python.
+        is_right = value in choices and not isinstance(value, bool)
+        kind_of_value = "in" if isinstance(choices[0], str) else "without"
+        hint = f"write one of these {kind_of_value} quotation marks: {', '.join(map(str, choices))}"
     elif get_origin(kind) is list:
         is_right = isinstance(value, list) and all(isinstance(each, str) for each in value)
         hint = 'write a list of texts, for example ["a", "b"]'

@@ -148,6 +148,7 @@ _OPTIONS = {
     "concurrency": "--concurrency",
     "proxy": "--proxy",
     "ca_file": "--ca-file",
+    "gateway_time_zone": "--gateway-time-zone",
     "deadline": "--deadline",
     "every": "--every",
     "requests_per_second": "--requests-per-second",

@@ -61,7 +61,8 @@ def uvloop_options() -> dict[str, object]:
 class ObservedSessionStore(MemorySessionStore):
     """A session store that remembers whether the client ever saved a session.
 
-    Every send needs a session. If no session was saved, no message can have been sent.
+    With version 1 of the HTTP API, each send needs a session. If no session was saved, no message can have
+    been sent.
 
     Attributes:
         is_filled: whether the client has ever saved a session.
@@ -112,5 +113,5 @@ def gateway_invocation(
         view=view,
         as_json=as_json,
         sends=sends,
-        may_have_sent=lambda: sends and store.is_filled,
+        may_have_sent=lambda: sends and (store.is_filled or not account.uses_sessions),
     )

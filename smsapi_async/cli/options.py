@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import attrs
 from cyclopts import Group, Parameter, Token
@@ -23,6 +24,7 @@ _STANDARD_INPUT = "-"
 _AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # A number of a list on one line has no spaces.
 _WHOLE_NUMBER = re.compile(r"\+?[0-9]{7,}", re.ASCII)
+_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 # The send date may be this far in the past, because the clocks of computers differ.
 _SLACK = timedelta(minutes=1)
@@ -38,7 +40,6 @@ _SOURCE_ADDRESS_HELP = (
 DATE = "date and time with the UTC offset, for example 2026-01-28T16:00:00+03:00"
 DAY = f"date, for example 2026-01-28, or a {DATE}"
 
-Date = Annotated[str | None, Parameter(help=f"A {DATE}.")]
 Since = Annotated[
     str | None,
     Parameter(
@@ -125,6 +126,17 @@ class AccountOptions:
         str | None,
         Parameter(help="A file with PEM certificates that are trusted instead of the public certificates."),
     ] = None
+    api_version: Annotated[
+        Literal[1, 2],
+        Parameter(help="The version of the gateway's HTTP API. Version 2 uses no session."),
+    ] = 1
+    gateway_time_zone: Annotated[
+        str | None,
+        Parameter(
+            help="The time zone in which the gateway reads send dates: an offset such as +00:00, or a name "
+            "such as Europe/Moscow. Later documents of the vendor say +00:00. Default: +03:00."
+        ),
+    ] = None
     # `configuration` reads these two options before the other options have their values.
     config: Annotated[
         str | None,
@@ -146,7 +158,7 @@ class AccountOptions:
         If the environment variable `SMSAPI_PASSWORD` is not set, ask for the password on the terminal.
 
         Args:
-            session_store: the store for the session of the client.
+            session_store: the store for the session of the client. Version 2 of the HTTP API uses no store.
             more: further keyword arguments of `AsyncSmsClient.from_env`.
 
         Raises:
@@ -159,9 +171,18 @@ class AccountOptions:
         for name in ("base_url", "proxy", "ca_file"):
             if getattr(self, name) is not None:
                 options[name] = getattr(self, name)
+        if self.gateway_time_zone is not None:
+            options["gateway_time_zone"] = parse_time_zone("gateway_time_zone", self.gateway_time_zone)
+        if self.uses_sessions:
+            options["session_store"] = session_store
         return AsyncSmsClient.from_env(
-            **options, allow_plain_http=self.allow_plain_http, session_store=session_store
+            **options, allow_plain_http=self.allow_plain_http, api_version=self.api_version
         )
+
+    @property
+    def uses_sessions(self) -> bool:
+        """Whether the client logs in. Version 2 of the HTTP API has no sessions."""
+        return self.api_version == 1
 
 
 ENVIRONMENT = AccountOptions()
@@ -236,6 +257,26 @@ def parse_send_date(text: str | None, *, by_time_zone: bool, now: datetime | Non
         hint = "pass a later time, or no time to send now"
         raise ValidationError(name, f"{text!r} (in the past)", hint)
     return found
+
+
+def parse_time_zone(name: str, text: str) -> tzinfo:
+    """Parse a time zone: an offset such as ``+03:00``, or a name of the time zone database.
+
+    Args:
+        name: the name of the parameter, which the error shows.
+        text: the time zone to parse.
+
+    Raises:
+        ValidationError: if `text` is neither an offset nor a known name.
+    """
+    try:
+        if _OFFSET.fullmatch(text):
+            return datetime.strptime(text, "%z").tzinfo or UTC
+        return ZoneInfo(text)
+    except (LookupError, ValueError, OSError):
+        # `ZoneInfo` raises a subclass of `KeyError` for an unknown name.
+        hint = "pass an offset such as +03:00, or a name such as Europe/Moscow"
+        raise ValidationError(name, repr(text[:40]), hint) from None
 
 
 def parse_moment(

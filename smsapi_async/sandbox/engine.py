@@ -188,11 +188,11 @@ class Engine:
         return self.balance
 
     def _send(self, arrival: Arrival, resource: GatewayResource) -> Value:
-        if resource.name == BULK_BY_TIME_ZONE and self.dialect.bulk_by_time_zone == "refused":
-            raise Refusal(6)
         # The contract defines the order of the checks (contract, "Checks before a send").
         credentials, order = read_order(arrival, resource)
         self._check_credentials(credentials)
+        if resource.name == BULK_BY_TIME_ZONE and self.dialect.bulk_by_time_zone == "refused":
+            raise Refusal(6)
         pieces = split_text(order.text)
         price = self.price * len(pieces)
         if price * len(order.destinations) > self.balance:

@@ -61,7 +61,6 @@ class Sandbox:
         account: the requests that arrived, and the messages that the sandbox accepted.
         proxy: the fault proxy, while `run_sandbox` serves the sandbox with ``faults``; otherwise None.
         latency: the delay of each response, in seconds of real time. A test may change `latency`.
-        dialect: the dialect of the sandbox.
 
     Raises:
         ValueError: if `dialect` or one of its fields has an invalid value, if a source address in
@@ -98,7 +97,7 @@ class Sandbox:
             "unquoted_errors": unquoted_errors,
             "id_style": id_style,
         }
-        self.dialect = _dialect(dialect, overrides)
+        self._dialect = _dialect(dialect, overrides)
         self.proxy: FaultProxy | None = None
         # The server that `run_sandbox` starts sets the signal `ending` when the server stops.
         self.ending = Signal()
@@ -107,7 +106,7 @@ class Sandbox:
         self._scripts: deque[Script] = deque()
         self._gates: list[Gate] = []
         self.account = Account(self._lock)
-        rules = Rules(login, password, journey, self.dialect)
+        rules = Rules(login, password, journey, self._dialect)
         self._engine = Engine(
             rules, self._clock, self.account, balance=Decimal(balance), price=Decimal(price)
         )
@@ -134,6 +133,11 @@ class Sandbox:
         """
         with self._lock:
             self._clock.advance(timedelta(**units) if by is None else by)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of the sandbox, which cannot change."""
+        return self._dialect
 
     @property
     def balance(self) -> Decimal:
@@ -323,7 +327,7 @@ class Sandbox:
                 resource=resource,
                 at=self._clock.now(),
                 version=version,
-                reads_all_bodies=self.dialect.reads_all_bodies,
+                reads_all_bodies=self._dialect.reads_all_bodies,
             )
             script = self._next_script(resource)
             if script is None:

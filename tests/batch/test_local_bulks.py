@@ -123,8 +123,8 @@ async def test_a_refused_recipient_does_not_mean_a_missing_resource(sandbox: San
         outcomes = await outcomes_of(sms, [*batch(7), refused])
     assert Counter(type(outcome) for outcome in outcomes) == {Accepted: 7, Rejected: 1}
     assert set(arrived(sandbox).values()) == {1}
-    # `send_bulk` made a bulk and a check of the resource. The batch made bulks of 8, 4 and 2 messages with the
-    # refused recipient, and one check. The gateway refused all of these requests.
+    # `send_bulk` made a bulk and a check of the resource. The batch made bulks of 8, 4 and 2 messages with
+    # the refused recipient, and one check. The gateway refused all of these requests.
     assert sandbox.account.count(BULK, status=400) == 6
 
 

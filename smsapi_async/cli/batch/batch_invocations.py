@@ -30,7 +30,10 @@ def batch_invocation(plan: BatchPlan, account: AccountOptions, *, as_json: bool)
     """
     store = ObservedSessionStore()
     client = account.client(
-        store, concurrency=plan.pace.concurrency, requests_per_second=plan.pace.requests_per_second
+        store,
+        concurrency=plan.pace.concurrency,
+        requests_per_second=plan.pace.requests_per_second,
+        bulk_by_time_zone=plan.pace.bulk_by_time_zone,
     )
     return Invocation(
         run=partial(run_batch, plan, client),
@@ -39,7 +42,7 @@ def batch_invocation(plan: BatchPlan, account: AccountOptions, *, as_json: bool)
         as_json=as_json,
         failure=BatchCounts.failure,
         sends=True,
-        may_have_sent=lambda: store.is_filled,
+        may_have_sent=lambda: store.is_filled or not account.uses_sessions,
         backend_options=uvloop_options(),
     )
 

@@ -50,8 +50,8 @@ class MessageOptions:
     window: Annotated[
         str | None,
         Parameter(
-            help="The hours of the day in which messages are sent, for example 10:00-20:00: in the gateway's "
-            "time, or in the recipient's time with --by-time-zone."
+            help="The hours of the day in which messages are sent, for example 10:00-20:00: in GMT+03:00, or "
+            "in the recipient's time with --by-time-zone."
         ),
     ] = None
 
@@ -110,6 +110,14 @@ class PaceOptions:
             "number of messages with an unknown outcome."
         ),
     ] = 1000
+    bulk_by_time_zone: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="With --by-time-zone, send messages with the same text in bulks. If the gateway cannot do "
+            "this, the messages are sent one by one.",
+        ),
+    ] = False
 
 
 @Parameter(name="*", group=_RESULT)

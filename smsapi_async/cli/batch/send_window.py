@@ -10,8 +10,9 @@ import attrs
 from smsapi_async.clock import Clock
 from smsapi_async.errors import ValidationError
 
-# The time zone of the gateway (contract, "Dates sent").
-_GATEWAY = timezone(timedelta(hours=3))
+# The hours of a window are in GMT+03:00, whatever the time zone of the gateway: the user means the hours of
+# the recipients, most of whom are in Russia.
+_GMT_3 = timezone(timedelta(hours=3))
 _WINDOW = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})", re.ASCII)
 _DAY = timedelta(days=1)
 
@@ -50,24 +51,24 @@ class SendWindow:
         """Return whether a moment is in the window.
 
         Args:
-            moment: an aware date, which is compared in the gateway's time (GMT+03:00), or a naive date in the
+            moment: an aware date, which is compared in GMT+03:00, or a naive date in the
                 local time of the recipient.
         """
-        local = (moment if moment.tzinfo is None else moment.astimezone(_GATEWAY)).time()
+        local = (moment if moment.tzinfo is None else moment.astimezone(_GMT_3)).time()
         if self.opens < self.closes:
             return self.opens <= local < self.closes
         return local >= self.opens or local < self.closes
 
     def wait(self, now: datetime) -> float:
-        """Return the seconds until the window opens in the gateway's time; 0 if the window is open.
+        """Return the seconds until the window opens in GMT+03:00; 0 if the window is open.
 
         Args:
             now: the current time, aware.
         """
         if self.holds(now):
             return 0.0
-        local = now.astimezone(_GATEWAY)
-        opening = datetime.combine(local.date(), self.opens, _GATEWAY)
+        local = now.astimezone(_GMT_3)
+        opening = datetime.combine(local.date(), self.opens, _GMT_3)
         return ((opening if opening > local else opening + _DAY) - local).total_seconds()
 
     def __str__(self) -> str:
@@ -78,7 +79,7 @@ class SendGate:
     """Lets the messages of a batch pass in the hours of a window, and at a highest pace.
 
     Args:
-        window: the hours in the gateway's time; None means all hours.
+        window: the hours in GMT+03:00; None means all hours.
         per_minute: the highest number of messages per minute; None means no limit.
         clock: the clock of the window and of the pace.
         on_wait: a function that is called with the seconds before the gate waits for the window.
