@@ -46,7 +46,15 @@ if TYPE_CHECKING:
         ValidationError,
         WrongEventLoop,
     )
-    from smsapi_async.inbox import CallbackCheckpoint, Checkpoint, Inbox, MemoryCheckpoint, Position
+    from smsapi_async.inbox import (
+        CallbackCheckpoint,
+        Checkpoint,
+        Inbox,
+        IncomingReceiver,
+        MemoryCheckpoint,
+        Position,
+        PushedMessage,
+    )
     from smsapi_async.models import (
         Encoding,
         IncomingMessage,
@@ -83,6 +91,7 @@ __all__ = [
     "Inbox",
     "InboxInUse",
     "IncomingMessage",
+    "IncomingReceiver",
     "InternalServerError",
     "InvalidAnswer",
     "InvalidArgument",
@@ -103,6 +112,7 @@ __all__ = [
     "OutcomeUnknown",
     "Phase",
     "Position",
+    "PushedMessage",
     "RateLimited",
     "ReadFailed",
     "Receipt",

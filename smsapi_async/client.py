@@ -24,6 +24,7 @@ from smsapi_async.clock import Clock
 from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, read_incoming, read_period
+from smsapi_async.inbox.receiver import IncomingReceiver
 from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
 from smsapi_async.parameters import Options
@@ -546,26 +547,24 @@ class AsyncSmsClient:
         overlap: timedelta = timedelta(minutes=10),
         window: timedelta = timedelta(days=1),
         checkpoint: Checkpoint | Callable[[Position], Awaitable[None]] | None = None,
+        receiver: IncomingReceiver | None = None,
     ) -> Inbox:
         """Watch for incoming messages. The result is a stream that returns each message once.
 
-        Use the stream as ``async with sms.watch_incoming() as messages``, and iterate over ``messages``
-        inside the block. See the documentation of `Inbox` for requests, the order of messages and restarts.
+        Use it as ``async with sms.watch_incoming() as messages``, and iterate over ``messages`` inside the
+        block. See the documentation of `Inbox` for requests, the order of messages, pushes and restarts.
 
         Args:
-            since: time at which the first run begins, aware. None means the current time. If ``checkpoint``
-                has a saved position, ``since`` is ignored.
+            since: time at which a run without a saved position begins, aware. None means the current time.
             every: time from the start of one round of requests to the next start: a `timedelta` or seconds.
             overlap: maximum delay with which the gateway stores an incoming message.
             window: maximum time by which one request moves the end of the requested period forward.
             checkpoint: a `Checkpoint`, for example ``ledger.checkpoint()``, or an async function that
-                receives each `Position`. The position is saved when you request the next message, so that
-                after a crash the next run begins with the message that you were handling. None means that no
-                position is saved.
+                receives each `Position`. None means that no position is saved.
+            receiver: receiver of pushes that runs in this process, so that each message is given once.
 
         Raises:
-            InvalidCredentials: if the login or the password is wrong. The iteration raises the error and the
-                stream ends. After any other failed request, the stream makes the request again later.
+            InvalidCredentials: while iterating, if the login or the password is wrong. The stream ends.
             ValidationError: if a setting is wrong.
         """
         inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
@@ -577,6 +576,7 @@ class AsyncSmsClient:
             since=since,
             settings=inbox_settings,
             checkpoint=checkpoint,
+            receiver=receiver,
         )
 
     async def statistics(self, start: datetime, end: datetime, *, timeout: Seconds = None) -> Statistics:  # noqa: ASYNC109

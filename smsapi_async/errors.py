@@ -65,6 +65,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from smsapi_async.models import Message
 
 
@@ -220,7 +222,11 @@ class RequestRejected(SmsApiError):
         description: the gateway's description of the error, with numbers and secrets masked.
         http_status: the HTTP status code of the response.
         retry_after: seconds to wait before the next request, or None if no time is known.
+        answered_at: for `incoming` and `state`, the time of the response on the clock of the gateway: aware,
+            in UTC. None if the response does not tell the time.
     """
+
+    answered_at: datetime | None = None
 
     def __init__(
         self, code: int | None, description: str, http_status: int, retry_after: float | None = None

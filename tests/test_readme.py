@@ -50,8 +50,8 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """The README has at most 216 lines."""
-    assert len(README.read_text().splitlines()) <= 216
+    """The README has at most 236 lines."""
+    assert len(README.read_text().splitlines()) <= 236
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
@@ -78,7 +78,8 @@ async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend:
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
-        assert example.stem == "own_tests" or sandbox.account.messages
+        has_own_sandbox = example.stem in {"own_tests", "receive"}
+        assert has_own_sandbox or sandbox.account.messages
 
 
 @asynccontextmanager

@@ -36,6 +36,7 @@ from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import Hidden
 from smsapi_async.protocol.encoding import Request
+from smsapi_async.protocol.resources import SEND_BULK_BY_TIME_ZONE
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -382,6 +383,8 @@ class ChunkSender:
             self._unknown_in_a_row += 1
             return unknown_answer(error, self._clock)
         except InvalidOperation as error:
+            # The gateway sent nothing. If the check is then cancelled, the empty evidence proves this.
+            evidence.reset()
             await self._check_resource(request, error)
             self._unknown_in_a_row = 0
             raise
@@ -390,6 +393,9 @@ class ChunkSender:
             raise
         self._unknown_in_a_row = 0
         self._forbidden.clear()
+        if request.resource is SEND_BULK_BY_TIME_ZONE:
+            # A later response with HTTP status 404 comes from a proxy, which may have passed the bulk on.
+            self.local_bulks.are_possible = True
         return RequestAnswer(state="accepted", at=self._clock.now(), segment_ids=segment_ids.value)
 
     def _rejection(self, part: Chunk, refusal: RequestRejected, result: Result) -> RequestAnswer:

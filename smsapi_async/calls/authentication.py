@@ -61,6 +61,9 @@ class Authentication(Protocol):
             error: the error of the request, which calls raise during a cool-down.
         """
 
+    def neither(self, grant: Any) -> None:  # noqa: ANN401
+        """Record the end of a request whose result neither accepts nor refuses a grant."""
+
     def end(self, grant: Any) -> None:  # noqa: ANN401
         """Record that a request with a grant has ended in any way. None means that the call got no grant."""
 
@@ -130,15 +133,15 @@ class CredentialAuthentication:
     """
 
     def __init__(self, credentials: Credentials, clock: Clock, cool_down: timedelta) -> None:
-        self._grant = CredentialGrant(credentials)
+        self._credentials = credentials
         self._cool_down = CoolDown(clock, cool_down)
+        # After a refusal there is a new grant. The result of a request with an older grant changes nothing.
+        self._grant: CredentialGrant | None = None
         # Whether any number of requests may be made at the same time.
         self._is_open = False
         self._is_closed = False
-        # The first request, while it is in flight, has a grant of its own. The event is set at its end.
-        self._first: CredentialGrant | None = None
+        # Is set at the end of the first request. None means that no first request is in flight.
         self._first_ended: anyio.Event | None = None
-        self._credentials = credentials
 
     def ready(self) -> CredentialGrant | None:
         """Return the grant if the first request has ended without a refusal."""
@@ -149,32 +152,43 @@ class CredentialAuthentication:
         while True:
             if self._is_closed:
                 raise ClientClosed
-            self._cool_down.check()
-            if self._is_open:
+            if self._is_open and self._grant is not None:
                 return self._grant
+            self._cool_down.check()
             if self._first_ended is None:
-                self._first, self._first_ended = CredentialGrant(self._credentials), anyio.Event()
-                return self._first
+                self._grant, self._first_ended = CredentialGrant(self._credentials), anyio.Event()
+                return self._grant
             await self._first_ended.wait()
 
-    def accept(self, grant: CredentialGrant) -> None:  # noqa: ARG002 - each grant has the same credentials
+    def accept(self, grant: CredentialGrant) -> None:
         """Record that the gateway accepted the login and the password."""
-        self._is_open = True
+        if grant is self._grant and not self._is_open:
+            self._is_open = True
+            self._cool_down.stop()
 
-    def refuse(self, grant: CredentialGrant, error: RequestRejected) -> None:  # noqa: ARG002
+    def refuse(self, grant: CredentialGrant, error: RequestRejected) -> None:
         """Record that the gateway refused the login or the password."""
-        self._is_open, self._first = False, None
-        self._cool_down.begin(error)
-        self._wake()
+        if grant is self._grant:
+            self._is_open, self._grant = False, None
+            self._cool_down.begin(error)
+            self._wake()
+
+    def neither(self, grant: CredentialGrant) -> None:
+        """Let the other requests be made after the first request got no usable response.
+
+        The other requests are made all the same, because each of them could otherwise wait for the timeouts
+        of all earlier requests.
+        """
+        if grant is self._grant:
+            self._is_open = True
 
     def end(self, grant: CredentialGrant | None) -> None:
-        """Let the other requests be made, if the first request has ended without a refusal.
+        """End the waits for the first request.
 
-        If no response arrived, the gateway has accepted or refused nothing. The other requests are made all
-        the same, because each of them could otherwise wait for the timeouts of all earlier requests.
+        If the first request has no result, for example after a cancellation, another request becomes the
+        first request.
         """
-        if grant is not None and grant is self._first:
-            self._is_open, self._first = True, None
+        if grant is not None and grant is self._grant:
             self._wake()
 
     async def aclose(self) -> None:

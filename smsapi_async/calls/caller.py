@@ -317,6 +317,8 @@ class Caller:
             isinstance(verdict, SessionRefused) and isinstance(error, RequestRejected)
         ):
             self._authentication.refuse(grant, error)
+        else:
+            self._authentication.neither(grant)
 
     async def _wait_for_repeat(
         self, call: "_Call[_Value]", attempts: "_Attempts", verdict: Verdict[_Value]

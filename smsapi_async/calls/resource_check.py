@@ -25,7 +25,9 @@ _SECONDS = 30.0
 _EMPTY_BULK = Request(attrs.evolve(SEND_BULK_BY_TIME_ZONE, sends=False), "SendDate=2011-01-28T16%3A00%3A00")
 
 
-async def check_resource(caller: Caller, request: Request, error: SmsApiError) -> bool:
+async def check_resource(
+    caller: Caller, request: Request, error: SmsApiError, seconds: float | None = None
+) -> bool:
     """Check after a failed bulk whether the gateway has the resource of the request.
 
     HTTP status 404 alone does not prove that nothing was sent: a proxy may have replaced the response. Code 6
@@ -35,6 +37,7 @@ async def check_resource(caller: Caller, request: Request, error: SmsApiError) -
         caller: makes the request.
         request: the request of the bulk.
         error: the error of the bulk.
+        seconds: the maximum time of the check; None means 30 seconds.
 
     Returns:
         Whether it is proved that the gateway has the resource of a bulk at the recipients' local time.
@@ -44,7 +47,7 @@ async def check_resource(caller: Caller, request: Request, error: SmsApiError) -
     """
     if request.resource is not SEND_BULK_BY_TIME_ZONE or not _may_be_missing(error):
         return False
-    found = await _answer(caller)
+    found = await _answer(caller, _SECONDS if seconds is None else min(seconds, _SECONDS))
     if found is None:
         return False
     if _may_be_missing(found):
@@ -57,10 +60,10 @@ async def check_resource(caller: Caller, request: Request, error: SmsApiError) -
     return found.code is not None
 
 
-async def _answer(caller: Caller) -> RequestRejected | ReadFailed | None:
+async def _answer(caller: Caller, seconds: float) -> RequestRejected | ReadFailed | None:
     """Return the error of a request that can send nothing; None if the request has no such error."""
     try:
-        await caller.read(_EMPTY_BULK, lambda _: None, seconds=_SECONDS)
+        await caller.read(_EMPTY_BULK, lambda _: None, seconds=seconds)
     except (RequestRejected, ReadFailed) as error:
         return error
     except SmsApiError:

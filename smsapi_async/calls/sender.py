@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import timedelta, tzinfo
 
+import anyio
 import attrs
 
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.resource_check import check_resource
 from smsapi_async.clock import Clock
-from smsapi_async.errors import InvalidOperation, OutcomeUnknown, SegmentIdsUnattributed
+from smsapi_async.errors import InvalidOperation, OutcomeUnknown, SegmentIdsUnattributed, SmsApiError
 from smsapi_async.http.exchange import Evidence
 from smsapi_async.models import Message, Receipt
 from smsapi_async.privacy import Hidden, sealed, sealed_async
@@ -89,11 +90,7 @@ class Sender:
         seconds = checked_timeout(timeout)
         waited = await self._caller.spread() if self._caller.is_crowded else 0.0
         bulk, request = await _bulk(destination_addresses.value, template, self.zone)
-        try:
-            segment_ids = Hidden(await self._caller.send(request, seconds=seconds, waited=waited))
-        except (OutcomeUnknown, InvalidOperation) as error:
-            await check_resource(self._caller, request, error)
-            raise
+        segment_ids = Hidden(await self._sent_bulk(request, seconds, waited))
         accepted_at = self._clock.now()
         template = bulk.value[0]
         messages = [attrs.evolve(template, destination_address=number) for number in bulk.value[1]]
@@ -101,6 +98,22 @@ class Sender:
         if shares is None:
             raise SegmentIdsUnattributed(tuple(messages), segment_ids.value)
         return [Receipt(message, share, accepted_at) for message, share in zip(messages, shares, strict=True)]
+
+    async def _sent_bulk(self, request: Request, seconds: float | None, waited: float) -> tuple[str, ...]:
+        """Send a bulk, and return the segment ids. See `Caller.send` for the arguments and the errors.
+
+        Raises:
+            ResourceNotFound: if the gateway does not have the resource of the request.
+        """
+        started = anyio.current_time() - waited
+        try:
+            return await self._caller.send(request, seconds=seconds, waited=waited)
+        except (OutcomeUnknown, InvalidOperation) as error:
+            failure: SmsApiError = error
+        # Outside of the `except` block, the error of the check has no `__context__`.
+        left = None if seconds is None else started + seconds - anyio.current_time()
+        await check_resource(self._caller, request, failure, left)
+        raise failure
 
 
 @sealed

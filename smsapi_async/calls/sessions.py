@@ -198,6 +198,9 @@ class SessionManager:
                 logger.warning("the gateway refused the session of a new login: %s", str(error))
         self._after_refusal = True
 
+    def neither(self, session: LiveSession) -> None:
+        """Do nothing: another result will show whether the gateway accepts the session."""
+
     def end(self, session: LiveSession | None) -> None:
         """Do nothing: any number of requests may use a session at the same time."""
 

@@ -163,9 +163,11 @@ def judge_dated_read(
         circumstances: the resource, the private values and the time of the call.
     """
     verdict = judge_read(outcome, decode, circumstances)
+    answered_at = parse_http_date(outcome.date) if isinstance(outcome, HttpResponse) else None
     if isinstance(verdict, Done):
-        date = outcome.date if isinstance(outcome, HttpResponse) else None
-        return Done(Dated(verdict.value, parse_http_date(date)))
+        return Done(Dated(verdict.value, answered_at))
+    if isinstance(verdict.error, RequestRejected):
+        verdict.error.answered_at = answered_at
     return verdict
 
 

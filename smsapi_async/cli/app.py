@@ -119,6 +119,13 @@ def sandbox(
         str,
         Parameter(help="How long the sandbox waits before each response: seconds, or for example 50ms."),
     ] = "0",
+    push_url: Annotated[
+        str | None,
+        Parameter(
+            help="The URL of a handler on this computer, to which the sandbox pushes each incoming message: "
+            "http://127.0.0.1:8000/sms."
+        ),
+    ] = None,
     dialect: Annotated[
         Literal["contract", "latest"],
         Parameter(
@@ -143,6 +150,7 @@ def sandbox(
         "latency": _seconds("--latency", latency),
         "dialect": dialect,
         "source_addresses": source_address,
+        "push_url": push_url,
     }
     if not 0 <= port <= _LAST_PORT:
         raise ValidationError("--port", str(port), f"pass a number from 0 to {_LAST_PORT}")

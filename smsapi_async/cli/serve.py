@@ -36,12 +36,13 @@ async def serve(
         speed: how many seconds pass on the sandbox's clock in one real second.
         faults: the path of a file with a fault plan, or None.
         account: parameters of `Sandbox`: the balance, the price of a segment, the latency of a response in
-            seconds, the name of the dialect, and the source addresses.
+            seconds, the name of the dialect, the source addresses, and the URL to which incoming messages are
+            pushed.
         as_json: whether the address is printed as JSON.
 
     Raises:
         ValidationError: if the sandbox cannot listen on the address, if the file contains no valid fault
-            plan, or if a source address is invalid.
+            plan, or if a source address or the URL for pushes is invalid.
     """
     test_gateway = _sandbox(speed, account)
     plan = None if faults is None else await to_thread.run_sync(_plan, faults)
@@ -58,8 +59,12 @@ async def serve(
 
 def _sandbox(speed: float, account: Mapping[str, Any]) -> Sandbox:
     options = {**account}
-    source_addresses = options.pop("source_addresses")
+    source_addresses, push_url = options.pop("source_addresses"), options.pop("push_url")
     sandbox = Sandbox(speed=speed, **options)
+    try:
+        sandbox.push_to(push_url)
+    except ValueError as error:
+        raise ValidationError("--push-url", "this URL", str(error)) from None
     try:
         sandbox.source_addresses = source_addresses
     except ValueError:

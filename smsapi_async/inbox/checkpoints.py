@@ -9,9 +9,10 @@ from smsapi_async.inbox.position import Position
 
 
 class Checkpoint(Protocol):
-    """An object that stores the position of one `Inbox`.
+    """An object that stores the position of one `Inbox`, or the ids of one `IncomingReceiver`.
 
-    Pass a checkpoint to `AsyncSmsClient.watch_incoming`. You can write your own class with the methods `load`
+    Pass a checkpoint to `AsyncSmsClient.watch_incoming` or to `IncomingReceiver`, but not the same checkpoint
+    to both. You can write your own class with the methods `load`
     and `save`, for example for your database. `Ledger.checkpoint` returns a checkpoint that stores the
     position in a ledger. `Position.to_json` and `Position.from_json` convert a position to a text and back.
 

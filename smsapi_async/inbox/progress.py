@@ -37,6 +37,11 @@ LARGEST_DIFFERENCE = timedelta(days=2)
 
 A date of the gateway that is further in the future of the local clock counts as wrong.
 """
+REACH = timedelta(days=365) - LARGEST_DIFFERENCE
+"""The longest time before now at which a period may begin, so that each gateway accepts the period.
+
+Some gateways refuse a period that begins more than a year ago (contract, "Sms/In").
+"""
 
 
 def earlier(moment: datetime, by: timedelta) -> datetime:
@@ -203,6 +208,11 @@ class Progress:
         else:
             start = earlier(entered, min(error, self._settings.overlap))
         self._until, self._since, self._confirmed = start, floor_to_second(start), True
+
+    def skip_before(self, moment: datetime) -> None:
+        """Let the next period begin at a moment, if it would begin earlier."""
+        self._until = max(self._until, moment)
+        self._since = max(self._since, floor_to_second(moment))
 
     def next_window(self, now: datetime, gateway: datetime | None = None) -> Window:
         """Return the period of the next request.

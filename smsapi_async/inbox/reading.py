@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.verdicts import Dated
-from smsapi_async.inbox.progress import LARGEST_DIFFERENCE, earlier, open_end
+from smsapi_async.inbox.progress import REACH, earlier, open_end
 from smsapi_async.models import IncomingMessage
 from smsapi_async.protocol.dates import aware
 from smsapi_async.protocol.decoding import IncomingRows, decode_incoming
@@ -13,7 +13,6 @@ from smsapi_async.protocol.encoding import incoming_request
 from smsapi_async.settings import checked_timeout
 
 logger = logging.getLogger("smsapi_async")
-_REACH = timedelta(days=365) - LARGEST_DIFFERENCE
 
 
 async def read_incoming(caller: Caller, *, since: datetime, until: datetime) -> Dated[IncomingRows]:
@@ -75,8 +74,8 @@ def checked_period(
     """
     end = open_end(now) if until is None else aware("until", until)
     if since is None:
-        start = earlier(now, _REACH)
-        since = start if start < end else earlier(end, _REACH)
+        start = earlier(now, REACH)
+        since = start if start < end else earlier(end, REACH)
     return since, end
 
 

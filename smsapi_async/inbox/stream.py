@@ -17,6 +17,7 @@ from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     InboxInUse,
+    InvalidArgument,
     InvalidCredentials,
     ReadFailed,
     RequestRejected,
@@ -26,10 +27,13 @@ from smsapi_async.errors import (
 )
 from smsapi_async.inbox.checkpoints import checked_checkpoint
 from smsapi_async.inbox.position import Position
-from smsapi_async.inbox.progress import GatewayTime, Progress, Window, earlier, later
+from smsapi_async.inbox.progress import REACH, GatewayTime, Progress, Window, earlier, later
 from smsapi_async.inbox.reading import report_skipped
+from smsapi_async.inbox.receiver import IncomingReceiver
+from smsapi_async.inbox.register import Turn
 from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.models import IncomingMessage
+from smsapi_async.privacy import Hidden, type_name
 from smsapi_async.protocol.dates import aware
 from smsapi_async.protocol.decoding import IncomingRows
 
@@ -94,6 +98,18 @@ class Inbox(AsyncIterator[IncomingMessage]):
     Without a saved position, the inbox begins at ``since``, or at the current time if ``since`` is None. If
     the start is later than the time of the gateway because your clock is ahead, the inbox begins earlier.
 
+    Pushes: with a ``receiver``, the inbox and the `IncomingReceiver` give each message once, whichever gets
+    the message first. If the receiver handled a message, the inbox leaves the message out. If the handler of
+    the receiver is handling a message, the inbox waits for its end, and returns the message if the handler
+    fails. While you handle a message, a push of this message waits, and gets the status 503 if you need more
+    time than the ``timeout`` of the receiver. If you leave the loop, the receiver may handle the message that
+    you were handling. Enter the inbox before the receiver gets requests, because the receiver then also knows
+    the messages that an earlier run of the inbox handled. With ``claim`` of the receiver, the context manager
+    stays open while you handle a message, and ends when you request the next message.
+
+    Old messages: some gateways refuse a period that begins more than a year ago (contract, "Sms/In"). The
+    inbox then leaves the older messages out, and logs a warning.
+
     Failures: after `ReadFailed`, `RateLimited` or another `RequestRejected`, the inbox repeats the request
     after ``every`` seconds, or later if the gateway asks for a longer wait. The repeated request includes the
     period of the failed request, so no message is lost. Each failure is logged as a warning of the logger
@@ -108,9 +124,10 @@ class Inbox(AsyncIterator[IncomingMessage]):
         InboxInUse: while iterating, if two tasks iterate over the inbox at the same time.
         InvalidCredentials: while iterating, if the login or the password is wrong. The stream ends.
         ClientClosed: while iterating, if the client was closed.
-        ValidationError: when you create the inbox, if ``since`` is naive or ``checkpoint`` has a wrong type.
-            Also at ``async with``, if ``load`` of the checkpoint returned an object that is not a `Position`.
-        Exception: if ``load`` or ``save`` of the checkpoint raised this error.
+        ValidationError: when you create the inbox, if ``since`` is naive, ``checkpoint`` or ``receiver`` has
+            a wrong type, or the receiver has the same checkpoint. Also at ``async with``, if ``load`` of the
+            checkpoint returned an object that is not a `Position`.
+        Exception: if ``load`` or ``save`` of a checkpoint, or ``claim`` of the receiver, raised this error.
     """
 
     def __init__(
@@ -122,6 +139,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
         since: datetime | None,
         settings: InboxSettings,
         checkpoint: object,
+        receiver: object = None,
     ) -> None:
         self._read = read
         self._clock = clock
@@ -129,6 +147,11 @@ class Inbox(AsyncIterator[IncomingMessage]):
         self._first = None if since is None else aware("since", since)
         self._settings = settings
         self._checkpoint = checked_checkpoint(checkpoint)
+        self._register = None if receiver is None else _checked_receiver(receiver, checkpoint).register
+        # The turn to handle the message that the consumer is handling, if there is a receiver.
+        self._turn: Turn | None = None
+        # The id of the last handled message, if the register may not have saved the id yet.
+        self._handled_id: Hidden[str] | None = None
         self._progress: Progress | None = None
         self._entered = False
         self._over = False
@@ -161,6 +184,11 @@ class Inbox(AsyncIterator[IncomingMessage]):
         traceback: TracebackType | None,
     ) -> None:
         self._progress = None
+        turn, self._turn = self._turn, None
+        if self._register is not None:
+            self._register.keep_from(None)
+        if turn is not None:
+            await turn.undone(exc_value)
 
     def __aiter__(self) -> Self:
         return self
@@ -181,7 +209,10 @@ class Inbox(AsyncIterator[IncomingMessage]):
     async def _start(self) -> Progress:
         position: object = None if self._checkpoint is None else await self._checkpoint.load()
         if isinstance(position, Position):
-            return Progress.resume(position, self._settings)
+            progress = Progress.resume(position, self._settings)
+            if self._register is not None:
+                await self._register.adopt(position.ids)
+            return progress
         if position is not None:
             hint = "let load() return a Position or None"
             raise ValidationError("checkpoint", f"a <{type(position).__name__}> from load()", hint)
@@ -198,10 +229,10 @@ class Inbox(AsyncIterator[IncomingMessage]):
     async def _next(self, progress: Progress) -> IncomingMessage:
         # The previous message counts as handled when the consumer requests the next message.
         if self._given:
-            progress.mark_handled()
-            self._given, self._unsaved = False, True
+            self._given = False
+            await self._confirm(progress)
         await self._save(progress)
-        while (message := progress.upcoming) is None:
+        while (message := await self._upcoming(progress)) is None:
             await self._ask(progress)
             await self._save(progress)
         # We let other tasks run before each message. A consumer that never suspends would otherwise block the
@@ -210,12 +241,36 @@ class Inbox(AsyncIterator[IncomingMessage]):
         self._given = True
         return message
 
+    async def _confirm(self, progress: Progress) -> None:
+        """Mark the message that was given as handled, first for the receiver, and then for the next run."""
+        turn, self._turn = self._turn, None
+        if turn is not None and self._register is not None:
+            await turn.done()
+            self._handled_id = turn.id
+        progress.mark_handled()
+        self._unsaved = True
+
+    async def _upcoming(self, progress: Progress) -> IncomingMessage | None:
+        """Return the next message that the receiver has not handled, or None if a request must follow."""
+        while self._register is not None and self._turn is None and progress.upcoming is not None:
+            self._turn = await self._register.take(progress.upcoming.id)
+            if self._turn is None:
+                progress.mark_handled()
+                self._unsaved = True
+            # The client may have been closed while the receiver handled the message.
+            self._check_usable()
+        if self._unsaved:
+            await self._save(progress)
+        return progress.upcoming
+
     async def _ask(self, progress: Progress) -> None:
         wait = self._due - self._clock.monotonic()
         if wait > 0:
             await self._clock.sleep(wait)
         started, now = self._clock.monotonic(), self._clock.now()
         window = progress.next_window(now, self._gateway_at(started))
+        if self._register is not None:
+            self._register.keep_from(window.since)
         self._check_usable()
         try:
             response = await self._read(since=window.since, until=window.until)
@@ -223,7 +278,8 @@ class Inbox(AsyncIterator[IncomingMessage]):
             self._over = True
             raise
         except (ReadFailed, RequestRejected) as error:
-            self._put_off(error)
+            if not self._skips(error, window, started, progress):
+                self._put_off(error)
             return
         gateway = self._told(response.answered_at, started, progress)
         progress.receive(window, response.value, gateway)
@@ -281,12 +337,50 @@ class Inbox(AsyncIterator[IncomingMessage]):
                 direction,
             )
 
+    def _skips(
+        self, error: ReadFailed | RequestRejected, window: Window, started: float, progress: Progress
+    ) -> bool:
+        """Begin later if the gateway refused a period because of its beginning, and return True then."""
+        if not isinstance(error, InvalidArgument):
+            return False
+        now = self._clock.now()
+        times = [now]
+        if error.answered_at is not None:
+            self._told(error.answered_at, started, progress)
+            times.append(error.answered_at)
+        # One of the two clocks may be wrong. A time by which the period began less than a year ago cannot be
+        # right, because the gateway refused the period. Of two times, the earlier time skips less.
+        limits = [limit for limit in (earlier(time, REACH) for time in times) if limit > window.since]
+        if limits:
+            progress.skip_before(min(limits))
+        since = progress.next_window(now).since
+        if since <= window.since:
+            return False
+        logger.warning("the gateway refuses periods that begin a year ago; the inbox begins at %s", since)
+        self._due = self._clock.monotonic()
+        self.last_error = error
+        return True
+
     def _put_off(self, error: ReadFailed | RequestRejected) -> None:
         self._due = self._clock.monotonic() + max(self._settings.every, error.retry_after or 0.0)
         self.last_error = error
         logger.warning("the request Sms/In failed and will be repeated: %s", error)
 
     async def _save(self, progress: Progress) -> None:
+        if self._handled_id is not None and self._register is not None:
+            # If the process ended between the two calls of `save`, the next run would find the id in the
+            # register and leave the message out.
+            await self._register.save(self._handled_id.value)
+            self._handled_id = None
         if self._checkpoint is not None and self._unsaved:
             await self._checkpoint.save(progress.position)
             self._unsaved = False
+
+
+def _checked_receiver(receiver: object, checkpoint: object) -> IncomingReceiver:
+    if not isinstance(receiver, IncomingReceiver):
+        raise ValidationError("receiver", type_name(receiver), "pass an IncomingReceiver")
+    if receiver.has_checkpoint(checkpoint):
+        hint = "pass another checkpoint than the checkpoint of the receiver"
+        raise ValidationError("checkpoint", type_name(checkpoint), hint)
+    return receiver

@@ -112,7 +112,12 @@ class Ledger(abc.ABC):
             redact: whether to store hashes (half of SHA-256) instead of destination addresses and texts. The
                 first opening of the file fixes `redact` for all later openings. The hashes do not hide a
                 phone number completely: anyone can hash all phone numbers and compare the hashes. Keys of
-                your own, reasons and source addresses are stored as they are.
+                your own, reasons, source addresses and the ids of incoming messages are stored as they are.
+                If a segment id contains the number of a recipient of the request, the number is replaced by
+                a hash, too. Where the ledger returns such an id, ``<number>`` stands in place of the number,
+                and ``<national>`` in place of its last ten digits, unless you pass the message itself:
+                `claim`, and `records` with messages, return the whole ids. A client refuses an id with a
+                placeholder. To track these messages, pass their receipts to `AsyncSmsClient.track`.
             read_only: whether to open the file only for reading, also while another process writes. With
                 ``read_only=True``, no file is created or changed, and the medium may be read-only. Messages
                 that an ended process left in flight count as unknown.
@@ -260,8 +265,8 @@ class Ledger(abc.ABC):
         The outcomes come in the order of their requests; `report` has the order in which the messages were
         given. Each outcome has ``recorded`` set, and the message of the outcome has the recorded key in
         `Message.key`, and no ``+`` before the number. With `redact`, the destination address and the text of
-        a message are ``""``. The iterator reads the file page by
-        page, so the memory is bounded.
+        a message are ``""``, and segment ids that contain the number have a placeholder in place of the
+        number (see `Ledger.sqlite`). The iterator reads the file page by page, so the memory is bounded.
 
         Args:
             state: return only outcomes of this state. None means all outcomes.
@@ -284,8 +289,9 @@ class Ledger(abc.ABC):
     def unknown(self) -> AsyncIterator[UnknownMessage]:
         """Return an async iterator over the messages whose outcome is unknown.
 
-        Each item contains what you need to ask the vendor whether the message was sent. The iterator reads
-        the file page by page, so the memory is bounded.
+        Each item contains what you need to ask the vendor whether the message was sent. With `redact`,
+        segment ids that contain a number have a placeholder in place of the number (see `Ledger.sqlite`). The
+        iterator reads the file page by page, so the memory is bounded.
         """
 
     @abc.abstractmethod
@@ -295,7 +301,8 @@ class Ledger(abc.ABC):
         The messages come in the order in which they were given to `AsyncSmsClient.send_many`. The messages of
         a later batch follow, unless the batch begins with a message that the ledger already contains. The
         ledger sorts the messages when the iteration begins, and then reads page by page, so the memory is
-        bounded. Messages that are recorded later are not in the report.
+        bounded. Messages that are recorded later are not in the report. With `redact`, segment ids that
+        contain the number have a placeholder in place of the number (see `Ledger.sqlite`).
         """
 
     @abc.abstractmethod
@@ -316,6 +323,10 @@ class Ledger(abc.ABC):
         If the ledger has a different message with the same key, the record is the one that a batch would
         report: the message of the caller with the state ``rejected``, and an outcome `Rejected` without
         ``recorded``. This comparison needs the message. It is not made for a key.
+
+        With `redact`, a segment id may have a placeholder in place of the number (see `Ledger.sqlite`). If
+        you pass the message and not its key, the record has the whole segment ids. The ids of a request with
+        `Accepted.unattributed` keep their placeholders.
 
         Args:
             messages: messages, or keys as the ledger returns them (see `key_of`). A redacted ledger accepts
@@ -347,7 +358,7 @@ class Ledger(abc.ABC):
                 as its acceptance time. If False, the message becomes pending, so that the next run sends the
                 message.
             segment_ids: the segment ids of the message, if you know the ids. A message without segment ids
-                cannot be tracked.
+                cannot be tracked. Ids with a placeholder of a redacted ledger are refused.
 
         Raises:
             LedgerError: if the ledger has no unknown message with this key.
@@ -424,6 +435,13 @@ class Ledger(abc.ABC):
         `to_track` skips messages that cannot be tracked, because the ledger does not know which segment ids
         belong to these messages. The skipped messages are messages with `Accepted.unattributed`, and messages
         that were resolved without segment ids.
+
+        With `redact`, `to_track` also skips messages whose segment ids contain the number of the recipient,
+        because the ledger does not contain the whole ids. At the end of the iteration, one warning with the
+        number of these messages is logged. To track these messages, pass receipts with the whole ids to
+        ``sms.track(receipts, ledger=ledger)``: the receipts of the run that sent the messages, or of a later
+        run with the same messages, or the outcomes in ``await ledger.records(messages)``. The ledger
+        records their deliveries.
         """
 
     @abc.abstractmethod
@@ -432,12 +450,14 @@ class Ledger(abc.ABC):
 
     @abc.abstractmethod
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
-        """Return a checkpoint that stores the position of an inbox in this ledger.
+        """Return a checkpoint that stores the position of an inbox or of a receiver in this ledger.
 
-        Pass the checkpoint to `AsyncSmsClient.watch_incoming`.
+        Pass the checkpoint to `AsyncSmsClient.watch_incoming` or to `IncomingReceiver`. The position contains
+        ids of incoming messages. A ledger with `redact` stores these ids as they are: the ids are opaque, and
+        no document of the gateway shows such an id with a number.
 
         Args:
-            name: the name of the position in the ledger. Use a different name for each inbox.
+            name: the name of the position in the ledger. Use a different name for each inbox and receiver.
         """
 
 

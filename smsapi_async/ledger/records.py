@@ -11,6 +11,7 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
 from smsapi_async.privacy import mask_ids, mask_key, steady_repr, type_name
+from smsapi_async.protocol.placeholders import has_placeholder
 from smsapi_async.tracking import Delivery
 
 MessageState = Literal["pending", "sending", "accepted", "rejected", "unknown"]
@@ -48,6 +49,9 @@ def _checked_ids(segment_ids: Iterable[str]) -> tuple[str, ...]:
     if not isinstance(segment_ids, str):
         ids = tuple(segment_ids)
         if all(each and type(each) is str for each in ids):
+            if any(map(has_placeholder, ids)):
+                hint = "pass the ids as the gateway returned them, without a placeholder, or omit them"
+                raise ValidationError("segment_ids", f"<{len(ids)} ids>", hint)
             return ids
     hint = "pass a sequence with each segment id as a `str`"
     raise ValidationError("segment_ids", type_name(segment_ids), hint)
@@ -90,7 +94,7 @@ class Resolution:
 
     Raises:
         ValidationError: if a value has a wrong type, or segment ids were passed for a message that was not
-            sent.
+            sent. Also if a segment id contains a placeholder of a redacted ledger.
     """
 
     key: str = attrs.field(repr=mask_key)

@@ -13,6 +13,7 @@ from smsapi_async.privacy import HiddenBytes, Secret, is_encodable, mask_text, s
 from smsapi_async.protocol import dates
 from smsapi_async.protocol.addresses import checked_destination_address, checked_source_address
 from smsapi_async.protocol.credentials import credentials_hint
+from smsapi_async.protocol.placeholders import has_placeholder
 from smsapi_async.protocol.resources import (
     BALANCE,
     INCOMING,
@@ -307,6 +308,8 @@ def _checked_segment_id(segment_id: object) -> str:
         raise ValidationError("segment_id", f"<{type(segment_id).__name__}>", hint)
     if not segment_id.strip():
         raise ValidationError("segment_id", repr(segment_id), hint)
+    if has_placeholder(segment_id):
+        raise ValidationError("segment_id", "an id with a placeholder of a redacted ledger", hint)
     return _encodable("segment_id", segment_id)
 
 

@@ -57,6 +57,7 @@ contract in some points. Each field of a `Dialect` is one such point. `Dialect.C
 | `incoming_date` | "CreateDateUtc" | "CreatedDateUtc" | the creation date in Sms/In; also "CreationDateUtc" |
 | `incoming_id` | None | None | "integer" or "string" in Sms/In; None follows `id_style` |
 | `id_style` | "digits" | "number" | segment ids; also "alphanumeric"; "number" has the recipient's number |
+| `finds_unescaped_ids` | False | True | whether Sms/State finds an id whose `+` became a space |
 | `state_descriptions` | "document" | "wire" | the texts of the document, or the short texts in answers |
 | `refused_login_status` | 401 | 403 | the HTTP status for a wrong login or password |
 | `expired_session_code` | 4 | 4 | the error code for an expired session: 3 or 4 |
@@ -82,6 +83,16 @@ with an unknown prefix is +3. The range of Sms/Statistics is in the time zone of
 Sms/In is in UTC. A range includes its start and its end. The sandbox ignores fractions of a second when it
 compares a time with a range.
 
+**Pushes.** With ``push_url``, `run_sandbox` pushes each incoming message to a handler when the message is
+created: a POST with the form parameters ``sourcePhone``, ``number``, ``prefix``, ``text`` and ``messageId``.
+A push fails if the handler does not answer within 30 seconds, or if the HTTP status of the answer is not 2xx.
+The sandbox repeats a failed push up to four times. A repeat begins 60 seconds after the beginning of the
+attempt before. These seconds pass on the sandbox's clock, so `Sandbox.advance` makes a repeat due. An answer
+with HTTP status 200, the content type text/plain and the body ``{sms=<text>}`` is a reply. The sandbox
+accepts and bills the reply as a message from ``number`` to ``sourcePhone``. The sandbox drops a reply that is
+empty or too long, or that the account cannot pay. `Account.pushes` lists the attempts, and `Account.replies`
+the replies.
+
 **Behaviour that the contract does not define.** If the form and the query contain the same parameter name,
 the sandbox uses the value in the form, as ASP.NET MVC does. A list may have indexes:
 `destinationAddresses[0]=`, or empty ones: `destinationAddresses[]=`. As in ASP.NET MVC, a list ends before
@@ -98,6 +109,7 @@ from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
 from smsapi_async.sandbox.dialect import Dialect
 from smsapi_async.sandbox.gate import Gate
 from smsapi_async.sandbox.journeys import Journey, JourneyRule, default_journey
+from smsapi_async.sandbox.push_attempts import PushAttempt
 
 try:
     from smsapi_async.sandbox.gateway import Sandbox
@@ -119,6 +131,7 @@ __all__ = [
     "Gate",
     "Journey",
     "JourneyRule",
+    "PushAttempt",
     "Sandbox",
     "default_journey",
     "run_sandbox",

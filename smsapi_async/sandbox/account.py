@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 import attrs
 
+from smsapi_async.sandbox.push_attempts import PUSH, PushAttempt
 from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import canonical_name
 from smsapi_async.sandbox.wire import Parameters
@@ -103,8 +104,10 @@ class AcceptedMessage:
         validity: the validity of the message in minutes; None means the default of 48 hours.
         accepted_at: the time of the acceptance on the sandbox's clock, aware, in UTC.
         price: the price of all segments of the message together.
-        resource: the canonical name of the resource that accepted the message.
-        arrival: the index in `Account.arrivals` of the request that sent the message.
+        resource: the canonical name of the resource that accepted the message, or "Push" for the reply of a
+            handler to a pushed message.
+        arrival: the index in `Account.arrivals` of the request that sent the message, or -1 for the reply of
+            a handler to a pushed message.
     """
 
     destination_address: str
@@ -142,6 +145,7 @@ class Account:
         self._lock = lock
         self._arrivals: list[Arrival] = []
         self._messages: list[AcceptedMessage] = []
+        self._pushes: list[PushAttempt] = []
         self._sessions = 0
 
     def __repr__(self) -> str:
@@ -159,6 +163,17 @@ class Account:
         """All accepted messages, in the order of their acceptance."""
         with self._lock:
             return list(self._messages)
+
+    @property
+    def pushes(self) -> list[PushAttempt]:
+        """All attempts to push a message to the handler, in the order of their beginning."""
+        with self._lock:
+            return list(self._pushes)
+
+    @property
+    def replies(self) -> list[AcceptedMessage]:
+        """The replies of the handler to pushed messages. The list `messages` contains them, too."""
+        return [message for message in self.messages if message.resource == PUSH]
 
     @property
     def logins(self) -> int:
@@ -212,6 +227,10 @@ class Account:
     def add_message(self, message: AcceptedMessage) -> None:
         """Record an accepted message."""
         self._messages.append(message)
+
+    def add_push(self, attempt: PushAttempt) -> None:
+        """Record an attempt to push a message."""
+        self._pushes.append(attempt)
 
     def add_session(self) -> None:
         """Count one more session id that the sandbox issued."""

@@ -84,6 +84,8 @@ class Dialect:
         id_style: the form of segment ids: "digits" for ids like "579700854169272358", "alphanumeric" for ids
             like "GW0261BA732A" and "SAR-W+84333", "number" for ids that contain the number of the recipient,
             like "SAR-GW01+79160000000-5f3b1972-2-1".
+        finds_unescaped_ids: whether Sms/State also finds a segment id whose `+` the client did not escape, so
+            that the gateway received a space. Published clients do this.
         state_descriptions: the value of StateDescription: "document" for the descriptions of the vendor's
             document, "wire" for the short descriptions in recorded answers, for example "Доставлено".
         refused_login_status: the HTTP status of the response to a wrong login or password: 401 or 403. The
@@ -122,6 +124,7 @@ class Dialect:
     )
     incoming_id: IncomingId | None = attrs.field(default=None, validator=_one_of("integer", "string", None))
     id_style: IdStyle = attrs.field(default="digits", validator=_one_of("digits", "alphanumeric", "number"))
+    finds_unescaped_ids: bool = attrs.field(default=False, validator=_FLAG)
     state_descriptions: StateDescriptions = attrs.field(
         default="document", validator=_one_of("document", "wire")
     )
@@ -175,6 +178,7 @@ Dialect.LATEST = Dialect(
     strict_incoming_range=True,
     incoming_date="CreatedDateUtc",
     id_style="number",
+    finds_unescaped_ids=True,
     state_descriptions="wire",
     refused_login_status=403,
     reads_all_bodies=True,

@@ -12,6 +12,7 @@ import attrs
 from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
 from smsapi_async.sandbox.answers import Answer, Refusal, method_not_allowed, not_found, refusal, success
 from smsapi_async.sandbox.checks import (
+    LONGEST_TEXT,
     check_rest,
     checked_destinations,
     due,
@@ -24,7 +25,9 @@ from smsapi_async.sandbox.dialect import Dialect
 from smsapi_async.sandbox.gateway_clock import GatewayClock
 from smsapi_async.sandbox.id_styles import Ids
 from smsapi_async.sandbox.journeys import DEFAULT_VALIDITY, JourneyRule, Timeline, timeline
-from smsapi_async.sandbox.splitting import split_text
+from smsapi_async.sandbox.number_rules import destination_digits
+from smsapi_async.sandbox.push_attempts import PUSH
+from smsapi_async.sandbox.splitting import split_text, utf16_units
 from smsapi_async.sandbox.tables import (
     BULK_BY_TIME_ZONE,
     COUNTED_AS,
@@ -68,6 +71,7 @@ class Incoming:
     destination_address: str
     text: str
     created_at: datetime
+    prefix: str = ""
 
 
 class Engine:
@@ -96,6 +100,8 @@ class Engine:
         self.source_addresses: tuple[str, ...] | None = None
         self.sessions: dict[str, datetime] = {}
         self.incoming: list[Incoming] = []
+        # The sandbox replaces this function by a function that pushes the message.
+        self.on_incoming: Callable[[Incoming], object] = lambda _: None
         self._history: list[tuple[datetime, Counter[int]]] = []
         self._segments: dict[str, tuple[Timeline, Decimal]] = {}
         self._ids = Ids(self.dialect.id_style, self.dialect.incoming_id)
@@ -139,11 +145,43 @@ class Engine:
             return False
         return resource != BULK_BY_TIME_ZONE or self.dialect.bulk_by_time_zone != "absent"
 
-    def receive(self, source_address: str, destination_address: str, text: str, at: datetime) -> int | str:
+    def receive(
+        self, source_address: str, destination_address: str, text: str, at: datetime, prefix: str = ""
+    ) -> int | str:
         """Store an incoming message and return its id. `at` is the creation time, aware, in UTC."""
         message_id = self._ids.of_incoming()
-        self.incoming.append(Incoming(message_id, source_address, destination_address, text, at))
+        message = Incoming(message_id, source_address, destination_address, text, at, prefix)
+        self.incoming.append(message)
+        self.on_incoming(message)
         return message_id
+
+    def accept_reply(self, question: Incoming, text: str) -> bool:
+        """Accept and bill the reply that a handler gave to a push. Return whether the reply was accepted.
+
+        Args:
+            question: the pushed message. The reply goes to its source address.
+            text: the text of the reply.
+        """
+        pieces = split_text(text)
+        digits = destination_digits(question.source_address, accepts_trunk_prefix=True)
+        price = self.price * len(pieces)
+        if not text or utf16_units(text) > LONGEST_TEXT or digits is None or price > self.balance:
+            return False
+        self._accept(
+            AcceptedMessage(
+                destination_address=digits,
+                source_address=question.destination_address,
+                text=text,
+                segment_ids=self._ids.of_segments(digits, len(pieces)),
+                send_date=None,
+                validity=None,
+                accepted_at=self.clock.now(),
+                price=price,
+                resource=PUSH,
+                arrival=-1,
+            )
+        )
+        return True
 
     def record_history(self, at: datetime, states: Counter[int]) -> None:
         """Add segments that only Sms/Statistics counts. `states` maps a state to a number of segments."""
@@ -188,11 +226,13 @@ class Engine:
         return self.balance
 
     def _send(self, arrival: Arrival, resource: GatewayResource) -> Value:
+        if resource.name == BULK_BY_TIME_ZONE and self.dialect.bulk_by_time_zone == "refused":
+            # The gateway refuses the resource, whatever the other parameters are.
+            self._check_credentials(read_credentials(arrival))
+            raise Refusal(6)
         # The contract defines the order of the checks (contract, "Checks before a send").
         credentials, order = read_order(arrival, resource)
         self._check_credentials(credentials)
-        if resource.name == BULK_BY_TIME_ZONE and self.dialect.bulk_by_time_zone == "refused":
-            raise Refusal(6)
         pieces = split_text(order.text)
         price = self.price * len(pieces)
         if price * len(order.destinations) > self.balance:
@@ -234,6 +274,9 @@ class Engine:
         )
         self.balance -= message.price
         self.account.add_message(message)
+        if message.resource == PUSH:
+            # The recipient does not reply to a reply, because such a conversation would never end.
+            return
         # The recipient replies only if all segments are delivered. The creation time of the reply is the time
         # of the delivery, and Sms/In does not return the reply earlier.
         ends = [line.changes[-1] for line in timelines]
@@ -247,6 +290,8 @@ class Engine:
         message_id = required(arrival.parameters, "messageId", shown_as="MessageID")
         self._check_credentials(credentials)
         now = self.clock.now()
+        if self.dialect.finds_unescaped_ids and message_id not in self._segments:
+            message_id = message_id.replace(" ", "+")
         line, price = self._segments.get(message_id, (None, Decimal(0)))
         if line is None or line.is_forgotten(now) or line.state(now) == UNKNOWN:
             return self._unknown_state()

@@ -20,6 +20,7 @@ from smsapi_async.sandbox.gate import Gate, Signal
 from smsapi_async.sandbox.gateway_clock import GatewayClock
 from smsapi_async.sandbox.journeys import JourneyRule, default_journey
 from smsapi_async.sandbox.number_rules import is_source
+from smsapi_async.sandbox.pushes import Pushes
 from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import canonical_name, resource_at
 from smsapi_async.sandbox.wire import SUCCESS_HEADERS
@@ -52,6 +53,9 @@ class Sandbox:
         expired_session_code: the field of `dialect` with this name; None means the value in `dialect`.
         unquoted_errors: the field of `dialect` with this name; None means the value in `dialect`.
         id_style: the field of `dialect` with this name; None means the value in `dialect`.
+        push_url: the URL of a handler to which the sandbox pushes incoming messages, while `run_sandbox`
+            serves the sandbox; see `push_to`. None means that the sandbox pushes nothing.
+        allow_remote_push: whether `push_url` may be a URL that is not a loopback address.
 
     Attributes:
         login: the login of the account.
@@ -84,6 +88,8 @@ class Sandbox:
         expired_session_code: Literal[3, 4] | None = None,
         unquoted_errors: bool | None = None,
         id_style: IdStyle | None = None,
+        push_url: str | None = None,
+        allow_remote_push: bool = False,
     ) -> None:
         for name, amount in (("balance", balance), ("price", price), ("latency", latency)):
             if not math.isfinite(Decimal(amount)) or (name != "balance" and Decimal(amount) < 0):
@@ -111,6 +117,10 @@ class Sandbox:
             rules, self._clock, self.account, balance=Decimal(balance), price=Decimal(price)
         )
         self.source_addresses = source_addresses
+        # The server that `run_sandbox` starts runs the pushes.
+        self.pushes = Pushes(self._lock, self._clock, self.account, self._engine)
+        if push_url is not None:
+            self.push_to(push_url, allow_remote=allow_remote_push)
         self.app: ASGIApp = application(self)
 
     def __repr__(self) -> str:
@@ -133,6 +143,30 @@ class Sandbox:
         """
         with self._lock:
             self._clock.advance(timedelta(**units) if by is None else by)
+        self.pushes.wake()
+
+    def push_to(self, url: str | None, *, allow_remote: bool = False) -> None:
+        """Push the messages that arrive from now on to a handler.
+
+        The docstring of `smsapi_async.sandbox` describes the pushes and their repeats.
+
+        Args:
+            url: the URL of the handler, with ``http://`` or ``https://``. None ends the pushes.
+            allow_remote: whether the host of the URL may be another computer.
+
+        Raises:
+            ValueError: if the URL is invalid, or its host is not a loopback address and `allow_remote` is
+                false.
+        """
+        self.pushes.push_to(url, allow_remote=allow_remote)
+
+    async def pushed(self) -> None:
+        """Wait until every push that is due on the clock of the sandbox has ended. Any event loop may wait.
+
+        Raises:
+            RuntimeError: if no server serves the sandbox, so that no push can be made.
+        """
+        await self.pushes.settled()
 
     @property
     def dialect(self) -> Dialect:
@@ -191,15 +225,18 @@ class Sandbox:
         text: str,
         destination_address: str = "79160000000",
         at: datetime | None = None,
+        prefix: str = "",
     ) -> int | str:
-        """Store an incoming message.
+        """Store an incoming message, and push the message if there is a `push_url`.
 
         Args:
             source_address: the number from which the message was sent.
             text: the text of the incoming message.
             destination_address: the number to which the message was sent.
             at: the creation time, aware; None means the current time of the sandbox. Sms/In does not return
-                the message before its creation time.
+                the message before its creation time, and the sandbox does not push the message before.
+            prefix: the keyword at the beginning of the text, by which the gateway assigns messages to a
+                customer. Only a push contains the prefix.
 
         Returns:
             The id of the message. The fields `incoming_id` and `id_style` of the dialect determine whether
@@ -210,7 +247,7 @@ class Sandbox:
         """
         with self._lock:
             created_at = self._clock.now() if at is None else aware(at)
-            return self._engine.receive(source_address, destination_address, text, created_at)
+            return self._engine.receive(source_address, destination_address, text, created_at, prefix)
 
     def record_history(self, *, at: datetime, states: Iterable[int] | Mapping[int, int]) -> None:
         """Add segments that only Sms/Statistics counts.

@@ -38,6 +38,13 @@ class GatewayClock:
             return self._origin
         return self._origin + timedelta(seconds=(time.monotonic() - self._started) * self._speed)
 
+    def real_seconds_until(self, moment: datetime) -> float | None:
+        """Return the real seconds until a time on this clock, at least 0; None if the clock is frozen."""
+        remaining = (moment - self.now()).total_seconds()
+        if remaining <= 0:
+            return 0.0
+        return remaining / self._speed if self._running and self._speed > 0 else None
+
     def advance(self, by: timedelta) -> None:
         """Move the clock forward.
 

@@ -170,8 +170,9 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         # The base class calls `on_tick` here, which only updates a `Date` header field of its own and checks
         # limits that this server does not set.
-        self.ready.set()
-        await self._stopped.wait()
+        async with self._sandbox.pushes.running():
+            self.ready.set()
+            await self._stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Stop accepting connections before the server is closed: CPython 3.11 leaks a connection that the

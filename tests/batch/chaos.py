@@ -1,7 +1,8 @@
 """A program that sends batches through a fault proxy.
 
 The program compares the outcomes with the messages that the sandbox accepted. ``python -m tests.batch.chaos
---scripts 2000`` runs 2,000 random scripts and prints the totals.
+--scripts 2000`` runs 2,000 random scripts and prints the totals. With ``--variant "version 2"``, each request
+contains the login and the password.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
@@ -30,6 +32,7 @@ from smsapi_async.http.choice import Kind
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
+from tests.variants import VARIANTS, Variant
 
 TIMEOUTS = Timeouts(connect=0.15, read=0.15)
 RETRY = RetryPolicy(attempts=2, initial=0.001, maximum=0.001)
@@ -42,6 +45,8 @@ after the client has written the next request. An HTTP/1.1 client cannot detect 
 the earlier request. ``tests/client/test_proof.py`` tests a late response that arrives before the next
 request.
 """
+VERSION_1 = VARIANTS["version 1"]
+_LOCAL_TIME = datetime(2030, 1, 28, 9, 0)  # noqa: DTZ001 - the local time of each recipient
 
 
 @attrs.define
@@ -77,15 +82,23 @@ class Disagreement(AssertionError):
     """Raised if the outcome of a message does not agree with the messages that the sandbox accepted."""
 
 
-def batch_of(texts: Sequence[str], bad: Sequence[int] = ()) -> list[Message]:
+def batch_of(texts: Sequence[str], bad: Sequence[int] = (), variant: Variant = VERSION_1) -> list[Message]:
     """Return a batch with one message for each text, in which each message has its own recipient.
 
     Args:
         texts: the texts of the messages.
         bad: the indexes of the messages that the gateway must refuse.
+        variant: the variant of the interface, which decides whether the messages have a local time.
     """
+    send_date = _LOCAL_TIME if variant.local_bulks else None
     return [
-        Message(f"790{index:05}{'806' if index in bad else '012'}", text, key=f"key-{index}")
+        Message(
+            f"790{index:05}{'806' if index in bad else '012'}",
+            text,
+            send_date=send_date,
+            by_time_zone=variant.local_bulks,
+            key=f"key-{index}",
+        )
         for index, text in enumerate(texts)
     ]
 
@@ -133,6 +146,7 @@ async def run_script(
     ledger_path: Path | None = None,
     unknown_limit: int = 1000,
     transport: Kind | None = None,
+    variant: Variant = VERSION_1,
 ) -> None:
     """Send a batch through a fault proxy, and compare the outcomes with the messages the sandbox accepted.
 
@@ -144,18 +158,19 @@ async def run_script(
             None means one run without a ledger.
         unknown_limit: the number of successive requests with an unknown outcome after which a batch halts.
         transport: the name of the HTTP transport. None means that the client chooses the HTTP transport.
+        variant: the variant of the interface.
 
     Raises:
         Disagreement: if the sandbox accepted a message twice, if an outcome is wrong or missing, or if the
             batch is not complete after the last run.
     """
     outcomes: dict[str, Outcome] = {}
-    async with run_sandbox() as sandbox:
+    async with run_sandbox(dialect=variant.dialect) as sandbox:
         port = int(sandbox.base_url.rsplit(":", 1)[1].split("/")[0])
         async with run_fault_proxy("127.0.0.1", port, plan, idle_delay=0.001) as proxy:
             for _ in range(RUNS if ledger_path is not None else 1):
                 report.runs += 1
-                sms = _client(sandbox, proxy.base_url, transport)
+                sms = _client(sandbox, proxy.base_url, transport, variant)
                 done = await _run(batch, sms, outcomes, ledger_path, unknown_limit)
                 compare(batch, outcomes, sandbox, report if done or ledger_path is None else Report())
                 if done and len(outcomes) != len(batch):
@@ -175,7 +190,7 @@ async def run_script(
         raise Disagreement(f"the batch is not complete after {RUNS} runs")
 
 
-def _client(sandbox: Sandbox, base_url: str, transport: Kind | None) -> AsyncSmsClient:
+def _client(sandbox: Sandbox, base_url: str, transport: Kind | None, variant: Variant) -> AsyncSmsClient:
     return AsyncSmsClient(
         sandbox.login,
         sandbox.password,
@@ -185,6 +200,7 @@ def _client(sandbox: Sandbox, base_url: str, transport: Kind | None) -> AsyncSms
         retry=RETRY,
         concurrency=3,
         transport=transport,
+        **variant.options,
     )
 
 
@@ -224,27 +240,38 @@ def _key(outcome: Outcome) -> str:
     return outcome.message.key
 
 
-def random_script(seed: int) -> tuple[list[Message], FaultPlan, int]:
+def resource_of(variant: Variant, resource: str | None) -> str | None:
+    """Return the resource of a variant that does what a resource of version 1 does; None if there is none."""
+    if variant.local_bulks:
+        local = {"Sms/Send": "Sms/SendByTimeZone", "Sms/SendBulk": "Sms/SendByTimeZoneToAddresses"}
+        resource = local.get(resource or "", resource)
+    has_no_login = variant.options.get("api_version") == 2 and resource == "user/sessionid"
+    return None if has_no_login else resource
+
+
+def random_script(seed: int, variant: Variant = VERSION_1) -> tuple[list[Message], FaultPlan, int]:
     """Return a random batch, a random fault plan and a random `unknown_limit`.
 
-    Two calls with equal seeds return equal batches, equal plans and equal limits.
+    Two calls with equal arguments return equal batches, equal plans and equal limits.
     """
     chance = random.Random(seed)
     size = chance.randint(1, 30)
     texts = [chance.choice(["one", "two", "three", f"text {index}"]) for index in range(size)]
     bad = [index for index in range(size) if chance.random() < 0.05]
     faults = [chance.choice([Fault.PASS, *FAULTS]) for _ in range(chance.randint(0, 15))]
-    resource = chance.choice([None, "Sms/Send", "Sms/SendBulk", "user/sessionid"])
-    return batch_of(texts, bad), FaultPlan.script(faults, resource=resource), chance.choice([1, 3, 1000])
+    resource = resource_of(variant, chance.choice([None, "Sms/Send", "Sms/SendBulk", "user/sessionid"]))
+    plan = FaultPlan.script(faults, resource=resource)
+    return batch_of(texts, bad, variant), plan, chance.choice([1, 3, 1000])
 
 
-async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
+async def main(scripts: int, first_seed: int, transport: Kind | None, variant: str) -> int:
     """Run one script (batch with faults) for each seed, every second script with a ledger; print the totals.
 
     Args:
         scripts: the number of scripts to run.
         first_seed: the random seed of the first script. The seed of each next script is higher by 1.
         transport: the name of the HTTP transport of all clients. None means that each client chooses.
+        variant: the name of the variant of the interface.
 
     Returns:
         The exit code of the program: 0 if all outcomes are correct, otherwise 1.
@@ -252,10 +279,10 @@ async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
     report = Report()
     with tempfile.TemporaryDirectory() as directory:
         for seed in range(first_seed, first_seed + scripts):
-            batch, plan, limit = random_script(seed)
+            batch, plan, limit = random_script(seed, VARIANTS[variant])
             path = Path(directory) / f"{seed}.db" if seed % 2 else None
             try:
-                await run_script(batch, plan, report, path, limit, transport)
+                await run_script(batch, plan, report, path, limit, transport, VARIANTS[variant])
             except Disagreement as error:
                 print(f"seed {seed}: {error}", file=sys.stderr)
     faults = ", ".join(f"{name} {count}" for name, count in sorted(report.faults.items()))
@@ -264,7 +291,7 @@ async def main(scripts: int, first_seed: int, transport: Kind | None) -> int:
         f"{report.messages} messages, {report.requests} requests"
     )
     print(f"accepted {report.accepted}, rejected {report.rejected}, unknown {report.unknown}")
-    print(f"transport: {transport or 'the default transport'}; faults: {faults}")
+    print(f"{variant}; transport: {transport or 'the default transport'}; faults: {faults}")
     print(f"messages accepted twice: {report.duplicates}, messages without a correct outcome: {report.lost}")
     return 1 if report.duplicates or report.lost or report.scripts < scripts else 0
 
@@ -275,5 +302,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     parser.add_argument("--transport", choices=get_args(Kind), default=None)
+    parser.add_argument("--variant", choices=list(VARIANTS), default="version 1")
     given = parser.parse_args()
-    sys.exit(anyio.run(main, given.scripts, given.seed, given.transport, backend=given.backend))
+    sys.exit(
+        anyio.run(main, given.scripts, given.seed, given.transport, given.variant, backend=given.backend)
+    )

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Literal
 
 import anyio
 
@@ -36,6 +37,7 @@ def run_batch(
     accept_copy: bool = False,
     kill_after_sends: int | None = None,
     kill_after_seconds: float | None = None,
+    api_version: Literal[1, 2] = 1,
 ) -> None:
     """Send the batch, and report about it.
 
@@ -50,20 +52,28 @@ def run_batch(
         accept_copy: the option of `Ledger.sqlite`.
         kill_after_sends: the number of messages after which the process kills itself, or None.
         kill_after_seconds: the time after which the process kills itself, or None.
+        api_version: the version of the interface.
     """
     if kill_after_seconds is not None:
         threading.Timer(kill_after_seconds, _die).start()
     ledger = Ledger.sqlite(path, accept_copy=accept_copy)
-    anyio.run(_run_batch, connection, url, ledger, kill_after_sends, backend=backend)
+    anyio.run(_run_batch, connection, url, ledger, kill_after_sends, api_version, backend=backend)
 
 
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def _run_batch(connection: Connection, url: str, ledger: Ledger, most: int | None) -> None:
+async def _run_batch(
+    connection: Connection, url: str, ledger: Ledger, most: int | None, api_version: Literal[1, 2]
+) -> None:
     sms = AsyncSmsClient(
-        "sandbox", "sandbox-password", source_address="ACME", base_url=url, concurrency=CONCURRENCY
+        "sandbox",
+        "sandbox-password",
+        source_address="ACME",
+        base_url=url,
+        concurrency=CONCURRENCY,
+        api_version=api_version,
     )
     sent = 0
     try:

@@ -17,7 +17,7 @@ import sniffio
 
 from smsapi_async import Accepted, Message, Outcome, Unknown
 from smsapi_async.ledger import Ledger
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
 from tests.batch.child import COMPLETE, CONCURRENCY, HALTED, OUTCOME, REFUSED, batch, run_batch
 from tests.batch.file_operations import AFTER, DURING, delete_all_during, is_in_use, restore_older_state
 from tests.killable import Killable
@@ -98,7 +98,8 @@ class Runs:
     def child(self, path: Path, **options: Any) -> Killable:
         """Return a process that runs the batch."""
         backend = sniffio.current_async_library()
-        return Killable(run_batch, backend, self.sandbox.base_url, path, **options)
+        version = 2 if self.sandbox.dialect.version_2 else 1
+        return Killable(run_batch, backend, self.sandbox.base_url, path, api_version=version, **options)
 
     async def killed(self, path: Path) -> None:
         """Run the batch in a process that is killed at a random time, or is complete before."""
@@ -187,7 +188,9 @@ async def _wait(child: Killable, sends: float = float("inf")) -> Any:
     return None
 
 
-async def kill_and_resume(directory: Path, kills: int, chance: random.Random) -> Tally:
+async def kill_and_resume(
+    directory: Path, kills: int, chance: random.Random, dialect: Dialect = Dialect.CONTRACT
+) -> Tally:
     """Send one batch with one ledger in several processes, and return the result.
 
     Args:
@@ -195,10 +198,12 @@ async def kill_and_resume(directory: Path, kills: int, chance: random.Random) ->
         kills: the number of processes to kill. After the last kill, another process completes the batch.
         chance: the random generator that determines when a process is killed, and what is done with the files
             of its ledger.
+        dialect: the variations of the gateway. With version 2, the processes use version 2.
     """
     path = directory / "0" / "run.db"
     path.parent.mkdir()
-    async with run_sandbox(balance=10**6, login="sandbox", password="sandbox-password") as sandbox:
+    options: dict[str, Any] = {"login": "sandbox", "password": "sandbox-password", "dialect": dialect}
+    async with run_sandbox(balance=10**6, **options) as sandbox:
         runs = Runs(sandbox, chance)
         while runs.tally.kills < kills and not runs.tally.mistakes:
             await runs.killed(path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.batch.chaos import FAULTS, Report, batch_of, random_script, run_script
+from tests.variants import VARIANTS
 
 FAULT_LISTS = st.lists(st.sampled_from([Fault.PASS, *FAULTS]), max_size=8)
 TEXTS = st.lists(st.sampled_from(["one", "two", "three"]), min_size=1, max_size=12)
@@ -44,3 +45,17 @@ def test_any_script_of_faults_with_a_ledger(anyio_backend: str, block: int) -> N
     assert report.scripts == 20
     assert report.duplicates == report.lost == 0
     assert report.accepted + report.rejected + report.unknown == report.messages
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "version 1"])
+def test_any_script_of_faults_over_a_variant(anyio_backend: str, name: str) -> None:
+    """Over each variant of the interface, each message has a correct outcome, and none is sent twice."""
+    report, variant = Report(), VARIANTS[name]
+    with TemporaryDirectory() as directory:
+        for seed in range(1000, 1006):
+            batch, plan, limit = random_script(seed, variant)
+            path = Path(directory) / f"{seed}.db" if seed % 2 else None
+            anyio.run(run_script, batch, plan, report, path, limit, None, variant, backend=anyio_backend)
+    assert report.scripts == 6
+    assert report.duplicates == report.lost == 0

@@ -13,7 +13,7 @@ from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.batch.test_cancellation import CancelledAt, settled
 from tests.batch.test_recorded_send import CODE, KEY, NUMBER, Calls, is_waiting
-from tests.client.tools import client_for, until
+from tests.client.tools import client_for, client_of_version, until
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,7 @@ async def _two_sends(sandbox: Sandbox, path: Path, at: int, times: int | None, i
         The number of waits of the cancelled call.
     """
     calls, counts = Calls(), list[int]()
-    async with client_for(sandbox) as sms, Ledger.sqlite(path) as ledger:
+    async with client_of_version(sandbox) as sms, Ledger.sqlite(path) as ledger:
         with sandbox.hold("Sms/Send") as gate:
             async with anyio.create_task_group() as group:
                 if is_first:
@@ -93,12 +93,13 @@ async def _two_sends(sandbox: Sandbox, path: Path, at: int, times: int | None, i
     return counts[0]
 
 
+@pytest.mark.parametrize("dialect", ["contract", "latest"])
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize(
     ("anyio_backend", "times"), [("asyncio", None), ("trio", None), ("asyncio", 1), ("asyncio", 2)]
 )
 async def test_a_call_cancelled_at_every_await(
-    tmp_path: Path, anyio_backend: str, times: int | None, is_first: bool
+    tmp_path: Path, anyio_backend: str, times: int | None, is_first: bool, dialect: Any
 ) -> None:
     """If one of two calls is cancelled at any time, the other call ends, and at most one message is sent.
 
@@ -107,7 +108,7 @@ async def test_a_call_cancelled_at_every_await(
     at = waits = 0
     while waits >= at:
         at += 1
-        async with run_sandbox() as sandbox:
+        async with run_sandbox(dialect=dialect) as sandbox:
             waits = await _two_sends(sandbox, tmp_path / f"{at}.db", at, times, is_first)
     assert at > 3
 

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
@@ -24,7 +25,7 @@ from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
 from tests.batch.test_send_many import number
-from tests.client.tools import client_for, port_of
+from tests.client.tools import client_of_version, port_of
 
 pytestmark = pytest.mark.anyio
 FAULTS = [
@@ -119,16 +120,18 @@ async def _check(sandbox: Sandbox, ledger: Ledger, senders: _Senders) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("block", range(2))
-async def test_senders_that_share_messages(tmp_path: Path, anyio_backend: str, block: int) -> None:
+@pytest.mark.parametrize(("block", "dialect"), [(0, "contract"), (1, "contract"), (2, "latest")])
+async def test_senders_that_share_messages(
+    tmp_path: Path, anyio_backend: str, block: int, dialect: Literal["contract", "latest"]
+) -> None:
     """Whatever breaks, no message is sent twice, nobody waits for ever, and all senders agree in the end."""
     for seed in range(block * 5, block * 5 + 5):
         chance = random.Random(seed)
         plan = FaultPlan.script([chance.choice([Fault.PASS, *FAULTS]) for _ in range(15)])
         async with (
-            run_sandbox() as sandbox,
+            run_sandbox(dialect=dialect) as sandbox,
             run_fault_proxy("127.0.0.1", port_of(sandbox), plan) as proxy,
-            client_for(
+            client_of_version(
                 sandbox,
                 base_url=proxy.base_url,
                 concurrency=4,

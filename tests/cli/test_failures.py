@@ -86,6 +86,8 @@ USAGE = [
     (["sandbox", "--source-address", ""], "--source-address: the value cannot be used; pass at most 15"),
     (["sandbox", "--latency", "soon"], "--latency: the value cannot be used; pass seconds"),
     (["sandbox", "--latency", "2h"], "--latency"),
+    (["sandbox", "--port", "0", "--push-url", "http://example.com/sms"], "must be on this computer"),
+    (["sandbox", "--port", "0", "--push-url", "127.0.0.1:8000"], "--push-url"),
     (["sandbox", "--latency", "3601"], "--latency"),
     (["send", TO, TEXT, "--login", "a", "--login", "b"], "multiple times"),
     (["demo", "--backend", "curio"], "trio"),

@@ -167,6 +167,20 @@ def test_the_account_of_the_sandbox(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
         assert monotonic() - began >= 0.1
 
 
+def test_the_sandbox_pushes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sandbox --push-url` pushes the reply of a recipient to a handler on this computer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/sms"
+        with running_sandbox("--json", "--speed", "100", "--push-url", url) as (_, announced):
+            document = json.loads(announced)
+            monkeypatch.setenv("SMSAPI_PASSWORD", document["password"])
+            account = ["--base-url", document["base_url"], "--login", document["login"], "--json"]
+            cli("send", "79031234700", "Hello", *account)
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as request:
+                assert request.readline() == b"POST /sms HTTP/1.1\r\n"
+
+
 def test_the_dialect_of_the_sandbox() -> None:
     """`sandbox --dialect latest` serves version 2, and `--source-address` lists the allowed addresses."""
     options = ["--dialect", "latest", "--source-address", "My Shop", "--source-address", "79160000000"]

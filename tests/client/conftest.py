@@ -28,3 +28,10 @@ async def proxy(sandbox: Sandbox) -> AsyncIterator[FaultProxy]:
     plan = FaultPlan.script([])
     async with run_fault_proxy("127.0.0.1", port_of(sandbox), plan, byte_interval=0.0001) as running:
         yield running
+
+
+@pytest.fixture(params=[1, 2])
+def api_version(request: pytest.FixtureRequest) -> int:
+    """Run each test that uses this fixture once with each version of the interface."""
+    version: int = request.param
+    return version

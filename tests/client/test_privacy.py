@@ -1,6 +1,7 @@
 """Tests that no log record, no exception and no repr contains private data.
 
-The private data are the password, the session id, the numbers and the texts.
+The private data are the password, the session id, the numbers, the texts and the segment ids. Each test runs
+with both versions of the interface: in version 2, each request contains the password.
 """
 
 import logging
@@ -13,15 +14,16 @@ import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, RetryPolicy, SmsApiError, Timeouts
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
-from tests.client.tools import RawServer, client_for, logged_in_store, read_request
+from tests.client.tools import RawServer, client_of_version, logged_in_store, read_request
 
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "correct horse+battery"
 TEXT = "Ваш код 4711-0815, никому не говорите"
 NUMBER = "79031234567"
+NINE = datetime(2030, 1, 1, 9, 0)  # noqa: DTZ001
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ONCE = RetryPolicy(attempts=1)
 TWICE = RetryPolicy(attempts=2, initial=0.001)
@@ -29,9 +31,13 @@ HANGING = {Fault.HANG_AFTER_READ, Fault.HANG_AFTER_PASS, Fault.ACCEPT_THEN_SILEN
 
 
 @pytest.fixture
-async def sandbox(transport: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox whose account has a password with characters that must be encoded in a URL."""
-    async with run_sandbox(password=PASSWORD) as running:
+async def sandbox(transport: str, api_version: int) -> AsyncIterator[Sandbox]:
+    """Serve a sandbox whose account has a password with characters that must be encoded in a URL.
+
+    Only the gateway of a client of version 2 has version 2.
+    """
+    dialect = Dialect(id_style="number") if api_version == 1 else Dialect.LATEST
+    async with run_sandbox(password=PASSWORD, dialect=dialect) as running:
         yield running
 
 
@@ -57,9 +63,10 @@ def _calls(sms: AsyncSmsClient) -> list[Callable[[], Awaitable[Any]]]:
     return [
         sms.balance,
         lambda: sms.send(NUMBER, TEXT),
-        lambda: sms.send_by_time_zone(NUMBER, TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
+        lambda: sms.send_by_time_zone(NUMBER, TEXT, send_date=NINE),
         lambda: sms.send_bulk([NUMBER, "+" + NUMBER], TEXT),
-        lambda: sms.state("579700854169272358"),
+        lambda: sms.send_bulk([NUMBER], TEXT, send_date=NINE, by_time_zone=True),
+        lambda: sms.state(f"SAR-GW01+{NUMBER}-5f3b1972-2-1"),
         lambda: sms.incoming(since=START),
         lambda: sms.statistics(START, START),
     ]
@@ -91,7 +98,9 @@ def _assert_private(shown: list[str], records: list[logging.LogRecord], sandbox:
         TEXT,
         "4711-0815",
         NUMBER,
+        "5f3b1972",
         *filter(None, sessions),
+        *(each for message in sandbox.account.messages for each in message.segment_ids),
     }
     texts = shown + [record.getMessage() + repr(record.args) for record in records]
     for secret in secrets:
@@ -101,7 +110,7 @@ def _assert_private(shown: list[str], records: list[logging.LogRecord], sandbox:
 async def test_success_shows_nothing(sandbox: Sandbox, records: list[logging.LogRecord]) -> None:
     """Successful calls show no private data in results and log records, even at the log level DEBUG."""
     sandbox.receive(NUMBER, text=TEXT, destination_address="79160000000", at=START)
-    async with client_for(sandbox) as sms:
+    async with client_of_version(sandbox) as sms:
         shown = await _run(sms)
     assert any(record.name == "smsapi_async" for record in records)
     _assert_private(shown, records, sandbox)
@@ -109,9 +118,9 @@ async def test_success_shows_nothing(sandbox: Sandbox, records: list[logging.Log
 
 async def test_a_callers_own_client_shows_nothing(sandbox: Sandbox, records: list[logging.LogRecord]) -> None:
     """Calls through an httpx client or a transport of the caller show no private data in results and logs."""
-    async with httpx.AsyncClient() as client, client_for(sandbox, client=client) as sms:
+    async with httpx.AsyncClient() as client, client_of_version(sandbox, client=client) as sms:
         shown = await _run(sms)
-    async with client_for(sandbox, transport=httpx.AsyncHTTPTransport()) as sms:
+    async with client_of_version(sandbox, transport=httpx.AsyncHTTPTransport()) as sms:
         shown += await _run(sms)
     assert any(record.name == "httpx" for record in records)
     _assert_private(shown, records, sandbox)
@@ -121,9 +130,9 @@ async def test_refusals_that_repeat_what_was_sent_show_nothing(
     sandbox: Sandbox, records: list[logging.LogRecord]
 ) -> None:
     """If an error body of the gateway repeats private data, the client's exception does not show the data."""
-    async with client_for(sandbox) as sms:
+    async with client_of_version(sandbox) as sms:
         await sms.balance()
-        session_id = sandbox.account.arrivals[-1].target.partition("SessionID=")[2]
+        session_id = sandbox.account.arrivals[-1].target.partition("SessionID=")[2] or PASSWORD
         for code in (2, 6, 8):
             for resource in ("User/Balance", "Sms/Send", "Sms/SendByTimeZone", "Sms/SendBulk", "Sms/State"):
                 text = TEXT if "Send" in resource else ""
@@ -137,7 +146,7 @@ async def test_wrong_password_shows_nothing(sandbox: Sandbox, records: list[logg
 
     The exception and the log records also show neither the phone number nor the text of the message.
     """
-    async with client_for(sandbox, password=PASSWORD[::-1]) as sms:
+    async with client_of_version(sandbox, password=PASSWORD[::-1]) as sms:
         shown = await _run(sms)
     assert sandbox.account.sessions == 0
     assert not [text for text in shown if PASSWORD[::-1] in text]
@@ -153,7 +162,7 @@ async def test_broken_exchanges_show_nothing(
     timeouts = Timeouts(read=0.02) if fault in HANGING else Timeouts()
     options = {"timeouts": timeouts, "retry": TWICE, "session_store": await logged_in_store(sandbox)}
     proxy.plan = FaultPlan.script([fault] * 100)
-    async with client_for(sandbox, base_url=proxy.base_url, **options) as sms:
+    async with client_of_version(sandbox, base_url=proxy.base_url, **options) as sms:
         shown = await _run(sms)
     assert proxy.history
     _assert_private(shown, records, sandbox)
@@ -173,7 +182,7 @@ async def test_a_server_that_answers_with_the_request_shows_nothing(
 
     with RawServer(serve) as server:
         url = f"http://127.0.0.1:{server.port}/rest"
-        async with client_for(sandbox, base_url=url, retry=TWICE) as sms:
+        async with client_of_version(sandbox, base_url=url, retry=TWICE) as sms:
             shown = await _run(sms)
     _assert_private(shown, records, sandbox)
 

@@ -13,16 +13,18 @@ from smsapi_async import AsyncSmsClient, RetryPolicy, SmsApiError, ValidationErr
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.client.test_tracebacks import NUMBER, PASSWORD, TEXT, assert_private
-from tests.client.tools import client_for
+from tests.client.tools import client_of_version
 
 pytestmark = pytest.mark.anyio
 KEY = f"login of {NUMBER}"
 
 
 @pytest.fixture
-async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
+async def sandbox(anyio_backend: str, api_version: int) -> AsyncIterator[Sandbox]:
     """Serve a sandbox whose account has a password with characters that must be encoded in a URL."""
-    async with run_sandbox(password=PASSWORD) as running:
+    async with run_sandbox(
+        password=PASSWORD, dialect="contract" if api_version == 1 else "latest"
+    ) as running:
         yield running
 
 
@@ -69,7 +71,7 @@ async def test_errors_of_the_gateway(
     caplog.set_level(logging.DEBUG)
     SITUATIONS[situation](sandbox)
     retry = RetryPolicy(attempts=1)
-    async with client_for(sandbox, retry=retry) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_of_version(sandbox, retry=retry) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         errors = await _until_it_fails(lambda: _send(sms, ledger))
     assert len(errors) == 2
     for error in errors:
@@ -103,7 +105,7 @@ async def test_errors_of_the_caller(
 ) -> None:
     """The error of a wrong parameter shows no number, no text and no key with its traceback."""
     caplog.set_level(logging.DEBUG)
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_of_version(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         await _send(sms, ledger)
         with pytest.raises(SmsApiError) as caught:
             await CALLS[name](sms, ledger)
@@ -118,7 +120,7 @@ async def test_a_ledger_that_cannot_record(sandbox: Sandbox, tmp_path: Path, way
     path = tmp_path / "run.db"
     async with Ledger.sqlite(path):
         pass
-    async with client_for(sandbox) as sms, Ledger.sqlite(path, read_only=True) as ledger:
+    async with client_of_version(sandbox) as sms, Ledger.sqlite(path, read_only=True) as ledger:
         if way == "closed":
             await ledger.aclose()
         errors = await _until_it_fails(lambda: _send(sms, ledger))
@@ -129,7 +131,10 @@ async def test_a_ledger_that_cannot_record(sandbox: Sandbox, tmp_path: Path, way
 
 async def test_an_unexpected_error_of_the_callers_transport(sandbox: Sandbox, tmp_path: Path) -> None:
     """An unexpected error of the caller's transport, and the recorded error, show no private value."""
-    async with client_for(sandbox, transport=_Broken()) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with (
+        client_of_version(sandbox, transport=_Broken()) as sms,
+        Ledger.sqlite(tmp_path / "run.db") as ledger,
+    ):
         errors = await _until_it_fails(lambda: _send(sms, ledger))
     assert len(errors) == 2
     for error in errors:
@@ -139,7 +144,7 @@ async def test_an_unexpected_error_of_the_callers_transport(sandbox: Sandbox, tm
 @pytest.mark.parametrize("parameter", ["ledger", "timeout", "validity", "send_date"])
 async def test_a_key_in_a_wrong_place(sandbox: Sandbox, tmp_path: Path, parameter: str) -> None:
     """The error of a call that confuses the key with another parameter does not show the key."""
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_of_version(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
         with pytest.raises(ValidationError) as caught:
             values: dict[str, Any] = {"ledger": ledger, "key": NUMBER, parameter: KEY}
             await _send(sms, **values)

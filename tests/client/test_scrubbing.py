@@ -225,16 +225,17 @@ def test_a_hostile_description_costs_little(words: str) -> None:
 
 @pytest.fixture
 async def sandbox(transport: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox whose account has a secret as its password."""
-    async with run_sandbox(password=SECRETS[0]) as running:
+    """Serve a sandbox with both versions of the interface whose account has a secret as its password."""
+    async with run_sandbox(password=SECRETS[0], dialect="latest") as running:
         yield running
 
 
 @pytest.mark.anyio
-async def test_refusals_through_the_client(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+async def test_refusals_through_the_client(sandbox: Sandbox, version: int) -> None:
     """No refusal shows the password or the text, in whatever encoding the gateway repeats the values."""
     text = "C++ от 10%, код 4711"
-    async with client_for(sandbox) as sms:
+    async with client_for(sandbox, api_version=version) as sms:
         for encode in ENCODINGS.values():
             sandbox.refuse_next("Sms/Send", 2, desc=f"[[{encode(text)}]] [[{encode(SECRETS[0])}]]")
             with pytest.raises(SmsApiError) as caught:

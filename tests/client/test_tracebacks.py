@@ -10,6 +10,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,9 +41,9 @@ from smsapi_async import (
     ValidationError,
 )
 from smsapi_async.ledger import Ledger, RequestAnswer, Resolution
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
-from tests.client.tools import RawServer, client_for, json_answer, logged_in_store, read_request, until
+from tests.client.tools import RawServer, client_of_version, json_answer, logged_in_store, read_request, until
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +51,7 @@ PASSWORD = "correct horse+battery"
 TEXT = "Ваш код 4711-0815, никому не говорите"
 NUMBER = "79169876543"
 SEGMENT_ID = f"SAR-GW01+{NUMBER}-5f3b1972-2-1"
+NINE = datetime(2030, 1, 1, 9, 0)  # noqa: DTZ001
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ONCE = RetryPolicy(attempts=1)
@@ -61,6 +63,7 @@ Call = Callable[[AsyncSmsClient], Awaitable[object]]
 
 async def _send_many(sms: AsyncSmsClient, ledger: Ledger | None = None) -> list[object]:
     messages = [Message(NUMBER, TEXT, key=f"order {NUMBER}"), Message(NUMBER, TEXT + "!")]
+    messages += [Message(NUMBER, TEXT, send_date=NINE, by_time_zone=True, key=f"{NUMBER} {i}") for i in "12"]
     async with sms.send_many(messages, ledger=ledger, grace=0) as outcomes:
         return [outcome async for outcome in outcomes]
 
@@ -83,8 +86,9 @@ async def _first(stream: Tracking) -> object:
 CALLS: dict[str, Call] = {
     "balance": lambda sms: sms.balance(),
     "send": lambda sms: sms.send(NUMBER, TEXT),
-    "send_by_time_zone": lambda sms: sms.send_by_time_zone(NUMBER, TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
+    "send_by_time_zone": lambda sms: sms.send_by_time_zone(NUMBER, TEXT, send_date=NINE),
     "send_bulk": lambda sms: sms.send_bulk([NUMBER, "+" + NUMBER], TEXT),
+    "local bulk": lambda sms: sms.send_bulk([NUMBER], TEXT, send_date=NINE, by_time_zone=True),
     "send_many": _send_many,
     "state": lambda sms: sms.state(SEGMENT_ID),
     "track": _track,
@@ -107,6 +111,7 @@ BAD_CALLS: dict[str, Call] = {
     "numbers": lambda sms: sms.send_bulk([NUMBER, "7916987654"], TEXT),
     "a number alone": lambda sms: sms.send_bulk(NUMBER, TEXT),
     "bulk text": lambda sms: sms.send_bulk([NUMBER], TEXT * 100),
+    "local bulk date": lambda sms: sms.send_bulk([NUMBER], TEXT, send_date=START, by_time_zone=True),
     "bulk date": lambda sms: sms.send_bulk([NUMBER], TEXT, send_date=datetime(2030, 1, 1)),  # noqa: DTZ001
     "segment id": lambda sms: sms.state(SEGMENT_ID + "\ud800"),
     "messages": lambda sms: _entered(sms.send_many([(NUMBER, TEXT)], grace=-1)),  # type: ignore[list-item]
@@ -184,9 +189,13 @@ def assert_private(
 
 
 @pytest.fixture
-async def sandbox(transport: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox whose account has a password with characters that must be encoded in a URL."""
-    async with run_sandbox(password=PASSWORD) as running:
+async def sandbox(transport: str, api_version: int) -> AsyncIterator[Sandbox]:
+    """Serve a sandbox whose account has a password with characters that must be encoded in a URL.
+
+    Only the gateway of a client of version 2 has version 2.
+    """
+    dialect = Dialect.CONTRACT if api_version == 1 else Dialect.LATEST
+    async with run_sandbox(password=PASSWORD, dialect=dialect) as running:
         yield running
 
 
@@ -198,19 +207,21 @@ async def _failure(call: Call, sms: AsyncSmsClient) -> BaseException | None:
     return None
 
 
+@pytest.mark.parametrize("api_version", [1])
 @pytest.mark.parametrize("name", BAD_CALLS)
 async def test_bad_input(sandbox: Sandbox, name: str) -> None:
     """The traceback of a wrong parameter does not show the number and the text in the library's frames."""
-    async with client_for(sandbox) as sms:
+    async with client_of_version(sandbox) as sms:
         error = await _failure(BAD_CALLS[name], sms)
     assert error is not None
     assert_private(error, sandbox)
 
 
+@pytest.mark.parametrize("api_version", [1])
 @pytest.mark.parametrize("name", MISPLACED)
 async def test_misplaced_values(sandbox: Sandbox, name: str) -> None:
     """The error of a call that confuses two parameters does not show the text or the number."""
-    async with client_for(sandbox) as sms:
+    async with client_of_version(sandbox) as sms:
         error = await _failure(MISPLACED[name], sms)
     shown = f"{error} {error!r} {vars(error)} {Message(NUMBER, TEXT, send_date=NUMBER, validity=TEXT)!r}"  # type: ignore[arg-type]
     assert isinstance(error, ValidationError)
@@ -219,7 +230,7 @@ async def test_misplaced_values(sandbox: Sandbox, name: str) -> None:
 
 async def test_a_closed_client(sandbox: Sandbox) -> None:
     """The traceback of a call of a closed client does not show the number and the text."""
-    sms = client_for(sandbox)
+    sms = client_of_version(sandbox)
     await sms.aclose()
     for call in CALLS.values():
         error = await _failure(call, sms)
@@ -232,7 +243,7 @@ async def test_refusals(sandbox: Sandbox, code: int) -> None:
     """The traceback of a refusal does not show what was sent, also if the gateway repeats it."""
     text = f"{NUMBER} {TEXT} {PASSWORD}"
     descriptions = {"User/Balance": PASSWORD, "Sms/State": f"{SEGMENT_ID} {PASSWORD}"}
-    async with client_for(sandbox, retry=ONCE) as sms:
+    async with client_of_version(sandbox, retry=ONCE) as sms:
         for name, call in CALLS.items():
             if name in {"track", "wait_delivered"} and code not in {4, 5, 7}:
                 continue
@@ -250,7 +261,7 @@ async def test_not_sent(sandbox: Sandbox) -> None:
         url = f"http://127.0.0.1:{server.port}/rest"
         store = await logged_in_store(sandbox)
         for options in ({}, {"session_store": store}):
-            async with client_for(sandbox, base_url=url, retry=ONCE, **options) as sms:
+            async with client_of_version(sandbox, base_url=url, retry=ONCE, **options) as sms:
                 for name in CALLS.keys() - {"track", "wait_delivered"}:
                     error = await _failure(CALLS[name], sms)
                     assert error is not None
@@ -264,7 +275,7 @@ async def test_unknown(sandbox: Sandbox, proxy: FaultProxy, fault: Fault) -> Non
     """The traceback of a broken exchange does not show what was sent."""
     proxy.plan = FaultPlan.script([fault] * 100)
     store = await logged_in_store(sandbox)
-    async with client_for(sandbox, base_url=proxy.base_url, retry=ONCE, session_store=store) as sms:
+    async with client_of_version(sandbox, base_url=proxy.base_url, retry=ONCE, session_store=store) as sms:
         for name in CALLS.keys() - {"track", "wait_delivered", "send_many"}:
             error = await _failure(CALLS[name], sms)
             assert error is not None
@@ -302,9 +313,23 @@ async def test_cancelled(sandbox: Sandbox, name: str, is_logged_in: bool) -> Non
     options: dict[str, Any] = {"session_store": await logged_in_store(sandbox)} if is_logged_in else {}
     with RawServer(serve) as server:
         url = f"http://127.0.0.1:{server.port}/rest"
-        async with client_for(sandbox, base_url=url, retry=ONCE, **options) as sms:
+        async with client_of_version(sandbox, base_url=url, retry=ONCE, **options) as sms:
             error = await _cancelled(CALLS[name], sms, lambda: heard)
             assert_private(error, sandbox)
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_cancelled_behind_another_call(sandbox: Sandbox, name: str) -> None:
+    """The traceback of a call that is cancelled behind the first request or the login shows nothing."""
+    polls = count()
+    with sandbox.hold() as gate:
+        async with client_of_version(sandbox, concurrency=2) as sms, anyio.create_task_group() as group:
+            group.start_soon(_failure, CALLS["balance"], sms)
+            await gate.arrived()
+            error = await _cancelled(CALLS[name], sms, lambda: next(polls) > 10)
+            gate.release()
+    assert sandbox.account.count("Sms/Send") == 0
+    assert_private(error, sandbox)
 
 
 async def test_cancelled_during_the_write(sandbox: Sandbox) -> None:
@@ -320,7 +345,7 @@ async def test_cancelled_during_the_write(sandbox: Sandbox) -> None:
     store = await logged_in_store(sandbox)
     with RawServer(serve) as server:
         url = f"http://127.0.0.1:{server.port}/rest"
-        async with client_for(sandbox, base_url=url, retry=ONCE, session_store=store) as sms:
+        async with client_of_version(sandbox, base_url=url, retry=ONCE, session_store=store) as sms:
             error = await _cancelled(lambda sms: sms.send_bulk(numbers, TEXT), sms, lambda: heard)
             ended.set()
     assert_private(error, sandbox)
@@ -341,7 +366,7 @@ async def test_timeouts(sandbox: Sandbox, name: str) -> None:
     }
     gate = sandbox.hold()
     try:
-        async with client_for(sandbox, retry=ONCE) as sms:
+        async with client_of_version(sandbox, retry=ONCE) as sms:
             error = await _failure(calls[name], sms)
     finally:
         gate.release()
@@ -393,7 +418,7 @@ async def test_ids_that_cannot_be_divided(sandbox: Sandbox) -> None:
     store = await logged_in_store(sandbox)
     with RawServer(serve) as server:
         url = f"http://127.0.0.1:{server.port}/rest"
-        async with client_for(sandbox, base_url=url, session_store=store) as sms:
+        async with client_of_version(sandbox, base_url=url, session_store=store) as sms:
             with pytest.raises(SegmentIdsUnattributed) as caught:
                 await sms.send_bulk([NUMBER, "79161002030"], TEXT)
     assert caught.value.segment_ids == (SEGMENT_ID,) * 3
@@ -408,7 +433,7 @@ async def test_an_unexpected_error_of_the_callers_transport(sandbox: Sandbox) ->
             raise LookupError(request.method)
 
     store = await logged_in_store(sandbox)
-    async with client_for(sandbox, transport=Broken(), session_store=store) as sms:
+    async with client_of_version(sandbox, transport=Broken(), session_store=store) as sms:
         for name in CALLS.keys() - {"send_many", "track", "wait_delivered", "statistics"}:
             with pytest.raises(LookupError) as caught:
                 await CALLS[name](sms)
@@ -432,7 +457,7 @@ async def test_ledgers(sandbox: Sandbox, tmp_path: Path, is_open: bool) -> None:
     async with AsyncExitStack() as stack:
         if is_open:
             await stack.enter_async_context(ledger)
-        sms = await stack.enter_async_context(client_for(sandbox))
+        sms = await stack.enter_async_context(client_of_version(sandbox))
         calls: list[Callable[[], Awaitable[object]]] = [
             lambda: _send_many(sms, ledger),
             lambda: sms.send(NUMBER, TEXT, key=key, ledger=ledger),
@@ -499,7 +524,7 @@ async def test_running_frames(sandbox: Sandbox) -> None:
     level = logger.level
     logger.setLevel(logging.DEBUG)
     try:
-        async with client_for(sandbox, clock=watcher, session_store=watcher) as sms:
+        async with client_of_version(sandbox, clock=watcher, session_store=watcher) as sms:
             # The constructor calls the clock once, and its frame must hold the password at that time.
             watcher.is_looking = True
             for name in CALLS.keys() - {"track", "wait_delivered"}:
@@ -511,15 +536,18 @@ async def test_running_frames(sandbox: Sandbox) -> None:
     finally:
         logger.removeHandler(watcher)
         logger.setLevel(level)
-    assert watcher.calls == {"now", "monotonic", "log", "load", "save"}
+    stores = set() if sandbox.dialect.version_2 else {"load", "save"}
+    assert watcher.calls == {"now", "monotonic", "log", *stores}
     assert not watcher.leaks
 
 
 async def test_a_refused_login(sandbox: Sandbox) -> None:
     """The traceback of a refused login does not show the password, also where the gateway repeats it."""
     wrong = PASSWORD + "!"
-    async with client_for(sandbox, password=wrong) as sms:
-        sandbox.refuse_next("user/sessionid", 4, desc=f"no {wrong}")
+    async with client_of_version(sandbox, password=wrong) as sms:
+        sandbox.refuse_next(
+            "Sms/In" if sandbox.dialect.version_2 else "user/sessionid", 4, desc=f"no {wrong}"
+        )
         async with sms.watch_incoming(since=sandbox.now()) as messages:
             with pytest.raises(InvalidCredentials) as caught:
                 await anext(messages)
@@ -530,11 +558,15 @@ async def test_a_refused_login(sandbox: Sandbox) -> None:
                 assert_private(error, sandbox)
 
 
+@pytest.mark.parametrize("api_version", [1])
 async def test_a_log_line_cannot_be_forged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """A description of the gateway stays on one line of the log, without control characters."""
     sandbox.receive(NUMBER, text=TEXT, at=sandbox.now())
     sandbox.refuse_next("Sms/In", 8, desc="offline\r\nroot: all is well\x1b[2J\x9b31m\u202e\u2028", times=4)
-    async with client_for(sandbox) as sms, sms.watch_incoming(since=sandbox.now() - DAY, every=0.01) as inbox:
+    async with (
+        client_of_version(sandbox) as sms,
+        sms.watch_incoming(since=sandbox.now() - DAY, every=0.01) as inbox,
+    ):
         await anext(inbox)
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "offline" in line

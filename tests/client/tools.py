@@ -76,6 +76,16 @@ async def logged_in_store(sandbox: Sandbox) -> MemorySessionStore:
     return store
 
 
+def client_of_version(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
+    """Return a client for the sandbox, of version 2 if the sandbox has version 2.
+
+    Such a client has no session, so the option `session_store` is left out.
+    """
+    if sandbox.dialect.version_2:
+        options |= {"api_version": 2, "session_store": None}
+    return client_for(sandbox, **options)
+
+
 def port_of(sandbox: Sandbox) -> int:
     """Return the port on which the sandbox listens."""
     return int(sandbox.base_url.rsplit(":", 1)[1].split("/")[0])

@@ -104,3 +104,43 @@ async def test_each_period_of_a_stream_has_a_length(ahead: timedelta, resumed: A
         group.cancel_scope.cancel()
     assert all(since < until for since, until in periods(sandbox))
     assert sandbox.account.count("Sms/In", status=200) >= 2
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+async def test_a_stream_that_begins_years_ago(resumed: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """If the gateway refuses old periods, `watch_incoming` begins a year ago and gives all later messages."""
+    long_ago = START - 3 * YEAR
+    async with (
+        run_sandbox(start=START, dialect="latest") as sandbox,
+        client_for(sandbox, clock=ManualClock()) as sms,
+    ):
+        for days in (400, 362, 1, 0):
+            sandbox.receive(NUMBER, text=str(days), at=START - timedelta(days=days))
+        checkpoint = MemoryCheckpoint(Position(long_ago)) if resumed else None
+        async with sms.watch_incoming(since=long_ago, checkpoint=checkpoint) as messages:
+            assert [(await anext(messages)).text for _ in range(3)] == ["362", "1", "0"]
+        assert messages.last_error is None
+    assert sandbox.account.count("Sms/In", status=400) == 1
+    assert len([record for record in caplog.records if "a year ago" in record.message]) == 1
+
+
+async def test_a_stream_that_begins_years_ago_with_the_contract() -> None:
+    """If the gateway allows old periods, `watch_incoming` gives messages of any age."""
+    async with run_sandbox(start=START) as sandbox, client_for(sandbox, clock=ManualClock()) as sms:
+        sandbox.receive(NUMBER, text="old", at=START - 2 * YEAR)
+        async with sms.watch_incoming(since=START - 3 * YEAR, window=timedelta(days=300)) as messages:
+            assert (await anext(messages)).text == "old"
+
+
+async def test_a_clock_that_is_years_behind() -> None:
+    """If the clock of this computer is years behind, `watch_incoming` begins at the time of the gateway."""
+    clock = ManualClock()
+    clock.advance(seconds=-3 * YEAR.total_seconds())
+    async with (
+        run_sandbox(start=START, dialect="latest") as sandbox,
+        client_for(sandbox, clock=clock) as sms,
+        sms.watch_incoming() as messages,
+    ):
+        sandbox.receive(NUMBER, text="old", at=START - timedelta(days=100))
+        sandbox.receive(NUMBER, text="new")
+        assert (await anext(messages)).text == "new"

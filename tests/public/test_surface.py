@@ -369,6 +369,7 @@ def test_a_repr_of_wrong_values_never_raises() -> None:
             smsapi_async.Receipt(value, value, value),
             smsapi_async.SegmentState(value, value, state_description=value),
             smsapi_async.IncomingMessage(value, value, value, value, value),
+            smsapi_async.PushedMessage(value, value, value, value, value, value),
             smsapi_async.Accepted(message=value, segment_ids=value, accepted_at=value),
         ):
             assert type(made).__name__ in repr(made)
@@ -402,6 +403,7 @@ STATE = smsapi_async.SegmentState(
         smsapi_async.Delivery(RECEIPT, smsapi_async.Phase.DELIVERED, (STATE, None), True, NOW),
         smsapi_async.Accepted(message=MESSAGE, segment_ids=(SEGMENT_ID,), accepted_at=NOW),
         smsapi_async.IncomingMessage(SEGMENT_ID, TEXT, NUMBER, NUMBER, NOW),
+        smsapi_async.PushedMessage(SEGMENT_ID, TEXT, NUMBER, NUMBER, None, NUMBER),
         errors.SegmentIdsUnattributed((MESSAGE,), (SEGMENT_ID,)),
     ],
     ids=lambda value: type(value).__name__,

@@ -91,6 +91,7 @@ BAD = [
     ("incoming_date", "createDateUtc"),
     ("incoming_id", int),
     ("id_style", "roman"),
+    ("finds_unescaped_ids", None),
     ("state_descriptions", []),
     ("refused_login_status", 404),
     ("expired_session_code", 5),
@@ -281,6 +282,7 @@ async def test_no_bulk_by_time_zone(field: Any, status: int) -> None:
     assert answer.status_code == status
     if status == 400:
         assert refused(answer)[1] == 6
+        assert refused(await caller.post(path, {}))[1] == 6
         stranger = Caller(caller.sandbox, "0" * 36)
         assert refused(await stranger.post(path, BULK))[1] == 3
     assert caller.sandbox.account.messages == []

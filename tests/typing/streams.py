@@ -3,6 +3,7 @@
 
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import assert_type
 
@@ -16,13 +17,16 @@ from smsapi_async import (
     DeliverySink,
     Inbox,
     IncomingMessage,
+    IncomingReceiver,
     MemoryCheckpoint,
     Message,
     Outcome,
     Position,
+    PushedMessage,
     Receipt,
     Rejected,
     Schedule,
+    Secret,
     SmsApiError,
     Tracking,
     Unknown,
@@ -159,6 +163,34 @@ async def checkpoints(sms: AsyncSmsClient, ledger: Ledger, checkpoint: Checkpoin
     sms.watch_incoming(checkpoint=save_now)  # type: ignore[arg-type]
     sms.watch_incoming(checkpoint=FileCheckpoint)  # type: ignore[arg-type]
     sms.watch_incoming(checkpoint="run.db")  # type: ignore[arg-type]
+
+
+async def receivers(sms: AsyncSmsClient, ledger: Ledger) -> None:
+    async def reply(message: PushedMessage) -> str | None:
+        assert_type(message.prefix, str)
+        return None
+
+    async def handle(message: IncomingMessage) -> None: ...
+
+    async def claim(message_id: str) -> bool:
+        return bool(message_id)
+
+    @asynccontextmanager
+    async def transaction(message_id: str) -> AsyncIterator[bool]:
+        yield bool(message_id)
+
+    def handle_now(message: PushedMessage) -> None: ...
+
+    receiver = IncomingReceiver(reply, token="x", checkpoint=ledger.checkpoint("pushes"))
+    IncomingReceiver(handle, path=Secret("/sms"), claim=claim, release=claim, timeout=timedelta(seconds=9))
+    IncomingReceiver(handle, protected_elsewhere=True, claim=transaction, memory=timedelta(days=1))
+    IncomingReceiver(handle, token="x", checkpoint=MemoryCheckpoint(), timeout=5, body_limit=1000)
+    IncomingReceiver(handle_now, token="x")  # type: ignore[arg-type]
+    IncomingReceiver(reply, "x")  # type: ignore[call-arg]
+    IncomingReceiver(reply, token=5)  # type: ignore[arg-type]
+    IncomingReceiver(reply, token="x", claim=handle)  # type: ignore[arg-type]
+    assert_type(sms.watch_incoming(receiver=receiver), Inbox)
+    sms.watch_incoming(receiver=reply)  # type: ignore[arg-type]
 
 
 async def wrong_incoming(sms: AsyncSmsClient, moment: datetime) -> None:

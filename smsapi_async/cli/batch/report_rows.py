@@ -13,7 +13,7 @@ from smsapi_async.cli.tables.rows import BadRow
 from smsapi_async.ledger import Record
 from smsapi_async.ledger.keys import key_of, redacted_key
 from smsapi_async.outcomes import Accepted, Outcome, Rejected
-from smsapi_async.privacy import mask_number
+from smsapi_async.privacy import mask_number, scrub
 
 ADDED = (
     "line",
@@ -77,6 +77,7 @@ class ReportRow:
         why: the reason of the outcome in words, or "".
         segment_ids: the segment ids, separated by spaces.
         is_in_ledger: whether a ledger can be asked about the key.
+        is_masked: whether the numbers in segment ids are masked.
     """
 
     place: int
@@ -90,6 +91,7 @@ class ReportRow:
     why: str = ""
     segment_ids: str = attrs.field(default="", repr=False)
     is_in_ledger: bool = False
+    is_masked: bool = False
 
     @classmethod
     def of_unsent(cls, place: int, row: BadRow | SkippedRow, *, has_ledger: bool) -> Self:
@@ -153,9 +155,9 @@ class ReportRow:
         )
 
     def masked(self) -> Self:
-        """Return the row without the values of the table, with a masked number and a redacted key."""
+        """Return the row without the values of the table, with masked numbers and a redacted key."""
         number = mask_number(self.number).strip("'") if self.number else ""
-        return attrs.evolve(self, values={}, number=number, key=redacted_key(self.key))
+        return attrs.evolve(self, values={}, number=number, key=redacted_key(self.key), is_masked=True)
 
     def encoded(self) -> str:
         """Return the row as a line of text, for `decoded`."""
@@ -190,7 +192,7 @@ class ReportRow:
             known["delivered_at"],
             row.why,
             known["price"],
-            row.segment_ids,
+            " ".join(map(_without_number, row.segment_ids.split())) if row.is_masked else row.segment_ids,
         ]
 
     def _updated(self, record: Record) -> Self:
@@ -206,6 +208,11 @@ class ReportRow:
 
 
 _FIELDS = tuple(field.name for field in attrs.fields(ReportRow))
+
+
+def _without_number(segment_id: str) -> str:
+    """Return a segment id in which a phone number is masked. An id of digits contains no phone number."""
+    return segment_id if segment_id.isdecimal() else scrub(segment_id, ())
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:

@@ -389,13 +389,15 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
 
 
 def _properties_row(connection: sqlite3.Connection) -> Any:  # noqa: ANN401 - the type of the driver
-    """Return the row with the properties of a file; None if the file has no such row or no such table."""
+    """Return the row with the properties of a file; None if the file has no such row or is damaged."""
     try:
-        return connection.execute(statements.PROPERTIES).fetchone()
+        row = connection.execute(statements.PROPERTIES).fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise
         return None
+    # The columns of a damaged row contain NULL.
+    return None if row is None or None in tuple(row) else row
 
 
 def _connect_to_short_file(path: str, mode: str) -> sqlite3.Connection:

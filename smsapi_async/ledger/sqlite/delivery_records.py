@@ -8,14 +8,13 @@ from collections.abc import Sequence
 
 from smsapi_async.errors import LedgerError
 from smsapi_async.ledger.keys import recorded_key_of
-from smsapi_async.ledger.requests import RequestAnswer
+from smsapi_async.ledger.redacted_ids import RedactedId, redacted_ids
 from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
 from smsapi_async.ledger.sqlite.delivery_rows import delivery_row
 from smsapi_async.ledger.sqlite.request_records import RequestRecords
 from smsapi_async.ledger.sqlite.statements import Row, insert_many
-from smsapi_async.ledger.sqlite.stored_values import answers_of, outcome_in
-from smsapi_async.outcomes import Accepted
+from smsapi_async.ledger.sqlite.stored_values import StoredAnswer, answers_of
 from smsapi_async.tracking import Delivery
 
 
@@ -52,14 +51,17 @@ class DeliveryRecords:
             )
 
 
-def _is_of(delivery: Delivery, row: sqlite3.Row, answer: RequestAnswer) -> bool:
+def _is_of(delivery: Delivery, row: sqlite3.Row, stored: StoredAnswer) -> bool:
     """Return whether a delivery belongs to a recorded message.
 
     An equal message that was sent without this ledger has the same key, but other segment ids.
     """
-    outcome = outcome_in(row, answer, delivery.receipt.message, None)
-    return (
-        isinstance(outcome, Accepted)
-        and not outcome.unattributed
-        and outcome.segment_ids == delivery.receipt.segment_ids
-    )
+    answer, given = stored.answer, delivery.receipt.segment_ids
+    share = stored.share(row)
+    if share is None:
+        return answer.state == "accepted" and answer.segment_ids == given == ()
+    if answer.segment_ids[share] == given:
+        return True
+    ids = stored.redacted_ids[share]
+    digests: set[str] = set().union(*(each.digests for each in ids if isinstance(each, RedactedId)))
+    return bool(digests) and redacted_ids(given, digests) == ids

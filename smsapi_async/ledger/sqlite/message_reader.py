@@ -103,7 +103,8 @@ class MessageReader:
                 )
             else:
                 delivery = deliveries.get(each.row["id"])
-                records.append(details.record(each.row, delivery, has_sender=has_writer))
+                number = each.message.destination_address
+                records.append(details.record(each.row, delivery, number, has_sender=has_writer))
         return records
 
     def other_texts(self, keyed: list[Keyed]) -> list[int]:
@@ -190,28 +191,35 @@ class _Details:
     def message(self, row: sqlite3.Row) -> Message:
         return message_in(row, self._contents[row["content_id"]], self._redacted)
 
-    def outcome(self, row: sqlite3.Row) -> Outcome:
-        message = self.message(row)
-        return outcome_in(row, self._answers[row["request"]], message, message.key)
+    def outcome(self, row: sqlite3.Row, number: str = "") -> Outcome:
+        """Return the outcome of a message.
 
-    def receipt(self, row: sqlite3.Row) -> Receipt:
-        outcome = self.outcome(row)
+        Args:
+            row: the row of the message.
+            number: the destination address, if the caller has passed the message.
+        """
+        message = self.message(row)
+        return outcome_in(row, self._answers[row["request"]], message, message.key, number)
+
+    def receipt(self, row: sqlite3.Row, number: str = "") -> Receipt:
+        outcome = self.outcome(row, number)
         assert isinstance(outcome, Accepted)  # noqa: S101 - the type checker needs this line
         return outcome.receipt
 
-    def delivery(self, row: sqlite3.Row, delivery: sqlite3.Row | None) -> Delivery | None:
+    def delivery(self, row: sqlite3.Row, delivery: sqlite3.Row | None, number: str = "") -> Delivery | None:
         """Return the delivery of a message.
 
         Args:
             row: the row of the message.
             delivery: the row with the columns of the delivery; None means that there is no delivery.
+            number: the same as for `outcome`.
         """
         if delivery is None or delivery["phase"] is None:
             return None
-        return delivery_in(self.receipt(row), delivery)
+        return delivery_in(self.receipt(row, number), delivery)
 
     def unknown(self, row: sqlite3.Row) -> UnknownMessage:
-        message, answer = self.message(row), self._answers[row["request"]]
+        message, answer = self.message(row), self._answers[row["request"]].answer
         sent_at = time_in(row["sent_at"])
         assert sent_at is not None  # noqa: S101 - each claim stores its time
         return UnknownMessage(
@@ -224,15 +232,17 @@ class _Details:
             segment_ids=answer.segment_ids,
         )
 
-    def record(self, row: sqlite3.Row, delivery: sqlite3.Row | None, *, has_sender: bool) -> Record:
+    def record(
+        self, row: sqlite3.Row, delivery: sqlite3.Row | None, number: str = "", *, has_sender: bool
+    ) -> Record:
         message, state = self.message(row), _state(row, has_sender=has_sender)
         return Record(
             message=message,
             key=message.key or "",
             state=state,
             sent_at=time_in(row["sent_at"]),
-            outcome=None if state in {"pending", "sending"} else self.outcome(row),
-            delivery=self.delivery(row, delivery),
+            outcome=None if state in {"pending", "sending"} else self.outcome(row, number),
+            delivery=self.delivery(row, delivery, number),
         )
 
 

@@ -32,7 +32,9 @@ from smsapi_async.ledger.sqlite.statements import (
     insert_many,
     settle_many,
 )
+from smsapi_async.ledger.sqlite.stored_ids import ids_to_store
 from smsapi_async.ledger.sqlite.stored_values import (
+    StoredAnswer,
     answer_row,
     answers_of,
     content_row,
@@ -316,10 +318,12 @@ class RequestRecords:
 
     def _settle(self, connection: sqlite3.Connection, answers: Sequence[tuple[str, RequestAnswer]]) -> None:
         requests: dict[int, Row] = {}
+        redacted = self._database.redacted
         for token, answer in answers:
             request = self._request_of(connection, token)
             if request is not None:
-                requests.setdefault(request, answer_row(request, answer))
+                ids = ids_to_store(connection, request, answer.segment_ids) if redacted else None
+                requests.setdefault(request, answer_row(request, answer, ids))
         changed = settle_many(connection, list(requests.values()))
         if changed != len(answers):
             _logger.warning(
@@ -432,7 +436,7 @@ class RequestRecords:
         return results
 
     def _known(
-        self, candidate: Candidate, taken: dict[str, str], answers: Mapping[int, RequestAnswer]
+        self, candidate: Candidate, taken: dict[str, str], answers: Mapping[int, StoredAnswer]
     ) -> Claimed:
         """Return the outcome of a message, or who sends it; None if it is new or pending."""
         row = candidate.row
@@ -444,7 +448,8 @@ class RequestRecords:
             return None
         if row["state"] == "sending" and self.is_live(row["token"]):
             return InFlight(row["token"])
-        return outcome_in(row, answers[row["request"]], candidate.message, candidate.given)
+        message = candidate.message
+        return outcome_in(row, answers[row["request"]], message, candidate.given, message.destination_address)
 
     def _columns(self, changes: Changes, candidate: Candidate, position: int) -> Row:
         """Return number, content_id, position and key of a new message."""

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from smsapi_async.ledger.records import Resolution, checked_sent
+from smsapi_async.ledger.redacted_ids import StoredId, redacted_ids
 from smsapi_async.ledger.requests import RequestAnswer
 from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
 from smsapi_async.ledger.sqlite.request_records import Changes, RequestRecords
-from smsapi_async.ledger.sqlite.statements import REQUEST_BITS, settle_many
+from smsapi_async.ledger.sqlite.statements import REQUEST_BITS, Row, settle_many
 from smsapi_async.ledger.sqlite.stored_values import answer_row, encoded, stored_time
 
 
@@ -36,7 +37,7 @@ class Resolutions:
         by_key = {each.key: each for each in given}
         now = datetime.now(UTC)
         changes = Changes()
-        answers: list[tuple[int, RequestAnswer]] = []
+        answers: list[Row] = []
         with self._database.writing() as connection:
             self._requests.bury(connection)
             found = self._requests.find_keys(connection, list(by_key))
@@ -48,9 +49,12 @@ class Resolutions:
                 changes.moves.append((row["id"], request << REQUEST_BITS))
                 if resolution.sent:
                     answer = RequestAnswer(state="accepted", at=now, segment_ids=resolution.segment_ids)
-                    answers.append((request, answer))
+                    ids: tuple[StoredId, ...] | None = None
+                    if self._database.redacted:
+                        ids = redacted_ids(resolution.segment_ids, {row["number"]})
+                    answers.append(answer_row(request, answer, ids))
             self._requests.write(connection, changes)
-            settle_many(connection, [answer_row(request, answer) for request, answer in answers])
+            settle_many(connection, answers)
         return len(by_key) - len(unknown)
 
     def resolve_all(self, *, sent: bool) -> int:

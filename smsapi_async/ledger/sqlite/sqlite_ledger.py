@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections import deque
@@ -10,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import anyio
+import attrs
 
 from smsapi_async.errors import LedgerError
 from smsapi_async.eventloop import Event, caller_from_threads, event_type
@@ -32,11 +34,13 @@ from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import sealed_async, steady_repr
+from smsapi_async.protocol.placeholders import has_placeholder
 from smsapi_async.tracking import Delivery
 
 if TYPE_CHECKING:
     from smsapi_async.ledger.sqlite.message_reader import MessageReader, Page
 
+_logger = logging.getLogger("smsapi_async")
 _Value = TypeVar("_Value")
 _PAGE = 500
 
@@ -224,7 +228,7 @@ class SqliteLedger(Ledger):
 
     def to_track(self) -> AsyncIterator[Receipt | Delivery]:
         """See `Ledger.to_track`."""
-        return self._pages(lambda reader, last: reader.to_track(last, _PAGE))
+        return _ToTrack(self)
 
     async def deliveries_summary(self) -> DeliverySummary:
         """See `Ledger.deliveries_summary`."""
@@ -242,6 +246,10 @@ class SqliteLedger(Ledger):
     async def save_position(self, name: str, position: Position) -> None:
         """Store the position of an inbox under a name."""
         await self._run(lambda records: records.checkpoints.save(name, position))
+
+    async def page_to_track(self, last: int) -> Page[Receipt | Delivery]:
+        """Return one page of the messages to track; see `MessageReader.to_track`."""
+        return await self._run(lambda records: records.reader.to_track(last, _PAGE))
 
     async def begin_report(self) -> str:
         """Sort the messages for a report, and return the name of the result."""
@@ -321,6 +329,36 @@ class _Pages(AsyncIterator[_Value], Generic[_Value]):
         return self._page.popleft()
 
 
+class _ToTrack(_Pages[Receipt | Delivery]):
+    """An async iterator over the messages to track. Messages without their whole segment ids are left out."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        super().__init__(self._after)
+        self._ledger = ledger
+        self._left_out = 0
+
+    async def _after(self, last: int) -> tuple[int, list[Receipt | Delivery]]:
+        while True:
+            last, page = await self._ledger.page_to_track(last)
+            whole = [each for each in page if not _lacks_number(each)]
+            self._left_out += len(page) - len(whole)
+            if whole or not page:
+                break
+        if not page and self._left_out:
+            _logger.warning(
+                "ledger: %d accepted messages cannot be tracked, because their segment ids contain phone"
+                " numbers, which this ledger does not store; pass their receipts to `track`",
+                self._left_out,
+            )
+            self._left_out = 0
+        return last, whole
+
+
+def _lacks_number(item: Receipt | Delivery) -> bool:
+    receipt = item.receipt if isinstance(item, Delivery) else item
+    return any(map(has_placeholder, receipt.segment_ids))
+
+
 class _Report(_Pages[Record]):
     """An async iterator over the records of all messages, in the order in which they were given."""
 
@@ -342,12 +380,12 @@ def _end_report(ledger: weakref.ref[SqliteLedger], name: str) -> None:
         found.end_report(name)
 
 
+@attrs.frozen
 class _Checkpoint:
     """The class of the checkpoints that `Ledger.checkpoint` returns."""
 
-    def __init__(self, ledger: SqliteLedger, name: str) -> None:
-        self._ledger = ledger
-        self._name = name
+    _ledger: SqliteLedger
+    _name: str
 
     async def load(self) -> Position | None:
         """Return the position of the inbox that was saved last, or None."""

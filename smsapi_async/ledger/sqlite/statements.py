@@ -157,6 +157,14 @@ RELEASE: Final = (
     "UPDATE requests SET state = 'pending', token = NULL, sent_at = NULL"
     " WHERE id IN (SELECT value FROM json_each(?)) AND state = 'sending'"
 )
+NUMBERS_OF_REQUEST: Final = (
+    f"SELECT number FROM messages WHERE id BETWEEN ?1 << {REQUEST_BITS}"  # noqa: S608
+    f" AND (?1 << {REQUEST_BITS}) + {PLACES - 1}"
+)
+SIZE_OF_REQUEST: Final = "SELECT size FROM requests WHERE id = ?"
+FIND_STORED_NUMBERS: Final = (
+    "SELECT DISTINCT number FROM messages WHERE number IN (SELECT value FROM json_each(?))"
+)
 FIND_TOKEN: Final = "SELECT id FROM requests WHERE token = ?"  # noqa: S105 - no secret
 
 # What a person decides.

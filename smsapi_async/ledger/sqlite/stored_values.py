@@ -2,18 +2,20 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import attrs
 
 from smsapi_async.ledger.keys import derived_key, digest, stored_content
+from smsapi_async.ledger.redacted_ids import RedactedId, StoredId, text_of
 from smsapi_async.ledger.requests import ENDED, RequestAnswer
 from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.statements import PLACES, Row
 from smsapi_async.models import CONTENT_FIELDS, Message
 from smsapi_async.outcomes import Outcome
+from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.protocol.attribution import share_size
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,9 +58,32 @@ def _encoded_ids(segment_ids: tuple[str, ...]) -> str:
     return '["' + '","'.join(segment_ids) + '"]' if is_plain else encoded(segment_ids)
 
 
-def answer_row(request: int, answer: RequestAnswer) -> Row:
-    """Return the row of an answer for the statement that settles requests."""
+def _encoded_redacted_ids(segment_ids: Sequence[StoredId]) -> str:
+    # A list of pieces in place of a text is an id without its numbers.
+    return encoded([each.pieces if isinstance(each, RedactedId) else each for each in segment_ids])
+
+
+def _ids_in(column: str) -> tuple[tuple[str, ...], tuple[StoredId, ...]]:
+    """Return the texts of stored ids, and the stored ids if at least one of them contains a placeholder."""
+    values = json.loads(column)
+    # Most columns contain no second bracket, so that no value can be a list.
+    if column.find("[", 1) < 0 or all(isinstance(each, str) for each in values):
+        return tuple(values), ()
+    ids = tuple([each if isinstance(each, str) else RedactedId(tuple(each)) for each in values])
+    return tuple(map(text_of, ids)), ids
+
+
+def answer_row(request: int, answer: RequestAnswer, redacted: Sequence[StoredId] | None = None) -> Row:
+    """Return the row of an answer for the statement that settles requests.
+
+    Args:
+        request: the number of the request.
+        answer: the answer.
+        redacted: the segment ids as a redacted ledger stores them; None if the ledger is not redacted.
+    """
     ids = _encoded_ids(answer.segment_ids) if answer.segment_ids else None
+    if redacted:
+        ids = _encoded_redacted_ids(redacted)
     reason = answer.reason.encode("utf-8", "backslashreplace").decode() or None
     count = len(answer.segment_ids)
     return request, answer.state, stored_time(answer.at), reason, answer.code, ids, count
@@ -89,7 +114,28 @@ def contents_of(
     return contents
 
 
-def answers_of(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> dict[int, RequestAnswer]:
+@attrs.frozen
+class StoredAnswer:
+    """An answer as a ledger has stored it.
+
+    Attributes:
+        answer: the answer. In a redacted ledger, its segment ids contain placeholders in place of numbers.
+        redacted_ids: the stored segment ids, if at least one of them contains a placeholder.
+    """
+
+    answer: RequestAnswer
+    redacted_ids: tuple[StoredId, ...] = ()
+
+    def share(self, row: sqlite3.Row) -> slice | None:
+        """Return which segment ids of the request belong to a message; None if this is not known."""
+        if self.answer.state != "accepted":
+            return None
+        each = share_size(row["size"], self.answer.segment_ids)
+        place = row["id"] % PLACES
+        return slice(place * each, (place + 1) * each) if each else None
+
+
+def answers_of(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> dict[int, StoredAnswer]:
     """Return the answers to the requests of messages by the numbers of the requests.
 
     A request in flight has an answer here, too, which says that its outcome is unknown.
@@ -98,13 +144,15 @@ def answers_of(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> d
     answers = {}
     for row in connection.execute(statements.ANSWERS, (encoded(requests),)):
         is_in_flight = row["state"] == "sending"
-        answers[row["id"]] = RequestAnswer(
+        texts, redacted = _ids_in(row["segment_ids"] or "[]")
+        answer = RequestAnswer(
             state="unknown" if is_in_flight else row["state"],
             at=time_in(row["answered_at"]) or _EPOCH,
-            segment_ids=tuple(json.loads(row["segment_ids"])) if row["segment_ids"] else (),
+            segment_ids=texts,
             reason=ENDED if is_in_flight else row["reason"] or "",
             code=row["code"],
         )
+        answers[row["id"]] = StoredAnswer(answer, redacted)
     return answers
 
 
@@ -119,14 +167,26 @@ def message_in(row: sqlite3.Row, content: Content, redacted: bool) -> Message:
     return Message(number, **content.fields, key=key_in(row, content))
 
 
-def outcome_in(row: sqlite3.Row, answer: RequestAnswer, message: Message, key: str | None) -> Outcome:
-    """Return the recorded outcome of a message from its row and the answer to its request."""
-    share = None
-    if answer.state == "accepted":
-        each = share_size(row["size"], answer.segment_ids)
-        place = row["id"] % PLACES
-        share = answer.segment_ids[place * each : (place + 1) * each] if each else None
-    return answer.outcome(message, key, share, recorded=True)
+def outcome_in(
+    row: sqlite3.Row, stored: StoredAnswer, message: Message, key: str | None, number: str = ""
+) -> Outcome:
+    """Return the recorded outcome of a message.
+
+    Args:
+        row: the row of the message.
+        stored: the answer to the request of the message.
+        message: the message for the outcome.
+        key: the key for the outcome.
+        number: the destination address of the message, if it is known. In a redacted ledger, the number
+            replaces its placeholders in the segment ids of the message. The ids of a whole request keep
+            their placeholders, so that they are equal in all outcomes of the request.
+    """
+    place = stored.share(row)
+    ids = None if place is None else stored.answer.segment_ids[place]
+    if place is not None and number and stored.redacted_ids:
+        known = checked_destination_address(number)
+        ids = tuple([text_of(each, known) for each in stored.redacted_ids[place]])
+    return stored.answer.outcome(message, key, ids, recorded=True)
 
 
 def _content_value(field: "attrs.Attribute[Any]", column: Any) -> Any:  # noqa: ANN401 - a field can have any type
