@@ -87,8 +87,8 @@ class AsyncSmsClient:
         base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
             allowed only for a loopback address, or if ``allow_plain_http`` is true. Pass an international
             host in its ASCII form (``xn--``).
-        api_version: 1 or 2. With 2, the client adds ``/v2`` to ``base_url``, and sends the login and the
-            password in each request, without a session (contract, "API version 2").
+        api_version: 1 or 2. With 2, the client adds ``/v2`` to a ``base_url`` without it, and sends the login
+            and the password in each request, without a session (contract, "API version 2").
         gateway_time_zone: the time zone of the gateway for ``send_date`` and `statistics`: GMT+03:00, but in
             later documents of the vendor GMT+00:00. A wrong time zone moves each scheduled message by hours.
         bulk_by_time_zone: whether `send_many` sends messages with ``by_time_zone`` in bulks (contract,
@@ -153,7 +153,8 @@ class AsyncSmsClient:
         response_limit: int = settings.RESPONSE_LIMIT,
         clock: Clock | None = None,
     ) -> None:
-        self._base_url = settings.checked_base_url(base_url, allow_plain_http=allow_plain_http)
+        self._api = ApiOptions.checked(api_version, gateway_time_zone, bulk_by_time_zone)
+        self._base_url = self._api.url(settings.checked_base_url(base_url, allow_plain_http=allow_plain_http))
         self._source_address = None if source_address is None else checked_source_address(source_address)
         self._clock = settings.checked_clock(clock)
         self._limiter = Limiter(
@@ -163,9 +164,8 @@ class AsyncSmsClient:
             settings.checked_credential("login", login),
             Secret(settings.checked_credential("password", password)),
         )
-        self._api = ApiOptions.checked(api_version, gateway_time_zone, bulk_by_time_zone)
         self._exchanger = build_exchanger(
-            self._api.url(self._base_url),
+            self._base_url,
             settings.checked_instance("timeouts", timeouts, Timeouts, Timeouts()),
             proxy=proxy,
             ca_file=ca_file,
@@ -270,7 +270,8 @@ class AsyncSmsClient:
 
         Args:
             destination_address: 7 to 15 digits: country code, network code and number, with or without ``+``.
-                Spaces and brackets are not allowed. A missing country code cannot be detected.
+                Spaces and brackets are not allowed. A missing country code cannot be detected. A Russian
+                mobile number may begin with 89 in place of 79; it is sent with 79.
             text: 1 to 2000 UTF-16 units. The gateway bills each segment of a text: see `segment`.
             source_address: at most 11 Latin characters, or at most 15 digits. None means the source address
                 of the client.

@@ -74,7 +74,8 @@ class Message:
 
     Attributes:
         destination_address: 7 to 15 digits: country code, network code and number. A leading ``+`` is
-            optional. Spaces and brackets are not allowed (contract, "Addresses").
+            optional. Spaces and brackets are not allowed (contract, "Addresses"). The client sends a Russian
+            mobile number that begins with 89 as 79.
         text: 1 to 2000 UTF-16 units (contract, "Text"). The function `segment` returns the segments of a
             text.
         source_address: at most 11 Latin characters, or at most 15 digits. None means the ``source_address``
@@ -85,7 +86,8 @@ class Message:
         validity: the time for which the gateway tries to deliver: whole minutes as an `int`, or a `timedelta`
             of whole minutes. None or 0 means the gateway's default (contract, "Validity").
         by_time_zone: whether ``send_date`` is the recipient's local time. If True, the client sends the
-            message with ``Sms/SendByTimeZone``, and the request contains only this message.
+            message with ``Sms/SendByTimeZone``, and the request contains only this message, unless the client
+            was created with ``bulk_by_time_zone``.
         key: the identifier of the message in a ledger. Each message needs a different key. None means that
             the ledger derives the key from the content and the destination address. Without a ledger, the key
             has no effect.

@@ -16,12 +16,11 @@ from smsapi_async.batch.chunks import BatchSettings, Chunk, LocalBulks
 from smsapi_async.batch.in_flight import InFlightLimit
 from smsapi_async.calls.api_options import ApiOptions
 from smsapi_async.calls.caller import Caller
-from smsapi_async.calls.resource_check import check_resource
+from smsapi_async.calls.resource_check import has_local_bulks
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     MESSAGE_REJECTIONS,
     Forbidden,
-    InvalidOperation,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -35,8 +34,6 @@ from smsapi_async.ledger.requests import InFlight, RequestAnswer
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import Hidden
-from smsapi_async.protocol.encoding import Request
-from smsapi_async.protocol.resources import SEND_BULK_BY_TIME_ZONE
 
 if TYPE_CHECKING:
     from smsapi_async.ledger import Ledger
@@ -110,11 +107,9 @@ class _ChunkWork:
     previous: Result | None = None
     elsewhere: list[tuple[Chunk, str]] = attrs.field(factory=list)
 
-    def divide_local_bulk(self, local_bulks: LocalBulks) -> None:
-        """Divide the next part into single messages if its resource is not used."""
-        part = self.parts[-1]
-        if part.template.by_time_zone and len(part) > 1 and not local_bulks.are_used:
-            self.parts[-1:] = reversed(part.singles())
+    def divide(self) -> None:
+        """Divide the next part into single messages."""
+        self.parts[-1:] = reversed(self.parts[-1].singles())
 
     def leave_unsent(self) -> None:
         """Move all parts to the unsent parts of the result."""
@@ -159,6 +154,8 @@ class ChunkSender:
         self._limit = InFlightLimit(settings.max_in_flight)
         self.zone = api.time_zone
         self.local_bulks = LocalBulks(api.bulk_by_time_zone)
+        # Only one worker task makes the check of the resource.
+        self._check = anyio.Lock()
         # Each claim has a token of its own. A call of the operating system for each random token would let
         # the thread of the ledger take the interpreter lock.
         self._token = f"{secrets.token_hex(8)}-"
@@ -215,7 +212,8 @@ class ChunkSender:
         try:
             while not self._ending and (work.parts or work.elsewhere):
                 if work.parts:
-                    work.divide_local_bulk(self.local_bulks)
+                    if work.parts[-1].is_local_bulk and not self.local_bulks.are_used:
+                        work.divide()
                     limited = await self._send_one(work)
                     if limited is not None:
                         await self._wait_after_rate_limit(limited, work)
@@ -305,6 +303,9 @@ class ChunkSender:
         Returns:
             The refusal if the gateway asks for fewer requests. The part is then not sent yet.
         """
+        if part.is_local_bulk and not self.local_bulks.are_possible:
+            await self._prepare_local_bulk(token, part, work)
+            return None
         evidence = Evidence()
         try:
             self._in_flight[work.scope] = evidence
@@ -312,10 +313,6 @@ class ChunkSender:
                 answer = await self._request(part, evidence)
             finally:
                 del self._in_flight[work.scope]
-        except ResourceNotFound as error:
-            self._use_no_local_bulks(error)
-            await self._release(token, [part], work)
-            return None
         except ONE_MESSAGE as refusal:
             # The gateway refuses a whole bulk because of one message, and sends none of its messages. The two
             # halves of the part are therefore sent in two requests. Each refused half is divided again, until
@@ -379,23 +376,13 @@ class ChunkSender:
             # request then fails, `may_start` prevents another attempt.
             segment_ids = Hidden(await self._caller.send(request, evidence, may_start=self._may_start))
         except OutcomeUnknown as error:
-            await self._check_resource(request, error)
             self._unknown_in_a_row += 1
             return unknown_answer(error, self._clock)
-        except InvalidOperation as error:
-            # The gateway sent nothing. If the check is then cancelled, the empty evidence proves this.
-            evidence.reset()
-            await self._check_resource(request, error)
-            self._unknown_in_a_row = 0
-            raise
         except RequestRejected:
             self._unknown_in_a_row = 0
             raise
         self._unknown_in_a_row = 0
         self._forbidden.clear()
-        if request.resource is SEND_BULK_BY_TIME_ZONE:
-            # A later response with HTTP status 404 comes from a proxy, which may have passed the bulk on.
-            self.local_bulks.are_possible = True
         return RequestAnswer(state="accepted", at=self._clock.now(), segment_ids=segment_ids.value)
 
     def _rejection(self, part: Chunk, refusal: RequestRejected, result: Result) -> RequestAnswer:
@@ -465,19 +452,28 @@ class ChunkSender:
             self._origin = await self._ledger.first_position(*self._first)
         return self._origin
 
-    async def _check_resource(self, request: Request, error: SmsApiError) -> None:
-        """Check after a failed bulk whether the gateway has its resource, unless the answer is known.
+    async def _prepare_local_bulk(self, token: str, part: Chunk, work: _ChunkWork) -> None:
+        """Check before the first bulk at local times whether the gateway has the resource of such a bulk.
 
-        Raises:
-            ResourceNotFound: if the gateway does not have the resource. The bulk was not sent.
+        The response to the bulk itself would come too late: HTTP status 404 does not prove that nothing was
+        sent, because a proxy may have replaced the response. If nothing is proved, the part is divided.
+
+        During the check, the messages are pending: if the process ends, they must not be unknown.
         """
+        await self._release(token, [part], work)
         bulks = self.local_bulks
+        with self._waiting(work.scope):
+            async with self._check:
+                if bulks.are_used and not bulks.are_possible and not self._ending:
+                    await self._check_local_bulks()
         if not bulks.are_possible:
-            bulks.are_possible = await check_resource(self._caller, request, error)
+            work.divide()
 
-    def _use_no_local_bulks(self, error: ResourceNotFound) -> None:
-        """Send messages with ``by_time_zone`` one by one from now on."""
-        if self.local_bulks.are_used:
+    async def _check_local_bulks(self) -> None:
+        """Check whether the gateway has the resource. If not, log a warning, and use no such bulks."""
+        try:
+            self.local_bulks.are_possible = await has_local_bulks(self._caller)
+        except ResourceNotFound as error:
             self.local_bulks.are_used = False
             logger.warning("%s; the batch sends these messages one by one", error.summary())
 

@@ -106,6 +106,11 @@ class Chunk:
         return len(self.messages)
 
     @property
+    def is_local_bulk(self) -> bool:
+        """Whether the request is a bulk at the recipients' local time."""
+        return self.template.by_time_zone and len(self) > 1
+
+    @property
     def outcome_keys(self) -> Sequence[str | None]:
         """The key of the outcome of each message. Without a ledger, each key is None."""
         return self.keys or [None] * len(self)

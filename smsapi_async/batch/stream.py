@@ -41,12 +41,13 @@ class Batch(AsyncIterator[Outcome]):
 
     Requests: messages of equal content (text, source address, date and validity) share one request of
     ``Sms/SendBulk``. A message with ``by_time_zone`` has a request of its own, unless the client was created
-    with ``bulk_by_time_zone``: then such messages share one request of ``Sms/SendByTimeZoneToAddresses``. If
-    the gateway does not have this resource, the batch sends these messages one by one, logs one warning, and
-    sends none of them twice. If the gateway refuses a bulk because of one message, the batch sends the two
-    halves of the bulk in two requests. The batch divides each refused half again, until each refused message
-    is isolated. Of the messages of a refused bulk, only the refused messages are `Rejected`. After HTTP
-    status 429, the batch waits and sends the request again.
+    with ``bulk_by_time_zone``: then such messages share one request of ``Sms/SendByTimeZoneToAddresses``.
+    Before the first of these requests, a request without recipients checks whether the gateway has this
+    resource. If the gateway does not have it, the batch logs one warning and sends these messages one by one.
+    If the gateway refuses a bulk because of one message, the batch sends the two halves of the bulk in two
+    requests. The batch divides each refused half again, until each refused message is isolated. Of the
+    messages of a refused bulk, only the refused messages are `Rejected`. After HTTP status 429, the batch
+    waits and sends the request again.
 
     Ledger: the ledger records each message before the first byte of its request is written, and records the
     outcome afterwards. After a crash, pass the same messages and the same ledger again. For a message that

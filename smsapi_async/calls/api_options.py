@@ -52,8 +52,9 @@ class ApiOptions:
         Raises:
             ValidationError: if the URL belongs to version 2, and the client uses version 1.
         """
-        is_version_2 = base_url.lower().endswith(f"/rest{_VERSION_2}")
-        if self.version == 1 and is_version_2:
+        is_version_2 = base_url.lower().endswith(_VERSION_2)
+        # A gateway of version 1 may be behind a proxy whose path ends with ``/v2``.
+        if self.version == 1 and base_url.lower().endswith(f"/rest{_VERSION_2}"):
             hint = f"pass api_version=2, or a URL without {_VERSION_2}"
             raise ValidationError("base_url", f"a URL that ends with /rest{_VERSION_2}", hint)
         return base_url if self.version == 1 or is_version_2 else f"{base_url}{_VERSION_2}"

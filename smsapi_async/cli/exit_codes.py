@@ -155,6 +155,12 @@ _OPTIONS = {
     "recipients_per_request": "--recipients-per-request",
     "max_in_flight": "--max-in-flight",
 }
+# The settings in the hints of these exceptions, and the options.
+_SETTINGS = {
+    "allow_plain_http=True": "--allow-plain-http",
+    "api_version=2": "--api-version 2",
+    "a gateway_time_zone": "a --gateway-time-zone",
+}
 
 
 def explain(error: BaseException, *, in_doubt: bool, sends: bool = True) -> CommandFailure:
@@ -215,6 +221,8 @@ def _words(error: BaseException) -> str:
     if isinstance(error, OutcomeUnknown):
         return f"OUTCOME UNKNOWN: {error}"
     if isinstance(error, ValidationError):
-        hint = error.hint.replace("allow_plain_http=True", "--allow-plain-http")
+        hint = error.hint
+        for setting, option in _SETTINGS.items():
+            hint = hint.replace(setting, option)
         return f"{_parameter(error)}: {error.value} cannot be used; {hint}"
     return str(error).replace(_ACCEPT_COPY, "run `smsapi-async ledger accept-copy`")

@@ -16,7 +16,10 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import FaultPlan, FaultPlanError
 
-_VERSION_2 = "It imitates the gateway of the later documents, also version 2 of the interface, below /v2.\n"
+_LATEST = (
+    "It imitates the gateway of the later documents, also version 2 of the interface, below /v2.\n"
+    "Send dates are in GMT+00:00: pass --gateway-time-zone +00:00 with a send date.\n"
+)
 
 
 async def serve(
@@ -104,7 +107,7 @@ def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) ->
                 f"The sandbox listens on {sandbox.base_url}. It sends nothing to phones and bills nobody.\n"
                 f"The account has {output.money(sandbox.balance)}, and a segment costs "
                 f"{output.money(sandbox.price)}.\n"
-                f"{'' if dialect == 'contract' else _VERSION_2}"
+                f"{'' if dialect == 'contract' else _LATEST}"
                 f"{'' if sandbox.proxy is None else 'It produces the faults of the fault plan. '}"
                 "Press Ctrl-C to stop it. Run these commands in another terminal:\n\n"
                 f"  export SMSAPI_BASE_URL={sandbox.base_url}\n"

@@ -19,6 +19,9 @@ __all__ = ["incoming_route"]
 def incoming_route(path: str, receiver: IncomingReceiver, *, name: str = "incoming_messages") -> Route:
     """Return a route that passes the pushes of the gateway to a receiver.
 
+    Give the gateway the whole URL with the same slash at its end as the route has: the gateway may follow no
+    redirect.
+
     Use the route as ``Starlette(routes=[incoming_route("/sms", receiver)])``, or as
     ``app.routes.append(incoming_route("/sms", receiver))`` in an application of FastAPI. The route is not in
     the OpenAPI document.

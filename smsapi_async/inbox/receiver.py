@@ -105,7 +105,7 @@ class IncomingReceiver:
     Args:
         handle: an async function that handles a `PushedMessage`, and returns a reply or None.
         token: a secret that the URL contains as the parameter ``token``. The headers ``X-Token`` and
-            ``Authorization: Bearer`` may contain the token instead.
+            ``Authorization: Bearer`` may contain a token of ASCII characters instead.
         path: a secret path of the URL that begins with ``/``, without the path of a mount or with it.
         protected_elsewhere: whether something else protects the receiver, so that neither ``token`` nor
             ``path`` is needed, for example a proxy that checks the address of the gateway.

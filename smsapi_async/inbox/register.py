@@ -4,6 +4,7 @@ An `IncomingReceiver` has a register. An `Inbox` that runs together with the rec
 so that only one of them gives each message to the caller.
 """
 
+import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -70,13 +71,14 @@ class Turn:
 
     async def claim(self, claim: Claim) -> bool:
         """Call the function ``claim`` of the caller, and return whether the message is new."""
-        result = claim(self.id.value)
+        result: object = claim(self.id.value)
         is_new: Any
         if isinstance(result, AbstractAsyncContextManager):
             is_new = await result.__aenter__()
             self._manager = result
         else:
-            is_new = await result
+            # The result of a function that is not async is checked, too.
+            is_new = await result if inspect.isawaitable(result) else result
         if not isinstance(is_new, bool):
             hint = "let it return True for a new message and False for a handled message"
             raise ValidationError("claim", f"a {type_name(is_new)}", hint)
@@ -218,7 +220,9 @@ class MessageRegister:
         """Undo the claim of a function that returned True."""
         self._kept_claims.add(id_)
         if self._release is not None:
-            await self._release(id_)
+            released: object = self._release(id_)
+            if inspect.isawaitable(released):
+                await released
             self._kept_claims.discard(id_)
 
     def put(self, id_: str, reply: str | None) -> None:

@@ -86,12 +86,13 @@ compares a time with a range.
 **Pushes.** With ``push_url``, `run_sandbox` pushes each incoming message to a handler when the message is
 created: a POST with the form parameters ``sourcePhone``, ``number``, ``prefix``, ``text`` and ``messageId``.
 A push fails if the handler does not answer within 30 seconds, or if the HTTP status of the answer is not 2xx.
-The sandbox repeats a failed push up to four times. A repeat begins 60 seconds after the beginning of the
-attempt before. These seconds pass on the sandbox's clock, so `Sandbox.advance` makes a repeat due. An answer
+The sandbox repeats a failed push up to four times. A repeat is due 60 seconds after the attempt before. These
+seconds pass on the sandbox's clock, so ``advance(minutes=4)`` makes all repeats due, and
+`Sandbox.wait_for_pushes` waits for them. An answer
 with HTTP status 200, the content type text/plain and the body ``{sms=<text>}`` is a reply. The sandbox
 accepts and bills the reply as a message from ``number`` to ``sourcePhone``. The sandbox drops a reply that is
-empty or too long, or that the account cannot pay. `Account.pushes` lists the attempts, and `Account.replies`
-the replies.
+empty or too long, that the account cannot pay, or whose ``sourcePhone`` is not a valid destination address.
+`Account.pushes` lists the attempts, and `Account.replies` the replies.
 
 **Behaviour that the contract does not define.** If the form and the query contain the same parameter name,
 the sandbox uses the value in the form, as ASP.NET MVC does. A list may have indexes:

@@ -160,7 +160,7 @@ class Sandbox:
         """
         self.pushes.push_to(url, allow_remote=allow_remote)
 
-    async def pushed(self) -> None:
+    async def wait_for_pushes(self) -> None:
         """Wait until every push that is due on the clock of the sandbox has ended. Any event loop may wait.
 
         Raises:

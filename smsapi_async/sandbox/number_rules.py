@@ -47,12 +47,12 @@ def destination_digits(address: str, *, accepts_trunk_prefix: bool) -> str | Non
     return f"7{with_trunk_prefix[1]}" if accepts_trunk_prefix else None
 
 
-def is_source(address: str) -> bool:
+def is_source(address: object) -> bool:
     """Whether `address` is a valid source address (contract, "Addresses").
 
-    A source address has at most 15 digits, or at most 11 printable ASCII characters.
+    A source address is a str with at most 15 digits, or with at most 11 printable ASCII characters.
     """
-    return _SOURCE.fullmatch(address) is not None
+    return isinstance(address, str) and _SOURCE.fullmatch(address) is not None
 
 
 def recipient_offset(digits: str) -> timedelta:

@@ -24,6 +24,7 @@ from smsapi_async.sandbox.push_attempts import PushAttempt
 _ATTEMPTS = 5
 _INTERVAL = timedelta(seconds=60)
 _LONGEST_ANSWER = timedelta(seconds=30)
+_LAST_PORT = 65535
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _REPLY = re.compile(r"\s*\{sms=(.*)\}\s*", re.DOTALL)
 
@@ -35,12 +36,14 @@ class _Pending:
     Attributes:
         message: the message.
         due: the time on the sandbox's clock at which the next attempt begins, or the current attempt ends.
+        planned: the time at which the current or the next attempt was due to begin.
         attempts: the number of attempts that have begun.
         request: the request of the current attempt; None between two attempts.
     """
 
     message: Incoming
     due: datetime
+    planned: datetime = attrs.field(default=attrs.Factory(lambda self: self.due, takes_self=True))
     attempts: int = 0
     request: asyncio.Task[httpx.Response] | None = None
 
@@ -147,7 +150,7 @@ class Pushes:
                     pending.request.cancel()
                     pending.due = LATEST
                 elif self._url is not None:
-                    pending.due = later(now, _LONGEST_ANSWER)
+                    pending.planned, pending.due = pending.due, later(now, _LONGEST_ANSWER)
                     beginning.append((pending, self._url))
             if not self._is_busy() and not beginning:
                 self._release()
@@ -186,7 +189,8 @@ class Pushes:
                 attempt.error = "stopped"
                 await asyncio.wait([request])
             with self._lock:
-                pending.request, pending.due = None, later(attempt.at, _INTERVAL)
+                # If a test moves the clock by several minutes, the repeats of these minutes follow at once.
+                pending.request, pending.due = None, later(pending.planned, _INTERVAL)
                 if is_over or pending.attempts >= _ATTEMPTS or self._url is None:
                     self._pending.remove(pending)
             self.wake()
@@ -225,6 +229,8 @@ def _check_url(url: str, *, allow_remote: bool) -> None:
         raise ValueError("the push URL is invalid; pass for example 'http://127.0.0.1:8000/sms'") from None
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ValueError("the push URL must begin with http:// or https:// and have a host")
+    if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
+        raise ValueError(f"the port of the push URL must be a number from 1 to {_LAST_PORT}")
     if not allow_remote and not _is_loopback(parsed.host):
         raise ValueError("the push URL must be on this computer, such as http://127.0.0.1:8000/sms")
 

@@ -25,7 +25,7 @@ from smsapi_async import (
     ValidationError,
 )
 from smsapi_async.ledger import Ledger, LedgerError
-from smsapi_async.sandbox import Sandbox
+from smsapi_async.sandbox import Dialect, Sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
 from tests.client.tools import client_for, port_of, until
 
@@ -390,8 +390,14 @@ def _bytes_in(directory: Path) -> bytes:
     return b"".join(file.read_bytes() for file in directory.iterdir())
 
 
-async def test_a_redacted_ledger(sandbox: Sandbox, sms: AsyncSmsClient, tmp_path: Path) -> None:
-    """A redacted ledger also recognises the second click, and its file contains no number and no text."""
+@pytest.mark.parametrize("dialect", [Dialect(), Dialect(id_style="number")], ids=["digits", "number"])
+async def test_a_redacted_ledger(
+    sandbox: Sandbox, sms: AsyncSmsClient, tmp_path: Path, dialect: Dialect
+) -> None:
+    """A redacted ledger also recognises the second click, and its file contains no number and no text.
+
+    The receipt of the second click has the whole segment ids, also if the ids contain the number.
+    """
     receipts = []
     for _ in range(2):
         async with Ledger.sqlite(tmp_path / "run.db", redact=True) as ledger:
@@ -399,8 +405,11 @@ async def test_a_redacted_ledger(sandbox: Sandbox, sms: AsyncSmsClient, tmp_path
                 receipts += [await sms.send("+" + NUMBER, CODE, key=key, ledger=ledger) for _ in range(2)]
     assert len({receipt.segment_ids for receipt in receipts}) == len(sandbox.account.messages) == 2
     stored = _bytes_in(tmp_path)
-    assert NUMBER.encode() not in stored
+    assert NUMBER[1:].encode() not in stored
     assert CODE.encode() not in stored
+    assert all(
+        (NUMBER in id_) is (dialect.id_style == "number") for each in receipts for id_ in each.segment_ids
+    )
 
 
 async def test_a_batch_and_a_send_share_a_message(

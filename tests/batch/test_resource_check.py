@@ -2,15 +2,24 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
-from smsapi_async import Accepted, InvalidOperation, Message, Outcome, OutcomeUnknown, SmsApiError, Unknown
+from smsapi_async import (
+    Accepted,
+    InvalidOperation,
+    Message,
+    Outcome,
+    OutcomeUnknown,
+    SmsApiError,
+    Unknown,
+)
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Dialect, Gate, Sandbox, run_sandbox
-from tests.batch.test_local_bulks import BULK, NINE, NUMBERS, batch, outcomes_of
+from tests.batch.test_local_bulks import BULK, NINE, NUMBERS, SINGLE, batch, outcomes_of
 from tests.client.tools import client_for, until
 
 pytestmark = pytest.mark.anyio
@@ -44,37 +53,65 @@ async def test_status_404_after_an_accepted_bulk(sandbox: Sandbox) -> None:
     assert set(sent.values()) == {1}
 
 
+@pytest.mark.parametrize("is_all", [True, False])
+async def test_a_proxy_that_answers_with_404(sandbox: Sandbox, is_all: bool) -> None:
+    """If a proxy passes bulks on and answers with 404, the batch sends each message once, without bulks."""
+    async with client_for(sandbox, bulk_by_time_zone=True) as sms:
+        await sms.balance()
+        sandbox.answer_next(BULK, 404, "<html>", times=10, accept=True)
+        if is_all:
+            sandbox.answer_next("User/Balance", 404, "<html>", times=10)
+        outcomes = await outcomes_of(sms, [*batch(3), *batch(2, "text")], recipients_per_request=2)
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 5
+    sent = Counter((message.destination_address, message.text) for message in sandbox.account.messages)
+    assert set(sent.values()) == {1}
+    assert sandbox.account.count(SINGLE) == 5
+
+
+async def test_a_login_that_is_refused_during_the_check(sandbox: Sandbox) -> None:
+    """A refused login does not prove that the gateway has the resource: the batch sends single messages."""
+    async with client_for(sandbox, bulk_by_time_zone=True, login_cool_down=timedelta(0)) as sms:
+        sandbox.refuse_next("User/SessionId", 4)
+        outcomes = await outcomes_of(sms, batch(3))
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 3
+    assert (sandbox.account.count(BULK), sandbox.account.count(SINGLE)) == (0, 3)
+
+
+async def test_one_check_for_each_batch(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A batch makes one check before its first bulk, and none if the ledger knows all outcomes."""
+    messages = [*batch(20), *batch(20, "text")]
+    async with client_for(sandbox, bulk_by_time_zone=True) as sms, Ledger.sqlite(tmp_path / "l.db") as ledger:
+        await outcomes_of(sms, messages, ledger=ledger, recipients_per_request=10)
+        assert sandbox.account.count(BULK) == 1 + 4
+        again = await outcomes_of(sms, messages, ledger=ledger, recipients_per_request=10)
+    assert all(outcome.recorded for outcome in again)
+    assert sandbox.account.count(BULK) == 1 + 4
+    assert (sandbox.account.count(SINGLE), len(sandbox.account.messages)) == (0, 40)
+
+
 @pytest.mark.parametrize("is_left", [True, False])
 async def test_a_batch_that_ends_during_the_check(sandbox: Sandbox, tmp_path: Path, is_left: bool) -> None:
-    """If a batch ends during the check after code 6, the next run sends its messages."""
+    """If a batch ends during the check, its messages are pending, and the next run sends them."""
     async with client_for(sandbox, bulk_by_time_zone=True) as sms, Ledger.sqlite(tmp_path / "l.db") as ledger:
-        sandbox.refuse_next(BULK, 6)
-        gates = [sandbox.hold(BULK)]
+        gate = sandbox.hold(BULK)
         async with anyio.create_task_group() as group:
-
-            async def check() -> None:
-                """Return when the request of the check is in flight."""
-                await gates[0].arrived()
-                gates.append(sandbox.hold(BULK))
-                gates[0].release()
-                await gates[1].arrived()
 
             async def run() -> None:
                 async with sms.send_many(batch(3), ledger=ledger, linger=0.01, grace=0.1) as outcomes:
                     if is_left:
-                        await check()
+                        await gate.arrived()
                     else:
                         group.start_soon(cancel)
                         await anext(outcomes)
 
             async def cancel() -> None:
-                await check()
+                await gate.arrived()
                 group.cancel_scope.cancel()
 
             group.start_soon(run)
         summary = await ledger.summary()
         assert (summary.unknown, summary.sending, summary.pending) == (0, 0, 3)
-        gates[1].release()
+        gate.release()
         outcomes = await outcomes_of(sms, batch(3), ledger=ledger)
     assert [type(outcome) for outcome in outcomes] == [Accepted] * 3
     assert len(sandbox.account.messages) == 3

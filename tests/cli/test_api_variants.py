@@ -53,6 +53,25 @@ def test_an_unknown_version(cli: Cli, latest: Sandbox) -> None:
     assert (outcome.code, latest.account.count()) == (ExitCode.BAD_INPUT, 0)
 
 
+def test_version_1_at_the_url_of_version_2(cli: Cli, latest: Sandbox) -> None:
+    """The error for the URL of version 2 names the option, and not the parameter of the client."""
+    outcome = cli("balance", "--base-url", f"{latest.base_url}/v2")
+    assert (outcome.code, latest.account.count()) == (ExitCode.BAD_INPUT, 0)
+    assert "pass --api-version 2" in outcome.err
+    assert "api_version" not in outcome.err
+
+
+def test_a_date_that_the_time_zone_has_twice(cli: Cli, latest: Sandbox) -> None:
+    """The error for a send date in the hour that occurs twice names both options."""
+    outcome = cli(
+        "send", NUMBER, "Hello", "--send-date", "2030-10-27T00:30:00+00:00",
+        "--gateway-time-zone", "Europe/Berlin",
+    )  # fmt: skip
+    assert (outcome.code, latest.account.count()) == (ExitCode.BAD_INPUT, 0)
+    assert "--send-date: " in outcome.err
+    assert "or a --gateway-time-zone with a fixed offset" in outcome.err
+
+
 @pytest.mark.parametrize("zone", ["+00:00", "UTC"])
 def test_the_time_zone_of_the_gateway(cli: Cli, latest: Sandbox, zone: str) -> None:
     """With `--gateway-time-zone`, the gateway sends at the given time; without it, three hours late."""
@@ -104,9 +123,9 @@ def test_batch_at_the_local_time(cli: Cli, latest: Sandbox, tmp_path: Path) -> N
 
 
 def test_options_in_the_configuration(cli: Cli, latest: Sandbox, tmp_path: Path) -> None:
-    """A configuration file can contain the version and the time zone."""
+    """A configuration file can contain the version, the time zone, and whether bulks are possible."""
     file = tmp_path / "settings.toml"
-    file.write_text("api_version = 2\ngateway_time_zone = '+00:00'\n")
+    file.write_text("api_version = 2\ngateway_time_zone = '+00:00'\nbulk_by_time_zone = true\n")
     arguments = ("send", NUMBER, "Hello", "--send-date", MORNING.isoformat(), "--config", str(file))
     assert cli(*arguments).code == 0
     assert [message.send_date for message in latest.account.messages] == [MORNING]

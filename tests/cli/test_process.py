@@ -198,6 +198,7 @@ def test_the_dialect_of_the_sandbox() -> None:
         assert statuses == [200, 200, 400]
     with running_sandbox(*options) as (_, announced):
         assert "version 2" in announced
+        assert "--gateway-time-zone +00:00" in announced
         assert "export SMSAPI_SOURCE_ADDRESS='My Shop'\n" in announced
 
 
@@ -214,6 +215,7 @@ def test_sandbox_for_people() -> None:
     with running_sandbox() as (_, announced):
         assert "export SMSAPI_BASE_URL=http://127.0.0.1:" in announced
         assert "export SMSAPI_LOGIN=sandbox SMSAPI_PASSWORD=" in announced
+        assert "--gateway-time-zone" not in announced
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])

@@ -69,13 +69,13 @@ async def test_the_sandbox_pushes_to_the_receiver(is_alone: bool, anyio_backend:
         with served(app) as url:
             sandbox.push_to(f"{url}/sms?token={TOKEN}")
             message_id = sandbox.receive(NUMBER, text=TEXT, destination_address="4443", prefix="ok")
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
             handler.error = None
             sandbox.advance(seconds=60)
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
             sandbox.push_to(f"{url}/sms?token=wrong")
             sandbox.receive(NUMBER, text="not for us")
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
         assert [each.status for each in sandbox.account.pushes] == [503, 200, 404]
         assert [reply.text for reply in sandbox.account.replies] == ["Спасибо"]
         [read, other] = await sms.incoming()
@@ -212,7 +212,7 @@ async def test_pushes_and_an_inbox_at_the_same_time(tmp_path: Path, anyio_backen
                     await all_given.wait()
                     # The last attempt of a push begins four minutes after the first attempt.
                     sandbox.advance(minutes=5)
-                    await sandbox.pushed()
+                    await sandbox.wait_for_pushes()
                 server.should_exit = True
                 tasks.cancel_scope.cancel()
     assert Counter(texts) == Counter(map(str, range(60)))

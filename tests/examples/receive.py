@@ -37,7 +37,7 @@ async def main() -> None:
             gateway.receive(
                 "79031234567", text="Yes"
             )  # somebody sends a message to the number of the account
-            await gateway.pushed()
+            await gateway.wait_for_pushes()
             assert [reply.text for reply in gateway.account.replies] == ["Thank you, see you tomorrow."]
             server.should_exit = True
 

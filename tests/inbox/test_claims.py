@@ -205,3 +205,22 @@ async def test_a_claim_that_returns_no_bool(
         assert await push(receiver) == (503, "")
     assert handler.messages == []
     assert caplog.text.count("ValidationError") == 2
+
+
+async def test_plain_functions_that_claim_and_release(anyio_backend: str) -> None:
+    """The functions `claim` and `release` need not be async, as the handler need not be async."""
+    ids: set[str] = set()
+
+    def claim(message_id: str) -> bool:
+        is_new = message_id not in ids
+        ids.add(message_id)
+        return is_new
+
+    handler, options = Handler(), {"claim": claim, "release": ids.discard}
+    first, second = (IncomingReceiver(handler, token=TOKEN, **options) for _ in range(2))  # type: ignore[arg-type]
+    handler.error = LookupError()
+    assert await push(first) == (503, "")
+    assert ids == set()
+    handler.error = None
+    assert [await push(each) for each in (second, first)] == [(200, ""), (200, "")]
+    assert len(handler.messages) == 2

@@ -99,9 +99,9 @@ async def test_a_push_has_the_parameters_of_the_gateway(anyio_backend: str) -> N
     """A received message arrives as a form with the five parameters, also with an empty text."""
     async with run_sandbox(start=START) as sandbox, handler_for(sandbox, always(response())) as handler:
         first = sandbox.receive(NUMBER, text="Да & нет+1 😀", destination_address="4443", prefix="Ok")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         second = sandbox.receive("+7903", text="")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
     assert handler.lines == ["POST /sms?token=t HTTP/1.1"] * 2
     assert handler.forms == [
         {
@@ -123,20 +123,34 @@ async def test_a_push_has_the_parameters_of_the_gateway(anyio_backend: str) -> N
     assert seen(sandbox.account.pushes) == [(1, 0, 200, None)] * 2
 
 
+async def test_a_step_of_minutes_makes_all_repeats_due(anyio_backend: str) -> None:
+    """If a test moves the clock by four minutes, the sandbox makes the four repeats at once."""
+    async with (
+        run_sandbox(start=START) as sandbox,
+        handler_for(sandbox, always(response(status=503))) as handler,
+    ):
+        sandbox.receive(NUMBER, text="hello")
+        await sandbox.wait_for_pushes()
+        sandbox.advance(minutes=4)
+        await sandbox.wait_for_pushes()
+        assert [attempt for attempt, *_ in seen(sandbox.account.pushes)] == [1, 2, 3, 4, 5]
+        assert len(handler.forms) == 5
+
+
 @pytest.mark.parametrize("answer", [response(status=503), response(status=302), response(status=404), None])
 async def test_a_failed_push_is_repeated_four_times(answer: bytes | None, anyio_backend: str) -> None:
     """The sandbox makes five attempts, each 60 seconds of its clock after the attempt before."""
     async with run_sandbox(start=START) as sandbox, handler_for(sandbox, always(answer)) as handler:
         sandbox.receive(NUMBER, text="hello")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         sandbox.advance(seconds=59)
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         assert len(sandbox.account.pushes) == 1
         sandbox.advance(seconds=1)
         for _ in range(6):
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
             sandbox.advance(seconds=60)
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
     assert [(attempt, at) for attempt, at, _, _ in seen(sandbox.account.pushes)] == [
         (1, 0),
         (2, 60),
@@ -166,10 +180,10 @@ async def test_a_handler_that_does_not_answer_gets_the_message_again(anyio_backe
         sandbox.advance(seconds=29)
         assert sandbox.account.pushes[0].error is None
         sandbox.advance(seconds=1)
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         assert seen(sandbox.account.pushes) == [(1, 0, None, "timeout")]
         sandbox.advance(seconds=30)
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
     assert seen(sandbox.account.pushes) == [(1, 0, None, "timeout"), (2, 60, 200, None)]
 
 
@@ -188,7 +202,7 @@ async def test_a_running_clock_makes_the_repeats(anyio_backend: str) -> None:
         sandbox.receive(NUMBER, text="hello")
         with anyio.fail_after(20):
             await third.wait()
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
     assert [each.status for each in sandbox.account.pushes] == [None, 500, 200]
 
 
@@ -200,7 +214,7 @@ async def test_a_reply_is_billed_as_a_message(anyio_backend: str) -> None:
         client_for(sandbox) as sms,
     ):
         sandbox.receive(NUMBER, text="hello", destination_address="4443")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         [reply] = sandbox.account.replies
         assert (reply.destination_address, reply.source_address, reply.text) == (
             NUMBER,
@@ -229,9 +243,9 @@ async def test_what_is_no_reply_is_not_sent(answer: bytes, anyio_backend: str) -
     """An answer that is no reply, or a reply that cannot be sent, ends the push without a message."""
     async with run_sandbox(start=START) as sandbox, handler_for(sandbox, always(answer)):
         sandbox.receive(NUMBER, text="hello")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         sandbox.advance(minutes=10)
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
     assert len(sandbox.account.pushes) == 1
     assert sandbox.account.messages == []
 
@@ -243,9 +257,20 @@ async def test_a_reply_that_cannot_be_paid_is_not_sent(anyio_backend: str) -> No
         handler_for(sandbox, always(response("{sms=x}"))),
     ):
         sandbox.receive(NUMBER, text="hello")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
     assert sandbox.balance == 1
     assert sandbox.account.replies == []
+
+
+@pytest.mark.parametrize("number", ["1212", "ACME"])
+async def test_a_reply_to_something_else_than_a_number_is_not_sent(number: str, anyio_backend: str) -> None:
+    """If the sender of a message is no valid destination address, the sandbox drops the reply."""
+    async with run_sandbox(start=START) as sandbox, handler_for(sandbox, always(response("{sms=ok}"))):
+        sandbox.receive(number, text="hello")
+        await sandbox.wait_for_pushes()
+        assert seen(sandbox.account.pushes) == [(1, 0, 200, None)]
+        assert sandbox.account.replies == []
+        assert sandbox.balance == 10000
 
 
 async def test_the_reply_of_a_recipient_is_pushed_when_it_is_due(anyio_backend: str) -> None:
@@ -256,11 +281,11 @@ async def test_the_reply_of_a_recipient_is_pushed_when_it_is_due(anyio_backend: 
         client_for(sandbox) as sms,
     ):
         await sms.send("79031234700", "a question")
-        await sandbox.pushed()
+        await sandbox.wait_for_pushes()
         assert handler.forms == []
         for _ in range(5):
             sandbox.advance(seconds=5)
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
     assert [form["text"] for form in handler.forms] == ["Re: a question"]
     assert [message.text for message in sandbox.account.messages] == ["a question", "x"]
 
@@ -272,12 +297,12 @@ async def test_messages_before_the_server_and_before_the_url(anyio_backend: str)
     async with handler_for(sandbox, always(response())) as handler:
         sandbox.receive(NUMBER, text="early")
         with pytest.raises(RuntimeError, match="run_sandbox"):
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
         async with run_sandbox(sandbox):
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
             sandbox.push_to(None)
             sandbox.receive(NUMBER, text="too late")
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
     assert [form["text"] for form in handler.forms] == ["early"]
 
 
@@ -300,7 +325,7 @@ async def test_the_server_stops_during_a_push(anyio_backend: str) -> None:
         assert seen(sandbox.account.pushes) == [(1, 0, None, "stopped")]
         async with run_sandbox(sandbox):
             sandbox.advance(timedelta(seconds=60))
-            await sandbox.pushed()
+            await sandbox.wait_for_pushes()
     assert seen(sandbox.account.pushes)[1:] == [(2, 60, 200, None)]
 
 
@@ -313,6 +338,8 @@ async def test_the_server_stops_during_a_push(anyio_backend: str) -> None:
         "127.0.0.1:80",
         "http:///x",
         "http://[::",
+        "http://127.0.0.1:0/sms",
+        "http://127.0.0.1:65536/sms",
     ],
 )
 def test_only_urls_of_this_computer(url: str) -> None:

@@ -27,6 +27,7 @@ from smsapi_async import (
     RateLimited,
     ReadFailed,
     RequestRejected,
+    ResourceNotFound,
     SegmentIdsUnattributed,
     SmsApiError,
     StreamLeftElsewhere,
@@ -69,12 +70,13 @@ def bases() -> None:
         RateLimited,
     ]
     unauthorized: type[Unauthorized] = InvalidCredentials
+    operation: type[InvalidOperation] = ResourceNotFound
     failed: list[type[ReadFailed]] = [TransportFailed, InvalidAnswer, GatewayFault, InternalServerError]
     ledger: list[type[LedgerError]] = [LedgerInUse, LedgerUnwritable, LedgerVersion]
     value_error: type[ValueError] = ValidationError
     runtime_error: type[RuntimeError] = UsageError
     bases_of_python: list[type[Exception]] = [value_error, runtime_error]
-    count = len([*every, *usage, *rejected, unauthorized, *failed, *ledger, *bases_of_python])
+    count = len([*every, *usage, *rejected, unauthorized, operation, *failed, *ledger, *bases_of_python])
     assert_type(count, int)
     failed.append(NotSent)  # type: ignore[arg-type]
     rejected.append(NotSent)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from smsapi_async.sandbox import (
     Gate,
     Journey,
     JourneyRule,
+    PushAttempt,
     Sandbox,
     default_journey,
     run_sandbox,
@@ -119,6 +120,15 @@ def arrivals(arrival: Arrival) -> None:
     assert_type(arrival.status, int | None)
     assert_type(arrival.code, int | None)
     assert_type(arrival.parameters.text("Data"), str | None)
+
+
+def pushes(attempt: PushAttempt) -> None:
+    assert_type(attempt.message_id, int | str)
+    assert_type(attempt.attempt, int)
+    assert_type(attempt.at, datetime)
+    assert_type(attempt.status, int | None)
+    assert_type(attempt.error, str | None)
+    assert_type(attempt.reply, str | None)
 
 
 def accepted(message: AcceptedMessage) -> None:

@@ -21,8 +21,9 @@ FILES = sorted(
     {*Path(__file__).parent.glob("*.py")} - {Path(__file__), Path(__file__).with_name("__init__.py")}
 )
 PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in MODULES for name in module.__all__}
-# `run_sandbox` passes its keyword arguments on to `Sandbox`, so these arguments have the annotation `Any`.
-WITH_ANY = {"smsapi_async.sandbox.run_sandbox"}
+# `run_sandbox` passes its keyword arguments on to `Sandbox`, and `with_` to `Dialect`. Therefore these
+# arguments have the annotation `Any`.
+WITH_ANY = {"smsapi_async.sandbox.run_sandbox", "smsapi_async.sandbox.Dialect.with_"}
 
 
 def _imported(file: Path) -> dict[str, set[str]]:
