@@ -61,6 +61,18 @@ def leaves_no_socket() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture
+def without_garbage_collection() -> Iterator[None]:
+    """Let no garbage collection run in a test that reaches the recursion limit.
+
+    A collection at the recursion limit would run the finalizers of clients of earlier tests, which would then
+    fail with a `RecursionError`, and pytest would report the error as an error of this test.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each test that uses this fixture once on asyncio and once on trio."""

@@ -162,6 +162,7 @@ def test_json_lines_without_a_suffix(tmp_path: Path) -> None:
     assert lines(found) == [2, 4]
 
 
+@pytest.mark.usefixtures("without_garbage_collection")
 def test_bad_json_lines_cost_themselves(tmp_path: Path) -> None:
     """A JSON line that is not an object of strings and numbers is a bad row, and all other lines are read."""
     bad = ["[1]", "{", '{"phone": true}', '{"phone": {"a": 1}}', "[" * 100_000]

@@ -166,7 +166,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("environment", "without_garbage_collection")
 @pytest.mark.parametrize(("content", "words"), WRONG, ids=[words[-30:] for _, words in WRONG])
 def test_a_wrong_file(cli: Cli, gateway: Sandbox, place: Path, content: str, words: str) -> None:
     """If the file is wrong, the error names the key and what to do, shows no value, and nothing is sent."""

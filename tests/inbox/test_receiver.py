@@ -118,6 +118,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], int, str]] = {
 }
 
 
+@pytest.mark.usefixtures("without_garbage_collection")
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_a_malformed_push(name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture) -> None:
     """A push without a message gets a status 4xx, calls no handler, and is logged without its content."""

@@ -154,6 +154,7 @@ def test_any_bytes(name: str, body: bytes) -> None:
     assert is_documented(value), value
 
 
+@pytest.mark.usefixtures("without_garbage_collection")
 @pytest.mark.parametrize("name", DECODERS)
 @pytest.mark.parametrize(
     "body",

@@ -366,6 +366,7 @@ BAD_ROWS = [
 ]
 
 
+@pytest.mark.usefixtures("without_garbage_collection")
 @pytest.mark.parametrize("bad", BAD_ROWS, ids=lambda row: row[:90])
 @pytest.mark.parametrize("rows", ["{0},{1},{2}", "{1},{0},{2}", "{0} ,\r\n{2}, {1}", "{1},{0},{1},{2}"])
 def test_a_bad_row_hides_no_other_row(rows: str, bad: str) -> None:
@@ -377,6 +378,7 @@ def test_a_bad_row_hides_no_other_row(rows: str, bad: str) -> None:
     assert decoding.decode_incoming(body).skipped == decoded.skipped
 
 
+@pytest.mark.usefixtures("without_garbage_collection")
 def test_a_response_of_one_bad_row_is_a_response() -> None:
     """A response with a malformed row and no other row is a response without messages."""
     for bad in BAD_ROWS:

@@ -244,6 +244,7 @@ async def test_a_null_in_a_list() -> None:
     assert refused(await post(caller, "Sms/SendBulk", Encoded("", body, JSON)))[:2] == (400, 6)
 
 
+@pytest.mark.usefixtures("without_garbage_collection")
 @pytest.mark.parametrize("body", [b"{", b"Data=Hi", b"\xff", b"[" * 100_000, b'{"Data": 1,}'])
 async def test_unreadable_json(body: bytes) -> None:
     """A JSON body that cannot be read is refused with code 9, and the description does not quote the body."""
