@@ -222,8 +222,8 @@ class RequestRejected(SmsApiError):
         description: the gateway's description of the error, with numbers and secrets masked.
         http_status: the HTTP status code of the response.
         retry_after: seconds to wait before the next request, or None if no time is known.
-        answered_at: for `incoming` and `state`, the time of the response on the clock of the gateway: aware,
-            in UTC. None if the response does not tell the time.
+        answered_at: for a read, the time of the response on the clock of the gateway: aware, in UTC. None if
+            the response does not tell the time, and for a login and a send.
     """
 
     answered_at: datetime | None = None
