@@ -8,6 +8,7 @@
     - StreamNotEntered          a `Batch`, `Inbox` or `Tracking` is used outside its `async with` block
     - StreamLeftElsewhere       a `Batch` or `Tracking` was left in another task than it was entered in
     - InboxInUse                two tasks iterate over one `Inbox`
+    - RealSendBlocked           a test made a request to an address beyond loopback
   - RequestRejected             the gateway refused the request, and did nothing
     - ArgumentNullOrEmpty       code 1
     - InvalidArgument           code 2
@@ -207,18 +208,28 @@ class StreamLeftElsewhere(UsageError):
 class InboxInUse(UsageError):
     """Two tasks iterate over the same `Inbox`."""
 
-    explanation = (
-        "iterate over the Inbox in one task only: a request for the next message confirms that the previous "
-        "message was handled"
-    )
+    explanation = "iterate over the Inbox in one task only: a request for a message confirms the previous one"
+
+
+class RealSendBlocked(UsageError):
+    """The guard of the pytest plugin blocked a request to a host beyond loopback. Nothing was sent.
+
+    Attributes:
+        reason: the host, and the ways to allow the request.
+    """
+
+    summary = SmsApiError.summary
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super(UsageError, self).__init__(reason)
 
 
 class RequestRejected(SmsApiError):
     """The gateway refused the request. The gateway did nothing and sent nothing.
 
     Attributes:
-        code: the error code in the gateway's response (contract, "Codes"), or None if the response has no
-            code.
+        code: the error code in the response (contract, "Codes"), or None if the response has no code.
         description: the gateway's description of the error, with numbers and secrets masked.
         http_status: the HTTP status code of the response.
         retry_after: seconds to wait before the next request, or None if no time is known.
@@ -333,8 +344,7 @@ class ReadFailed(SmsApiError):
 
     Attributes:
         reason: the cause of the failure, in words.
-        code: the error code in the gateway's response (contract, "Codes"), or None if the response has no
-            code.
+        code: the error code in the response (contract, "Codes"), or None if the response has no code.
         http_status: the HTTP status code of the response, or None if no response arrived.
         description: the gateway's description of the error, with numbers and secrets masked, or "".
         retry_after: seconds that the gateway asks the client to wait, at most
@@ -410,8 +420,7 @@ class OutcomeUnknown(SmsApiError):
 
     Attributes:
         reason: the cause of the failure, in words.
-        code: the error code in the gateway's response (contract, "Codes"), or None if the response has no
-            code.
+        code: the error code in the response (contract, "Codes"), or None if the response has no code.
         http_status: the HTTP status code of the response, or None if no response arrived.
         description: the gateway's description of the error, with numbers and secrets masked, or "".
     """
@@ -561,11 +570,7 @@ REJECTIONS: dict[int, type[RequestRejected]] = {
 }
 """The error class for each code with which the gateway refuses a request (contract, "Codes")."""
 
-MESSAGE_REJECTIONS: tuple[type[RequestRejected], ...] = (
-    ArgumentNullOrEmpty,
-    InvalidArgument,
-    InvalidOperation,
-)
+MESSAGE_REJECTIONS = (ArgumentNullOrEmpty, InvalidArgument, InvalidOperation)
 """The refusals that concern one message or one segment. The gateway may accept other messages of the account.
 
 A refusal that is not in this tuple concerns the account or its credentials, and therefore all messages.

@@ -38,6 +38,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# tests/testing runs the tests among the examples in a process of their own, as a user does.
+collect_ignore_glob = ["examples/test_*.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of the tests whose gateway has a remote name. No request leaves this machine."""
+    # The plugin of this package registers the marker, too, if the package is installed from this folder.
+    config.addinivalue_line("markers", "sms_real: the guard of the plugin lets the requests pass")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses the fixture `transport` once for each combination in `TRANSPORTS`."""

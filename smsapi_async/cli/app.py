@@ -85,6 +85,14 @@ app = App(
 def demo(
     *,
     speed: Speed = 2.0,
+    keep: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Leave the test gateway and its page open after the demo, until Ctrl-C, and print a link to "
+            "a message on the page.",
+        ),
+    ] = False,
     backend: Annotated[Literal["asyncio", "trio"], Parameter(help="The Python event loop.")] = "asyncio",
     as_json: AsJson = False,
 ) -> Invocation[Any]:
@@ -92,7 +100,7 @@ def demo(
     if find_spec(backend) is None:
         raise ValidationError("--backend", backend, f"install the package first: pip install {backend}")
     return Invocation(
-        run=partial(show_demo, speed=speed, is_live=not as_json),
+        run=partial(show_demo, speed=speed, keep=keep, as_json=as_json),
         document=demo_document,
         view=demo_view,
         as_json=as_json,
@@ -107,12 +115,38 @@ def demo(
 def sandbox(
     *,
     port: Annotated[int, Parameter(help="The port to listen on; 0 means any free port.")] = 8099,
+    faults_port: Annotated[
+        int | None,
+        Parameter(
+            help="The port of the faulty line, a second address of the sandbox, which produces the faults of "
+            "the fault plan; 0 means any free port. Default: the port after --port or, if that port is in "
+            "use, any free port."
+        ),
+    ] = None,
     host: Annotated[str, Parameter(help="The network address to listen on.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="A host name in the URLs of the sandbox's page and control API, besides localhost. Repeat "
+            "the option for each name. If --host is not an address of this computer alone, the page and the "
+            "control API are off without this option.",
+        ),
+    ] = None,
     speed: Speed = 1.0,
     faults: Annotated[
         str | None,
-        Parameter(help="A file with a fault plan (.json or .toml). The sandbox produces the planned faults."),
+        Parameter(
+            help="A file with a fault plan (.json or .toml). Requests to the faulty line get the faults."
+        ),
     ] = None,
+    keep: Annotated[
+        int,
+        Parameter(
+            help="How many requests, messages and incoming messages the sandbox stores. It removes the "
+            "oldest ones first; the balance and the statistics stay right."
+        ),
+    ] = 1000,
     balance: Annotated[Amount, Parameter(help="The money on the account at the start.")] = Decimal(10000),
     price: Annotated[Amount, Parameter(help="The price of one segment.")] = Decimal("1.50"),
     latency: Annotated[
@@ -151,11 +185,28 @@ def sandbox(
         "dialect": dialect,
         "source_addresses": source_address,
         "push_url": push_url,
+        "keep": keep,
     }
-    if not 0 <= port <= _LAST_PORT:
-        raise ValidationError("--port", str(port), f"pass a number from 0 to {_LAST_PORT}")
+    for option, number in (("--port", port), ("--faults-port", faults_port or 0)):
+        if not 0 <= number <= _LAST_PORT:
+            raise ValidationError(option, str(number), f"pass a number from 0 to {_LAST_PORT}")
+    if port and port == faults_port:
+        raise ValidationError("--faults-port", str(port), "pass another port than --port")
+    if keep < 1:
+        raise ValidationError("--keep", str(keep), "pass a number that is at least 1")
     return Invocation(
-        run=partial(serve, host, port, speed, faults, account=account, as_json=as_json), as_json=as_json
+        run=partial(
+            serve,
+            host,
+            port,
+            speed,
+            faults,
+            faults_port=faults_port,
+            allow_hosts=allow_host or (),
+            account=account,
+            as_json=as_json,
+        ),
+        as_json=as_json,
     )
 
 

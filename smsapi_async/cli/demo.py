@@ -1,6 +1,6 @@
 """The command ``demo``: the steps of the demo and their results. `demo_view` shows the results."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
@@ -54,6 +54,7 @@ class Demo:
 
     Attributes:
         base_url: the URL of the sandbox.
+        link: the URL of the first message on the sandbox's page; None if the page ends with the demo.
         step: the current step of the demo, in words.
         balance_before: the balance before the messages were sent.
         deliveries: the messages of the demo, in the order of sending.
@@ -65,6 +66,7 @@ class Demo:
     """
 
     base_url: str = ""
+    link: str | None = None
     step: str = "starting the sandbox"
     balance_before: Decimal | None = None
     deliveries: list[DemoMessage] = attrs.Factory(list)
@@ -108,16 +110,23 @@ class _SandboxClock(SystemClock):
         return self._sandbox.now()
 
 
-async def run_demo(observe: Callable[[Demo], None], *, speed: float) -> Demo:
+async def run_demo(
+    observe: Callable[[Demo], None],
+    *,
+    speed: float,
+    stay: Callable[[Demo], Awaitable[None]] | None = None,
+) -> Demo:
     """Start a sandbox, run all steps of the demo against the sandbox, and return the results.
 
     Args:
         observe: a function that is called with the results so far after each change.
         speed: how many seconds pass on the sandbox's clock in one real second.
+        stay: a function that is called with the results. The sandbox and its page end when the function
+            returns. None means that they end with the demo.
     """
     demo = Demo()
     observe(demo)
-    async with run_sandbox(speed=speed) as sandbox:
+    async with run_sandbox(speed=speed, faults_port=None if stay is None else 0) as sandbox:
         demo.base_url = sandbox.base_url
         started = sandbox.now()
         client = AsyncSmsClient(
@@ -138,6 +147,9 @@ async def run_demo(observe: Callable[[Demo], None], *, speed: float) -> Demo:
             demo.balance_after = await sms.balance()
         demo.logins = sandbox.account.logins
         demo.requests = len(sandbox.account.arrivals)
+        if stay is not None:
+            demo.link = f"{sandbox.page_url}#{_ANSWERS}/{sandbox.account.sent_to(_ANSWERS)[0].segment_ids[0]}"
+            await stay(demo)
     _begin(demo, "done", observe)
     return demo
 

@@ -1,6 +1,9 @@
 """The output of the demo: a live display on a terminal, and the tables at the end."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,36 +13,56 @@ from rich.text import Text
 from smsapi_async.cli import output
 from smsapi_async.cli.demo import Demo, DemoMessage, run_demo
 from smsapi_async.cli.output import Document
+from smsapi_async.cli.signals import wait_for_signal
 from smsapi_async.privacy import mask_number
 
 
-async def show_demo(*, speed: float, is_live: bool) -> Demo:
-    """Run the demo, and return its results.
+async def show_demo(*, speed: float, keep: bool, as_json: bool) -> Demo | None:
+    """Run the demo.
 
     Args:
         speed: how many seconds pass on the sandbox's clock in one real second.
-        is_live: whether to show a live display. If standard output is not a terminal, no live display is
-            shown.
+        keep: whether to print the results, and to leave the sandbox and its page open until SIGINT, SIGTERM
+            or SIGHUP.
+        as_json: whether the results are printed as JSON. Otherwise a terminal shows a live display.
+
+    Returns:
+        The results; None if the results were printed already.
     """
     console = Console(highlight=False, markup=False, emoji=False)
-    if not is_live or not console.is_terminal:
-        return await run_demo(lambda _: None, speed=speed)
+    is_live = console.is_terminal and not as_json
     spinner = Spinner("dots", style="cyan")
     # `observe` refreshes the display, because with `auto_refresh` a thread of rich would read the results
     # while the demo changes the results.
-    with Live(console=console, transient=True, auto_refresh=False) as live:
+    with Live(console=console, transient=True, auto_refresh=False) if is_live else nullcontext() as live:
 
         def observe(demo: Demo) -> None:
-            spinner.update(text=Text(f" {demo.step}"))
-            live.update(Group(_head(demo), "", _messages(demo), "", spinner), refresh=True)
+            if live is not None:
+                spinner.update(text=Text(f" {demo.step}"))
+                live.update(Group(_head(demo), "", _messages(demo), "", spinner), refresh=True)
 
-        return await run_demo(observe, speed=speed)
+        async def stay(demo: Demo) -> None:
+            if live is not None:
+                live.stop()
+            await wait_for_signal(partial(_print, demo, as_json=as_json))
+
+        demo = await run_demo(observe, speed=speed, stay=stay if keep else None)
+    return None if keep else demo
+
+
+def _print(demo: Demo, *, as_json: bool) -> None:
+    if as_json:
+        output.write_json(demo_document(demo))
+    else:
+        output.write_view(demo_view(demo))
+    sys.stdout.flush()
 
 
 def demo_document(demo: Demo) -> Document:
     """Return the results of the demo as JSON data."""
     return {
         "base_url": demo.base_url,
+        "link": demo.link,
         "balance_before": demo.balance_before,
         "messages": [
             {
@@ -73,6 +96,10 @@ def demo_view(demo: Demo) -> RenderableType:
     ]
     if demo.statistics is not None:
         parts.insert(-2, output.statistics_view(demo.statistics, title="Statistics"))
+    if demo.link is not None:
+        # The link is one line, so that a terminal makes all of it a link.
+        words = "The sandbox and its page stay open. Press Ctrl-C to stop them.\n"
+        parts.append(Text(f"{words}{demo.link}", overflow="ignore", no_wrap=True))
     # An empty line separates the parts.
     return Group(parts[0], *(each for part in parts[1:] for each in ("", part)))
 

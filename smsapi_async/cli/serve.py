@@ -1,21 +1,25 @@
 """The command ``sandbox``: run a test gateway on this machine until Ctrl-C."""
 
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from functools import partial
 from shlex import quote
 from typing import Any
 
-import anyio
 from anyio import to_thread
 from rich.text import Text
 
 from smsapi_async.cli import output
-from smsapi_async.cli.signals import signal_receiver
+from smsapi_async.cli.signals import wait_for_signal
 from smsapi_async.errors import ValidationError
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import FaultsPortError, Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import FaultPlan, FaultPlanError
+from smsapi_async.sandbox.web.access import WebAccess
 
+_LAST_PORT = 65535
+_FAULTS = "It produces the faults of the fault plan."
+_NO_FAULTS = "It has no fault plan, so it produces no faults."
 _LATEST = (
     "It imitates the gateway of the later documents, also version 2 of the interface, below /v2.\n"
     "Send dates are in GMT+00:00: pass --gateway-time-zone +00:00 with a send date.\n"
@@ -28,36 +32,68 @@ async def serve(
     speed: float,
     faults: str | None = None,
     *,
+    faults_port: int | None = None,
+    allow_hosts: Sequence[str] = (),
     account: Mapping[str, Any],
     as_json: bool,
 ) -> None:
-    """Run a sandbox until SIGINT, SIGTERM or SIGHUP. Print the sandbox's address when the sandbox listens.
+    """Run a sandbox until SIGINT, SIGTERM or SIGHUP. Print the sandbox's addresses when the sandbox listens.
 
     Args:
         host: the network address to listen on.
         port: the port to listen on; 0 means any free port.
         speed: how many seconds pass on the sandbox's clock in one real second.
         faults: the path of a file with a fault plan, or None.
+        faults_port: the port of the faulty line; 0 means any free port. None means the port after `port` or,
+            if that port is in use, any free port.
+        allow_hosts: the host names in the URLs of the page, besides those of this computer.
         account: parameters of `Sandbox`: the balance, the price of a segment, the latency of a response in
             seconds, the name of the dialect, the source addresses, and the URL to which incoming messages are
             pushed.
-        as_json: whether the address is printed as JSON.
+        as_json: whether the addresses are printed as JSON.
 
     Raises:
-        ValidationError: if the sandbox cannot listen on the address, if the file contains no valid fault
-            plan, or if a source address or the URL for pushes is invalid.
+        ValidationError: if the sandbox cannot listen on one of the addresses, if the file contains no valid
+            fault plan, or if a source address, an allowed host or the URL for pushes is invalid.
     """
     test_gateway = _sandbox(speed, account)
+    _check_hosts(allow_hosts)
     plan = None if faults is None else await to_thread.run_sync(_plan, faults)
     async with AsyncExitStack() as stack:
+        listening = partial(
+            run_sandbox, test_gateway, port=port, host=host, faults=plan, allow_hosts=allow_hosts
+        )
+        # If the user chose no port for the faulty line, a port that is in use is no error.
+        ports = [_port_after(port), 0] if faults_port is None else [faults_port]
         try:
-            sandbox = await stack.enter_async_context(
-                run_sandbox(test_gateway, port=port, host=host, faults=plan)
-            )
+            sandbox = await _enter(stack, listening, ports)
+        except FaultsPortError as error:
+            raise _unusable("--faults-port", ports[-1], error) from None
         except OSError as error:
-            hint = f"pass another --port or --host ({error.strerror or type(error).__name__})"
-            raise ValidationError("--port", str(port), hint) from None
-        await _announce_and_wait(sandbox, speed, account["dialect"], as_json=as_json)
+            raise _unusable("--port", port, error) from None
+        await wait_for_signal(partial(_announce, sandbox, speed, account["dialect"], as_json=as_json))
+
+
+async def _enter(
+    stack: AsyncExitStack,
+    listening: Callable[..., AbstractAsyncContextManager[Sandbox]],
+    faults_ports: Sequence[int],
+) -> Sandbox:
+    """Start a sandbox with the first of the ports on which the faulty line can listen."""
+    *others, last = faults_ports
+    for faults_port in others:
+        with suppress(FaultsPortError):
+            return await stack.enter_async_context(listening(faults_port=faults_port))
+    return await stack.enter_async_context(listening(faults_port=last))
+
+
+def _port_after(port: int) -> int:
+    return port + 1 if 0 < port < _LAST_PORT else 0
+
+
+def _unusable(option: str, port: int, error: OSError) -> ValidationError:
+    hint = f"pass another {option} or --host ({error.strerror or type(error).__name__})"
+    return ValidationError(option, str(port), hint)
 
 
 def _sandbox(speed: float, account: Mapping[str, Any]) -> Sandbox:
@@ -76,6 +112,14 @@ def _sandbox(speed: float, account: Mapping[str, Any]) -> Sandbox:
     return sandbox
 
 
+def _check_hosts(hosts: Sequence[str]) -> None:
+    for host in hosts:
+        try:
+            WebAccess.to("", [host])
+        except ValueError:
+            raise ValidationError("--allow-host", repr(host), "pass a host name or an IP address") from None
+
+
 def _plan(path: str) -> FaultPlan:
     try:
         return FaultPlan.load(path)
@@ -84,12 +128,20 @@ def _plan(path: str) -> FaultPlan:
         raise ValidationError("--faults", repr(path), f"pass a file with a fault plan ({reason})") from None
 
 
+def _page_line(sandbox: Sandbox) -> str:
+    if sandbox.page_url is None:
+        return "The page is off. Pass --allow-host with the host name in its URL."
+    return f"The page with the messages is {sandbox.page_url}"
+
+
 def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) -> None:
     # The password of the sandbox may be printed, because it does not protect a real account.
     if as_json:
         output.write_json(
             {
                 "base_url": sandbox.base_url,
+                "faults_url": sandbox.faults_url,
+                "page_url": sandbox.page_url,
                 "login": sandbox.login,
                 "password": sandbox.password,
                 "speed": speed,
@@ -98,9 +150,11 @@ def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) ->
                 "latency": sandbox.latency,
                 "dialect": dialect,
                 "source_addresses": sandbox.source_addresses,
+                "keep": sandbox.keep,
             }
         )
     else:
+        plan = sandbox.proxy and sandbox.proxy.plan
         source_address = (sandbox.source_addresses or ("ACME",))[0]
         output.write_view(
             Text(
@@ -108,7 +162,9 @@ def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) ->
                 f"The account has {output.money(sandbox.balance)}, and a segment costs "
                 f"{output.money(sandbox.price)}.\n"
                 f"{'' if dialect == 'contract' else _LATEST}"
-                f"{'' if sandbox.proxy is None else 'It produces the faults of the fault plan. '}"
+                f"{_page_line(sandbox)}\n"
+                f"The faulty line is {sandbox.faults_url}.\n"
+                f"{_NO_FAULTS if plan is None or plan == FaultPlan() else _FAULTS}\n"
                 "Press Ctrl-C to stop it. Run these commands in another terminal:\n\n"
                 f"  export SMSAPI_BASE_URL={sandbox.base_url}\n"
                 f"  export SMSAPI_LOGIN={sandbox.login} SMSAPI_PASSWORD={sandbox.password}\n"
@@ -117,17 +173,3 @@ def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) ->
             )
         )
     sys.stdout.flush()
-
-
-async def _announce_and_wait(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) -> None:
-    """Print the address of the sandbox, and wait for SIGINT, SIGTERM or SIGHUP."""
-    try:
-        with signal_receiver() as signals:
-            # A signal that arrives directly after the announcement must have its effect.
-            _announce(sandbox, speed, dialect, as_json=as_json)
-            async for _ in signals:
-                return
-    except NotImplementedError:
-        # Outside the main thread, no signals are received.
-        _announce(sandbox, speed, dialect, as_json=as_json)
-        await anyio.sleep_forever()

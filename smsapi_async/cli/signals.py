@@ -43,6 +43,23 @@ async def receive_signals(stop: Callable[[], None], *, task_status: TaskStatus[N
         task_status.started()
 
 
+async def wait_for_signal(announce: Callable[[], None]) -> None:
+    """Wait for SIGINT, SIGTERM or SIGHUP; outside the main thread, until the task is cancelled.
+
+    Args:
+        announce: a function that is called when a signal already ends the wait. The function may print that
+            the command is ready.
+    """
+    try:
+        with signal_receiver() as signals:
+            announce()
+            async for _ in signals:
+                return
+    except NotImplementedError:
+        announce()
+        await anyio.sleep_forever()
+
+
 @contextmanager
 def signal_receiver() -> Iterator[AsyncIterator[signal.Signals]]:
     """Receive SIGINT, SIGTERM and SIGHUP in the block, and restore the earlier handlers after the block.

@@ -30,6 +30,9 @@ class AutomaticTransport(BundledTransport):
         ssl_context: the TLS context for ``https://`` addresses.
         proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None. Only httpcore supports proxies.
 
+    Attributes:
+        proxy_host: the name or the IP address of the proxy; None without a proxy.
+
     Raises:
         ValidationError: if the transport named by `kind` cannot be used.
         RuntimeError: if a package that the proxy needs is not installed.
@@ -40,6 +43,7 @@ class AutomaticTransport(BundledTransport):
     ) -> None:
         if kind == "asyncio" and proxy is not None:
             raise ValidationError("transport", repr(kind), "omit this parameter: proxies need httpcore")
+        self.proxy_host = None if proxy is None else proxy.url.host
         self._is_forced = kind == "asyncio"
         self._ssl_context = ssl_context
         self._is_closed = False

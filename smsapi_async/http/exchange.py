@@ -14,6 +14,7 @@ import anyio
 import attrs
 import httpx
 
+from smsapi_async import guard
 from smsapi_async.errors import ClientClosed
 from smsapi_async.http.base import WITHDRAWN, body_limit_of, coding_of, read_body, whole_response
 from smsapi_async.http.choice import AutomaticTransport
@@ -38,6 +39,8 @@ _LENGTHS_REMEMBERED = 256
 # The end of the name of the trace event that httpcore reports before the first byte of a request is written.
 # The full name of the event begins with the protocol, for example ``http11``.
 _WRITING = ".send_request_headers.started"
+# The ends of the names of the trace events before the first byte of a connection or of a request.
+_BEFORE_BYTES = (".connect_tcp.started", _WRITING)
 
 
 @attrs.define
@@ -51,6 +54,7 @@ class Evidence:
         reported: whether the transport reported any trace event.
         written: whether the transport began to write the request.
         trusted: whether the transport is known to report every write of a request.
+        host: the host of the gateway, if the HTTP client or the transport is the caller's; otherwise None.
         failure: the exception in the last trace event; None if the event contains no exception.
     """
 
@@ -58,6 +62,7 @@ class Evidence:
     reported: bool = False
     written: bool = False
     trusted: bool = False
+    host: str | None = attrs.field(default=None, repr=False)
     failure: object = attrs.field(default=None, repr=False)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -66,7 +71,14 @@ class Evidence:
         Args:
             event: the name of the trace event.
             info: the details of the trace event, for example the request or the exception.
+
+        Raises:
+            RealSendBlocked: if the guard is on, and the gateway or a proxy is beyond loopback.
         """
+        if not self.trusted and event.endswith(_BEFORE_BYTES):
+            # A transport of the caller that reports one of these events uses the network. A mock reports no
+            # trace events, and passes. `host` in `info` is the host to which a connection is opened.
+            guard.check(self.host, info.get("host"))
         self.reported = True
         self.failure = info.get("exception")
         if event.endswith(_WRITING) and not _to_proxy(info):
@@ -221,11 +233,15 @@ class Exchanger:
 
         Raises:
             ClientClosed: if the HTTP client is closed.
+            RealSendBlocked: if the guard is on, and the gateway or the proxy is beyond loopback.
         """
         if self.client.is_closed:
             raise ClientClosed
+        if self.own is not None:
+            guard.check(self.base_url.host, self.own.proxy_host)
         evidence.begun = self.is_used = True
         if self.own is None:
+            evidence.host = self.base_url.host
             request = self._request(method, resource, parameters, evidence)
         else:
             # This package's transports report every write. Therefore a request without trace events was not

@@ -4,12 +4,23 @@
     async with run_sandbox() as sandbox:
         async with AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url) as sms: ...
 
+    # The same in a program without an event loop, or in any test. Read the code in the last message.
+    with run_sandbox() as sandbox:
+        ...
+        code = sandbox.code_to("79031234567")
+
     # Call the sandbox in the same process, without a socket.
     httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app), base_url=sandbox.base_url)
 
     # Put a fault proxy in front of the sandbox.
     async with run_sandbox(faults=FaultPlan.script([Fault.RESET_AFTER_PASS])) as sandbox:
         ...  # `sandbox.proxy.history` lists the faults
+
+    # Serve two lines to one gateway: `sandbox.base_url` is without faults, `sandbox.faults_url` is not.
+    async with run_sandbox(port=8099, faults_port=8100, faults="plan.toml") as sandbox: ...
+
+    # Wait for a message in an end-to-end test.
+    message = await sandbox.accepted(to="79031234567", text="code", timeout=10)
 
 The docstring of `smsapi_async.sandbox.faults` describes the kinds of fault.
 
@@ -94,6 +105,27 @@ accepts and bills the reply as a message from ``number`` to ``sourcePhone``. The
 empty or too long, that the account cannot pay, or whose ``sourcePhone`` is not a valid destination address.
 `Account.pushes` lists the attempts, and `Account.replies` the replies.
 
+**Clock.** With ``start``, the clock is frozen, otherwise it runs. `Sandbox.pause`, `Sandbox.run`,
+`Sandbox.speed` and `Sandbox.advance` control the clock. A client with ``clock=sandbox.clock`` uses the time
+of the sandbox: with a frozen clock, ``wait_delivered`` moves the clock forward and takes nearly no real time.
+
+**Page and control API.** `run_sandbox` also serves a page with all messages and requests, at
+`Sandbox.page_url`, and a control API below ``/api/v1``. ``GET /api/v1/openapi.json`` describes the control
+API. For example, ``GET /api/v1/messages/latest?to=79031234567&wait=10`` waits for a message and returns the
+message and its login code. The host name in the URL must be a name of this computer or one of
+``allow_hosts``. Both mask each password that is not the password of the sandbox.
+
+**Memory.** `Sandbox(keep=1000)` stores the last 1000 requests, messages, incoming messages, pushes and
+decisions about faults. Without ``keep``, the sandbox stores all of them; the command ``sandbox`` has ``keep``
+1000 by default. `Account.count`, the balance and Sms/Statistics count the removed ones, too, and Sms/State
+still returns the states of a removed message for 48 hours. Sms/In does not return a removed message.
+`Sandbox.clear` removes everything that arrived, and `Sandbox.reset` also restores the settings. After either,
+Sms/State returns 255 for the removed messages, and Sms/Statistics does not count them.
+
+**Events.** `Sandbox.feed` has a numbered event for each change. A task of any event loop waits for the next
+event with `Feed.wait`, and a thread with `Feed.wait_in_thread`. Each message has a number of its own,
+`AcceptedMessage.number`, so that parallel tests can ask for the messages after a number.
+
 **Behaviour that the contract does not define.** If the form and the query contain the same parameter name,
 the sandbox uses the value in the form, as ASP.NET MVC does. A list may have indexes:
 `destinationAddresses[0]=`, or empty ones: `destinationAddresses[]=`. As in ASP.NET MVC, a list ends before
@@ -106,15 +138,18 @@ Delivered as a percentage of Total. Total leaves out the messages in Errors. Sms
 the states -2, -98, 99 and 255, and all states that the contract does not define, as InProcess.
 """
 
-from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
 from smsapi_async.sandbox.dialect import Dialect
 from smsapi_async.sandbox.gate import Gate
-from smsapi_async.sandbox.journeys import Journey, JourneyRule, default_journey
-from smsapi_async.sandbox.push_attempts import PushAttempt
 
 try:
+    from smsapi_async.sandbox.account import AcceptedMessage, AcceptedSegment, Account, Arrival, Incoming
+    from smsapi_async.sandbox.answers import Answer
+    from smsapi_async.sandbox.client_clock import SandboxClock
+    from smsapi_async.sandbox.feed import Feed, FeedEvent
     from smsapi_async.sandbox.gateway import Sandbox
-    from smsapi_async.sandbox.server import run_sandbox
+    from smsapi_async.sandbox.journeys import Journey, JourneyRule, default_journey
+    from smsapi_async.sandbox.push_attempts import PushAttempt
+    from smsapi_async.sandbox.server import FaultsPortError, run_sandbox
 except ModuleNotFoundError as error:
     # The extra `sandbox` installs starlette, tomli_w and uvicorn. If another module is missing, a hint about
     # the extra would be wrong.
@@ -126,14 +161,21 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "AcceptedMessage",
+    "AcceptedSegment",
     "Account",
+    "Answer",
     "Arrival",
     "Dialect",
+    "FaultsPortError",
+    "Feed",
+    "FeedEvent",
     "Gate",
+    "Incoming",
     "Journey",
     "JourneyRule",
     "PushAttempt",
     "Sandbox",
+    "SandboxClock",
     "default_journey",
     "run_sandbox",
 ]

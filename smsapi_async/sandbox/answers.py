@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import DESCRIPTIONS, HTTP_STATUS
 from smsapi_async.sandbox.wire import HTML_HEADERS, SUCCESS_HEADERS, Value, encode, encode_error
 
@@ -30,6 +31,7 @@ class Refusal(Exception):
         super().__init__(code, self.description)
 
 
+@steady_repr
 @attrs.frozen
 class Answer:
     """One HTTP response.

@@ -20,35 +20,33 @@ class UnreadableBody(ValueError):
     """A body with the content type `application/json` is not valid JSON."""
 
 
-def query_fields(query: str) -> dict[str, list[str]]:
-    """Return the values of each parameter of a query, by lower-case name."""
-    return _collected(_pairs(query))
+def body_pairs(body: bytes, content_type: str, *, reads_all_bodies: bool) -> list[tuple[str, str]]:
+    """Return the names and values of the parameters in a body, in their order, spelled as in the body.
 
+    A body without a content type is read as a form. A body with another content type has no parameters,
+    except that `reads_all_bodies` also reads multipart forms and JSON bodies.
 
-def form_fields(body: bytes) -> dict[str, list[str]]:
-    """Return the values of each parameter of a form, by lower-case name."""
-    return _collected(_pairs(body.decode("utf-8", "replace")))
-
-
-def body_fields(body: bytes, content_type: str) -> dict[str, list[str]]:
-    """Return the values of each parameter of a form, a multipart form or a JSON body, by lower-case name.
-
-    A body without a content type is read as a form. A body with another content type has no parameters.
+    Args:
+        body: the body of the request.
+        content_type: the value of the header field `Content-Type`; empty if the request has none.
+        reads_all_bodies: whether multipart forms and JSON bodies are read too.
 
     Raises:
-        UnreadableBody: if the content type is `application/json`, and the body is not valid JSON.
+        UnreadableBody: if the body is read as JSON, and is not valid JSON.
     """
+    if not reads_all_bodies:
+        is_form = not content_type or content_type.lower().startswith(FORM)
+        return form_pairs(body.decode("utf-8", "replace")) if is_form else []
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in {"", FORM}:
-        return form_fields(body)
+        return form_pairs(body.decode("utf-8", "replace"))
     if media_type == "multipart/form-data":
-        return _collected(_multipart_pairs(body, content_type))
-    if media_type == "application/json":
-        return _collected(_json_pairs(body))
-    return {}
+        return list(_multipart_pairs(body, content_type))
+    return list(_json_pairs(body)) if media_type == "application/json" else []
 
 
-def _pairs(encoded: str) -> list[tuple[str, str]]:
+def form_pairs(encoded: str) -> list[tuple[str, str]]:
+    """Return the names and values of a query or a form, in their order."""
     if "%u" in encoded:
         encoded = _DOTNET_ESCAPES.sub(_standard_escapes, encoded)
     return parse_qsl(encoded, keep_blank_values=True, errors="replace")
@@ -97,7 +95,7 @@ def _json_text(value: object) -> str:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _collected(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def collected(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Collect the values of each name, and the items of each list in the order of their indexes.
 
     As in ASP.NET MVC, a list ends before the first index that is missing. If a name occurs with and without

@@ -2,15 +2,16 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 
 import attrs
 
-from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival
+from smsapi_async.sandbox.account import AcceptedMessage, Account, Arrival, Incoming
 from smsapi_async.sandbox.answers import Answer, Refusal, method_not_allowed, not_found, refusal, success
+from smsapi_async.sandbox.archive import Archive
 from smsapi_async.sandbox.checks import (
     LONGEST_TEXT,
     check_rest,
@@ -62,18 +63,6 @@ class Rules:
     dialect: Dialect
 
 
-@attrs.frozen(repr=False)
-class Incoming:
-    """One incoming message. Sms/In does not return the message before its creation time."""
-
-    id: int | str
-    source_address: str
-    destination_address: str
-    text: str
-    created_at: datetime
-    prefix: str = ""
-
-
 class Engine:
     """Processes the requests of one sandbox.
 
@@ -85,11 +74,21 @@ class Engine:
         account: the account that records the accepted messages and counts the session ids.
         balance: the money on the account at the start.
         price: the price of one segment.
+        keep: the number of sessions that the engine remembers, if the older ones have expired; None means no
+            limit.
     """
 
     def __init__(
-        self, rules: Rules, clock: GatewayClock, account: Account, *, balance: Decimal, price: Decimal
+        self,
+        rules: Rules,
+        clock: GatewayClock,
+        account: Account,
+        *,
+        balance: Decimal,
+        price: Decimal,
+        keep: int | None = None,
     ) -> None:
+        self.keep = keep
         self.rules = rules
         self.dialect = rules.dialect
         self.clock = clock
@@ -99,11 +98,12 @@ class Engine:
         # The source addresses that the account may use; None means all valid source addresses.
         self.source_addresses: tuple[str, ...] | None = None
         self.sessions: dict[str, datetime] = {}
-        self.incoming: list[Incoming] = []
         # The sandbox replaces this function by a function that pushes the message.
         self.on_incoming: Callable[[Incoming], object] = lambda _: None
         self._history: list[tuple[datetime, Counter[int]]] = []
+        # The segments of the messages in the account, and the segments of the messages that `keep` removed.
         self._segments: dict[str, tuple[Timeline, Decimal]] = {}
+        self._archive = Archive()
         self._ids = Ids(self.dialect.id_style, self.dialect.incoming_id)
         self._handlers: dict[str, Callable[[Arrival, GatewayResource], Value]] = {
             LOGIN: self._log_in,
@@ -151,7 +151,7 @@ class Engine:
         """Store an incoming message and return its id. `at` is the creation time, aware, in UTC."""
         message_id = self._ids.of_incoming()
         message = Incoming(message_id, source_address, destination_address, text, at, prefix)
-        self.incoming.append(message)
+        self.account.add_incoming(message)
         self.on_incoming(message)
         return message_id
 
@@ -179,6 +179,7 @@ class Engine:
                 price=price,
                 resource=PUSH,
                 arrival=-1,
+                number=self.account.next_number(),
             )
         )
         return True
@@ -199,9 +200,18 @@ class Engine:
         self._check_login(login, password)
         # 18 bytes are 36 hexadecimal digits, the length of a session id (contract, "user/sessionid").
         session = secrets.token_hex(18).upper()
+        self._forget_sessions()
         self.sessions[session] = self.clock.now() + SESSION_LIFETIME
         self.account.add_session()
         return session
+
+    def _forget_sessions(self) -> None:
+        # A session that ended long ago is invalid in place of expired. With `keep`, the memory has a limit.
+        if self.keep is None or len(self.sessions) < self.keep:
+            return
+        oldest = next(iter(self.sessions))
+        if self.sessions[oldest] <= self.clock.now():
+            del self.sessions[oldest]
 
     def _check_credentials(self, credentials: tuple[str, ...]) -> None:
         if len(credentials) == 1:
@@ -255,17 +265,17 @@ class Engine:
                 price=price,
                 resource=resource.name,
                 arrival=arrival.index,
+                number=self.account.next_number(),
             )
             self._accept(message)
             segment_ids.extend(message.segment_ids)
         return segment_ids
 
     def _accept(self, message: AcceptedMessage) -> None:
-        validity = timedelta(minutes=message.validity) if message.validity else DEFAULT_VALIDITY
         # A message with a send date in the past is sent at once.
         begins_at = max(message.accepted_at, message.send_date or message.accepted_at)
         timelines = [
-            timeline(self.rules.journey(message, index), message.accepted_at, begins_at, validity)
+            timeline(self.rules.journey(message, index), message.accepted_at, begins_at, _validity(message))
             for index in range(len(message.segment_ids))
         ]
         self._segments.update(
@@ -273,7 +283,7 @@ class Engine:
             for segment_id, line in zip(message.segment_ids, timelines, strict=True)
         )
         self.balance -= message.price
-        self.account.add_message(message)
+        self._archive_segments(self.account.add_message(message))
         if message.resource == PUSH:
             # The recipient does not reply to a reply, because such a conversation would never end.
             return
@@ -285,14 +295,47 @@ class Engine:
             text = f"Re: {message.text[:20]}"
             self.receive(message.destination_address, message.source_address, text, delivered_at)
 
+    def _archive_segments(self, removed: AcceptedMessage | None) -> None:
+        for segment_id in () if removed is None else removed.segment_ids:
+            line, price = self._segments.pop(segment_id)
+            # The sandbox created the id, so the id has a place.
+            self._archive.add(self._ids.place(segment_id) or 0, line, price)
+        self._archive.forget(self.clock.now())
+
+    def segments_of(self, message: AcceptedMessage) -> list[tuple[Timeline, Decimal]]:
+        """Return the states and the price of each segment; empty if the message was removed."""
+        found = map(self._segments.get, message.segment_ids)
+        return [segment for segment in found if segment is not None]
+
+    def set_state(self, message: AcceptedMessage, segment_ids: Iterable[str], state: int) -> None:
+        """Change the state of segments of a message from now on."""
+        now = self.clock.now()
+        for segment_id in segment_ids:
+            line, price = self._segments[segment_id]
+            self._segments[segment_id] = line.with_state(state, now, _validity(message)), price
+
+    def clear(self) -> None:
+        """Remove the states of all segments, and the history."""
+        self._history.clear()
+        self._segments.clear()
+        self._archive = Archive()
+
+    def _find(self, segment_id: str) -> tuple[Timeline, Decimal] | None:
+        found = self._segments.get(segment_id)
+        if found is None and len(self._archive):
+            place = self._ids.place(segment_id)
+            found = None if place is None else self._archive.find(place)
+        return found
+
     def _tell_state(self, arrival: Arrival, _: GatewayResource) -> Value:
         credentials = read_credentials(arrival)
         message_id = required(arrival.parameters, "messageId", shown_as="MessageID")
         self._check_credentials(credentials)
         now = self.clock.now()
-        if self.dialect.finds_unescaped_ids and message_id not in self._segments:
-            message_id = message_id.replace(" ", "+")
-        line, price = self._segments.get(message_id, (None, Decimal(0)))
+        found = self._find(message_id)
+        if found is None and self.dialect.finds_unescaped_ids:
+            found = self._find(message_id.replace(" ", "+"))
+        line, price = found or (None, Decimal(0))
         if line is None or line.is_forgotten(now) or line.state(now) == UNKNOWN:
             return self._unknown_state()
         changes = line.until(now)
@@ -334,7 +377,7 @@ class Engine:
         self._check_incoming_range(since, until, now)
         found = [
             message
-            for message in self.incoming
+            for message in self.account.incoming
             if message.created_at <= now and _is_within(message.created_at, since, until)
         ]
         return [
@@ -379,9 +422,14 @@ class Engine:
         # Sms/Statistics also counts messages that are older than 48 hours, although Sms/State returns 255 for
         # these messages.
         for line, _ in self._segments.values():
-            if _is_within(line.changes[0][0], since, until):
+            if _is_within(line.accepted_at, since, until):
                 states[line.state(now)] += 1
+        states.update(self._archive.states_within(since, until, now))
         return states
+
+
+def _validity(message: AcceptedMessage) -> timedelta:
+    return timedelta(minutes=message.validity) if message.validity else DEFAULT_VALIDITY
 
 
 # Return whether `moment` is in the range from `since` to `until`, both included. The comparison ignores

@@ -41,7 +41,7 @@ class Signal:
     async def wait(self) -> None:
         """Wait until the signal is set."""
         event = anyio.Event()
-        wake = _waker(event)
+        wake = waker(event)
         with self._lock:
             if self._set:
                 event.set()
@@ -56,7 +56,8 @@ class Signal:
                 self._wakers.remove(wake)
 
 
-def _waker(event: anyio.Event) -> Callable[[], object]:
+def waker(event: anyio.Event) -> Callable[[], object]:
+    """Return a function that sets an event of the running event loop. Any thread may call the function."""
     # `anyio.from_thread` blocks the calling thread until the event loop has run the function. With
     # `anyio.from_thread`, a call of `set` in the thread of the same event loop would never return.
     # `run_sync_soon` of a trio token and `call_soon_threadsafe` of an asyncio event loop do not block.

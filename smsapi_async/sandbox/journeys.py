@@ -3,8 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import attrs
 
@@ -80,29 +81,64 @@ def default_journey(message: AcceptedMessage, segment_index: int) -> Journey:  #
     return _JOURNEY_BY_ENDING.get(message.destination_address[-3:], _DELIVERED)
 
 
+Step: TypeAlias = tuple[bool, timedelta, int]
+"""One step of a timeline: whether the delay counts from `begins_at`, the delay, and the state.
+
+Otherwise the delay counts from `accepted_at`.
+"""
+
+
 @attrs.frozen
 class Timeline:
     """The states of one segment, with the time at which each state begins.
 
     Attributes:
-        changes: pairs (time, state) in the order of time. The times are aware datetimes in UTC.
+        accepted_at: the time of the acceptance, aware, in UTC.
         begins_at: the later of the send date and the time of the acceptance, aware, in UTC.
+        steps: the steps in the order of time. Segments with the same steps share one tuple.
     """
 
-    changes: tuple[tuple[datetime, int], ...]
+    accepted_at: datetime
     begins_at: datetime
+    steps: tuple[Step, ...]
+
+    @property
+    def changes(self) -> tuple[tuple[datetime, int], ...]:
+        """Pairs (time, state) in the order of time. The times are aware datetimes in UTC."""
+        return tuple((self._at(step), step[2]) for step in self.steps)
 
     def until(self, now: datetime) -> tuple[tuple[datetime, int], ...]:
         """Return the state changes up to and including the time `now`, but at least the first change."""
-        return self.changes[: max(1, bisect_right(self.changes, now, key=itemgetter(0)))]
+        changes = self.changes
+        return changes[: max(1, bisect_right(changes, now, key=itemgetter(0)))]
 
     def state(self, now: datetime) -> int:
         """Return the state at the time `now`."""
-        return self.until(now)[-1][1]
+        return next((step[2] for step in reversed(self.steps) if self._at(step) <= now), self.steps[0][2])
 
     def is_forgotten(self, now: datetime) -> bool:
         """Whether the message is older than 48 hours at the time `now`, counted from `begins_at`."""
         return now - self.begins_at > MEMORY
+
+    def with_state(self, state: int, now: datetime, validity: timedelta) -> Self:
+        """Return the timeline with another state from the time `now` on, and no steps of the journey later.
+
+        A segment expires at the end of the validity if the new state is neither final nor 255.
+
+        Args:
+            state: the new state.
+            now: the time at which the new state begins, aware, in UTC.
+            validity: the time from `begins_at` to the expiry of the message.
+        """
+        past = [step for step in self.steps[1:] if self._at(step) < now]
+        steps = [self.steps[0], *past, (False, now - self.accepted_at, state)]
+        expiry = (True, validity, EXPIRED)
+        if state not in FINAL_STATES | {UNKNOWN} and self._at(expiry) > now:
+            steps.append(expiry)
+        return attrs.evolve(self, steps=tuple(steps))
+
+    def _at(self, step: Step) -> datetime:
+        return later(self.begins_at if step[0] else self.accepted_at, step[1])
 
 
 def timeline(journey: Journey, accepted_at: datetime, begins_at: datetime, validity: timedelta) -> Timeline:
@@ -118,18 +154,24 @@ def timeline(journey: Journey, accepted_at: datetime, begins_at: datetime, valid
         begins_at: the later of the send date and `accepted_at`, aware, in UTC.
         validity: the time from `begins_at` to the expiry of the message.
     """
-    changes = [(accepted_at, UNKNOWN)]
+    steps: list[Step] = [(False, timedelta(0), UNKNOWN)]
     seen_after = next((after for after, state in journey if state != UNKNOWN), None)
     # A segment whose only state is 255 is never in the database, so the segment cannot expire.
     if seen_after is None:
-        return Timeline(tuple(changes), begins_at)
+        return Timeline(accepted_at, begins_at, _shared(tuple(steps)))
     if begins_at > accepted_at:
-        changes.append((later(accepted_at, seen_after), QUEUED))
-    changes += [(later(begins_at, after), state) for after, state in journey if after >= seen_after]
+        steps.append((False, seen_after, QUEUED))
+    steps += [(True, after, state) for after, state in journey if after >= seen_after]
     expires_at = later(begins_at, validity)
     # If the segment is not final before its expiry, the expiry replaces all steps at and after the time of
     # the expiry.
-    in_time = [change for change in changes if change[0] < expires_at]
-    if in_time[-1][1] not in FINAL_STATES:
-        changes = [*in_time, (expires_at, EXPIRED)]
-    return Timeline(tuple(changes), begins_at)
+    whole = Timeline(accepted_at, begins_at, tuple(steps))
+    in_time = [step for step, (at, _) in zip(steps, whole.changes, strict=True) if at < expires_at]
+    if in_time[-1][2] not in FINAL_STATES:
+        steps = [*in_time, (True, validity, EXPIRED)]
+    return Timeline(accepted_at, begins_at, _shared(tuple(steps)))
+
+
+@lru_cache(maxsize=256)
+def _shared(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    return steps

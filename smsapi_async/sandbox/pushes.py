@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any
@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 import attrs
 import httpx
 
-from smsapi_async.sandbox.account import Account
-from smsapi_async.sandbox.engine import Engine, Incoming
+from smsapi_async.sandbox.account import Account, Incoming
+from smsapi_async.sandbox.engine import Engine
 from smsapi_async.sandbox.gate import Signal
-from smsapi_async.sandbox.gateway_clock import LATEST, GatewayClock, later
+from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST, GatewayClock, later
 from smsapi_async.sandbox.push_attempts import PushAttempt
 
 # The gateway repeats a push four times, 60 seconds apart, if the handler fails or does not answer within 30
@@ -80,6 +80,14 @@ class Pushes:
                 self._pending = [each for each in self._pending if each.request is not None]
         self.wake()
 
+    def clear(self) -> None:
+        """Remove the messages that are not pushed yet, and end the attempts that are being made."""
+        with self._lock:
+            self._pending = [each for each in self._pending if each.request is not None]
+            for pending in self._pending:
+                pending.due, pending.attempts = EARLIEST, _ATTEMPTS
+        self.wake()
+
     def wake(self) -> None:
         """Look again which pushes are due, because the clock or the messages have changed."""
         with self._lock:
@@ -127,16 +135,17 @@ class Pushes:
         self.wake()
 
     async def _run(self, changed: asyncio.Event) -> None:
-        # `_begin_due` ends the requests. No proxy is used, because the handler runs on this computer.
-        async with (
-            httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113
-            asyncio.TaskGroup() as tasks,
-        ):
+        client: httpx.AsyncClient | None = None
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
             while True:
                 changed.clear()
-                for pending, url in self._begin_due():
-                    pending.request = asyncio.create_task(_post(client, url, pending.message))
-                    tasks.create_task(self._push(pending, pending.request))
+                if client is None and self._url is not None:
+                    # Most sandboxes push nothing, and the TLS context of the client takes 15 ms.
+                    client = await stack.enter_async_context(_new_client())
+                if client is not None:
+                    for pending, url in self._begin_due():
+                        pending.request = asyncio.create_task(_post(client, url, pending.message))
+                        tasks.create_task(self._push(pending, pending.request))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), self._seconds_until_next())
 
@@ -193,6 +202,7 @@ class Pushes:
                 pending.request, pending.due = None, later(pending.planned, _INTERVAL)
                 if is_over or pending.attempts >= _ATTEMPTS or self._url is None:
                     self._pending.remove(pending)
+                self._account.push_ended(attempt)
             self.wake()
 
     def _record(self, request: asyncio.Task[httpx.Response], message: Incoming, attempt: PushAttempt) -> bool:
@@ -209,6 +219,11 @@ class Pushes:
                 attempt.reply = match[1] if self._engine.accept_reply(message, match[1]) else None
             attempt.status = response.status_code
             return response.is_success
+
+
+def _new_client() -> httpx.AsyncClient:
+    # `_begin_due` ends the requests. No proxy is used, because the handler runs on this computer.
+    return httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113
 
 
 def _post(client: httpx.AsyncClient, url: str, message: Incoming) -> Coroutine[Any, Any, httpx.Response]:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from os import PathLike
 from typing import Any
@@ -14,32 +14,46 @@ from anyio import to_thread
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from smsapi_async.sandbox.contexts import either_context
 from smsapi_async.sandbox.faults.plan import FaultPlan
-from smsapi_async.sandbox.faults.proxy import run_fault_proxy
+from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.gate import Signal
 from smsapi_async.sandbox.gateway import Sandbox
+from smsapi_async.sandbox.web.access import WebAccess
+from smsapi_async.sandbox.web.mount import web_application
 
 # The seconds after which the server closes an idle connection.
 _KEEP_ALIVE_SECONDS = 120
 
 
-@asynccontextmanager
+@either_context
 async def run_sandbox(
     sandbox: Sandbox | None = None,
     port: int = 0,
     host: str = "127.0.0.1",
     *,
     faults: FaultPlan | str | PathLike[str] | None = None,
+    faults_port: int | None = None,
+    web: bool = True,
+    allow_hosts: Iterable[str] = (),
     **sandbox_arguments: Any,  # noqa: ANN401 - `Sandbox` declares the types
 ) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox over a socket until the end of the block.
+    """Serve a sandbox over a socket until the end of the block, in a `with` or an `async with` statement.
 
     The sandbox is ready when the block begins. At the end of the block the server aborts every connection. A
     response that is held or delayed at the end of the block is never written.
 
-    With ``faults``, a fault proxy runs in front of the sandbox, on a free port of 127.0.0.1, and ``base_url``
-    is the URL of the fault proxy. ``Sandbox.proxy`` is the fault proxy, and ``Sandbox.proxy.history`` lists
-    the faults. The server of the sandbox still listens on ``host`` and ``port``.
+    With ``faults_port``, the sandbox has two lines to the same gateway. ``base_url``, on ``port``, is the
+    good line. ``Sandbox.faults_url``, on ``faults_port``, is the faulty line: a fault proxy with the plan
+    ``faults``. Without a plan, all requests pass until a test sets ``Sandbox.proxy.plan``.
+    ``Sandbox.proxy.history`` lists the faults.
+
+    With ``faults`` and without ``faults_port``, the faulty line has a free port, and ``base_url`` is the URL
+    of the faulty line, too, so that a client gets the faults without further settings. The server of the
+    sandbox still listens on ``host`` and ``port``.
+
+    With ``web``, the server also serves the page of the sandbox, at ``Sandbox.page_url``, and the control API
+    below `/api/v1`. Their requests do not count as arrivals.
 
     Args:
         sandbox: the sandbox to serve. Only one server at a time may serve a sandbox. If `sandbox` is None, a
@@ -47,47 +61,102 @@ async def run_sandbox(
         port: the port to listen on; 0 means a free port.
         host: the network address to listen on.
         faults: the fault plan, or the path of a `.json` or `.toml` file with a fault plan; None means no
-            fault proxy.
+            faults.
+        faults_port: the port of the faulty line; 0 means a free port. None means no faulty line, or, with
+            `faults`, a free port that `base_url` has, too.
+        web: whether the page and the control API are served. They are off, too, if `host` is no loopback
+            address and `allow_hosts` is empty.
+        allow_hosts: the host names, besides those of this computer, in the URLs of the page.
         sandbox_arguments: the arguments of `Sandbox` for a new sandbox.
 
     Yields:
         The sandbox.
 
     Raises:
+        FaultsPortError: if the faulty line cannot listen on `faults_port`. It is an `OSError`.
         OSError: if the server cannot listen on the port, or if the file of the fault plan cannot be read.
         FaultPlanError: if the file does not contain a valid fault plan.
         TypeError: if the call has a sandbox and also arguments of `Sandbox`.
+        ValueError: if one of `allow_hosts` is no host name.
     """
     plan = await to_thread.run_sync(FaultPlan.load, faults) if isinstance(faults, str | PathLike) else faults
     if sandbox is None:
         sandbox = Sandbox(**sandbox_arguments)
     elif sandbox_arguments:
         raise TypeError("pass either sandbox or the arguments of Sandbox, not both")
+    access = WebAccess.to(host, allow_hosts) if web else None
+    async with _served(sandbox, host, port, plan, faults_port=faults_port, access=access):
+        yield sandbox
+
+
+@asynccontextmanager
+async def _served(
+    sandbox: Sandbox,
+    host: str,
+    port: int,
+    plan: FaultPlan | None,
+    *,
+    faults_port: int | None,
+    access: WebAccess | None,
+) -> AsyncIterator[None]:
     listener = _listen(host, port)
+    bound = listener.getsockname()[1]
+    has_proxy = plan is not None or faults_port is not None
+    proxy = _fault_proxy(sandbox, plan, listener, host, faults_port or 0) if has_proxy else None
     server = _Server(sandbox, listener)
     thread = threading.Thread(target=server.run_here, name="smsapi-sandbox", daemon=True)
     # A URL contains an IPv6 address in brackets (RFC 3986, section 3.2.2).
     in_process_url, shown = sandbox.base_url, f"[{host}]" if ":" in host else host
+    if access is not None:
+        sandbox.web, sandbox.page_url = web_application(sandbox, access), access.page_url(host, bound)
     thread.start()
     try:
         await server.ready.wait()
-        bound = listener.getsockname()[1]
         sandbox.base_url = f"http://{shown}:{bound}/rest"
-        if plan is None:
-            yield sandbox
-        else:
-            async with run_fault_proxy(host, bound, plan) as proxy:
-                sandbox.base_url, sandbox.proxy = proxy.base_url, proxy
-                yield sandbox
+        if proxy is not None:
+            await to_thread.run_sync(proxy.start)
+            sandbox.proxy = proxy
+            if faults_port is None:
+                sandbox.base_url = proxy.base_url
+        yield
     finally:
+        sandbox.proxy = sandbox.page_url = None
         server.stop()
-        # Wait for the thread of the server even if the caller is cancelled, because the port is not free
-        # before the end of the thread.
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(thread.join)
-        sandbox.base_url, sandbox.proxy = in_process_url, None
-        # A `Signal` cannot be reset, so the next server of the same sandbox needs a new signal.
-        sandbox.ending = Signal()
+        # Wait for the threads of the server and of the proxy even if the caller is cancelled, because the
+        # ports are not free before the end of the threads.
+        try:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(_end, proxy, thread, limiter=anyio.CapacityLimiter(1))
+        finally:
+            sandbox.base_url, sandbox.web = in_process_url, None
+            # A `Signal` cannot be reset, so the next server of the same sandbox needs a new signal.
+            sandbox.ending = Signal()
+            sandbox.feed.reopen()
+
+
+class FaultsPortError(OSError):
+    """The faulty line of a sandbox cannot listen on its port."""
+
+
+def _fault_proxy(
+    sandbox: Sandbox, plan: FaultPlan | None, listener: socket.socket, host: str, port: int
+) -> FaultProxy:
+    bound = listener.getsockname()[1]
+    try:
+        proxy = FaultProxy(host, bound, plan, host=host, port=port, keep=sandbox.keep)
+    except OSError as error:
+        listener.close()
+        raise FaultsPortError(error.errno, error.strerror) from None
+    proxy.on_change(lambda: sandbox.feed.append("faults"))
+    return proxy
+
+
+def _end(proxy: FaultProxy | None, thread: threading.Thread) -> None:
+    try:
+        if proxy is not None:
+            proxy.close()
+    finally:
+        thread.join()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -184,6 +253,7 @@ class _Server(uvicorn.Server):
         # delayed responses, which must not be written.
         self._abort_connections()
         self._sandbox.ending.set()
+        self._sandbox.feed.end()
         # Wait for all other tasks, which process requests or set up connections that `server_state` does not
         # contain yet.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:

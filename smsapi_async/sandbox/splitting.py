@@ -1,6 +1,9 @@
 """Splits a text into segments in the GSM 7-bit alphabet (3GPP TS 23.038) or in UCS-2 with surrogate pairs."""
 
 from collections.abc import Callable
+from typing import Literal
+
+import attrs
 
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -10,6 +13,8 @@ _BASIC = frozenset(
 # the character itself.
 _EXTENSION = frozenset("\f^{}\\[~]|€")
 _GSM = _BASIC | _EXTENSION
+# One of this many characters may be beyond the GSM alphabet, so that `costly_characters` names it.
+_FEW = 4
 
 
 def utf16_units(text: str) -> int:
@@ -28,6 +33,51 @@ def split_text(text: str) -> list[str]:
     if _GSM.issuperset(text):
         return _split(text, _septet_cost, single=160, part=153)
     return _split(text, _utf16_cost, single=70, part=67)
+
+
+def encoding_of(text: str) -> Literal["GSM-7", "UCS-2"]:
+    """Return the encoding of a text: "GSM-7" if the GSM alphabet has all characters, otherwise "UCS-2"."""
+    return "GSM-7" if _GSM.issuperset(text) else "UCS-2"
+
+
+@attrs.frozen
+class CostlyCharacters:
+    """Characters that cost further segments.
+
+    Attributes:
+        characters: the characters, each once, in the order of the text.
+        segments: the number of segments without these characters: a character with a surrogate pair is left
+            out, and each other character is replaced by a plain letter.
+    """
+
+    characters: str
+    segments: int
+
+
+def costly_characters(text: str) -> CostlyCharacters | None:
+    """Return the characters of a text that cost further segments; None if there are no such characters.
+
+    There are three kinds. In a text whose characters are nearly all in the GSM alphabet, the other characters
+    force UCS-2, for example a typographic apostrophe. In the GSM alphabet, a character of the extension table
+    takes two places, for example a bracket. In UCS-2, a character with a surrogate pair takes two places, for
+    example an emoji.
+    """
+    whole = len(split_text(text))
+    beyond = [character for character in text if character not in _GSM]
+    if 0 < len(beyond) * _FEW <= len(text):
+        costly = frozenset(beyond)
+    elif beyond:
+        costly = frozenset(character for character in beyond if _utf16_cost(character) > 1)
+    else:
+        costly = _EXTENSION
+    without = len(split_text("".join(_plain(each) if each in costly else each for each in text)))
+    if without >= whole:
+        return None
+    return CostlyCharacters("".join(each for each in dict.fromkeys(text) if each in costly), without)
+
+
+def _plain(character: str) -> str:
+    return "" if _utf16_cost(character) > 1 else "a"
 
 
 def _septet_cost(character: str) -> int:

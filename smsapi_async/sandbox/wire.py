@@ -9,7 +9,7 @@ from typing import Self
 
 import attrs
 
-from smsapi_async.sandbox.bodies import FORM, UnreadableBody, body_fields, form_fields, query_fields
+from smsapi_async.sandbox.bodies import UnreadableBody, body_pairs, collected, form_pairs
 from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST
 
 SUCCESS_HEADERS = {
@@ -71,13 +71,11 @@ class Parameters:
         Raises:
             Malformed: if the body is read as JSON and is not valid JSON.
         """
-        if not reads_all_bodies and content_type and not content_type.lower().startswith(FORM):
-            return cls({}, query_fields(query))
         try:
-            form = body_fields(body, content_type) if reads_all_bodies else form_fields(body)
+            form = body_pairs(body, content_type, reads_all_bodies=reads_all_bodies)
         except UnreadableBody as error:
             raise Malformed(str(error)) from None
-        return cls(form, query_fields(query))
+        return cls(collected(form), collected(form_pairs(query)))
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter, in their order, or an empty list if all values are empty."""

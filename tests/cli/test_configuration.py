@@ -242,6 +242,7 @@ def test_any_text_is_read_or_refused(cli: Cli, place: Path, content: str) -> Non
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("as_option", [True, False])
+@pytest.mark.sms_real
 def test_proxy(cli: Cli, place: Path, *, as_option: bool) -> None:
     """`--proxy`, or the key proxy of the file, sends all requests through the proxy, with its login."""
     heard: list[bytes] = []

@@ -1,7 +1,11 @@
 """Tests of the command `demo`: its tables, its JSON and its live display, on asyncio and trio."""
 
+import json
 import math
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -9,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, SegmentState, State
@@ -112,6 +117,36 @@ def test_demo_live(cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str) -> N
     assert "\x1b[?25h" in drawn + final
     assert final.count("smsapi-async demo") == 1
     assert "Vladivostok" not in final
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["people", "programs"])
+def test_demo_that_stays(options: tuple[str, ...], backend: str) -> None:
+    """With `--keep`, the page stays open until Ctrl-C, and the demo prints a link to a message."""
+    command = [sys.executable, "-m", "smsapi_async", *FAST, "--keep", "--backend", backend, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        lines = [""]
+        # The last line is the end of the JSON document, or the link.
+        while not (lines[-1] == "}\n" if options else "/#" in lines[-1]):
+            lines.append(process.stdout.readline())
+            assert lines[-1]
+        printed = "".join(lines)
+        found = re.search(r"http://[\d.:]+/#(\d+)/(\w+)", printed)
+        assert found is not None
+        page = httpx.get(found[0], trust_env=False)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        message = httpx.get(f"{page.url.join('/api/v1/messages/')}{found[2]}", trust_env=False).json()
+        assert message["destination_address"] == found[1]
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, err) == (ExitCode.DONE, "")
+    assert rest == ""
+    if options:
+        assert json.loads(printed)["link"] == found[0]
 
 
 def test_demo_without_trio(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import anyio
 import httpx
 import pytest
 
-from smsapi_async.cli import main, serve
+from smsapi_async.cli import main, signals
 from smsapi_async.cli.exit_codes import ExitCode
 from smsapi_async.cli.signals import signal_receiver
 from smsapi_async.sandbox import Sandbox
@@ -114,8 +114,11 @@ def read_until(terminal: int, words: str) -> str:
 
 @contextmanager
 def running_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command `sandbox` on a free port, and yield its process and the output so far."""
-    process = started("sandbox", "--port", "0", *options)
+    """Run the command `sandbox`, and yield its process and the output so far.
+
+    Without the option `--port`, the port is a free port.
+    """
+    process = started("sandbox", *([] if "--port" in options else ["--port", "0"]), *options)
     assert process.stdout is not None
     end = "}\n" if "--json" in options else "Hello'\n"
     announced = ""
@@ -228,9 +231,18 @@ def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["*", "http://sms.example", ""])
+def test_no_host_name(cli: Cli, host: str) -> None:
+    """If `--allow-host` gets no host name, `sandbox` prints one line and returns exit code 2."""
+    outcome = cli("sandbox", "--port", "0", "--allow-host", host)
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert "--allow-host" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
-    """After SIGINT, `sandbox` returns exit code 0, and its port accepts no connection."""
+    """After SIGINT, `sandbox` returns exit code 0, and its two ports accept no connection."""
     real = signal_receiver
 
     @contextmanager
@@ -239,12 +251,14 @@ def test_sandbox_in_this_process(cli: Cli, monkeypatch: pytest.MonkeyPatch, opti
             signal.raise_signal(signal.SIGINT)
             yield received
 
-    monkeypatch.setattr(serve, "signal_receiver", receiver)
+    monkeypatch.setattr(signals, "signal_receiver", receiver)
     outcome = cli("sandbox", "--port", "0", *options)
     assert (outcome.code, outcome.err) == (ExitCode.DONE, "")
-    (port,) = re.findall(r"127\.0\.0\.1:(\d+)", outcome.out.split("export")[0])
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", int(port)))
+    ports = set(re.findall(r"127\.0\.0\.1:(\d+)", outcome.out.split("export")[0]))
+    assert len(ports) == 2
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(port)))
 
 
 def test_sandbox_without_signals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,7 @@ async def test_a_server_that_answers_with_the_request_shows_nothing(
     _assert_private(shown, records, sandbox)
 
 
+@pytest.mark.sms_real
 async def test_a_tunnel_shows_the_proxy_nothing(sandbox: Sandbox) -> None:
     """The CONNECT request to a proxy contains the host of the gateway, but no part of the API request."""
     heard: list[bytes] = []

@@ -141,6 +141,7 @@ async def test_a_send_after_a_connect_failure_is_repeated_by_itself(
     assert len(sandbox.account.messages) == 1
 
 
+@pytest.mark.sms_real
 async def test_a_name_that_does_not_resolve_is_not_sent() -> None:
     """If the host name of the gateway cannot be resolved, the send raises `NotSent`."""
     sms = AsyncSmsClient(

@@ -1,9 +1,11 @@
 """Tests of fault plans: a plan determines the fault of each request, and can be stored in a file."""
 
+import json
 import re
 import string
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -203,6 +205,25 @@ def test_bad_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(FaultPlanError, match=re.escape(told)):
         FaultPlan.load(tmp_path / name)
+
+
+def test_a_plan_is_a_json_document() -> None:
+    """A plan can be written as a JSON document and read from it, without a file."""
+    plan = FaultPlan(rules=(Rule(fault=Fault.REFUSE, times=1),), weights={Fault.PASS: 1})
+    document = json.loads(json.dumps(plan.as_document()))
+    assert document == {"rules": [{"fault": "refuse", "times": 1}], "weights": {"pass": 1.0}}
+    assert FaultPlan.from_document(document) == plan
+    assert FaultPlan.from_document({}) == FaultPlan()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], "pass", {"rules": 5}, {"rules": [{"fault": "nope"}]}, {"x": 1}, {"weights": {"pass": -1}}],
+)
+def test_bad_document_is_refused(document: Any) -> None:
+    """A document that is no valid plan raises `FaultPlanError`."""
+    with pytest.raises(FaultPlanError):
+        FaultPlan.from_document(document)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ LAYERS = [
     {"version", "privacy", "clock", "datetimes", "states", "eventloop"},
     {"models"},
     {"errors"},
-    {"outcomes", "settings", "session", "streams"},
+    {"outcomes", "settings", "session", "streams", "guard"},
     {"protocol"},
     {"http"},
     {"calls"},
@@ -33,8 +33,8 @@ LAYERS = [
 ]
 HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 # The rooms in `OUTSIDE` are in no layer: the sandbox imitates the gateway, the command line uses the public
-# names, and each module of `contrib` needs a library.
-OUTSIDE = {"sandbox", "cli", "contrib", "__main__"}
+# names, each module of `contrib` needs a library, and `testing` is the pytest plugin.
+OUTSIDE = {"sandbox", "cli", "contrib", "testing", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # `OWN_EXTRAS` maps a room to the libraries of optional extras that only this room may import.
 OWN_EXTRAS = {"http": {"httptools", "socksio"}}
@@ -47,6 +47,7 @@ EXTRAS = {
     "phonenumbers",
     "platformdirs",
     "python_calamine",
+    "pytest",
     "rich",
     "socksio",
     "sqlalchemy",

@@ -203,7 +203,7 @@ def test_errors_are_rebuilt_from_their_args(kind: type[errors.SmsApiError]) -> N
 # The values of `may_have_been_sent` and `is_retryable` for each error that a program can catch.
 ADVICE = {
     "SmsApiError ValidationError UsageError ClientClosed WrongEventLoop StreamNotEntered InboxInUse "
-    "StreamLeftElsewhere "
+    "StreamLeftElsewhere RealSendBlocked "
     "RequestRejected ArgumentNullOrEmpty InvalidArgument Unauthorized InvalidCredentials NotEnoughCredits "
     "InvalidOperation ResourceNotFound Forbidden LedgerError LedgerUnwritable LedgerVersion": (False, False),
     "InvalidSession RateLimited ReadFailed TransportFailed InvalidAnswer GatewayFault InternalServerError "

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapi_async.sandbox.number_rules import recipient_offset
-from smsapi_async.sandbox.splitting import split_text, utf16_units
+from smsapi_async.sandbox.splitting import costly_characters, encoding_of, split_text, utf16_units
 from tests.sandbox.support import START, logged_in, message
 
 
@@ -127,3 +127,40 @@ async def test_forms_of_a_date(written: str, moment: object) -> None:
     caller = await logged_in()
     await caller.send(SendDate=written)
     assert caller.sandbox.account.messages[0].send_date == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "characters", "segments"),
+    [
+        ("Your code is 902644. It’s valid for 10 minutes. Never tell it to anyone, please.", "’", 1),
+        ("a" * 159 + "—", "—", 1),
+        ("a" * 100 + "«b»" + "c" * 57, "«»", 1),
+        ("a" * 159 + "€", "€", 1),
+        ("[" * 81, "[", 1),
+        ("ы" * 69 + "🌷", "🌷", 1),
+        ("🌷" * 36, "🌷", 1),
+        ("Hello 🌷" + "a" * 80, "🌷", 1),
+    ],
+)
+def test_costly_characters(text: str, characters: str, segments: int) -> None:
+    """The sandbox names the characters that cost further segments, and the segments without them."""
+    found = costly_characters(text)
+    assert found is not None
+    assert (found.characters, found.segments) == (characters, segments)
+    assert len(split_text(text)) > segments
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Hello", "It’s", "a" * 161, "ы" * 71, "ы" * 100, "Привет 🌷", "Tom & Jerry’s", "€"]
+)
+def test_no_costly_characters(text: str) -> None:
+    """If no character costs a further segment, or the whole text is in another alphabet, there is no hint."""
+    assert costly_characters(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("", "GSM-7"), ("€[]", "GSM-7"), ("ё", "UCS-2"), ("’", "UCS-2")]
+)
+def test_encoding(text: str, encoding: str) -> None:
+    """The encoding is GSM-7 exactly if the GSM alphabet has all characters."""
+    assert encoding_of(text) == encoding

@@ -309,6 +309,7 @@ async def test_a_name_that_is_none_is_a_failure_to_connect(through: AutomaticTra
     assert evidence.proves_not_sent()
 
 
+@pytest.mark.sms_real
 async def test_closing_during_a_lookup_cancels_nobody(
     through: AutomaticTransport, anyio_backend: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +357,7 @@ async def test_closing_during_a_lookup_cancels_nobody(
         b"HTTP/1.1 200 OK\r\nA b%s: c\r\n\r\n",
     ],
 )
+@pytest.mark.sms_real
 async def test_a_proxy_that_repeats_its_password_is_not_repeated(anyio_backend: str, reply: bytes) -> None:
     """If a proxy repeats the proxy password in its response, the error does not show the password."""
 

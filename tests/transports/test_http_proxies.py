@@ -74,6 +74,7 @@ async def test_a_tunnel_carries_nothing_but_its_login() -> None:
     assert not any(b"Proxy-" in request for request in requests)
 
 
+@pytest.mark.sms_real
 async def test_a_proxy_with_tls_uses_the_tls_context() -> None:
     """For the certificate of an https:// proxy, the client uses the TLS context that the caller passed."""
     serving, trusting = tls_pair()

@@ -259,6 +259,7 @@ async def test_a_tls_connection_that_is_cut_off_completes_nothing(transport: Kin
                 await sms.balance()
 
 
+@pytest.mark.sms_real
 async def test_a_slow_lookup_ends_in_time(transport: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connect timeout also limits the time of the lookup of the host name."""
     look_up = socket.getaddrinfo

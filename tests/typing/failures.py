@@ -26,6 +26,7 @@ from smsapi_async import (
     OutcomeUnknown,
     RateLimited,
     ReadFailed,
+    RealSendBlocked,
     RequestRejected,
     ResourceNotFound,
     SegmentIdsUnattributed,
@@ -58,6 +59,7 @@ def bases() -> None:
         StreamNotEntered,
         StreamLeftElsewhere,
         InboxInUse,
+        RealSendBlocked,
     ]
     rejected: list[type[RequestRejected]] = [
         ArgumentNullOrEmpty,

@@ -8,16 +8,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
+from smsapi_async import AsyncSmsClient
 from smsapi_async.sandbox import (
     AcceptedMessage,
+    AcceptedSegment,
     Account,
+    Answer,
     Arrival,
     Dialect,
+    FaultsPortError,
+    Feed,
+    FeedEvent,
     Gate,
+    Incoming,
     Journey,
     JourneyRule,
     PushAttempt,
     Sandbox,
+    SandboxClock,
     default_journey,
     run_sandbox,
 )
@@ -37,7 +45,14 @@ async def serving(plan: FaultPlan, moment: datetime) -> None:
         assert_type(sandbox, Sandbox)
         assert_type(sandbox.base_url, str)
         assert_type(sandbox.proxy, FaultProxy | None)
-    run_sandbox(start=moment, faults=Path("plan.toml"))
+    with run_sandbox(start=moment, faults=Path("plan.toml")) as sandbox:
+        assert_type(sandbox, Sandbox)
+        assert_type(sandbox.last_message_to("79031234567").code, str | None)
+        assert_type(sandbox.code_to("79031234567"), str)
+    try:
+        run_sandbox(port=8099, faults_port=8100, keep=1000)
+    except FaultsPortError as error:
+        assert_type(error, FaultsPortError)
     run_sandbox(faults=5)  # type: ignore[arg-type]
 
 
@@ -91,6 +106,39 @@ def control(sandbox: Sandbox, moment: datetime) -> None:
         gate.release()
 
 
+async def clocks(sandbox: Sandbox) -> None:
+    sandbox.pause()
+    sandbox.run()
+    sandbox.run(speed=20)
+    assert_type(sandbox.speed, float)
+    sandbox.speed = 2
+    assert_type(sandbox.running, bool)
+    assert_type(sandbox.clock, SandboxClock)
+    assert_type(sandbox.clock.now(), datetime)
+    assert_type(sandbox.clock.monotonic(), float)
+    await sandbox.clock.sleep(1)
+    AsyncSmsClient("login", "password", clock=sandbox.clock)
+
+
+async def changes(sandbox: Sandbox) -> None:
+    assert_type(sandbox.feed, Feed)
+    assert_type(sandbox.feed.last, int)
+    assert_type(await sandbox.feed.wait(0), bool)
+    assert_type(sandbox.feed.since(0), list[FeedEvent] | None)
+    message = await sandbox.accepted(to="79031234567", text="code", after=1, timeout=None)
+    assert_type(message, AcceptedMessage)
+    assert_type(sandbox.segments(message), list[AcceptedSegment])
+    sandbox.set_state(message, 46)
+    sandbox.set_state(message.number, 46)
+    sandbox.set_state(message.segment_ids[0], -98)
+    assert_type(sandbox.gates, list[Gate])
+    assert_type(sandbox.open_sessions, int)
+    assert_type(sandbox.faults_url, str | None)
+    sandbox.latency = 0.5
+    sandbox.clear()
+    sandbox.reset()
+
+
 async def waiting(gate: Gate, proxy: FaultProxy) -> None:
     await gate.arrived()
     await gate.arrived(count=2)
@@ -102,7 +150,12 @@ def account(sandbox: Sandbox) -> None:
     assert_type(sandbox.account, Account)
     assert_type(sandbox.account.arrivals, list[Arrival])
     assert_type(sandbox.account.messages, list[AcceptedMessage])
+    assert_type(sandbox.account.incoming, list[Incoming])
     assert_type(sandbox.account.sent_to("79031234567"), list[AcceptedMessage])
+    assert_type(sandbox.account.find(to="79031234567", text="code", after=1), list[AcceptedMessage])
+    assert_type(sandbox.account.message(1), AcceptedMessage | None)
+    assert_type(sandbox.account.message("579700854169272358"), AcceptedMessage | None)
+    assert_type(sandbox.account.arrival(0), Arrival | None)
     assert_type(sandbox.account.count("Sms/Send", 200), int)
     assert_type(sandbox.account.logins, int)
     assert_type(sandbox.account.sessions, int)
@@ -120,6 +173,9 @@ def arrivals(arrival: Arrival) -> None:
     assert_type(arrival.status, int | None)
     assert_type(arrival.code, int | None)
     assert_type(arrival.parameters.text("Data"), str | None)
+    assert_type(arrival.given, list[tuple[str, str]])
+    assert_type(arrival.answer, Answer | None)
+    assert_type(arrival.fault, Fault | None)
 
 
 def pushes(attempt: PushAttempt) -> None:
@@ -140,6 +196,7 @@ def accepted(message: AcceptedMessage) -> None:
     assert_type(message.accepted_at, datetime)
     assert_type(message.price, Decimal)
     assert_type(message.arrival, int)
+    assert_type(message.number, int)
 
 
 def journeys(message: AcceptedMessage) -> None:

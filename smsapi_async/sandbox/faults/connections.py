@@ -5,6 +5,8 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import attrs
@@ -45,6 +47,42 @@ class HistoryEntry(NamedTuple):
     passed_on: bool
 
 
+class FaultHistory:
+    """The decisions of one fault proxy. Any thread may call any method.
+
+    Args:
+        keep: the number of decisions that the history stores; None means no limit.
+    """
+
+    def __init__(self, keep: int | None) -> None:
+        self._lock = threading.Lock()
+        self._entries: deque[HistoryEntry] = deque(maxlen=keep)
+        self._count = 0
+
+    def __iter__(self) -> Iterator[HistoryEntry]:
+        with self._lock:
+            return iter(list(self._entries))
+
+    def add(self, resource: str, fault: Fault) -> int:
+        """Record a decision, and return the number of the decision."""
+        with self._lock:
+            number, self._count = self._count, self._count + 1
+            self._entries.append(HistoryEntry(number, resource, fault, passed_on=False))
+            return number
+
+    def passed_on(self, number: int) -> None:
+        """Record that the request was passed on, if the history still contains the decision."""
+        with self._lock:
+            position = number - (self._count - len(self._entries))
+            if position >= 0:
+                self._entries[position] = self._entries[position]._replace(passed_on=True)
+
+    def clear(self) -> None:
+        """Remove all decisions. The numbers of later decisions continue."""
+        with self._lock:
+            self._entries.clear()
+
+
 @attrs.define(eq=False)
 class Connections:
     """All connections of one fault proxy. All methods run in the thread of the proxy.
@@ -55,7 +93,8 @@ class Connections:
         pace: the delays for slow and unsolicited responses.
         tls: the TLS context for the connections of clients; None means plain TCP.
         decider: the object that chooses the fault of each request.
-        history: all decisions about faults so far, in their order.
+        history: the decisions about faults so far, in their order.
+        on_change: a function that the proxy calls after each change of `history`.
     """
 
     upstream: tuple[str, int]
@@ -63,7 +102,9 @@ class Connections:
     pace: Pace
     tls: ssl.SSLContext | None
     decider: Decider
-    history: list[HistoryEntry] = attrs.field(factory=list)
+    history: FaultHistory = attrs.field(factory=lambda: FaultHistory(None))
+    on_change: Callable[[], object] = lambda: None
+    _passing: dict[tuple[str, int], Fault] = attrs.field(factory=dict, init=False)
     _sockets: dict[asyncio.Task[None], socket.socket] = attrs.field(factory=dict, init=False)
     _listener: socket.socket | None = attrs.field(default=None, init=False)
     _group: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
@@ -165,30 +206,40 @@ class Connections:
             return
         # If the fault does not pass the request on, `misbehave` ignores `answer`.
         answer = (
-            await self._pass_on(request, index) if decision.fault.reaches_gateway else canned.no_upstream()
+            await self._pass_on(request, index, decision.fault)
+            if decision.fault.reaches_gateway
+            else canned.no_upstream()
         )
         exchange = Exchange(request, answer, decision.retry_after, self.origin, self.pace)
         await misbehave(client, decision.fault, exchange)
 
     def _decide(self, resource: str | None) -> tuple[Decision, int]:
         decision = self.decider.take(resource)
-        index = len(self.history)
-        self.history.append(HistoryEntry(index, resource or "", decision.fault, passed_on=False))
+        index = self.history.add(resource or "", decision.fault)
+        self.on_change()
         return decision, index
 
-    async def _pass_on(self, request: RawRequest, index: int) -> RawResponse:
+    def fault_of(self, client: tuple[str, int]) -> Fault | None:
+        """Return the fault of the request that the proxy passes on from this host and port, or None."""
+        return self._passing.get(client)
+
+    async def _pass_on(self, request: RawRequest, index: int, fault: Fault) -> RawResponse:
         try:
             reader, writer = await asyncio.open_connection(*self.upstream, limit=_LINE_LIMIT)
         except OSError:
             return canned.no_upstream()
+        source = tuple(writer.get_extra_info("sockname")[:2])
+        self._passing[source] = fault
         try:
             writer.write(request.raw)
             await writer.drain()
-            self.history[index] = self.history[index]._replace(passed_on=True)
+            self.history.passed_on(index)
+            self.on_change()
             return await read_answer(reader, method=request.line.method)
         except (OSError, EOFError, MalformedMessageError):
             return canned.no_upstream()
         finally:
+            del self._passing[source]
             # Each request is passed on over a new connection, because the server may have closed an old
             # connection. The proxy ends the connection to the server with an RST, because after a FIN the
             # ports of thousands of connections would stay in the state TIME_WAIT.

@@ -25,7 +25,7 @@ _VERSION_2 = "v2/"
 
 
 class FaultPlanError(ValueError):
-    """A file does not contain a valid fault plan. The message lists every invalid value in the file."""
+    """A file or a JSON document is no valid fault plan. The message lists every invalid value."""
 
 
 def _resource(value: str | None) -> str | None:
@@ -193,11 +193,34 @@ class FaultPlan:
             OSError: if the file cannot be read.
         """
         try:
-            return _CONVERTER.structure(read_mapping(Path(path)), cls)
-        except ClassValidationError as error:
-            raise FaultPlanError("; ".join(transform_error(error, path="plan"))) from error
+            document = read_mapping(Path(path))
         except ValueError as error:
             raise FaultPlanError(f"{path} contains no fault plan: {error}") from error
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Self:
+        """Return the plan in a JSON object, with the same keys as in a file for `load`.
+
+        Args:
+            document: the JSON object, as a mapping.
+
+        Raises:
+            FaultPlanError: if the document is not a valid plan.
+        """
+        if not isinstance(document, Mapping):
+            raise FaultPlanError("the document is not a JSON object")
+        try:
+            return _CONVERTER.structure(document, cls)
+        except ClassValidationError as error:
+            raise FaultPlanError("; ".join(transform_error(error, path="plan"))) from error
+        except (TypeError, ValueError) as error:
+            raise FaultPlanError(f"the document is no fault plan: {error}") from error
+
+    def as_document(self) -> dict[str, object]:
+        """Return the plan as a JSON object. A value that is equal to its default is left out."""
+        document: dict[str, object] = _CONVERTER.unstructure(self)
+        return document
 
     def dump(self, path: str | PathLike[str]) -> None:
         """Write the plan to a `.json` or `.toml` file. `load` reads an equal plan from this file.
@@ -209,7 +232,7 @@ class FaultPlan:
             OSError: if the file cannot be written.
             ValueError: if the suffix of the file is neither `.json` nor `.toml`.
         """
-        write_mapping(Path(path), _CONVERTER.unstructure(self))
+        write_mapping(Path(path), self.as_document())
 
     def matches(self, resource: str | None) -> bool:
         """Whether the script and the weights apply to `resource`; None means that no request has arrived."""

@@ -14,8 +14,9 @@ import anyio
 import anyio.to_thread
 
 from smsapi_async.sandbox.faults.behaviours import Pace
-from smsapi_async.sandbox.faults.connections import Connections, HistoryEntry
+from smsapi_async.sandbox.faults.connections import Connections, FaultHistory, HistoryEntry
 from smsapi_async.sandbox.faults.decisions import Decider
+from smsapi_async.sandbox.faults.kinds import Fault
 from smsapi_async.sandbox.faults.plan import FaultPlan
 
 _HOST = "127.0.0.1"
@@ -25,7 +26,7 @@ _HANDOVER_SECONDS = 10.0
 
 
 class FaultProxy:
-    """A fault proxy on a free port of 127.0.0.1, in front of an HTTP/1.1 server.
+    """A fault proxy, by default on a free port of 127.0.0.1, in front of an HTTP/1.1 server.
 
     The constructor binds the port, so `base_url` is available before the proxy runs. The proxy runs from
     `start` to `close`, or inside a `with` statement. In asynchronous code, use `run_fault_proxy`.
@@ -37,12 +38,15 @@ class FaultProxy:
         tls: the TLS context for the connections of clients; None means plain HTTP.
         byte_interval: the seconds between two bytes of a response with `Fault.SLOW_BYTES`.
         idle_delay: the seconds for which a connection is idle before the proxy sends an unsolicited response.
+        host: the network address to listen on.
+        port: the port to listen on; 0 means a free port.
+        keep: the number of decisions in `history`; the oldest ones are removed first. None means no limit.
 
     Attributes:
         port: the port on which the proxy listens.
 
     Raises:
-        OSError: if no port is free.
+        OSError: if the proxy cannot listen on the port.
     """
 
     def __init__(
@@ -54,18 +58,25 @@ class FaultProxy:
         tls: ssl.SSLContext | None = None,
         byte_interval: float = 0.001,
         idle_delay: float = 0.01,
+        host: str = _HOST,
+        port: int = 0,
+        keep: int | None = None,
     ) -> None:
         self._plan = FaultPlan() if plan is None else plan
-        self._listener = _bind(0)
+        self._host = host
+        self._listener = _bind(host, port)
         self._listener.listen(_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
-        self._origin = f"{'http' if tls is None else 'https'}://{_HOST}:{self.port}"
+        # A URL contains an IPv6 address in brackets (RFC 3986, section 3.2.2).
+        shown = f"[{host}]" if ":" in host else host
+        self._origin = f"{'http' if tls is None else 'https'}://{shown}:{self.port}"
         self._connections = Connections(
             upstream=(upstream_host, upstream_port),
             origin=self._origin,
             pace=Pace(byte_interval, idle_delay),
             tls=tls,
             decider=Decider(self._plan),
+            history=FaultHistory(keep),
         )
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)
         self._is_ready = threading.Event()
@@ -73,12 +84,12 @@ class FaultProxy:
 
     @property
     def base_url(self) -> str:
-        """The base URL for a client: `http://127.0.0.1:PORT/rest`, or with `https` if the proxy uses TLS."""
+        """The base URL for a client: `http://HOST:PORT/rest`, or with `https` if the proxy uses TLS."""
         return f"{self._origin}/rest"
 
     @property
     def history(self) -> list[HistoryEntry]:
-        """All decisions so far, in their order, as tuples `(number, resource, fault, passed_on)`."""
+        """The decisions so far, in their order, as tuples `(number, resource, fault, passed_on)`."""
         return list(self._connections.history)
 
     @property
@@ -93,6 +104,20 @@ class FaultProxy:
     def plan(self, plan: FaultPlan) -> None:
         self._plan = plan
         self._connections.decider = Decider(plan)
+        self._connections.on_change()
+
+    def clear_history(self) -> None:
+        """Remove all decisions from `history`."""
+        self._connections.history.clear()
+        self._connections.on_change()
+
+    def on_change(self, function: Callable[[], object]) -> None:
+        """Call a function, in any thread, after each change of the plan or of the history."""
+        self._connections.on_change = function
+
+    def fault_of(self, client: tuple[str, int]) -> Fault | None:
+        """Return the fault of the request that the proxy passes on from this host and port, or None."""
+        return self._connections.fault_of(client)
 
     def refuse_connections(self, refuse: bool) -> None:
         """Refuse new connections, or accept new connections again.
@@ -118,7 +143,7 @@ class FaultProxy:
         if refuse and self._connections.is_listening:
             self._connections.stop_listening()
             # Bind the port again at once, so that no other process can bind the port.
-            self._listener = _bind(self.port)
+            self._listener = _bind(self._host, self.port)
         elif not (refuse or self._connections.is_listening):
             self._listener.listen(_BACKLOG)
             self._connections.listen(self._listener)
@@ -212,13 +237,13 @@ async def _in_thread(function: Callable[[], None]) -> None:
 
 # A socket that is bound and does not listen reserves its port, and the operating system refuses connections
 # to the port.
-def _bind(port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _bind(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     if os.name == "posix":  # on Windows, with this option, another process could bind the same port
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setblocking(False)
     try:
-        sock.bind((_HOST, port))
+        sock.bind((host, port))
     except OSError:
         sock.close()
         raise

@@ -1,0 +1,255 @@
+"""The fixture `sms_sandbox` under each plugin for asynchronous tests, and without one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.testing.conftest import ROOT, Project
+
+APPLICATION = """
+    import asyncio, os
+    import pytest
+    from smsapi_async import AsyncSmsClient, NotEnoughCredits, OutcomeUnknown
+
+    NUMBER = "79031234567"
+
+    async def send(text="Your code: 4821"):
+        async with AsyncSmsClient.from_env() as sms:
+            return await sms.send(NUMBER, text)
+"""
+
+PLAIN = """
+    def test_plain(sms_sandbox):
+        asyncio.run(send())
+        assert sms_sandbox.code_to(NUMBER) == "4821"
+        assert sms_sandbox.last_message_to("+7 (903) 123-45-67").text == "Your code: 4821"
+        assert os.environ["SMSAPI_BASE_URL"] == sms_sandbox.base_url
+
+    def test_fresh(sms_sandbox):
+        sms_sandbox.assert_nothing_sent()
+        assert sms_sandbox.account.arrivals == []
+
+    def test_no_sandbox():
+        assert not [name for name in os.environ if name.startswith("SMSAPI_") and "GUARD" not in name]
+"""
+ASYNC = """
+    {mark}
+    async def test_async(sms_sandbox):
+        await send()
+        assert sms_sandbox.wait_for_message(NUMBER).code == "4821"
+        assert (await sms_sandbox.wait_for_message_async(NUMBER, "code")).code == "4821"
+
+    {mark}
+    async def test_fresh_async(sms_sandbox):
+        sms_sandbox.assert_nothing_sent()
+"""
+
+
+def test_without_a_plugin(project: Project) -> None:
+    """A synchronous test gets a new sandbox, and `from_env` talks to the sandbox during the test."""
+    project.write(APPLICATION + PLAIN)
+    run = project.run("-p", "no:anyio")
+    assert run.counts == {"passed": 3}, run.output
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_pytest_asyncio(project: Project, mode: str) -> None:
+    """The fixture works in coroutines under pytest-asyncio in both of its modes."""
+    pytest.importorskip("pytest_asyncio")
+    project.write(
+        f"""
+        [pytest]
+        asyncio_mode = {mode}
+        asyncio_default_fixture_loop_scope = function
+        filterwarnings = error
+        """,
+        "pytest.ini",
+    )
+    mark = "@pytest.mark.asyncio" if mode == "strict" else ""
+    project.write(APPLICATION + PLAIN + ASYNC.format(mark=mark))
+    run = project.run(with_asyncio=True)
+    assert run.counts == {"passed": 5}, run.output
+
+
+def test_anyio_and_trio(project: Project) -> None:
+    """The fixture works in coroutines under AnyIO's plugin, on asyncio and on trio."""
+    backends = """
+    @pytest.fixture(params=["asyncio", "trio"])
+    def anyio_backend(request):
+        return request.param
+    """
+    project.write(APPLICATION + backends + PLAIN + ASYNC.format(mark="@pytest.mark.anyio"))
+    run = project.run()
+    assert run.counts == {"passed": 7}, run.output
+
+
+def test_workers(project: Project) -> None:
+    """Parallel workers of pytest-xdist have a sandbox each."""
+    project.write(
+        APPLICATION
+        + """
+    @pytest.mark.parametrize("index", range(8))
+    def test_parallel(sms_sandbox, index):
+        asyncio.run(send(f"Your code: {index:04}"))
+        assert sms_sandbox.code_to(NUMBER) == f"{index:04}"
+        assert len(sms_sandbox.account.messages) == 1
+    """
+    )
+    run = project.run("-n", "2")
+    assert run.counts == {"passed": 8}, run.output
+
+
+def test_the_marker(project: Project) -> None:
+    """The marker passes its arguments to the sandbox; the marker of a test overrides that of the class."""
+    project.write(
+        """
+        {"rules": [{"fault": "error-500", "resource": "Sms/Send"}]}
+        """,
+        "plan.json",
+    )
+    project.write(
+        APPLICATION
+        + """
+    from smsapi_async.sandbox.faults import Fault, FaultPlan
+
+    @pytest.mark.sms_sandbox(balance=0)
+    def test_no_money(sms_sandbox):
+        with pytest.raises(NotEnoughCredits):
+            asyncio.run(send())
+        sms_sandbox.assert_nothing_sent()
+
+    PLANS = [
+        FaultPlan.script([Fault.RESET_AFTER_PASS], resource="Sms/Send"),
+        [Fault.PASS, Fault.RESET_AFTER_PASS],
+        ["pass", "reset-after-pass"],
+    ]
+
+    @pytest.mark.parametrize("index", range(2))
+    @pytest.mark.sms_sandbox(faults=PLANS[0])
+    def test_plan(sms_sandbox, index):
+        fails(sms_sandbox)
+
+    @pytest.mark.sms_sandbox(faults=PLANS[1])
+    def test_kinds(sms_sandbox):
+        fails(sms_sandbox)
+
+    @pytest.mark.sms_sandbox(faults=PLANS[2])
+    def test_names(sms_sandbox):
+        fails(sms_sandbox)
+
+    def fails(sandbox):
+        with pytest.raises(OutcomeUnknown):
+            asyncio.run(send())
+        assert sandbox.code_to(NUMBER) == "4821"
+
+    @pytest.mark.sms_sandbox(faults="plan.json")
+    def test_file(sms_sandbox):
+        with pytest.raises(OutcomeUnknown):
+            asyncio.run(send())
+
+    @pytest.mark.sms_sandbox(source_addresses=["ACME"], login="me")
+    class TestMarked:
+        def test_class(self, sms_sandbox):
+            asyncio.run(send())
+            assert sms_sandbox.last_message_to(NUMBER).source_address == "ACME"
+            assert os.environ["SMSAPI_LOGIN"] == "me"
+
+        @pytest.mark.sms_sandbox(login="you", dialect="latest")
+        def test_override(self, sms_sandbox):
+            assert (sms_sandbox.login, sms_sandbox.source_addresses) == ("you", ("ACME",))
+            assert sms_sandbox.last_message_to is not None
+
+    @pytest.mark.sms_sandbox
+    def test_without_the_argument():
+        asyncio.run(send())
+    """
+    )
+    run = project.run()
+    assert run.counts == {"passed": 9}, run.output
+
+
+def test_a_wrong_marker(project: Project) -> None:
+    """A marker with a wrong argument ends the test with an error that names the argument."""
+    project.write(
+        """
+        import pytest
+
+        @pytest.mark.sms_sandbox(0)
+        def test_position(sms_sandbox): ...
+
+        @pytest.mark.sms_sandbox(balanse=0)
+        def test_name(sms_sandbox): ...
+
+        @pytest.mark.sms_sandbox(faults=5)
+        def test_faults(sms_sandbox): ...
+        """
+    )
+    run = project.run()
+    assert run.counts == {"error": 3}, run.output
+    assert "keyword arguments" in run.output
+    assert "balanse" in run.output
+    assert "faults must be" in run.output
+
+
+def test_a_subprocess(project: Project) -> None:
+    """A process that the test starts sends to the sandbox, too."""
+    project.write(
+        APPLICATION
+        + """
+    import subprocess, sys
+
+    def test_child(sms_sandbox):
+        program = "import asyncio, test_user; asyncio.run(test_user.send())"
+        child = subprocess.Popen([sys.executable, "-c", program])
+        assert sms_sandbox.code_to(NUMBER, timeout=30) == "4821"
+        assert child.wait() == 0
+    """
+    )
+    run = project.run()
+    assert run.counts == {"passed": 1}, run.output
+
+
+def test_failures_show_what_was_sent(project: Project) -> None:
+    """A failed check lists the accepted messages and the refused requests in the output of pytest."""
+    project.write(
+        APPLICATION
+        + """
+    def test_other_number(sms_sandbox):
+        asyncio.run(send("Hello, no digits"))
+        sms_sandbox.last_message_to("79990000000")
+    """
+    )
+    run = project.run()
+    assert run.counts == {"failed": 1}, run.output
+    assert "no message to 79990000000 was sent" in run.output
+    assert "sent: 1. to 79031234567: 'Hello, no digits'" in run.output
+
+
+def test_the_example(project: Project) -> None:
+    """The test of a login code in the documentation passes, and its sandbox needs no further setup."""
+    project.write((ROOT / "tests" / "examples" / "test_login_code.py").read_text())
+    run = project.run()
+    assert run.counts == {"passed": 1}, run.output
+
+
+_COST = """
+import json, sys, time
+import pytest
+start = time.perf_counter()
+import smsapi_async.testing.plugin
+print(json.dumps([time.perf_counter() - start, sorted(sys.modules)]))
+"""
+
+
+def test_the_import_is_cheap() -> None:
+    """The plugin costs each run of pytest less than 5 ms, and imports no HTTP library and no sandbox."""
+    runs = [
+        json.loads(subprocess.run([sys.executable, "-c", _COST], check=True, capture_output=True).stdout)
+        for _ in range(5)
+    ]
+    heavy = {"httpx", "httpcore", "starlette", "uvicorn", "anyio", "attrs", "attr", "smsapi_async.errors"}
+    assert not heavy & {*runs[0][1]}
+    # The fastest run is the least disturbed by other programs.
+    assert min(seconds for seconds, _ in runs) < 0.005
