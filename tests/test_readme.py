@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 BOT = ROOT / "tests" / "examples" / "bot.py"
 EXAMPLES = sorted(path for path in (ROOT / "tests" / "examples").glob("*.py") if path.name != "__init__.py")
+# The other examples are tests, which tests/testing runs.
+PROGRAMS = [path for path in EXAMPLES if not path.name.startswith("test_")]
 
 
 def _blocks() -> list[str]:
@@ -66,7 +68,7 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != BOT], ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [path for path in PROGRAMS if path != BOT], ids=lambda path: path.stem)
 async def test_an_example_runs_against_the_sandbox(example: Path, anyio_backend: str, tmp_path: Path) -> None:
     """Each program in tests/examples, except the bot, runs against the sandbox without an error."""
     async with run_sandbox(speed=20) as sandbox:
