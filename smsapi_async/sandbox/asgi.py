@@ -1,6 +1,7 @@
 """The ASGI application: reads a request, lets the sandbox process the request, and writes the response."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from email.utils import format_datetime
 from typing import Protocol
 
@@ -31,6 +32,10 @@ class Gateway(Protocol):
     @property
     def latency(self) -> float:
         """The delay of each response, in seconds of real time."""
+        ...
+
+    def request_opened(self) -> Callable[[], object]:
+        """Record that a client waits for a response. Return a function that records the end of its wait."""
         ...
 
     def answered(self, arrival: Arrival, answer: Answer) -> None:
@@ -80,16 +85,8 @@ def application(gateway: Gateway) -> ASGIApp:
         arrival, answer, gate = gateway.admit(
             scope["method"], _target(scope), tuple(scope["headers"]), body, tuple(client) if client else None
         )
-        if gate is not None:
-            # Count the request before the latency (the delay of the response), so that `Gate.arrived` is not
-            # delayed.
-            gate.catch()
-        # The signal `ending` interrupts the latency and the wait for the gate, so that a delayed or held
-        # response does not delay the stop of the server.
-        if gateway.latency > 0:
-            await _first_of(gateway.ending.wait, lambda: anyio.sleep(gateway.latency))
-        if gate is not None:
-            await _first_of(gateway.ending.wait, gate.passed)
+        if gate is not None or gateway.latency > 0:
+            await _delay(gateway, gate, receive)
         response = Response(answer.body, answer.status, answer.headers)
         # The date is the time at which the sandbox processed the request, on its own clock, also if the
         # response is delayed or held. A response that a test prepared may contain another date.
@@ -113,6 +110,31 @@ def _target(scope: Scope) -> str:
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
     return (path + b"?" + query if query else path).decode("latin-1")
+
+
+async def _delay(gateway: Gateway, gate: Gate | None, receive: Receive) -> None:
+    """Wait for the latency (the delay of the response), and until the gate is released."""
+    with ExitStack() as client_waits:
+        client_waits.callback(gateway.request_opened())
+        if gate is not None:
+            # Count the request before the latency, so that `Gate.arrived` is not delayed.
+            gate.catch()
+            client_waits.callback(gate.let_go)
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            client_waits.close()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            # The signal `ending` interrupts both waits, so that a delayed or held response does not delay the
+            # stop of the server.
+            if gateway.latency > 0:
+                await _first_of(gateway.ending.wait, lambda: anyio.sleep(gateway.latency))
+            if gate is not None:
+                await _first_of(gateway.ending.wait, gate.passed)
+            tasks.cancel_scope.cancel()
 
 
 # Run all functions in `waits` at the same time. When the first function returns, cancel the others and

@@ -23,9 +23,12 @@ _SHORTEST_QUIET = 0.002
 _LONGEST_QUIET_OF_A_POLL = 0.03
 _LONGEST_POLL = 2000.0
 _LONGEST_QUIET = 0.25
-# The clock stands still for at most this number of real seconds because of `Sandbox.latency`. The client may
-# have given up the request earlier, for example after a timeout.
+# The clock stands still for at most this number of real seconds because of a request without a response. The
+# client may have given up the request earlier, for example after a timeout.
 _LONGEST_DELAY = 5.0
+# The same for a sleep of more than `_LONGEST_POLL` seconds, which usually ends when a response arrives. The
+# number exceeds the time after which a client gives up a request by default, 120 seconds.
+_LONGEST_HANG = 150.0
 
 
 class SandboxClock:
@@ -36,8 +39,9 @@ class SandboxClock:
     real time. If several tasks sleep, the clock moves to the earliest end of a sleep and no further. Before
     the clock moves, `sleep` waits some real milliseconds in which no request arrives and no response is
     written: 2 ms for a sleep of 5 seconds, 30 ms for a sleep of 30 minutes, and at most 250 ms.
-    `Sandbox.latency` prolongs the wait, by at most 5 seconds. Tasks of several threads and event loops
-    (asyncio and trio) may sleep at the same time.
+    A request without a response, for example because of `Sandbox.latency`, `Sandbox.hold` or the faulty line,
+    prolongs the wait by at most 5 seconds; before a sleep of more than 2,000 seconds, by at most 150 seconds.
+    Tasks of several threads and event loops (asyncio and trio) may sleep at the same time.
 
     Args:
         lock: the lock of the sandbox.
@@ -54,6 +58,8 @@ class SandboxClock:
         self._ends: list[timedelta] = []
         # The real time of the latest request, response, or move of the clock; or of a delayed response.
         self._active_at = time.monotonic()
+        # The real times at which the requests without a response began.
+        self._open: dict[object, float] = {}
 
     def now(self) -> datetime:
         """Return the current time of the sandbox, aware, in UTC."""
@@ -103,6 +109,25 @@ class SandboxClock:
         with self._lock:
             self._active_at = max(self._active_at, time.monotonic() + min(delay, _LONGEST_DELAY))
 
+    def request_opened(self) -> Callable[[], None]:
+        """Record that a client waits for the response to a request. Only the sandbox calls this method.
+
+        Returns:
+            A function that records the end of the wait. Further calls of this function have no effect.
+        """
+        key = object()
+        with self._lock:
+            self._open[key] = time.monotonic()
+
+        def end() -> None:
+            with self._lock:
+                if self._open.pop(key, None) is not None:
+                    self.touch()
+                    if not self._open and self._ends:
+                        self.changed()
+
+        return end
+
     def changed(self) -> None:
         """Look again which sleeps are over, because the clock was changed. Only the sandbox calls this."""
         with self._lock:
@@ -121,11 +146,18 @@ class SandboxClock:
                 return real_seconds, self._changed
             if end > min(self._ends):
                 return math.inf, self._changed
-            noise = max(began, self._active_at) + quiet - time.monotonic()
+            noise = max(began, self._active_until(left)) + quiet - time.monotonic()
             if noise <= 0:
                 self._move(left)
                 return None
             return noise, self._changed
+
+    def _active_until(self, left: timedelta) -> float:
+        """Return the real time until which the clock must stand still, except for the quiet time."""
+        longest = _LONGEST_HANG if left.total_seconds() > _LONGEST_POLL else _LONGEST_DELAY
+        # The dictionary has the order of the beginnings, so the last request is the latest one.
+        last = next(reversed(self._open.values()), -math.inf)
+        return max(self._active_at, last + longest)
 
 
 def _at_least(seconds: float) -> timedelta:

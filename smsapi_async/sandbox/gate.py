@@ -73,15 +73,21 @@ class Gate:
     The sandbox processes the requests at once; only the responses wait. In a `with` statement, the gate is
     released at the end of the block. `Sandbox.hold` creates a gate.
 
+    Args:
+        resource: the canonical name of the resource whose responses are held; None means all resources.
+        on_change: a function that the gate calls, in any thread, after each change of its numbers.
+
     Attributes:
         resource: the canonical name of the resource whose responses are held; None means all resources.
     """
 
-    def __init__(self, resource: str | None) -> None:
+    def __init__(self, resource: str | None, on_change: Callable[[], object] = lambda: None) -> None:
         self.resource = resource
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._opened = Signal()
         self._caught = 0
+        self._held = 0
         self._thresholds: list[tuple[int, Signal]] = []
 
     def __repr__(self) -> str:
@@ -98,9 +104,18 @@ class Gate:
         """The number of requests that reached the gate. `release` does not change this number."""
         return self._caught
 
+    @property
+    def held(self) -> int:
+        """The number of requests whose responses the gate holds now."""
+        return self._held
+
     def release(self) -> None:
         """Let the sandbox send the held responses. The gate holds no further response."""
-        self._opened.set()
+        with self._lock:
+            was_released = self._opened.is_set
+            self._opened.set()
+        if not was_released:
+            self._on_change()
 
     async def arrived(self, count: int = 1) -> None:
         """Wait until `count` requests have reached the gate.
@@ -122,14 +137,22 @@ class Gate:
         """Count one more request that reached the gate. Only the sandbox calls this method."""
         with self._lock:
             self._caught += 1
+            self._held += 1
             due = [signal for count, signal in self._thresholds if count <= self._caught]
             self._thresholds = [each for each in self._thresholds if each[0] > self._caught]
         for signal in due:
             signal.set()
+        self._on_change()
 
     async def passed(self) -> None:
-        """Wait until the gate is released."""
+        """Wait until the gate is released. Only the sandbox calls this method."""
         await self._opened.wait()
+
+    def let_go(self) -> None:
+        """Count one held request less. Only the sandbox calls this method, once for each `catch`."""
+        with self._lock:
+            self._held -= 1
+        self._on_change()
 
     def __enter__(self) -> Self:
         return self

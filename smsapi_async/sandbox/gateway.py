@@ -1,18 +1,18 @@
 """The class `Sandbox`: the engine with a lock, and the methods with which a test controls the sandbox."""
 
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from threading import RLock
 from typing import Literal
 
 import anyio
-import attrs
 from starlette.types import ASGIApp
 
 from smsapi_async.sandbox.account import AcceptedMessage, AcceptedSegment, Account, Arrival
-from smsapi_async.sandbox.answers import Answer, Refusal, Script
+from smsapi_async.sandbox.answer_control import AnswerControl
+from smsapi_async.sandbox.answers import Answer
 from smsapi_async.sandbox.asgi import application
 from smsapi_async.sandbox.clock_control import ClockControl
 from smsapi_async.sandbox.construction import checked_amount, checked_dialect, checked_source_addresses
@@ -28,8 +28,7 @@ from smsapi_async.sandbox.message_checks import MessageChecks
 from smsapi_async.sandbox.pushes import Pushes
 from smsapi_async.sandbox.splitting import split_text
 from smsapi_async.sandbox.steady import steady_repr
-from smsapi_async.sandbox.tables import canonical_name, resource_at
-from smsapi_async.sandbox.wire import SUCCESS_HEADERS
+from smsapi_async.sandbox.tables import resource_at
 
 # An HTTP client needs a full URL, even if `httpx.ASGITransport` calls the sandbox without a connection. No
 # client connects to `_IN_PROCESS_URL`.
@@ -37,7 +36,7 @@ _IN_PROCESS_URL = "http://127.0.0.1/rest"
 
 
 @steady_repr
-class Sandbox(ClockControl, MessageChecks):
+class Sandbox(ClockControl, AnswerControl, MessageChecks):
     """One account at a gateway on this machine. Any thread may call any method.
 
     Args:
@@ -129,12 +128,11 @@ class Sandbox(ClockControl, MessageChecks):
         self.proxy: FaultProxy | None = None
         # The server that `run_sandbox` starts sets the signal `ending` when the server stops.
         self.ending = Signal()
-        self._scripts: deque[Script] = deque()
-        self._gates: list[Gate] = []
         self.account = Account(self._lock, self.feed, keep)
         rules = Rules(login, password, journey, self._dialect)
         self._engine = Engine(rules, self._clock, self.account, balance=balance, price=price, keep=keep)
         self._engine.source_addresses = checked_source_addresses(source_addresses)
+        self._start_answers(self._engine.refuse)
         # The server that `run_sandbox` starts runs the pushes.
         self.pushes = Pushes(self._lock, self._clock, self.account, self._engine)
         if push_url is not None:
@@ -421,91 +419,6 @@ class Sandbox(ClockControl, MessageChecks):
             now = self._clock.now()
             return sum(ends_at > now for ends_at in self._engine.sessions.values())
 
-    @property
-    def gates(self) -> list[Gate]:
-        """The gates that are not released, in the order in which `hold` created them."""
-        with self._lock:
-            return [each for each in self._gates if not each.is_released]
-
-    @property
-    def prepared(self) -> list[Script]:
-        """The prepared responses that no request has got yet, in their order."""
-        with self._lock:
-            return [attrs.evolve(script) for script in self._scripts]
-
-    def answer_next(
-        self,
-        resource: str | None,
-        status: int = 200,
-        body: bytes | str = b"",
-        headers: Mapping[str, str] | None = None,
-        times: int = 1,
-        *,
-        accept: bool = False,
-    ) -> None:
-        """Prepare the response to the next requests to a resource.
-
-        If a test calls `answer_next` and `refuse_next` several times, the sandbox uses the prepared responses
-        in the order of the calls.
-
-        Args:
-            resource: the name of the resource, in upper or lower case; None means any resource.
-            status: the HTTP status of the response.
-            body: the body of the response. A str is encoded as UTF-8.
-            headers: the header fields of the response; None means the usual header fields of the gateway.
-            times: the number of requests that get the prepared response.
-            accept: whether the sandbox also processes the requests that get the prepared response. If
-                `accept` is true, the sandbox accepts and bills the messages of valid requests, even if the
-                prepared response reports a failure.
-
-        Raises:
-            ValueError: if the gateway has no resource with this name.
-        """
-        content = body.encode() if isinstance(body, str) else body
-        answer = Answer(status, content, SUCCESS_HEADERS if headers is None else dict(headers))
-        with self._lock:
-            self._scripts.append(Script(canonical_name(resource), answer, times, accept))
-            self.feed.append("account")
-
-    def refuse_next(self, resource: str | None, code: int, desc: str | None = None, times: int = 1) -> None:
-        """Refuse the next requests to a resource without processing them.
-
-        Args:
-            resource: the name of the resource, in upper or lower case; None means any resource.
-            code: the error code; the code determines the HTTP status (contract, "Codes").
-            desc: the value of `Desc` in the error body; None means the usual description of the code.
-            times: the number of requests that the sandbox refuses.
-
-        Raises:
-            ValueError: if the gateway has no resource with this name.
-            KeyError: if the contract has no error code `code`.
-        """
-        with self._lock:
-            answer = self._engine.refuse(Refusal(code, desc))
-            self._scripts.append(Script(canonical_name(resource), answer, times, accept=False))
-            self.feed.append("account")
-
-    def hold(self, resource: str | None = None) -> Gate:
-        """Hold the responses to all further requests to a resource until the gate is released.
-
-        The sandbox processes each request when the request arrives; only the response waits.
-
-        Args:
-            resource: the name of the resource, in upper or lower case; None means all resources.
-
-        Returns:
-            The gate.
-
-        Raises:
-            ValueError: if the gateway has no resource with this name.
-        """
-        gate = Gate(canonical_name(resource))
-        with self._lock:
-            self._gates = [each for each in self._gates if not each.is_released]
-            self._gates.append(gate)
-            self.feed.append("account")
-        return gate
-
     def admit(
         self,
         method: str,
@@ -554,23 +467,16 @@ class Sandbox(ClockControl, MessageChecks):
                     self._engine.process(arrival)
             return arrival, answer, self._gate_for(resource)
 
+    def request_opened(self) -> Callable[[], object]:
+        """Record that a client waits for a response. Only the ASGI application calls `request_opened`.
+
+        Returns:
+            A function that records the end of the wait.
+        """
+        return self.clock.request_opened()
+
     def answered(self, arrival: Arrival, answer: Answer) -> None:
         """Record the response to a request. Only the ASGI application calls `answered`."""
         self.clock.touch()
         with self._lock:
             self.account.answered(arrival, answer)
-
-    def _next_script(self, resource: str | None) -> Script | None:
-        for script in self._scripts:
-            if script.resource in {None, resource}:
-                script.times -= 1
-                if script.times <= 0:
-                    self._scripts.remove(script)
-                return script
-        return None
-
-    def _gate_for(self, resource: str | None) -> Gate | None:
-        for gate in self._gates:
-            if gate.resource in {None, resource} and not gate.is_released:
-                return gate
-        return None

@@ -1,7 +1,9 @@
 """The handlers of the control API that change the sandbox."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from smsapi_async.sandbox.faults.plan import FaultPlan, FaultPlanError
 from smsapi_async.sandbox.tables import canonical_name
@@ -15,6 +17,13 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 # The server writes these header fields.
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 _WITHOUT_BODY = frozenset({204, 205, 304})
+_ANSWER_DEFAULTS: Mapping[str, Any] = {
+    "status": 200,
+    "body": "",
+    "headers": None,
+    "times": 1,
+    "accept": False,
+}
 _READ_ONLY = frozenset({"base_url", "history"})
 
 
@@ -106,18 +115,34 @@ async def prepare_refusal(call: ApiCall) -> JsonObject:
 
 
 async def prepare_answer(call: ApiCall) -> JsonObject:
-    """Prepare the response to the next requests."""
-    body = call.body
-    headers = body["headers"]
-    for name, value in (headers or {}).items():
+    """Prepare the response to the next requests, or hold the responses to all further requests, or both."""
+    resource, answer = _resource(call), {name: call.body[name] for name in _ANSWER_DEFAULTS}
+    if answer != _ANSWER_DEFAULTS or not call.body["hold"]:
+        _check_answer(answer)
+        call.sandbox.answer_next(resource, **answer)
+    if call.body["hold"] and all(gate.resource != resource for gate in call.sandbox.gates):
+        call.sandbox.hold(resource)
+    return call.shapes.account()
+
+
+def _check_answer(answer: Mapping[str, Any]) -> None:
+    for name, value in (answer["headers"] or {}).items():
         if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) or name.lower() in _FRAMING:
             raise ApiProblem(422, "headers has a field that a response cannot have", "headers")
-    if body["status"] in _WITHOUT_BODY and body["body"]:
+    if answer["status"] in _WITHOUT_BODY and answer["body"]:
         raise ApiProblem(422, "body must be empty with this status", "body")
-    call.sandbox.answer_next(
-        _resource(call), body["status"], body["body"], headers, body["times"], accept=body["accept"]
-    )
-    return call.shapes.account()
+
+
+async def release_answers(call: ApiCall) -> JsonObject:
+    """Release the held responses of a resource, or all held responses."""
+    released = call.sandbox.release_held(_resource(call))
+    return {"released": released, "removed": 0, "account": call.shapes.account()}
+
+
+async def delete_answers(call: ApiCall) -> JsonObject:
+    """Remove the prepared responses, and release all held responses."""
+    removed, released = call.sandbox.drop_prepared(), call.sandbox.release_held()
+    return {"released": released, "removed": removed, "account": call.shapes.account()}
 
 
 async def set_faults(call: ApiCall) -> JsonObject:

@@ -412,7 +412,7 @@ CHANGING_ROUTES = (
     ApiRoute(
         method="POST",
         path="answers",
-        summary="Prepare the response to the next requests to a resource.",
+        summary="Prepare the response to the next requests to a resource, or hold the answers of a resource.",
         handler=commands.prepare_answer,
         answer="Account",
         body=(
@@ -439,8 +439,31 @@ CHANGING_ROUTES = (
                 default=False,
                 description="Whether the gateway also processes the requests and accepts messages.",
             ),
+            ApiField(
+                name="hold",
+                kind="boolean",
+                default=False,
+                description="Whether the answers to all further requests to the resource are held, until "
+                "`POST answers/release`. The gateway processes the requests. With `hold`, a response is "
+                "prepared only if another field is not its default.",
+            ),
         ),
         status=201,
+    ),
+    ApiRoute(
+        method="POST",
+        path="answers/release",
+        summary="Send the held answers of a resource, or all held answers, and hold no further ones.",
+        handler=commands.release_answers,
+        answer="Released",
+        body=(_RESOURCE,),
+    ),
+    ApiRoute(
+        method="DELETE",
+        path="answers",
+        summary="Remove the prepared responses and refusals, and release all held answers.",
+        handler=commands.delete_answers,
+        answer="Released",
     ),
     ApiRoute(
         method="PUT",

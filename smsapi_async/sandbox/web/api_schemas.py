@@ -160,7 +160,8 @@ ANSWER_SCHEMAS: dict[str, JsonSchema] = {
                 accept=_BOOLEAN,
             )
         ),
-        gates=_list(_object(resource=_NULLABLE_TEXT, caught=_INTEGER)),
+        gates=_list(_object(resource=_NULLABLE_TEXT, caught=_INTEGER, held=_INTEGER)),
+        held={**_INTEGER, "description": "The number of requests whose answers are held now."},
     ),
     "Info": _object(
         base_url=_TEXT,
@@ -201,6 +202,11 @@ ANSWER_SCHEMAS: dict[str, JsonSchema] = {
     "Requests": _object(requests=_list(_named("Request")), total=_INTEGER),
     "IncomingMessages": _object(incoming=_list(_named("Incoming"))),
     "Pushes": _object(pushes=_list(_named("Push"))),
+    "Released": _object(
+        released={**_INTEGER, "description": "The number of requests whose answers were held."},
+        removed={**_INTEGER, "description": "The number of requests for which responses were prepared."},
+        account=_named("Account"),
+    ),
     "Deleted": _object(deleted=_INTEGER),
     "Reset": _object(clock=_named("Clock"), account=_named("Account"), last=_INTEGER),
     "Alive": _object(status=_TEXT),

@@ -189,7 +189,11 @@ class Shapes:
                 }
                 for each in sandbox.prepared
             ],
-            "gates": [{"resource": each.resource, "caught": each.caught} for each in sandbox.gates],
+            "gates": [
+                {"resource": each.resource, "caught": each.caught, "held": each.held}
+                for each in sandbox.gates
+            ],
+            "held": sum(each.held for each in sandbox.gates),
         }
 
     def info(self) -> JsonObject:

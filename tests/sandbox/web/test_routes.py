@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -11,7 +12,7 @@ from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.web.api_routes import API_ROUTES, ApiRoute
 from smsapi_async.sandbox.web.api_schemas import ANSWER_SCHEMAS, check_json
 from tests.cli.test_process import running_sandbox
-from tests.sandbox.web.support import WebCaller, served
+from tests.sandbox.web.support import WebCaller, served, until
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +51,8 @@ CASES: dict[tuple[str, str], tuple[dict[str, Any] | None, str, dict[str, Any]]] 
     ("POST", "account/expire-sessions"): (None, "account/expire-sessions", {"logins": 1}),
     ("POST", "refusals"): ({"resource": "sms/send", "code": 5}, "refusals", {}),
     ("POST", "answers"): ({"status": 503, "body": "no", "headers": {"X-A": "b"}}, "answers", {}),
+    ("POST", "answers/release"): (None, "answers/release", {"released": 0, "removed": 0}),
+    ("DELETE", "answers"): (None, "answers", {"released": 0, "removed": 2}),
     ("PUT", "faults"): ({"rules": [RULE]}, "faults", {"seed": 0}),
     ("DELETE", "faults"): (None, "faults", {"rules": []}),
     ("DELETE", "messages"): (None, "messages", {"deleted": 1}),
@@ -150,7 +153,55 @@ async def test_held_answer(anyio_backend: str) -> None:
                 await caller.client.get(f"{caller.base_url}/User/SessionId", timeout=0.3)
             state = await caller.get("state")
             assert (state["requests"][0]["status"], state["requests"][0]["answer"]) == (None, "")
-            assert state["account"]["gates"] == [{"resource": "User/SessionId", "caught": 1}]
+            gate = {"resource": "User/SessionId", "caught": 1, "held": 0}
+            assert state["account"]["gates"] == [gate], "the client has given up"
+
+
+async def test_answers_are_held_and_released(anyio_backend: str) -> None:
+    """`POST answers` with `hold` holds answers until they are released; the state counts them."""
+    async with served() as (sandbox, caller), anyio.create_task_group() as tasks:
+        answers: list[int] = []
+
+        async def send() -> None:
+            answers.append((await caller.send()).status_code)
+
+        for _ in range(2):
+            account = await caller.order("POST", "answers", {"resource": "sms/send", "hold": True})
+        assert account["gates"] == [{"resource": "Sms/Send", "caught": 0, "held": 0}]
+        await caller.order("POST", "answers", {"status": 500, "resource": "Sms/Send", "hold": True})
+        tasks.start_soon(send)
+        await sandbox.gates[0].arrived()
+        account = (await caller.get("state"))["account"]
+        assert (account["held"], account["prepared"], answers) == (1, [], [])
+        assert (await caller.order("POST", "answers/release", {"resource": "Sms/SendBulk"}))["released"] == 0
+        released = await caller.order("POST", "answers/release", {"resource": "Sms/Send"})
+        assert (released["released"], released["account"]["held"]) == (1, 0)
+        await until(lambda: answers == [500])
+        await caller.order("POST", "answers", {"hold": True})
+        await caller.order("POST", "answers", {"status": 503, "times": 3})
+        tasks.start_soon(send)
+        await sandbox.gates[0].arrived()
+        deleted = await caller.order("DELETE", "answers")
+        assert (deleted["released"], deleted["removed"], deleted["account"]["gates"]) == (1, 2, [])
+        await until(lambda: answers == [500, 503])
+
+
+async def test_events_tell_of_held_answers(anyio_backend: str) -> None:
+    """When a request is held, released or given up, or gets a prepared answer, the account has an event."""
+    async with served() as (sandbox, caller):
+
+        def events() -> int:
+            return sum(each.kind == "account" for each in sandbox.feed.since(0) or [])
+
+        sandbox.hold()
+        with pytest.raises(httpx.ReadTimeout):
+            await caller.client.get(f"{caller.base_url}/User/SessionId", timeout=0.2)
+        await until(lambda: events() == 3)
+        assert sandbox.gates[0].held == 0
+        assert (sandbox.release_held(), sandbox.release_held(), events()) == (0, 0, 4)
+        sandbox.answer_next(None, 500)
+        await caller.client.get(f"{caller.base_url}/User/SessionId")
+        assert events() == 6
 
 
 async def test_filters(anyio_backend: str) -> None:
