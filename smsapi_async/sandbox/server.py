@@ -147,6 +147,7 @@ def _fault_proxy(
     except OSError as error:
         listener.close()
         raise FaultsPortError(error.errno, error.strerror) from None
+    proxy.on_request(sandbox.clock.request_opened)
     proxy.on_change(lambda: sandbox.feed.append("faults"))
     return proxy
 

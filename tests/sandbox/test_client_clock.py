@@ -8,23 +8,26 @@ from types import SimpleNamespace
 
 import anyio
 import anyio.lowlevel
+import httpx
 import pytest
 
-from smsapi_async import AsyncSmsClient
+from smsapi_async import AsyncSmsClient, Timeouts
 from smsapi_async.sandbox import Sandbox, client_clock, run_sandbox
+from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.sandbox.support import START, Caller
 
 pytestmark = pytest.mark.anyio
 
 
-def client(sandbox: Sandbox) -> AsyncSmsClient:
+def client(sandbox: Sandbox, base_url: str | None = None, timeout: float | None = None) -> AsyncSmsClient:
     """Return a client with the clock of the sandbox."""
     return AsyncSmsClient(
         sandbox.login,
         sandbox.password,
-        base_url=sandbox.base_url,
+        base_url=base_url or sandbox.base_url,
         source_address="ACME",
         clock=sandbox.clock,
+        timeouts=Timeouts() if timeout is None else Timeouts(read=timeout, total=timeout),
     )
 
 
@@ -124,6 +127,66 @@ async def test_a_slow_response_does_not_end_the_wait_for_a_delivery(anyio_backen
         assert delivery.is_final
         assert delivery.states[0] is not None
         assert sandbox.now() - START < timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.HANG_AFTER_PASS, Fault.HANG_AFTER_READ, Fault.ACCEPT_THEN_SILENCE, Fault.SLOW_BYTES]
+)
+async def test_the_faulty_line_does_not_end_the_wait_for_a_delivery(fault: Fault, anyio_backend: str) -> None:
+    """The clock does not jump over the two days of `wait_delivered` while the faulty line is silent."""
+    async with run_sandbox(start=START, faults_port=0) as sandbox, client(sandbox, timeout=1) as sms:
+        receipt = await sms.send("79031234567", "Hello")
+        proxy = sandbox.proxy
+        assert proxy is not None
+        proxy.plan = FaultPlan.script([fault], resource="Sms/State")
+        async with client(sandbox, base_url=sandbox.faults_url, timeout=0.6) as tracker:
+            delivery = await tracker.wait_delivered(receipt)
+        assert next(each.fault for each in proxy.history if each.resource in {"", "Sms/State"}) is fault
+    assert delivery.is_final
+    assert delivery.states[0] is not None
+    assert sandbox.now() - START < timedelta(minutes=10)
+
+
+async def test_a_held_response_does_not_end_the_wait_for_a_delivery(anyio_backend: str) -> None:
+    """The clock does not jump over the two days of `wait_delivered` while a response is held."""
+    async with run_sandbox(start=START) as sandbox, client(sandbox) as sms:
+        receipt = await sms.send("79031234567", "Hello")
+        gate = sandbox.hold("Sms/State")
+        threading.Timer(0.6, gate.release).start()
+        assert (await sms.wait_delivered(receipt)).states[0] is not None
+    assert sandbox.now() - START < timedelta(minutes=10)
+
+
+async def test_an_idle_connection_does_not_stop_the_clock(anyio_backend: str) -> None:
+    """After the response, a connection of the faulty line that stays open does not delay a sleep."""
+    kinds = [Fault.STALE_KEEP_ALIVE, Fault.UNSOLICITED_408, Fault.LATE_ANSWER, Fault.PASS]
+    async with run_sandbox(start=START, faults=FaultPlan.script(kinds)) as sandbox:
+        for _ in kinds:
+            async with httpx.AsyncClient() as http:
+                await http.get(f"{sandbox.faults_url}/User/Balance")
+                with anyio.fail_after(4):
+                    await sandbox.clock.sleep(86_400)
+    assert not sandbox.clock._open
+
+
+@pytest.mark.parametrize(("seconds", "longest"), [(2000, 5), (2001, 150)])
+def test_a_request_stops_the_clock_for_a_limited_time(
+    seconds: float, longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request without a response delays a sleep of up to 2,000 s by 5 s, and a longer one by 150 s."""
+    real = [100.0]
+    monkeypatch.setattr(client_clock, "time", SimpleNamespace(monotonic=lambda: real[0]))
+    clock = Sandbox(start=START).clock
+    end = timedelta(seconds=seconds)
+    clock._ends.append(end)
+    closed = clock.request_opened()
+    real[0] += longest - 1
+    assert clock._step(end, began=0, quiet=0.25) is not None
+    real[0] += 1.3
+    assert clock._step(end, began=0, quiet=0.25) is None
+    closed()
+    closed()
+    assert not clock._open
 
 
 async def test_two_days_of_polls_take_few_real_seconds(anyio_backend: str) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Callable
 
 import attrs
 
@@ -29,12 +30,14 @@ class ClientConnection:
         writer: the stream to which the proxy writes the bytes for the client.
         is_open: whether the proxy reads another request from this connection.
         ahead: the bytes of the next request that the proxy has already read.
+        on_answered: a function that the connection calls before it waits for the next request.
     """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     is_open: bool = True
     ahead: bytes = b""
+    on_answered: Callable[[], object] = lambda: None
 
     async def send(self, data: bytes) -> None:
         """Write `data` with one call, so that short data is sent in one TCP packet."""
@@ -65,6 +68,7 @@ class ClientConnection:
         Raises:
             EOFError: if the client closed the connection.
         """
+        self.on_answered()
         try:
             async with asyncio.timeout(seconds):
                 self.ahead = await self.reader.readexactly(1)

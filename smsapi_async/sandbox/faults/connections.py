@@ -95,6 +95,8 @@ class Connections:
         decider: the object that chooses the fault of each request.
         history: the decisions about faults so far, in their order.
         on_change: a function that the proxy calls after each change of `history`.
+        on_request: a function that the proxy calls when a client begins to wait for a response. The proxy
+            calls the result when the client has got the response or has disconnected.
     """
 
     upstream: tuple[str, int]
@@ -104,6 +106,7 @@ class Connections:
     decider: Decider
     history: FaultHistory = attrs.field(factory=lambda: FaultHistory(None))
     on_change: Callable[[], object] = lambda: None
+    on_request: Callable[[], Callable[[], object]] = lambda: lambda: None
     _passing: dict[tuple[str, int], Fault] = attrs.field(factory=dict, init=False)
     _sockets: dict[asyncio.Task[None], socket.socket] = attrs.field(factory=dict, init=False)
     _listener: socket.socket | None = attrs.field(default=None, init=False)
@@ -154,7 +157,7 @@ class Connections:
         is_silent = fault is Fault.ACCEPT_THEN_SILENCE
         if is_silent:
             self._decide(None)
-        task = self._group.create_task(_swallow(sock) if is_silent else self._serve_socket(sock))
+        task = self._group.create_task(self._swallow(sock) if is_silent else self._serve_socket(sock))
         self._sockets[task] = sock
         task.add_done_callback(self._forget)
 
@@ -184,7 +187,10 @@ class Connections:
             while client.is_open:
                 line = await read_request_line(client.reader, client.ahead)
                 client.ahead = b""
-                await self._serve_request(client, line)
+                with contextlib.ExitStack() as client_waits:
+                    client_waits.callback(self.on_request())
+                    client.on_answered = client_waits.close
+                    await self._serve_request(client, line)
         except MalformedMessageError:
             await client.send(canned.bad_request().raw)
             await client.close()
@@ -247,9 +253,9 @@ class Connections:
                 reset_on_close(writer.get_extra_info("socket"))
             writer.transport.abort()
 
-
-# Discard all received bytes, without a TLS handshake.
-async def _swallow(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while await asyncio.get_running_loop().sock_recv(sock, 1 << 16):
-            pass
+    async def _swallow(self, sock: socket.socket) -> None:
+        """Discard all received bytes, without a TLS handshake."""
+        with contextlib.ExitStack() as client_waits, contextlib.suppress(OSError):
+            client_waits.callback(self.on_request())
+            while await asyncio.get_running_loop().sock_recv(sock, 1 << 16):
+                pass

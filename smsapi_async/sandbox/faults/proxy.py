@@ -115,6 +115,15 @@ class FaultProxy:
         """Call a function, in any thread, after each change of the plan or of the history."""
         self._connections.on_change = function
 
+    def on_request(self, function: Callable[[], Callable[[], object]]) -> None:
+        """Call a function, in the thread of the proxy, when a client begins to wait for a response.
+
+        Args:
+            function: the function. It returns another function, which the proxy calls when the client has got
+                the response or has disconnected.
+        """
+        self._connections.on_request = function
+
     def fault_of(self, client: tuple[str, int]) -> Fault | None:
         """Return the fault of the request that the proxy passes on from this host and port, or None."""
         return self._connections.fault_of(client)
