@@ -3,10 +3,11 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from os import PathLike
 from typing import Any
+from weakref import WeakSet
 
 import anyio
 import uvicorn
@@ -14,6 +15,7 @@ from anyio import to_thread
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from smsapi_async.sandbox.asgi import is_gateway_path
 from smsapi_async.sandbox.contexts import either_context
 from smsapi_async.sandbox.faults.plan import FaultPlan
 from smsapi_async.sandbox.faults.proxy import FaultProxy
@@ -24,6 +26,11 @@ from smsapi_async.sandbox.web.mount import web_application
 
 # The seconds after which the server closes an idle connection.
 _KEEP_ALIVE_SECONDS = 120
+# The seconds in which the streams of events and the waiting requests of the control API may end.
+_LAST_ANSWERS_SECONDS = 0.4
+# The sandboxes that a server of this process serves.
+_SERVED: WeakSet[Sandbox] = WeakSet()
+_SERVED_LOCK = threading.Lock()
 
 
 @either_context
@@ -40,8 +47,10 @@ async def run_sandbox(
 ) -> AsyncIterator[Sandbox]:
     """Serve a sandbox over a socket until the end of the block, in a `with` or an `async with` statement.
 
-    The sandbox is ready when the block begins. At the end of the block the server aborts every connection. A
-    response that is held or delayed at the end of the block is never written.
+    The sandbox is ready when the block begins. At the end of the block the server stops within a second. A
+    response of the gateway that is held or delayed at the end of the block is never written: the server
+    aborts its connection. The streams of events end, and a request that waits for a message gets the HTTP
+    status 503.
 
     With ``faults_port``, the sandbox has two lines to the same gateway. ``base_url``, on ``port``, is the
     good line. ``Sandbox.faults_url``, on ``faults_port``, is the faulty line: a fault proxy with the plan
@@ -76,6 +85,7 @@ async def run_sandbox(
         FaultsPortError: if the faulty line cannot listen on `faults_port`. It is an `OSError`.
         OSError: if the server cannot listen on the port, or if the file of the fault plan cannot be read.
         FaultPlanError: if the file does not contain a valid fault plan.
+        RuntimeError: if another server serves the same sandbox.
         TypeError: if the call has a sandbox and also arguments of `Sandbox`.
         ValueError: if one of `allow_hosts` is no host name.
     """
@@ -85,8 +95,25 @@ async def run_sandbox(
     elif sandbox_arguments:
         raise TypeError("pass either sandbox or the arguments of Sandbox, not both")
     access = WebAccess.to(host, allow_hosts) if web else None
-    async with _served(sandbox, host, port, plan, faults_port=faults_port, access=access):
-        yield sandbox
+    with _only_server(sandbox):
+        async with _served(sandbox, host, port, plan, faults_port=faults_port, access=access):
+            yield sandbox
+
+
+@contextmanager
+def _only_server(sandbox: Sandbox) -> Iterator[None]:
+    with _SERVED_LOCK:
+        if sandbox in _SERVED:
+            raise RuntimeError(
+                f"a server at {sandbox.base_url} serves this sandbox already; use this server, or pass a new "
+                "Sandbox"
+            )
+        _SERVED.add(sandbox)
+    try:
+        yield
+    finally:
+        with _SERVED_LOCK:
+            _SERVED.discard(sandbox)
 
 
 @asynccontextmanager
@@ -121,12 +148,11 @@ async def _served(
         yield
     finally:
         sandbox.proxy = sandbox.page_url = None
-        server.stop()
         # Wait for the threads of the server and of the proxy even if the caller is cancelled, because the
         # ports are not free before the end of the threads.
         try:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(_end, proxy, thread, limiter=anyio.CapacityLimiter(1))
+                await to_thread.run_sync(_end, proxy, server, thread, limiter=anyio.CapacityLimiter(1))
         finally:
             sandbox.base_url, sandbox.web = in_process_url, None
             # A `Signal` cannot be reset, so the next server of the same sandbox needs a new signal.
@@ -152,11 +178,13 @@ def _fault_proxy(
     return proxy
 
 
-def _end(proxy: FaultProxy | None, thread: threading.Thread) -> None:
+def _end(proxy: FaultProxy | None, server: "_Server", thread: threading.Thread) -> None:
     try:
+        # The proxy ends first. Otherwise it would answer its clients that the server has gone.
         if proxy is not None:
             proxy.close()
     finally:
+        server.stop()
         thread.join()
 
 
@@ -250,24 +278,55 @@ class _Server(uvicorn.Server):
         # `remove_reader`.
         with suppress(NotImplementedError):
             asyncio.get_running_loop().remove_reader(self._listener)
-        # Abort the connections before the signal `ending` is set, because the signal releases the held and
-        # delayed responses, which must not be written.
-        self._abort_connections()
+        # Abort the connections of the gateway before the signal `ending` is set, because the signal releases
+        # the held and delayed responses, which must not be written.
+        self._abort(self._gateway_connections())
+        for connection in self._connections():
+            if not connection.transport.is_closing():
+                # Close the connection, or close it after its response.
+                connection.shutdown()
         self._sandbox.ending.set()
         self._sandbox.feed.end()
-        # Wait for all other tasks, which process requests or set up connections that `server_state` does not
-        # contain yet.
-        if others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)
+        await self._last_answers()
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
-        self._abort_connections()
+        self._abort(self._connections())
         # Wait for one iteration of the event loop, because the aborted transports close their sockets in the
         # next iteration.
         await asyncio.sleep(0)
 
-    def _abort_connections(self) -> None:
-        for connection in list(self.server_state.connections):
+    async def _last_answers(self) -> None:
+        """Wait for the responses of the page and the control API. Abort those that take too long."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + _LAST_ANSWERS_SECONDS
+        # Wait for all other tasks, which process requests or set up connections that `server_state` does not
+        # contain yet.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            left = ends_at - loop.time()
+            if left <= 0:
+                self._abort(self._connections())
+            await asyncio.wait(others, timeout=left if left > 0 else None)
+            self._abort(self._gateway_connections())
+        # The transports write the rest of the responses.
+        while self._connections() and loop.time() < ends_at:  # noqa: ASYNC110 - no event tells of the end
+            await asyncio.sleep(0.001)
+
+    def _connections(self) -> list[_Protocol]:
+        return [each for each in self.server_state.connections if isinstance(each, _Protocol)]
+
+    def _gateway_connections(self) -> list[_Protocol]:
+        """Return the connections whose request to the gateway has no response yet."""
+        return [
+            each
+            for each in self._connections()
+            if (cycle := getattr(each, "cycle", None)) is not None
+            and not cycle.response_complete
+            and (self._sandbox.web is None or is_gateway_path(cycle.scope["path"]))
+        ]
+
+    @staticmethod
+    def _abort(connections: Iterable[_Protocol]) -> None:
+        for connection in connections:
             connection.transport.abort()

@@ -76,6 +76,24 @@ async def test_own_sandbox_again() -> None:
     assert sandbox.account.sessions == 3
 
 
+async def test_one_server_for_a_sandbox(anyio_backend: str) -> None:
+    """A second server for the same sandbox raises `RuntimeError`, which says what to do."""
+    async with run_sandbox() as sandbox, httpx.AsyncClient(timeout=60) as client:
+        url = sandbox.base_url
+        with pytest.raises(RuntimeError, match=f"{url} serves this sandbox already; .* pass a new Sandbox"):
+            async with run_sandbox(sandbox):
+                pytest.fail("the sandbox started")
+        with pytest.raises(RuntimeError, match="already"), run_sandbox(sandbox):
+            pytest.fail("the sandbox started")
+        assert (len(servers()), sandbox.base_url) == (1, url)
+        await log_in(client, sandbox)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        async with run_sandbox(sandbox, port=taken.getsockname()[1]):
+            pytest.fail("the sandbox started")
+    async with run_sandbox(sandbox), httpx.AsyncClient(timeout=60) as client:
+        await log_in(client, sandbox)
+
+
 async def test_ends_while_answers_are_held() -> None:
     """At the end of the block, the sandbox closes all connections at once.
 

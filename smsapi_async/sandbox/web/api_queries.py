@@ -57,6 +57,8 @@ async def latest_message(call: ApiCall) -> JsonObject:
     shape = None if message is None else call.shapes.message(message)
     if shape is not None:
         return shape
+    if seconds and call.sandbox.feed.is_ended:
+        raise ApiProblem(503, "the sandbox stops, so no further message comes")
     after = call.query["after"] or 0
     others = [each for each in call.sandbox.account.messages if each.number > after]
     waited = f" within {seconds:g} s" if seconds else ""

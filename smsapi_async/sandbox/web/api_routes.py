@@ -179,7 +179,7 @@ READING_ROUTES = (
                 description="The longest time to wait, in seconds of real time.",
             ),
         ),
-        failures=(404,),
+        failures=(404, 503),
     ),
     ApiRoute(
         method="GET",

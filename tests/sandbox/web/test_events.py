@@ -1,10 +1,13 @@
 """The stream of events and the waiters of the control API."""
 
 import json
+import math
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
+from http.client import HTTPConnection
 
 import anyio
 import httpx
@@ -12,6 +15,7 @@ import pytest
 
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.web import event_stream
+from tests.cli.test_process import running_sandbox
 from tests.sandbox.web.support import WebCaller, served, until, web_client
 
 pytestmark = pytest.mark.anyio
@@ -182,21 +186,83 @@ async def test_waiter_disconnects(anyio_backend: str) -> None:
 
 
 async def test_stop_with_streams_and_waiters(anyio_backend: str) -> None:
-    """A sandbox with 10 streams and 5 waiters stops within a second."""
+    """A sandbox with 10 streams and 5 waiters stops within a second. Each of them gets a complete answer."""
     sandbox = Sandbox()
     paths = ["events"] * 10 + ["messages/latest?wait=300"] * 5
-    async with anyio.create_task_group() as tasks:
-        async with run_sandbox(sandbox), web_client() as client:
+    answers: list[tuple[int, str]] = []
+    async with web_client() as client, anyio.create_task_group() as tasks:
+        async with run_sandbox(sandbox):
 
             async def ask(path: str) -> None:
-                with pytest.raises(httpx.TransportError):
-                    await client.get(f"{sandbox.page_url}api/v1/{path}")
+                answer = await client.get(f"{sandbox.page_url}api/v1/{path}")
+                answers.append((answer.status_code, answer.headers["content-type"]))
 
             for path in paths:
                 tasks.start_soon(ask, path)
             await until(lambda: len(sandbox.feed._wakers) == len(paths))
             started = time.monotonic()
         assert time.monotonic() - started < 1
+    stream, refused = (200, "text/event-stream; charset=utf-8"), (503, "application/json")
+    assert sorted(answers) == [stream] * 10 + [refused] * 5
+
+
+async def test_stop_with_a_stalled_stream(anyio_backend: str) -> None:
+    """A client that reads nothing, and a held answer of the gateway, do not delay the stop."""
+    sandbox = Sandbox()
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with web_client() as client, anyio.create_task_group() as tasks:
+            async with run_sandbox(sandbox):
+                stalled.connect(("127.0.0.1", httpx.URL(sandbox.base_url).port or 0))
+                stalled.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await until(lambda: len(sandbox.feed._wakers) == 1)
+                for _ in range(50):
+                    sandbox.receive("79031234567", text="x" * 100_000)
+                gate = sandbox.hold()
+
+                async def lost(url: str) -> None:
+                    with pytest.raises(httpx.TransportError):
+                        await client.get(url)
+
+                tasks.start_soon(lost, f"{sandbox.base_url}/User/Balance")
+                await gate.arrived()
+                await anyio.sleep(0.1)
+                started = time.monotonic()
+            assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_of_the_command(number: signal.Signals) -> None:
+    """The command ends within a second after a signal. Streams and waiters get a complete answer."""
+    seconds = math.inf
+    for _ in range(3):
+        # Another process may use the processor during the stop.
+        if seconds >= 1:
+            seconds = _seconds_of_a_stop(number)
+    assert seconds < 1
+
+
+def _seconds_of_a_stop(number: signal.Signals) -> float:
+    with running_sandbox("--json") as (process, announced), ExitStack() as stack:
+        address = httpx.URL(json.loads(announced)["page_url"])
+
+        def ask(path: str) -> HTTPConnection:
+            connection = stack.enter_context(closing(HTTPConnection(address.host, address.port, timeout=30)))
+            connection.request("GET", f"/api/v1/{path}")
+            return connection
+
+        streams = [ask("events").getresponse() for _ in range(10)]
+        waiters = [ask("messages/latest?wait=300") for _ in range(5)]
+        assert ask("livez").getresponse().read()
+        process.send_signal(number)
+        started = time.monotonic()
+        assert process.wait() == 0
+        seconds = time.monotonic() - started
+        assert all(stream.read().startswith(b"retry: 1000") for stream in streams)
+        answers = [waiter.getresponse() for waiter in waiters]
+        assert [answer.status for answer in answers] == [503] * 5
+        assert all("stops" in json.load(answer)["error"] for answer in answers)
+    return seconds
 
 
 async def test_stalled_streams(anyio_backend: str) -> None:
