@@ -216,14 +216,58 @@ def test_a_plan_is_a_json_document() -> None:
     assert FaultPlan.from_document({}) == FaultPlan()
 
 
+KINDS = f"the kinds are: {', '.join(Fault)}"
+KEYS = "the keys are: faults, rules, weights, resource, seed, retry_after"
+
+
 @pytest.mark.parametrize(
-    "document",
-    [None, [], "pass", {"rules": 5}, {"rules": [{"fault": "nope"}]}, {"x": 1}, {"weights": {"pass": -1}}],
+    ("document", "words"),
+    [
+        (None, ["not a JSON object"]),
+        ([], ["not a JSON object"]),
+        ("pass", ["not a JSON object"]),
+        ({"x": 1}, ["plan has the unknown key 'x'", KEYS]),
+        ({5: 1}, ["plan has the unknown key 5", KEYS]),
+        ({"rules": 5}, ["plan.rules must be a list"]),
+        ({"rules": [5]}, ["plan.rules[0] must be an object with the keys fault, resource, times"]),
+        ({"rules": [{"fault": "nope"}]}, ["plan.rules[0].fault is 'nope'", KINDS]),
+        ({"rules": [{}]}, ["plan.rules[0].fault is missing", KINDS]),
+        ({"rules": [{"fault": "pass", "x": 1}]}, ["plan.rules[0] has the unknown key 'x'", "retry_after"]),
+        ({"rules": [{"fault": "pass", "times": 1.5}]}, ["plan.rules[0].times must be an integer"]),
+        ({"rules": [{"fault": "pass", "times": True}]}, ["plan.rules[0].times must be an integer"]),
+        ({"rules": [{"fault": "pass", "after": None}]}, ["plan.rules[0].after must be an integer"]),
+        ({"rules": [{"fault": "pass", "probability": 2}]}, ["plan.rules[0].probability", "from 0 to 1"]),
+        ({"faults": "pass"}, ["plan.faults must be a list"]),
+        ({"faults": ["pass", "nope"]}, ["plan.faults[1] is 'nope'", KINDS]),
+        ({"faults": ["x" * 1000]}, [f"is '{'x' * 59}..., which"]),
+        ({"faults": [None]}, ["plan.faults[0] is None", KINDS]),
+        ({"weights": [1]}, ["plan.weights must be an object", KINDS]),
+        ({"weights": {"nope": 1}}, ["a key of plan.weights is 'nope'", KINDS]),
+        ({"weights": {"pass": -1}}, ["plan.weights['pass'] must be a finite number of at least 0"]),
+        ({"weights": {"pass": "1"}}, ["plan.weights['pass'] must be a finite number"]),
+        ({"weights": {"pass": 0}}, ["the sum of plan.weights", "greater than 0"]),
+        ({"weights": {"pass": 10**400}}, ["plan.weights['pass'] must be a finite number"]),
+        ({"resource": "Sms/Send?x"}, ["plan.resource must be a path like 'Sms/Send'"]),
+        ({"resource": 5}, ["plan.resource must be a path"]),
+        ({"seed": 0.5}, ["plan.seed must be an integer"]),
+        ({"seed": float("nan")}, ["plan.seed must be an integer"]),
+        ({"retry_after": float("inf")}, ["plan.retry_after must be a finite number of at least 0"]),
+        ({"x": 1, "faults": ["nope"], "seed": "1"}, ["'x'", "plan.faults[0]", "plan.seed"]),
+    ],
 )
-def test_bad_document_is_refused(document: Any) -> None:
-    """A document that is no valid plan raises `FaultPlanError`."""
-    with pytest.raises(FaultPlanError):
+def test_bad_document_is_refused(document: Any, words: list[str]) -> None:
+    """The error for an invalid plan names each wrong place, and lists the kinds or keys that exist."""
+    with pytest.raises(FaultPlanError) as caught:
         FaultPlan.from_document(document)
+    assert [each for each in words if each not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("kind", ["nope", None, 5])
+def test_unknown_kind(kind: Any) -> None:
+    """An unknown kind of fault raises `ValueError` with the kinds that exist."""
+    for make in (Fault, lambda each: FaultPlan.script([each]), lambda each: Rule(fault=each)):
+        with pytest.raises(ValueError, match=re.escape(f"{kind!r} is no kind of fault; {KINDS}")):
+            make(kind)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,16 @@
 # ruff: noqa: S105 - the value "pass" is not a password
 """The kinds of fault, and whether the request reaches the gateway with each kind."""
 
+import re
 from enum import StrEnum
+
+# Matches printable ASCII characters except the space, `#` and `?`. In a URL, `#` and `?` end the path.
+_PRINTABLE_PATH = re.compile(r"[!\"$->@-~]+")
+
+
+def is_resource_path(text: str) -> bool:
+    """Whether a text can be the resource in a fault plan: a path below the base URL, without a query."""
+    return _PRINTABLE_PATH.fullmatch(text.strip("/")) is not None
 
 
 class Fault(StrEnum):
@@ -37,6 +46,10 @@ class Fault(StrEnum):
     TOO_MANY_REQUESTS_429 = "too-many-requests-429"
     EXPIRED_SESSION = "expired-session"
     UNSOLICITED_408 = "unsolicited-408"
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"{value!a} is no kind of fault; the kinds are: {', '.join(cls)}")
 
     @property
     def reaches_gateway(self) -> bool:

@@ -1,7 +1,6 @@
 """Fault plans: a script, rules or random draws determine the fault of each request."""
 
 import math
-import re
 import secrets
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -15,17 +14,18 @@ from cattrs import Converter, transform_error
 from cattrs.errors import ClassValidationError
 
 from smsapi_async.sandbox.faults.files import read_mapping, write_mapping
-from smsapi_async.sandbox.faults.kinds import Fault
+from smsapi_async.sandbox.faults.kinds import Fault, is_resource_path
+from smsapi_async.sandbox.faults.plan_checks import plan_problems
 from smsapi_async.sandbox.steady import steady_repr
-
-# Matches printable ASCII characters except the space, `#` and `?`. In a URL, `#` and `?` end the path.
-_PRINTABLE_PATH = re.compile(r"[!\"$->@-~]+")
 
 _VERSION_2 = "v2/"
 
 
 class FaultPlanError(ValueError):
-    """A file or a JSON document is no valid fault plan. The message lists every invalid value."""
+    """A file or a JSON document is no valid fault plan.
+
+    The message lists every invalid value with its place, and the kinds of fault or the keys that exist.
+    """
 
 
 def _resource(value: str | None) -> str | None:
@@ -37,7 +37,7 @@ def _resource(value: str | None) -> str | None:
 
 
 def _check_resource(_instance: object, _attribute: object, value: str | None) -> None:
-    if value is not None and not _PRINTABLE_PATH.fullmatch(value):
+    if value is not None and not is_resource_path(value):
         raise ValueError("resource must be a path like 'Sms/Send', in printable ASCII and without a query")
 
 
@@ -210,6 +210,8 @@ class FaultPlan:
         """
         if not isinstance(document, Mapping):
             raise FaultPlanError("the document is not a JSON object")
+        if problems := plan_problems(document):
+            raise FaultPlanError("; ".join(problems))
         try:
             return _CONVERTER.structure(document, cls)
         except ClassValidationError as error:

@@ -202,8 +202,8 @@ def _read(
     if unread:
         name = next(iter(unread))[:100]
         names = ", ".join(field.name for field in fields)
-        known = f"; it may contain {names}" if names else ""
-        raise ApiProblem(422, f"{place} has an unknown field{known}", name)
+        known = f"; it may contain {names}" if names else ", and it may contain no field"
+        raise ApiProblem(422, f"{place} has the unknown field {name!a}{known}", name)
     return values
 
 

@@ -224,6 +224,7 @@ ANSWER_SCHEMAS: dict[str, JsonSchema] = {
 }
 """The JSON Schema of each answer by its name in the OpenAPI document."""
 
+_LONGEST_SHOWN = 60
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -251,7 +252,9 @@ def check_json(value: object, schema: Mapping[str, Any], place: str) -> None:
     if names and not any(_is_type(value, name) for name in names):
         raise ApiProblem(422, f"{place} must have the type {' or '.join(names)}", place)
     if "enum" in schema and value not in schema["enum"]:
-        raise ApiProblem(422, f"{place} must be one of: {', '.join(schema['enum'])}", place)
+        raise ApiProblem(
+            422, f"{place} must be one of: {', '.join(schema['enum'])}; it is {_shown(value)}", place
+        )
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         raise ApiProblem(422, f"{place} must match {schema['pattern']}", place)
     if isinstance(value, int | float | Decimal):
@@ -261,6 +264,11 @@ def check_json(value: object, schema: Mapping[str, Any], place: str) -> None:
             check_json(item, schema.get("items", {}), f"{place}[{index}]")
     elif isinstance(value, dict):
         _check_object(value, schema, place)
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _is_type(value: object, name: str) -> bool:
@@ -283,6 +291,7 @@ def _check_object(value: dict[str, Any], schema: Mapping[str, Any], place: str) 
         check_json(name, schema.get("propertyNames", {}), place)
         inner = properties.get(name, others)
         if inner is False:
-            raise ApiProblem(422, f"{place}.{name[:100]} is an unknown field", f"{place}.{name[:100]}")
+            reason = f"is an unknown field; {place} may contain {', '.join(properties)}"
+            raise ApiProblem(422, f"{place}.{name[:100]} {reason}", f"{place}.{name[:100]}")
         if isinstance(inner, dict):
             check_json(item, inner, f"{place}.{name[:100]}")

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from smsapi_async.sandbox import Sandbox
+from smsapi_async.sandbox.faults import Fault
 from smsapi_async.sandbox.web.api_routes import API_ROUTES, ApiRoute
 from smsapi_async.sandbox.web.api_schemas import ANSWER_SCHEMAS, check_json
 from tests.cli.test_process import running_sandbox
@@ -375,6 +376,23 @@ async def test_wrong_fields(method: str, path: str, body: Any, field: str, wrong
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert await wrong.get("account") == before
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"rules": [{"fault": "nope"}]}, ["rules[0].fault", "'nope'", *Fault]),
+        ({"faults": ["pass", "nope"]}, ["faults[1]", "'nope'", *Fault]),
+        ({"weights": {"nope": 1}}, ["weights", "'nope'", *Fault]),
+        ({"rules": [{"fault": "pass", "tiems": 1}]}, ["rules[0].tiems", "times, probability, after"]),
+        ({"rule": []}, ["'rule'", "faults, rules, weights, resource, seed, retry_after"]),
+    ],
+)
+async def test_wrong_plans(plan: Any, words: list[str], wrong: WebCaller) -> None:
+    """The answer to a wrong fault plan names the wrong value, and lists the kinds or fields that exist."""
+    answer = await wrong.call("PUT", "faults", json=plan)
+    assert answer.status_code == 422
+    assert [each for each in words if each not in answer.json()["error"]] == []
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"5", b'{"speed": NaN}', b"\xff", b'{"speed": 1e999999999}'])
