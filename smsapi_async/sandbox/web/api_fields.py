@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NoReturn, TypeAlias
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -15,6 +16,7 @@ FieldKind: TypeAlias = Literal[
 
 _TOO_GREAT = 10**15
 _LONGEST_NUMBER = 30
+_LONGEST_NAME = 100
 _MONEY = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,6})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
@@ -117,7 +119,7 @@ class ApiField:
         if pattern is None:
             return self.read(text)
         if not pattern.fullmatch(text):
-            self.refuse("must be an integer" if self.kind == "integer" else "must be a number")
+            self.refuse(f"must be {'an integer' if self.kind == 'integer' else 'a number'}{self.limits}")
         return self._in_range(int(text) if self.kind == "integer" else float(text))
 
     def refuse(self, reason: str) -> NoReturn:
@@ -133,10 +135,17 @@ class ApiField:
 
     def _in_range(self, value: Any) -> Any:  # noqa: ANN401 - the kind determines the type
         if self.least is not None and value < self.least:
-            self.refuse(f"must be at least {self.least:g}")
+            self.refuse(f"must be at least {self.least:.15g}")
         if self.most is not None and value > self.most:
-            self.refuse(f"must be at most {self.most:g}")
+            self.refuse(f"must be at most {self.most:.15g}")
         return value
+
+    @property
+    def limits(self) -> str:
+        """The words that follow the type in an error: the range of the numbers."""
+        if self.most is not None:
+            return f" from {self.least or 0:.15g} to {self.most:.15g}"
+        return "" if self.least is None else f" of at least {self.least:.15g}"
 
 
 def read_body(fields: Sequence[ApiField], body: bytes) -> dict[str, Any]:
@@ -152,7 +161,12 @@ def read_body(fields: Sequence[ApiField], body: bytes) -> dict[str, Any]:
     given: Any = {}
     if body.strip():
         try:
-            given = json.loads(body, parse_float=_short_decimal, parse_constant=_refuse_constant)
+            given = json.loads(
+                body,
+                parse_float=_short_decimal,
+                parse_constant=_refuse_constant,
+                object_pairs_hook=_without_repeats,
+            )
         except (ValueError, RecursionError):
             raise ApiProblem(400, "the body is not valid JSON") from None
     if not isinstance(given, dict):
@@ -160,20 +174,24 @@ def read_body(fields: Sequence[ApiField], body: bytes) -> dict[str, Any]:
     return _read(fields, given, ApiField.read, "the body")
 
 
-def read_query(fields: Sequence[ApiField], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def read_query(fields: Sequence[ApiField], query: bytes) -> dict[str, Any]:
     """Return the parameters of a query. An empty parameter counts as missing.
 
     Args:
         fields: the parameters that the query may contain.
-        pairs: the names and values in the query.
+        query: the query of the URL, percent-encoded.
 
     Raises:
-        ApiProblem: if a parameter is unknown, missing, wrong, or given twice.
+        ApiProblem: if a parameter is unknown, missing, wrong, or given twice, or if the query is not UTF-8.
     """
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise ApiProblem(400, "the query must be percent-encoded UTF-8") from None
     given: dict[str, str] = {}
     for name, value in pairs:
         if name in given:
-            raise ApiProblem(422, f"{name} is given twice", name)
+            raise _given_twice(name)
         given[name] = value
     # The values of unknown parameters are not looked at, but their names must be refused.
     known = {name for field in fields for name in (field.name, *field.aliases)}
@@ -200,7 +218,7 @@ def _read(
         else:
             values[field.name] = field.default
     if unread:
-        name = next(iter(unread))[:100]
+        name = next(iter(unread))[:_LONGEST_NAME]
         names = ", ".join(field.name for field in fields)
         known = f"; it may contain {names}" if names else ", and it may contain no field"
         raise ApiProblem(422, f"{place} has the unknown field {name!a}{known}", name)
@@ -213,6 +231,19 @@ def _short_decimal(text: str) -> Decimal:
     if len(text) > _LONGEST_NUMBER or abs(number.adjusted()) > _LONGEST_NUMBER:
         raise ValueError("the number has too many digits")
     return number
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _given_twice(name)
+        found[name] = value
+    return found
+
+
+def _given_twice(name: str) -> ApiProblem:
+    return ApiProblem(422, f"the field {name[:_LONGEST_NAME]!a} is given twice", name[:_LONGEST_NAME])
 
 
 def _refuse_constant(_: str) -> NoReturn:
@@ -234,14 +265,14 @@ def _read_words(field: ApiField, value: object) -> str:
 def _read_integer(field: ApiField, value: object) -> int:
     number = _number(value)
     if number is None or number != int(number):
-        field.refuse("must be an integer")
+        field.refuse(f"must be an integer{field.limits}")
     return int(number)
 
 
 def _read_number(field: ApiField, value: object) -> float:
     number = _number(value)
     if number is None:
-        field.refuse("must be a number")
+        field.refuse(f"must be a number{field.limits}")
     return float(number)
 
 

@@ -173,10 +173,10 @@ READING_ROUTES = (
             ApiField(
                 name="wait",
                 kind="number",
-                default=0,
+                default=10,
                 least=0,
                 most=LONGEST_WAIT,
-                description="The longest time to wait, in seconds of real time.",
+                description="The longest time to wait, in seconds of real time; 0 answers at once.",
             ),
         ),
         failures=(404, 503),

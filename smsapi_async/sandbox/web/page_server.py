@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -90,8 +89,7 @@ class ControlApi:
             return JsonAnswer({"error": f"this path accepts only {allowed}"}, 405, {"Allow": allowed})
         match, route = chosen
         request.scope["path_params"] = match.groupdict()
-        pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), True, errors="replace")
-        query = read_query(route.query, pairs)
+        query = read_query(route.query, request.scope["query_string"])
         body = {} if route.method == "GET" else _checked(route, await _whole_body(request))
         call = ApiCall(self._sandbox, Shapes(self._sandbox, request.headers["host"]), request, query, body)
         return await self._handle(route, call)

@@ -93,7 +93,7 @@ async def test_reset_after_a_gap(query: str, anyio_backend: str) -> None:
             assert (await anext(stream))["id"] == str(sandbox.feed.last)
 
 
-@pytest.mark.parametrize("last_id", ["x", "-1", "٣", "9" * 30])
+@pytest.mark.parametrize("last_id", ["x", "-1", "1000000", "1.5", "٣", "9" * 30])
 async def test_reset_after_an_unknown_id(last_id: str, anyio_backend: str) -> None:
     """An id that the sandbox cannot have sent leads to `reset`."""
     async with served() as (_, caller):
@@ -164,10 +164,35 @@ async def test_latest_waits(anyio_backend: str) -> None:
         assert found == ["3333"]
 
 
+@pytest.mark.parametrize("query", ["", "?to=79031234567", "?to=&text=&after=&wait="])
+async def test_latest_waits_by_default(query: str, anyio_backend: str) -> None:
+    """Without `wait`, `messages/latest` waits up to 10 seconds for a message that is still on its way."""
+    async with served() as (sandbox, caller), anyio.create_task_group() as tasks:
+        found: list[int] = []
+
+        async def wait() -> None:
+            found.append((await caller.get(f"messages/latest{query}"))["number"])
+
+        tasks.start_soon(wait)
+        await until(lambda: len(sandbox.feed._wakers) == 1)
+        await caller.send()
+        await until(lambda: found == [1])
+        document = await caller.get("openapi.json")
+        parameters = document["paths"]["/messages/latest"]["get"]["parameters"]
+        assert [each["schema"]["default"] for each in parameters if each["name"] == "wait"] == [10]
+
+
+async def test_latest_does_not_wait(anyio_backend: str) -> None:
+    """With `wait=0`, `messages/latest` answers at once."""
+    async with served() as (_, caller):
+        with anyio.fail_after(5):
+            assert (await caller.call("GET", "messages/latest?wait=0")).status_code == 404
+
+
 async def test_nothing_came(anyio_backend: str) -> None:
     """If no message fulfils the conditions in time, the answer lists the other messages."""
     async with served() as (_, caller):
-        answer = await caller.call("GET", "messages/latest?to=79031234567")
+        answer = await caller.call("GET", "messages/latest?to=79031234567&wait=0")
         assert (answer.status_code, answer.json()["others"]) == (404, [])
         await caller.send("79031234568", "one")
         await caller.send("79031234569", "two")
