@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
+from ipaddress import ip_address
 from shlex import quote
 from typing import Any
 
@@ -20,6 +21,9 @@ from smsapi_async.sandbox.web.access import WebAccess
 _LAST_PORT = 65535
 _FAULTS = "It produces the faults of the fault plan."
 _NO_FAULTS = "It has no fault plan, so it produces no faults."
+_EVERYWHERE = (
+    "It listens on all network interfaces, so other computers reach it by an address of this computer.\n"
+)
 _LATEST = (
     "It imitates the gateway of the later documents, also version 2 of the interface, below /v2.\n"
     "Send dates are in GMT+00:00: pass --gateway-time-zone +00:00 with a send date.\n"
@@ -71,7 +75,7 @@ async def serve(
             raise _unusable("--faults-port", ports[-1], error) from None
         except OSError as error:
             raise _unusable("--port", port, error) from None
-        await wait_for_signal(partial(_announce, sandbox, speed, account["dialect"], as_json=as_json))
+        await wait_for_signal(partial(_announce, sandbox, host, speed, account["dialect"], as_json=as_json))
 
 
 async def _enter(
@@ -134,11 +138,19 @@ def _page_line(sandbox: Sandbox) -> str:
     return f"The page with the messages is {sandbox.page_url}"
 
 
-def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) -> None:
+def _listens_everywhere(host: str) -> bool:
+    try:
+        return not host or ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _announce(sandbox: Sandbox, host: str, speed: float, dialect: str, *, as_json: bool) -> None:
     # The password of the sandbox may be printed, because it does not protect a real account.
     if as_json:
         output.write_json(
             {
+                "host": host,
                 "base_url": sandbox.base_url,
                 "faults_url": sandbox.faults_url,
                 "page_url": sandbox.page_url,
@@ -159,6 +171,7 @@ def _announce(sandbox: Sandbox, speed: float, dialect: str, *, as_json: bool) ->
         output.write_view(
             Text(
                 f"The sandbox listens on {sandbox.base_url}. It sends nothing to phones and bills nobody.\n"
+                f"{_EVERYWHERE if _listens_everywhere(host) else ''}"
                 f"The account has {output.money(sandbox.balance)}, and a segment costs "
                 f"{output.money(sandbox.price)}.\n"
                 f"{'' if dialect == 'contract' else _LATEST}"

@@ -21,6 +21,7 @@ from smsapi_async.sandbox.faults.plan import FaultPlan
 from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.gate import Signal
 from smsapi_async.sandbox.gateway import Sandbox
+from smsapi_async.sandbox.listening import url_host
 from smsapi_async.sandbox.web.access import WebAccess
 from smsapi_async.sandbox.web.mount import web_application
 
@@ -68,7 +69,8 @@ async def run_sandbox(
         sandbox: the sandbox to serve. Only one server at a time may serve a sandbox. If `sandbox` is None, a
             new sandbox is created from `sandbox_arguments`.
         port: the port to listen on; 0 means a free port.
-        host: the network address to listen on.
+        host: the network address to listen on. With "0.0.0.0" or "::", the server listens on all network
+            interfaces, and the URLs of the sandbox have the loopback address.
         faults: the fault plan, or the path of a `.json` or `.toml` file with a fault plan; None means no
             faults.
         faults_port: the port of the faulty line; 0 means a free port. None means no faulty line, or, with
@@ -132,8 +134,7 @@ async def _served(
     proxy = _fault_proxy(sandbox, plan, listener, host, faults_port or 0) if has_proxy else None
     server = _Server(sandbox, listener)
     thread = threading.Thread(target=server.run_here, name="smsapi-sandbox", daemon=True)
-    # A URL contains an IPv6 address in brackets (RFC 3986, section 3.2.2).
-    in_process_url, shown = sandbox.base_url, f"[{host}]" if ":" in host else host
+    in_process_url, shown = sandbox.base_url, url_host(host, listener)
     if access is not None:
         sandbox.web, sandbox.page_url = web_application(sandbox, access), access.page_url(host, bound)
     thread.start()
@@ -169,7 +170,8 @@ def _fault_proxy(
 ) -> FaultProxy:
     bound = listener.getsockname()[1]
     try:
-        proxy = FaultProxy(host, bound, plan, host=host, port=port, keep=sandbox.keep)
+        upstream = url_host(host, listener).strip("[]")
+        proxy = FaultProxy(upstream, bound, plan, host=host, port=port, keep=sandbox.keep)
     except OSError as error:
         listener.close()
         raise FaultsPortError(error.errno, error.strerror) from None

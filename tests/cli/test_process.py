@@ -221,6 +221,18 @@ def test_sandbox_for_people() -> None:
         assert "--gateway-time-zone" not in announced
 
 
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")],  # noqa: S104
+)
+def test_addresses_of_the_sandbox(host: str, shown: str) -> None:
+    """`sandbox` prints only addresses that can be opened, and says if it listens on all interfaces."""
+    with running_sandbox("--host", host) as (_, announced):
+        addresses = re.findall(r"http://\S+?(?=:[0-9]+/)", announced)
+        assert set(addresses) == {f"http://{shown}"}
+        assert ("all network interfaces" in announced) is (host in {"0.0.0.0", "::"})  # noqa: S104
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
 def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
     """If the port is in use or the host is unknown, `sandbox` prints one line and returns exit code 2."""

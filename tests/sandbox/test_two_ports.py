@@ -90,6 +90,18 @@ async def test_both_lines_listen_on_the_host(anyio_backend: str) -> None:
         assert [arrival.fault for arrival in sandbox.account.arrivals] == [None, Fault.PASS]
 
 
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("", "127.0.0.1")])  # noqa: S104
+async def test_all_interfaces(host: str, shown: str, anyio_backend: str) -> None:
+    """A sandbox that listens on all interfaces has URLs that clients on this computer can open."""
+    async with (
+        run_sandbox(host=host, faults_port=0, allow_hosts=["localhost"]) as sandbox,
+        httpx.AsyncClient() as client,
+    ):
+        for url in (sandbox.base_url, sandbox.faults_url or ""):
+            assert url.startswith(f"http://{shown}:")
+            assert (await client.get(f"{url}/User/SessionId", params=LOGIN)).status_code == 200
+
+
 async def test_the_limit_holds_for_the_history(anyio_backend: str) -> None:
     """With `keep`, the history of the faulty line has a limit, and its numbers go on."""
     async with run_sandbox(faults_port=0, keep=2) as sandbox, httpx.AsyncClient() as client:

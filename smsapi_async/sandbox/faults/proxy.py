@@ -18,6 +18,7 @@ from smsapi_async.sandbox.faults.connections import Connections, FaultHistory, H
 from smsapi_async.sandbox.faults.decisions import Decider
 from smsapi_async.sandbox.faults.kinds import Fault
 from smsapi_async.sandbox.faults.plan import FaultPlan
+from smsapi_async.sandbox.listening import url_host
 
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
@@ -67,8 +68,7 @@ class FaultProxy:
         self._listener = _bind(host, port)
         self._listener.listen(_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
-        # A URL contains an IPv6 address in brackets (RFC 3986, section 3.2.2).
-        shown = f"[{host}]" if ":" in host else host
+        shown = url_host(host, self._listener)
         self._origin = f"{'http' if tls is None else 'https'}://{shown}:{self.port}"
         self._connections = Connections(
             upstream=(upstream_host, upstream_port),

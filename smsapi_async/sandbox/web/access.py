@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from smsapi_async.sandbox.listening import bracketed
+
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?)(?::([0-9]{1,5}))?")
 
 
@@ -58,9 +60,9 @@ class WebAccess:
         if not self.is_on:
             return None
         if is_loopback_name(listening_host.lower()):
-            return f"http://{_shown(listening_host)}:{port}/"
+            return f"http://{bracketed(listening_host)}:{port}/"
         name, own_port = self.allowed_hosts[0]
-        return f"http://{_shown(name)}:{own_port or port}/"
+        return f"http://{bracketed(name)}:{own_port or port}/"
 
 
 def is_loopback_name(name: str) -> bool:
@@ -72,11 +74,6 @@ def is_loopback_name(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-# A URL contains an IPv6 address in brackets (RFC 3986, section 3.2.2).
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _checked_host(host: str) -> tuple[str, str | None]:
