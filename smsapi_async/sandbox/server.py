@@ -206,6 +206,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+_NO_HTTP_ERROR = b'{"error":"this is not valid HTTP; percent-encode all characters of the URL except ASCII"}'
+_NO_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_NO_HTTP_ERROR), _NO_HTTP_ERROR)
+)
+
+
 class _Protocol(H11Protocol):
     """An HTTP protocol without an access log, because a request line may contain the password.
 
@@ -221,6 +228,13 @@ class _Protocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.access_log = False
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the base class passes the text
+        """Refuse a request that is not valid HTTP, in JSON. The base class would write plain text."""
+        cycle = getattr(self, "cycle", None)
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self.transport.write(_NO_HTTP)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -99,9 +99,12 @@ def control(sandbox: Sandbox, moment: datetime) -> None:
     sandbox.expire_sessions()
     sandbox.answer_next("Sms/Send", 500, "<html>", {"Content-Type": "text/html"}, 2, accept=True)
     sandbox.refuse_next(None, 5)
+    assert_type(sandbox.release_held("Sms/Send"), int)
+    assert_type(sandbox.drop_prepared(), int)
     with sandbox.hold("Sms/Send") as gate:
         assert_type(gate, Gate)
         assert_type(gate.caught, int)
+        assert_type(gate.held, int)
         assert_type(gate.is_released, bool)
         gate.release()
 

@@ -76,7 +76,11 @@ async def receive_message(call: ApiCall) -> JsonObject:
 
 async def change_clock(call: ApiCall) -> JsonObject:
     """Pause the clock, let the clock run, or change its speed."""
-    running, speed = call.body["running"], call.body["speed"]
+    running, paused, speed = (call.body[name] for name in ("running", "paused", "speed"))
+    if paused is not None:
+        if running is paused:
+            raise ApiProblem(422, "paused must be the opposite of running", "paused")
+        running = not paused
     if speed is not None:
         call.sandbox.speed = speed
     if running is not None and running is not call.sandbox.running:

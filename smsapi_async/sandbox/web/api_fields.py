@@ -19,7 +19,7 @@ _LONGEST_NUMBER = 30
 _LONGEST_NAME = 100
 _MONEY = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,6})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
-_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"-?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 # The types in JSON Schema.
 _SCHEMAS: dict[FieldKind, dict[str, Any]] = {

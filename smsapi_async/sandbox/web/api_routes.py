@@ -340,6 +340,7 @@ CHANGING_ROUTES = (
         answer="Clock",
         body=(
             ApiField(name="running", kind="boolean", description="Whether the clock runs."),
+            ApiField(name="paused", kind="boolean", description="The opposite of `running`."),
             ApiField(
                 name="speed",
                 kind="number",

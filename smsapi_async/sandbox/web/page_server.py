@@ -83,7 +83,10 @@ class ControlApi:
             raise ApiProblem(404, f"the control API has no such path; see {API_PATH}/openapi.json")
         # `messages/latest` precedes `messages/{id}`, so only the routes with the first path count.
         routes = [(match, route) for match, route in found if route.path == found[0][1].path]
-        chosen = next(((match, route) for match, route in routes if route.method == request.method), None)
+        # A stream of events has no end, so a HEAD request to the stream is refused.
+        is_head = request.method == "HEAD" and routes[0][1].answer != "Events"
+        method = "GET" if is_head else request.method
+        chosen = next(((match, route) for match, route in routes if route.method == method), None)
         if chosen is None:
             allowed = ", ".join(route.method for _, route in routes)
             return JsonAnswer({"error": f"this path accepts only {allowed}"}, 405, {"Allow": allowed})

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -184,6 +186,38 @@ async def test_variable_parts_of_paths(key: str, wrong: WebCaller) -> None:
         assert (answer.status_code, refused(answer)) == (404, True)
     answer = await wrong.call("PUT", f"messages/{key}/state", json={"state": 0})
     assert (answer.status_code, refused(answer)) == (404, True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["GET /api/v1/messages?text=код HTTP/1.1", "GET /api/v1/messages?text=a b HTTP/1.1", "\x16\x03\x01"],
+)
+async def test_no_http(line: str, wrong: WebCaller) -> None:
+    """A URL with raw characters beyond ASCII is refused in JSON, which says what to do."""
+    url = httpx.URL(wrong.page_url)
+    async with await anyio.connect_tcp(url.host, url.port or 0) as stream:
+        await stream.send(f"{line}\r\nHost: {url.host}\r\n\r\n".encode())
+        received = b""
+        with suppress(anyio.EndOfStream):
+            while True:
+                received += await stream.receive()
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json")
+    assert "percent-encode" in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("wait", ["0", ".5", "0.", "1e-2", "5E-1", "0.123456789012"])
+async def test_forms_of_a_number(wait: str, wrong: WebCaller) -> None:
+    """A number in a query may have each usual form."""
+    answer = await wrong.call("GET", f"messages/latest?wait={wait}")
+    assert answer.status_code == 200, answer.text
+
+
+async def test_head(wrong: WebCaller) -> None:
+    """A HEAD request gets the status of the GET request, as tools that wait for a server expect."""
+    for path, status in (("livez", 200), ("state", 200), ("messages/7", 404), ("reset", 405)):
+        answer = await wrong.call("HEAD", path)
+        assert (answer.status_code, answer.content) == (status, b"")
 
 
 json_values = st.recursive(

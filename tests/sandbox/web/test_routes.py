@@ -273,7 +273,10 @@ async def test_commands_change_the_sandbox(anyio_backend: str) -> None:
         assert (await caller.send()).status_code == 401
         await caller.order("POST", "clock/advance", {"hours": 1, "minutes": 30})
         assert sandbox.now() == START + timedelta(minutes=90)
-        await caller.order("PATCH", "clock", {"running": True, "speed": 60})
+        for paused in (False, True):
+            clock = await caller.order("PATCH", "clock", {"paused": paused})
+            assert clock["running"] is not paused
+        await caller.order("PATCH", "clock", {"running": True, "paused": False, "speed": 60})
         assert (sandbox.running, sandbox.speed) == (True, 60)
         await caller.order("POST", "incoming", {"from": "+7 903 123-45-67", "to": "ACME", "text": "Hi"})
         assert sandbox.account.incoming[0].source_address == "79031234567"
@@ -323,6 +326,7 @@ async def test_no_faulty_line(anyio_backend: str) -> None:
         ("GET", "events?after=x", None, "after"),
         ("GET", "livez?x=1", None, "x"),
         ("PATCH", "clock", {"running": "yes"}, "running"),
+        ("PATCH", "clock", {"running": True, "paused": True}, "paused"),
         ("PATCH", "clock", {"speed": -1}, "speed"),
         ("PATCH", "clock", {"speed": None}, "speed"),
         ("PATCH", "clock", {"now": "2026-01-01T00:00:00Z"}, "now"),
