@@ -161,7 +161,8 @@ def state_code(value: int | str, name: str = "state") -> int:
         return int(text)
     found = next((state for state, label in STATE_LABELS.items() if label.lower() == text), None)
     if found is None:
-        raise ApiProblem(422, f"{name} must be the code or the label of a state", name)
+        labels = ", ".join(f"{state} ({label})" for state, label in STATE_LABELS.items())
+        raise ApiProblem(422, f"{name} must be the code or the label of a state: {labels}", name)
     return found
 
 

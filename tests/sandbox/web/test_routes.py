@@ -399,6 +399,14 @@ async def test_wrong_plans(plan: Any, words: list[str], wrong: WebCaller) -> Non
     assert [each for each in words if each not in answer.json()["error"]] == []
 
 
+@pytest.mark.parametrize(("method", "path"), [("PUT", "messages/1/state"), ("GET", "messages?state=lost")])
+async def test_wrong_state(method: str, path: str, wrong: WebCaller) -> None:
+    """The answer to an unknown state lists the codes and labels that exist."""
+    options: dict[str, Any] = {"json": {"state": "lost"}} if method == "PUT" else {}
+    answer = await wrong.call(method, path, **options)
+    assert "0 (delivered), " in answer.json()["error"]
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b"5", b'{"speed": NaN}', b"\xff", b'{"speed": 1e999999999}'])
 async def test_no_json(body: bytes, wrong: WebCaller) -> None:
     """A body that is no JSON object is refused."""
