@@ -419,6 +419,10 @@ class Sandbox(ClockControl, AnswerControl, MessageChecks):
             now = self._clock.now()
             return sum(ends_at > now for ends_at in self._engine.sessions.values())
 
+    def has_issued(self, session: str) -> bool:
+        """Whether the sandbox has issued this session id, which may have expired since then."""
+        return session in self._engine.sessions
+
     def admit(
         self,
         method: str,

@@ -67,8 +67,8 @@ def _problem(scope: Scope, access: WebAccess) -> tuple[int, str] | None:
     # A proxy in front of the sandbox may speak TLS.
     if any(origin.lower() not in {f"http://{host}", f"https://{host}"} for origin in origins):
         return 403, "A page of another origin made this request."
-    site = headers.get("sec-fetch-site", "none")
-    if site not in {"none", "same-origin"} and not _is_link_to_page(scope, headers):
+    sites = set(headers.getlist("sec-fetch-site"))
+    if not sites <= {"none", "same-origin"} and not _is_link_to_page(scope, headers):
         return 403, "A page of another site made this request."
     return _body_problem(scope, headers)
 

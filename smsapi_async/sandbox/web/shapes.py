@@ -121,9 +121,9 @@ class Shapes:
         }
 
     def request(self, arrival: Arrival) -> JsonObject:
-        """Return a request to the gateway and its answer, without the passwords of real accounts."""
-        mask = SecretMask.of(arrival, self._sandbox.password)
-        target, body = mask.text(arrival.target), mask.text(arrival.body.decode("utf-8", "replace"))
+        """Return a request to the gateway and its answer, without the secrets of real accounts."""
+        mask = SecretMask.of(arrival, self._sandbox.password, self._sandbox.has_issued)
+        target, body = mask.raw(arrival.target), mask.raw(arrival.body.decode("utf-8", "replace"))
         headers = [
             [name, mask.header(name, value)]
             for name, value in (
@@ -342,6 +342,8 @@ def _note(name: str, value: str, mask: SecretMask) -> str | None:
     known = name.lower()
     if known == "password":
         return None if value == mask.own else "not the sandbox's password, so the value is masked"
+    if known in {"sessionid", "session_id"} and mask.text(value) == MASK:
+        return "not a session id of the sandbox, so the value is masked"
     if known == "data":
         units = utf16_units(value)
         return f"{units} {'character' if units == 1 else 'characters'}, {encoding_of(value)}"

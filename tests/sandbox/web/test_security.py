@@ -1,11 +1,12 @@
 """Pages of other sites cannot read or control the sandbox, and passwords of real accounts are not shown."""
 
 import base64
+import gzip
 import json
 import socket
 import time
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlencode
 from xml.sax.saxutils import escape, quoteattr
 
 import httpx
@@ -63,6 +64,16 @@ async def test_header_fields(path: str, host: str, wrong: WebCaller) -> None:
         ("localhost/", 403),
         ("localhost:x", 403),
         ("evillocalhost", 403),
+        ("localhost.", 200),
+        ("127.1", 403),
+        ("2130706433", 403),
+        ("127.0.0.1:80:80", 403),
+        ("localhost,evil.example", 403),
+        ("localhost evil.example", 403),
+        ("evil.example/.localhost", 403),
+        ("evil.example#.localhost", 403),
+        ("[fe80::1]", 403),
+        ("[::1", 403),
         ("", 403),
     ],
 )
@@ -71,6 +82,95 @@ async def test_host(host: str, status: int, wrong: WebCaller) -> None:
     for path in ("", "api/v1/state"):
         answer = await wrong.client.get(f"{wrong.page_url}{path}", headers={"Host": host})
         assert answer.status_code == status
+
+
+async def test_two_sites(wrong: WebCaller) -> None:
+    """A second header field `Sec-Fetch-Site` does not hide the first one."""
+    for sites in (("same-origin", "cross-site"), ("cross-site", "none")):
+        fields = [("Sec-Fetch-Site", site) for site in sites]
+        assert (await wrong.call("GET", "state", headers=fields)).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND"])
+@pytest.mark.parametrize("path", ["", "static/page.js", "api/v1/state", "api/v1/events", "api/v1/reset"])
+async def test_other_methods(method: str, path: str, wrong: WebCaller) -> None:
+    """Another method changes nothing, and its answer has the strict header fields and allows no origin."""
+    fields = {"X-HTTP-Method-Override": "POST", "Access-Control-Request-Method": "POST"}
+    answer = await wrong.client.request(method, f"{wrong.page_url}{path}", headers=fields)
+    assert answer.status_code == (200 if method == "HEAD" and not path.startswith("api") else 405)
+    assert answer.headers.items() >= HEADERS.items()
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert (await wrong.get("messages"))["total"] == 1
+
+
+async def test_method_override(wrong: WebCaller) -> None:
+    """The method of a request is the one in its first line."""
+    for field in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        answer = await wrong.call("GET", "messages?limit=1", headers={field: "DELETE"})
+        assert answer.status_code == 200
+        assert (await wrong.call("POST", "messages", headers={field: "DELETE"})).status_code == 405
+    assert (await wrong.get("messages"))["total"] == 1
+
+
+async def test_header_fields_of_other_answers(wrong: WebCaller) -> None:
+    """The stream of events, a conditional request and an answer on the faulty line have them, too."""
+    async with wrong.client.stream("GET", f"{wrong.page_url}api/v1/events") as stream:
+        assert stream.headers.items() >= HEADERS.items()
+    answer = await wrong.client.get(wrong.page_url, headers={"If-None-Match": "*"})
+    assert answer.headers.items() >= HEADERS.items()
+    faulty = (await wrong.get("faults"))["base_url"].removesuffix("rest")
+    answer = await wrong.client.get(f"{faulty}api/v1/state")
+    assert (answer.status_code, answer.headers.items() >= HEADERS.items()) == (421, True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/rest/../api/v1/state", "/rest/%2e%2e/api/v1/state", "/REST/../static/page.js", "/rest/../"),
+        *("/rest//api/v1/state", "//rest/api/v1/state", "/rest/api/v1/state", "/rest/static/page.js"),
+        *("/%72est/../api/v1/state", "/rest/..%2fapi/v1/state", "/rest", "/rest/"),
+        *("//api/v1/state", "/api/v1//state", "/api/v1/state/", "/%61pi/v1/state", "/rest;/../api/v1/state"),
+        *("/static/../index.html", "/static/%2e%2e/page_server.py", "/static/..%2fpage_server.py"),
+        *("http://localhost/api/v1/state", "/rest\\..\\api\\v1\\state", "/api/v1/../../rest/../api/v1/state"),
+    ],
+)
+async def test_paths(path: str, wrong: WebCaller) -> None:
+    """No spelling of a path reaches the page, the control API or another file under a foreign host name."""
+    port = httpx.URL(wrong.page_url).port or 0
+    request = f"GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as answer:
+        connection.sendall(request.encode())
+        head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert head.split()[1] in {b"403", b"404"}
+    assert not [each for each in (b"79031234567", b"messages", b"import ", b"function") if each in body]
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize("dialect", ["contract", "latest"])
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("GET", f"/{MARKUP}", {}),
+        ("GET", "/User/SessionId", {"params": {"login": MARKUP}}),
+        ("GET", "/User/Balance", {"params": {"SessionID": MARKUP}}),
+        (
+            "POST",
+            "/Sms/Send",
+            {"data": {"DestinationAddress": MARKUP, "SourceAddress": MARKUP, "Data": MARKUP}},
+        ),
+        ("POST", "/Sms/Send", {"content": "{" + MARKUP, "headers": {"Content-Type": "application/json"}}),
+        ("PUT", f"/Sms/Send{MARKUP}?{MARKUP}", {}),
+    ],
+)
+async def test_no_markup_from_the_gateway(
+    method: str, path: str, options: dict[str, Any], dialect: str, anyio_backend: str
+) -> None:
+    """The gateway has the origin of the page, and its answers repeat no markup of a request."""
+    async with served(dialect=dialect) as (_, caller):
+        answer = await caller.client.request(method, caller.base_url + path, **options)
+        assert "onerror" not in answer.text
 
 
 async def test_the_gateway_has_no_such_rule(wrong: WebCaller) -> None:
@@ -90,6 +190,9 @@ async def test_the_gateway_has_no_such_rule(wrong: WebCaller) -> None:
         ("http://127.0.0.1:8099", 403),
         ("http://evil.example", 403),
         ("null", 403),
+        ("http://localhost:8099/", 403),
+        ("http://localhost:8099, http://evil.example", 403),
+        ("http://user@localhost:8099", 403),
         ("", 403),
     ],
 )
@@ -110,6 +213,11 @@ async def test_origin(origin: str, status: int, wrong: WebCaller) -> None:
         ("GET", "api/v1/state", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
         ("POST", "api/v1/reset", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
         ("GET", "", NAVIGATION, 200),
+        ("GET", "?a=1", NAVIGATION, 200),
+        ("GET", "", {"Sec-Fetch-Site": "garbage"}, 403),
+        ("GET", "api/v1/state", {"Sec-Fetch-Site": ""}, 403),
+        ("HEAD", "", NAVIGATION, 403),
+        ("GET", "", {**NAVIGATION, "Sec-Fetch-Dest": "object"}, 403),
         ("GET", "", {**NAVIGATION, "Sec-Fetch-Site": "same-site"}, 200),
         ("GET", "", {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}, 403),
         ("GET", "", {**NAVIGATION, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}, 403),
@@ -135,6 +243,9 @@ async def test_site(method: str, path: str, fields: dict[str, str], status: int,
         ({"files": {"balance": b"0"}}, 415),
         ({"content": BALANCE, "headers": {"Content-Type": "text/plain"}}, 415),
         ({"content": BALANCE}, 415),
+        ({"files": {"balance": ("a.json", BALANCE, "application/json")}}, 415),
+        ({"content": BALANCE, "headers": {"Content-Type": "text/plain; application/json"}}, 415),
+        ({"content": BALANCE, "headers": {"Content-Type": "application/json, text/plain"}}, 415),
         ({"content": b"", "headers": {"Content-Type": "text/plain"}}, 415),
         ({"content": BALANCE, "headers": {"Content-Type": "application/jsonx"}}, 415),
         ({"content": BALANCE, "headers": [JSON_TYPE, ("Content-Type", "text/plain")]}, 415),
@@ -313,6 +424,161 @@ async def test_masked_password(
                 assert not [each for each in (*spellings(secret), basic(secret)) if each in text]
 
 
+SECRET = "Zx9-hunter-Geheim"
+HIDDEN = "(The sandbox hides this text, because it contains a password.)"
+IN_URL = f"http://x/?login=a&password={SECRET}"
+IN_BASE64 = base64.b64encode(SECRET.encode()).decode()
+OTHER_FORMATS: list[tuple[str, dict[str, str], str | bytes]] = [
+    (f"url={quote(IN_URL, safe='')}", {}, ""),
+    (f"url={quote(quote(IN_URL, safe=''), safe='')}", {}, ""),
+    (f"url={quote(f'http://me:{SECRET}@x/', safe='')}", {}, ""),
+    (f"login=a;password={SECRET}", {}, ""),
+    (f"a?password={SECRET}", {}, ""),
+    (f"%u0050assword={SECRET}", {}, ""),
+    ("Password=" + "".join(f"%{byte:02x}" for byte in SECRET.encode()), {}, ""),
+    (f"Password=sandbox-password&Password={SECRET}", {}, ""),
+    (f"{'a' * 60}password={SECRET}", {}, ""),
+    (f"PasswordHash={SECRET}", {}, ""),
+    (f"model.Password={SECRET}", {}, ""),
+    (f"+Password+={SECRET}", {}, ""),
+    *((f"{name}={SECRET}", {}, "") for name in ("psw", "pw", "pass", "passwd", "secret", "token", "api_key")),
+    (f"{quote('пароль')}={SECRET}", {}, ""),
+    (f"Password={SECRET}&Copy={SECRET.upper()}", {}, ""),
+    ("", {"Authorization": f"Bearer {SECRET}"}, ""),
+    ("", {"X-Forwarded-Authorization": f"Basic {IN_BASE64}"}, ""),
+    ("", {"X-Copy": f"Basic {IN_BASE64}"}, ""),
+    (f"Password={SECRET}", {"X-Copy": IN_BASE64}, ""),
+    ("", {"X-Auth-Token": SECRET}, ""),
+    ("", {"X-Api-Key": SECRET}, ""),
+    ("", {"Cookie": f"a={SECRET}"}, ""),
+    ("", {"User-Agent": f"app (password: {SECRET})"}, ""),
+    (f"Password={SECRET}", {"User-Agent": f"app/{SECRET}/1"}, ""),
+    ("", {"Referer": f"http://me:{SECRET}@x/"}, ""),
+    ("", {"Content-Type": FORM}, f"Data={quote(f'a=1&password={SECRET}', safe='')}"),
+    ("", {"Content-Type": FORM}, f"Data={quote(json.dumps({'password': SECRET}), safe='')}"),
+    (f"Password={SECRET}", {"Content-Type": FORM}, f"Data={quote(IN_BASE64, safe='')}"),
+    ("", {"Content-Type": FORM}, b"\xff\xfePassword=" + SECRET.encode() + b"\xff"),
+    (
+        "",
+        {"Content-Type": FORM, "Content-Encoding": "gzip"},
+        gzip.compress(f"Password={SECRET}".encode(), 0, mtime=0),
+    ),
+    ("", {"Content-Type": "application/octet-stream"}, b"\0\1Password=" + SECRET.encode() + b"\0"),
+    ("", {"Content-Type": "application/msgpack"}, b"\x81\xa8Password\xb1" + SECRET.encode()),
+    ("", JSON, json.dumps({"Password": SECRET}).encode("utf-16")),
+    ("", JSON, b"\xef\xbb\xbf" + json.dumps({"Password": SECRET}).encode()),
+    ("", JSON, json.dumps({"Password": [SECRET]})),
+    ("", JSON, json.dumps({"Password": {"value": [{"a": SECRET}]}})),
+    ("", JSON, json.dumps([{"name": "Password", "value": SECRET}])),
+    ("", JSON, json.dumps({"a": json.dumps({"b": json.dumps({"Password": SECRET})})})),
+    ("", JSON, f'{{"a": 1}}\n{{"Password": "{SECRET}"}}'),
+    ("", JSON, json.dumps({"apiKey": SECRET})),
+    ("", JSON, f"{{Password: {SECRET}}}"),
+    ("", {"Content-Type": "text/yaml"}, f"login: a\npassword: {SECRET}\n"),
+    ("", {"Content-Type": "text/plain"}, f"login = a\npassword = {SECRET}\n"),
+    ("", {"Content-Type": "text/xml"}, f"<password><value>{SECRET}</value></password>"),
+    ("", {"Content-Type": "text/xml"}, f"<name>password</name><value><string>{SECRET}</string></value>"),
+    ("", {"Content-Type": "text/xml"}, f"<param name='password' value='{SECRET}'/>"),
+    ("", {"Content-Type": "text/html"}, f'<input value="{SECRET}" name="password">'),
+    ("", {"Content-Type": "text/xml"}, f"<x>&lt;password&gt;{SECRET}&lt;/password&gt;</x>"),
+    ("", MULTIPART, f"--b\r\nContent-Disposition: form-data; name=password\r\n\r\n{SECRET}\r\n--b--"),
+]
+
+
+@pytest.mark.parametrize(("query", "headers", "body"), OTHER_FORMATS, ids=map(str, range(len(OTHER_FORMATS))))
+async def test_other_formats(
+    query: str, headers: dict[str, str], body: str | bytes, anyio_backend: str
+) -> None:
+    """The password of a real account is masked in each format of a query, a header field and a body."""
+    async with served() as (_, caller):
+        await caller.client.post(f"{caller.base_url}/Sms/Send?{query}", headers=headers, content=body)
+        for path in ("state", "requests/0"):
+            answer = (await caller.call("GET", path)).text.replace("\\u0000", "")
+            for text in (answer, unquote(unquote(answer)), answer.replace("\\", "")):
+                assert not [
+                    each for each in (SECRET, SECRET.upper(), IN_BASE64, IN_BASE64[:-1]) if each in text
+                ]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body"),
+    [
+        ("Sms/Send", {"Content-Type": FORM}, "Data=Your+password%3A+4711&Note=compass+a"),
+        ("Sms/Send", {"Content-Type": FORM}, "Login=sandbox&Password=sandbox-password&Data=a%26b"),
+        ("Sms/Send?Password=sandbox-password", JSON, '{"Password": "sandbox-password", "Data": "pass"}'),
+        ("Sms/Send", JSON, '{"Data": "Login: 1\\nPassport: 2", "a": {"b": ["c"]}}'),
+        ("Sms/Send", {"Content-Type": "text/xml"}, "<a><Password>sandbox-password</Password></a>"),
+        ("Sms/Send", {"Content-Type": FORM}, "SessionID=nonsense&Passport=1234567890"),
+        ("Sms/Send", {"Content-Type": FORM}, "Data=" + quote("Код: 4711, https://acme.example/p?a=1&b=2")),
+    ],
+)
+async def test_readable_requests(path: str, headers: dict[str, str], body: str, anyio_backend: str) -> None:
+    """A request without a foreign secret is shown as it came."""
+    async with served() as (_, caller):
+        await caller.client.post(f"{caller.base_url}/{path}", headers=headers, content=body)
+        shown = await caller.get("requests/0")
+        assert (shown["target"], shown["body"]) == (f"/rest/{path}", body)
+
+
+@pytest.mark.parametrize("password", ["p&ss word", "pass%26word", "pwd=1;x", '"quoted"', "пароль"])
+async def test_own_password_with_special_characters(password: str, anyio_backend: str) -> None:
+    """The password of the sandbox itself is shown, whatever characters it has."""
+    async with served(password=password) as (_, caller):
+        form = {"Login": "sandbox", "Password": password}
+        await caller.client.post(f"{caller.base_url}/v2/Sms/Send", data=form)
+        shown = await caller.get("requests/0")
+        assert shown["body"] == urlencode(form)
+
+
+@pytest.mark.parametrize("form", ["query", "form", "json", "multipart", "xml"])
+async def test_foreign_session(form: str, anyio_backend: str) -> None:
+    """The session id of a real gateway is masked, and the session id of the sandbox is shown."""
+    foreign = "ABCDEF0123456789ABCDEF0123456789ABCD"
+    async with served() as (sandbox, caller):
+        await caller.send()
+        for session in (foreign, caller.session):
+            all_options: dict[str, dict[str, Any]] = {
+                "query": {"params": {"SessionID": session}},
+                "form": {"data": {"sessionId": session}},
+                "json": {"json": {"SessionID": session}},
+                "multipart": {"files": {"session_id": (None, session)}},
+                "xml": {"content": f"<SessionID>{session}</SessionID>"},
+            }
+            await caller.client.post(f"{caller.base_url}/User/Balance", **all_options[form])
+        assert foreign not in (await caller.call("GET", "state")).text
+        shown = (await caller.get("requests"))["requests"]
+        assert caller.session in shown[-1]["target"] + shown[-1]["body"]
+        sandbox.expire_sessions()
+        assert caller.session in (await caller.call("GET", f"requests/{shown[-1]['index']}")).text
+
+
+@pytest.mark.parametrize(
+    "part", ["&lt;password&gt;", "Password=1&", "password: ab1 ", '"password":{', "a=%25"]
+)
+async def test_many_passwords(part: str, wrong: WebCaller) -> None:
+    """A body with thousands of passwords does not stop the sandbox."""
+    await wrong.client.post(f"{wrong.base_url}/Sms/Send", content=part * 5000 + f"&password={SECRET}")
+    start = time.process_time()
+    assert SECRET not in (await wrong.call("GET", "state")).text
+    assert time.process_time() - start < 20
+
+
+def test_output_of_the_command() -> None:
+    """The command prints no password of a real account, also if a request is malformed."""
+    with running_sandbox("--json") as (process, announced):
+        document = json.loads(announced)
+        for url in (document["base_url"], document["faults_url"]):
+            httpx.get(f"{url}/User/SessionId", params={"Login": "me", "Password": SECRET})
+            port = httpx.URL(url).port or 0
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(f"GET /rest?Password={SECRET}\x01 x\r\nPassword {SECRET}\r\n\r\n".encode())
+                connection.recv(1000)
+        assert SECRET not in httpx.get(f"{document['page_url']}api/v1/state").text
+        process.terminate()
+        output, errors = process.communicate(timeout=30)
+    assert SECRET not in output + (errors or "")
+
+
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
@@ -320,6 +586,15 @@ async def test_masked_password(
         ('{"Login": "e", "Password": "e"}', '{"Login": "e", "Password": "••••••••"}'),
         ('{"Password": 1, "Data": "1"}', '{"Password": "••••••••", "Data": "1"}'),
         ('{"Data": "e", "Password": "e', '{"Data": "e", "Password": "••••••••"'),
+        ('{"Login": "e", "Password": ["e"]}', '{"Login": "e", "Password": "••••••••"}'),
+        ('[{"name": "Password", "value": "e"}]', '[{"name": "Password", "value": "••••••••"}]'),
+        ("login: e\npassword: e\n", "login: e\npassword: ••••••••\n"),
+        ("login: e\npassword: 'e'\n", "login: e\npassword: ••••••••\n"),
+        ('login = "e"\npassword = "e"\n', 'login = "e"\npassword = "••••••••"\n'),
+        ("url=http%3A%2F%2Fx%3Fpassword%3De&Data=e", "url=••••••••&Data=e"),
+        ("Password=a%20b&Data=a%20b", "Password=••••••••&Data=a%20b"),
+        ('{"a": "{\\"Password\\": \\"e\\"}"}', HIDDEN),
+        ('{"P\\u0061ssword": "e"}', HIDDEN),
         ("<Login>e</Login><Password>e</Password>", "<Login>e</Login><Password>••••••••</Password>"),
         (part("Password", "e"), part("Password", "••••••••")),
         ("Login=pass&Password=sandbox-password", "Login=pass&Password=sandbox-password"),

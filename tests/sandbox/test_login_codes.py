@@ -1,0 +1,236 @@
+"""The login code in texts as real services send them."""
+
+import time
+
+import pytest
+
+from smsapi_async.sandbox.codes import find_code
+
+DIRECT = [
+    ("Your code is 4711", "4711"),
+    ("Your verification code is: 482913", "482913"),
+    ("YOUR CODE: 482913", "482913"),
+    ("Code 0042", "0042"),
+    ("Your code:\n\n482913", "482913"),
+    ("Order 5512 Your code:\n482913", "482913"),
+    ("Code #4711", "4711"),
+    ("Код № 4711", "4711"),
+    ("code=4711", "4711"),
+    ("Your code is *4711*", "4711"),
+    ("Your code is «4711»", "4711"),
+    ("Your code is <b>4711</b>", "4711"),
+    ("code4711", "4711"),
+    ("4711код", "4711"),
+    ("Your codes: 1111, 2222", "1111"),
+    ("OTP:4821", "4821"),
+    ("OTP-код 4821", "4821"),
+    ("Use OTP 482193 to log in to account 998877", "482193"),
+    ("Your one-time password is 482193.", "482193"),
+    ("One-time code: 482193", "482193"),
+    ("Your passcode is 314159", "314159"),
+    ("PIN 0001", "0001"),
+    ("Your PIN-code: 0001", "0001"),
+    ("pincode 4821", "4821"),
+    ("PIN-код: 4821", "4821"),
+    ("Пин-код 4821", "4821"),
+    ("ПИНКОД 4821", "4821"),
+    ("Пин: 4821", "4821"),
+    ("Пароль: 4821", "4821"),
+    ("ПАРОЛЬ 4821", "4821"),
+    ("Одноразовый пароль 482193 для входа", "482193"),
+    ("Войдите с паролем 4821, заказ 556677", "4821"),
+    ("Код 4821", "4821"),
+    ("КОД: 4821", "4821"),
+    ("Введите код 4821 на сайте", "4821"),
+    ("Ваши коды: 4821", "4821"),
+    ("Vash kod: 4821. Zakaz 556677", "4821"),
+    ("Vash parol 4821, login 100200", "4821"),
+    ("Код авторизации - 4821", "4821"),
+    ("Ваш код подтверждения: 482193. Наберите его в поле ввода.", "482193"),
+    ("Ваш код 🔑 4821", "4821"),
+    ("Введите код 4821 100 руб. спишем позже", "4821"),
+]
+SERVICES = [
+    ("G-123456 is your Google verification code.", "123456"),
+    ("G-123456 — ваш код подтверждения Google.", "123456"),
+    ("FB-12345 is your Facebook confirmation code", "12345"),
+    ("Telegram code: 12345\n\nYou can also tap on this link to log in:\nhttps://t.me/login/12345", "12345"),
+    ("Login code: 12345. Do not give this code to anyone, even if they say they are from Telegram!", "12345"),
+    ("Код для входа в Telegram: 12345. Не давайте код никому", "12345"),
+    ("Your WhatsApp code: 123-456\n\nDon't share this code with others\n4sgLq1p5sV6", "123456"),
+    ("<#> Your WhatsApp code: 123-456\nYou can also tap on this link: v.whatsapp.com/123456", "123456"),
+    ("123-456 is your WhatsApp code", "123456"),
+    ("Код WhatsApp: 123 456", "123456"),
+    ("<#> Your ExampleApp code is: 123456 FA+9qCX9VSu", "123456"),
+    ("Никому не сообщайте код 12345. Списание 1 500р", "12345"),
+    ("Никому не сообщайте код: 12345. Списание 1500 р. Карта *6789", "12345"),
+    ("Никому НЕ ГОВОРИТЕ код 51234! Перевод 15 000 RUB на карту *1234. Вопросы: 900", "51234"),
+    ("Перевод 5000 RUB. Пароль: 48219. Не сообщайте пароль НИКОМУ. Только мошенники", "48219"),
+    ("Оплата 1500.00 RUB, OZON, карта *1234. Код: 4821", "4821"),
+    ("Покупка 1 250,50 ₽ в магазине. Код 4821", "4821"),
+    ("Your Example code is 123456.\n\n@example.com #123456", "123456"),
+    ("@example.com #123456", "123456"),
+    ("123456 is for order 998877\n\n@example.com #123456 %iframe.example", "123456"),
+    ("Use verification code 482193 for Microsoft authentication.", "482193"),
+    ("Your Apple ID Code is: 482193. Don't share it with anyone.", "482193"),
+    ("Your Uber code is 4821. Never share this code. Reply STOP ALL to +1 415-555-0123", "4821"),
+    ("482193 is your Amazon OTP. Do not share it with anyone.", "482193"),
+    ("Snapchat Code: 482193. Happy Snapping!", "482193"),
+    ("Госуслуги: код 4821 для входа 01.02.2026 в 12:30", "4821"),
+    ("ВКонтакте: 48219 – ваш код подтверждения", "48219"),
+    ("Yandex: Ваш код подтверждения: 482-193. Наберите его в поле ввода.", "482193"),
+    ("Ваш код для входа в Авито: 48219. Никому его не сообщайте", "48219"),
+    ("Wildberries: ваш код 482193. Никому не сообщайте код, 5 минут", "482193"),
+    ("Код выдачи заказа 4821. Пункт: ул. Ленина, 15", "4821"),
+    ("Код 7 8 9 0 1 2", "789012"),
+    ("Backup code 1234-5678", "12345678"),
+]
+NEAREST = [
+    ("Код доступа к заказу 556677: 4321", "4321"),
+    ("Код доступа к ячейке 556677: 4321", "4321"),
+    ("Код для карты *1234: 5678", "5678"),
+    ("Your code for order 556677 is 4321", "4321"),
+    ("Your verification code for account 12345678 is 4321", "4321"),
+    ("Код для заказа № 556677 — 4321", "4321"),
+    ("Код для заказа: 4321", "4321"),
+    ("Код списания 5000 руб это 4321", "4321"),
+    ("Заказ № 1842 готов, код 4321", "4321"),
+    ("Заказ № 1842. Назовите курьеру код - 4321", "4321"),
+    ("4321 — код для заказа 556677", "4321"),
+    ("4321 is your login code, order 556677", "4321"),
+    ("Your account 12345678. Code sent to +7 900 123-45-67: 4321", "4321"),
+    ("Логин: 79031234567 Пароль: 123456", "123456"),
+    ("Логин 100200, пароль 300400", "300400"),
+    ("Пароль 300400, логин 100200", "300400"),
+    ("Код действует 5 минут: 4321", "4321"),
+    ("Код действует до 2026 года: 4321", "4321"),
+    ("Код действует 3000 секунд: 4321", "4321"),
+    ("Код из 4 цифр: 4321", "4321"),
+    ("До 12:30 01.02.2026 введите код 4321", "4321"),
+    ("Позвоните 8 (800) 555-35-35, код 4321", "4321"),
+    ("Код +7 900 123-45-67: 4321", "4321"),
+    ("2026-02-01 code 4321", "4321"),
+    ("Feb 1, 2026: your code 4321", "4321"),
+    ("1 февраля 2026 г. код 4321", "4321"),
+    ("$1500.00 paid. Enter code 4321", "4321"),
+    ("USD 1500 paid. The code for it: 4321", "4321"),
+    ("Код заказа 4321", "4321"),
+    ("Ваш код 4321. Промокод 5050", "4321"),
+    ("Промокод 5050. Код входа: 4321", "4321"),
+    ("Покажите QR-код 5050 или пароль 4321", "4321"),
+    ("Zip code 90210, PIN 4321", "4321"),
+    ("Promo code 5050 for orders over $2000", "5050"),
+    ("Промокод 5050 на заказы от 3000 руб", "5050"),
+    ("1111 2222 code 3333 4444", "3333"),
+    ("code 123", "123"),
+    ("Your code is 123, order 556677", "123"),
+    ("Your code: 1234567890", "1234567890"),
+    ("Your code: 42", "42"),
+]
+WITHOUT_WORD = [
+    ("4821", "4821"),
+    ("Use 482193 to sign in", "482193"),
+    ("4821 or 4821", "4821"),
+    ("4821 and 12", "4821"),
+    ("4821 for +79031234567, valid 10 min", "4821"),
+    ("4821 до 12:30 01.02.2026", "4821"),
+    ("4821 на сумму 1500 руб", "4821"),
+    ("encode 4821", "4821"),
+    ("1234 and 5678", None),
+    ("decode 1234 or 5678", None),
+    ("кодекс 1234, кодировка 5678", None),
+    ("Order № 1842 is ready", None),
+    ("Ваш заказ №1842 собран, мы храним его 7 дней", None),
+    ("Ticket #1842", None),
+    ("Баланс 1500 руб", None),
+    ("Баланс 1500р.", None),
+    ("Списание 1 500 ₽ с карты *1234", None),
+    ("Price $1500", None),
+    ("С Новым 2026 годом!", None),
+    ("Ждём вас 1 февраля 2026", None),
+    ("Meeting on 2026-02-01 at 12:30", None),
+    ("Call (495) 123-45-67 or 8-800-555-35-35", None),
+    ("Call +1 (650) 555-0123", None),
+    ("Звоните 88005553535", None),
+    ("https://acme.example/p/4821", None),
+    ("acme.example/4821", None),
+    ("8KQ2ABCD4", None),
+    ("123", None),
+    ("123456789", None),
+    ("4821abc", None),
+    ("🙂", None),
+]
+NO_NUMBER = [
+    ("Ваш код придёт отдельно", None),
+    ("Код действует 5 минут", None),
+    ("Код действует 300 секунд", None),
+    ("Your code is 123ABC", None),
+    ("Пароль изменён 01.02.2026 в 12:30. Не вы? Звоните 900", None),
+    ("Пароль: qwerty1234", None),
+    ("Код отправлен на +7 900 123-45-67", None),
+    ("Код 5-значный, 5-digit code", None),
+    ("код", None),
+]
+TEXTS = [*DIRECT, *SERVICES, *NEAREST, *WITHOUT_WORD, *NO_NUMBER]
+
+
+@pytest.mark.parametrize(("text", "code"), TEXTS)
+def test_the_code_in_a_real_text(text: str, code: str | None) -> None:
+    """A test reads the code that a person would type, and no order number, amount or date."""
+    assert find_code(text) == code
+
+
+@pytest.mark.parametrize(("text", "code"), [each for each in TEXTS if each[1] is not None])
+def test_no_break_spaces(text: str, code: str) -> None:
+    """Typographic spaces and upper case do not hide the code."""
+    assert (
+        find_code(text.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}").upper())
+        == code
+    )
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "код ",
+            "1234 ",
+            "код 1234 ",
+            "1",
+            "1 ",
+            "1-",
+            "+",
+            "+ ",
+            "+7 (",
+            "(",
+            "*",
+            "-",
+            " ",
+            "\n",
+            "=",
+            "a",
+            "я",
+        ),
+        *(
+            "a.",
+            ".ru",
+            "http://",
+            "№ ",
+            "1.",
+            "12 345 ",
+            "123 456 ",
+            "is ",
+            "code-",
+            "pin",
+            "@a #",
+            "@",
+            "code: заказ 5 ",
+        ),
+        *("1 000 ", "jan ", "january 1, ", "USD ", "1,000", "promo ", "(123)-", "код\n", "code" + " is" * 20),
+    ],
+)
+def test_long_texts(part: str) -> None:
+    """The search takes a time that is proportional to the length of the text."""
+    start = time.process_time()
+    find_code("code " + part * (100_000 // len(part)) + " code 12")
+    assert time.process_time() - start < 5
