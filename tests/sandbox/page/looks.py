@@ -37,6 +37,11 @@ def bubbles(page: Page) -> Locator:
     return page.get_by_role("region", name="The phone").locator(".item")
 
 
+def phone_of(page: Page, number: str) -> Locator:
+    """Return the number at the top of the phone, if the phone is the one with this number."""
+    return page.get_by_role("region", name="The phone").locator("strong").get_by_text(number, exact=True)
+
+
 async def open_tab(page: Page, name: str) -> Locator:
     """Open a sheet of the panel, and return the sheet."""
     await page.get_by_role("tab", name=name).click()

@@ -142,6 +142,8 @@ async def test_plan_as_json(page: Page, sandbox: Sandbox, problems: list[str]) -
     await save.click()
     await expect(box).to_have_value(re.compile(r'"garbage"\n'))
     assert sandbox.proxy.plan == FaultPlan.script([Fault.PASS, Fault.GARBAGE], resource="Sms/Send")
+    await expect(sheet).to_contain_text("The plan also contains a list of faults")
+    await expect(page.get_by_role("tab", name="Faults")).to_contain_text("2")
 
 
 async def test_expire_sessions(page: Page, sandbox: Sandbox, sms: AsyncSmsClient) -> None:

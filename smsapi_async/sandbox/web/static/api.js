@@ -4,21 +4,24 @@ const API = new URL("api/v1/", document.baseURI);
 const SAMPLE_NUMBER = "79031234567";
 const RETRY = 500, LONGEST_RETRY = 3000; // milliseconds
 
+async function fetched(url, request) {
+  try {
+    return await fetch(url, request);
+  } catch {
+    throw new Error("The sandbox does not answer. Is it still running?");
+  }
+}
+
 async function call(method, path, fields) {
   const request = { method, cache: "no-store", headers: { accept: "application/json" } };
   if (fields !== undefined) {
     request.body = JSON.stringify(fields);
     request.headers["content-type"] = "application/json";
   }
-  let response;
-  try {
-    response = await fetch(new URL(path, API), request);
-  } catch {
-    throw new Error("The sandbox does not answer. Is it still running?");
-  }
+  const response = await fetched(new URL(path, API), request);
   const text = await response.text();
   const answer = parsed(text);
-  if (!response.ok) throw new Error(errorText(answer) ?? `${method} ${path}: status ${response.status}`);
+  if (!response.ok) throw new Error(errorText(answer) ?? `The sandbox answers ${method} ${path} with the status ${response.status}.`);
   return answer ?? true;
 }
 
@@ -72,7 +75,7 @@ const FORMS = { message, incoming, request };
 export function connect({ seen, render, arrive, opened, cleared }) {
   const places = { messages: new Map(), incoming: new Map(), requests: new Map(), pushes: new Map() };
   const keys = { messages: (each) => each.key, incoming: (each) => each.key, requests: (each) => each.index, pushes: (each) => `${each.message_id} ${each.attempt}` };
-  let source, wait = RETRY, run = null;
+  let source, wait = RETRY, run = null, attempt = 0, timer;
 
   // Add a record, or put it in the place of its earlier version. A sandbox keeps a limited number of records.
   function put(list, record) {
@@ -100,8 +103,7 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     seen.version += 1;
   }
 
-  async function readAll() {
-    const state = await call("GET", "state");
+  function readAll(state) {
     const isFirst = seen.clock === null;
     // After a restart of the sandbox, all messages are new.
     const last = run === state.info.instance ? seen.messages.at(-1)?.number ?? 0 : 0;
@@ -111,16 +113,19 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     if (!isFirst && !seen.messages.length && !seen.incoming.length) cleared();
     if (!isFirst) for (const each of seen.messages) if (each.number > last) arrive(each);
     opened();
-    return state.last;
   }
 
   // Requests to the gateway change the balance and the sessions without an event of the account.
-  let reading = null;
+  let reading = null, accounts = 0;
   function readAccount() {
     reading ??= setTimeout(async () => {
       reading = null;
+      const mine = ++accounts;
       try {
-        seen.account = await call("GET", "account");
+        const account = await call("GET", "account");
+        // An event or an answer that came in the meantime may be newer than this answer, or older.
+        if (mine !== accounts) { readAccount(); return; }
+        seen.account = account;
         render();
       } catch { /* The stream of events tells that the sandbox has ended. */ }
     }, 150);
@@ -129,12 +134,12 @@ export function connect({ seen, render, arrive, opened, cleared }) {
   const on = {
     message: (data) => { const made = message(data); if (put("messages", made)) arrive(made); readAccount(); },
     incoming: (data) => put("incoming", incoming(data)),
-    request: (data) => put("requests", request(data)),
+    request: (data) => { put("requests", request(data)); readAccount(); },
     answer: (data) => { put("requests", request(data)); readAccount(); },
     state: (data) => put("messages", message(data)),
     push: (data) => put("pushes", data),
     clock: (data) => { seen.clock = clock(data); },
-    account: (data) => { seen.account = data; },
+    account: (data) => { seen.account = data; accounts += 1; },
     faults: (data) => { seen.faults = data; },
     cleared: () => {
       for (const [list, known] of Object.entries(places)) { seen[list] = []; known.clear(); }
@@ -144,22 +149,30 @@ export function connect({ seen, render, arrive, opened, cleared }) {
   };
 
   async function open() {
-    let last;
+    const mine = ++attempt;
+    let state;
     try {
-      last = await readAll();
+      state = await call("GET", "state");
     } catch (error) {
-      later();
+      if (mine === attempt) { seen.trouble = error.message; later(); }
       return;
     }
-    source = new EventSource(new URL(`events?after=${last}&instance=${run}`, API));
-    source.onopen = () => { wait = RETRY; seen.live = true; render(); };
-    source.onerror = later;
+    // A later attempt reads a newer state, and follows the events from there.
+    if (mine !== attempt) return;
+    readAll(state);
+    source = new EventSource(new URL(`events?after=${state.last}&instance=${run}`, API));
+    source.onopen = () => { wait = RETRY; seen.live = true; seen.trouble = null; render(); };
+    source.onerror = () => {
+      if (!seen.live) seen.trouble = "The sandbox sends no events to this page. Are too many pages open?";
+      later();
+    };
     // After a gap or a restart of the sandbox, only the whole state is right.
     source.addEventListener("reset", again);
     for (const [kind, act] of Object.entries(on)) source.addEventListener(kind, (event) => { act(JSON.parse(event.data)); render(); });
   }
 
   function again() {
+    clearTimeout(timer);
     source?.close();
     open();
   }
@@ -167,8 +180,10 @@ export function connect({ seen, render, arrive, opened, cleared }) {
   // Read the whole state again after the connection was lost: the sandbox may be another one.
   function later() {
     source?.close();
-    if (seen.live) { seen.live = false; render(); }
-    setTimeout(open, wait);
+    seen.live = false;
+    render();
+    clearTimeout(timer);
+    timer = setTimeout(open, wait);
     wait = Math.min(wait * 1.5, LONGEST_RETRY);
   }
 
@@ -191,7 +206,7 @@ export function connect({ seen, render, arrive, opened, cleared }) {
   }
 
   async function gateway(url, options = {}) {
-    const response = await fetch(url, { cache: "no-store", ...options });
+    const response = await fetched(url, { cache: "no-store", ...options });
     const answer = parsed(await response.text());
     if (!response.ok) throw new Error(`The gateway refused the sample: ${answer?.Desc ?? response.status}${answer?.Code ? ` (code ${answer.Code})` : ""}`);
     return answer;
@@ -206,6 +221,9 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     account: (fields) => call("PATCH", "account", fields),
     expire: () => call("POST", "account/expire-sessions"),
     refuse: (fields) => call("POST", "refusals", fields),
+    answer: (fields) => call("POST", "answers", fields),
+    release: (fields) => call("POST", "answers/release", fields),
+    removeAnswers: () => call("DELETE", "answers"),
     state: (id, state) => call("PUT", `messages/${encodeURIComponent(id)}/state`, { state }),
     faults: async (plan) => {
       try {

@@ -4,6 +4,7 @@ import { stateOf } from "./tools.js";
 export const seen = {
   messages: [], incoming: [], requests: [], pushes: [], clock: null, account: null, faults: null, info: null,
   live: false,
+  trouble: null, // why the page has no connection, after a failed attempt to connect
   version: 0, // grows with each change of messages, incoming messages, requests or pushes
 };
 export const view = { number: null, message: null, most: 0, tab: "request", request: null, query: "", filter: "all", unread: new Map(), drafts: new Map() };
@@ -62,20 +63,24 @@ export const requestsByIndex = cached(() => new Map(seen.requests.map((request) 
 
 export const requestOf = (item) => (Number.isInteger(item?.request) ? item.request : null);
 
+// A number as the page shows it contains spaces: "+7 903 123-45-67" is one word.
+const compact = (query) => (/^\s*\+?\d[\d\s()-]{5,}$/.test(query) ? query.replace(/[\s()-]/g, "") : query);
 const WORD = /^([-!]?)(?:(to|from|state|text|has):)?(.*)$/s;
 
+const withoutPlus = (value) => value.replace(/^\+(?=\d+$)/, "");
+
 export function matches(message, query, at) {
-  return query.toLowerCase().split(/\s+/).filter(Boolean).every((word) => {
+  return compact(query).toLowerCase().split(/\s+/).filter(Boolean).every((word) => {
     const [, not, key, value] = word.match(WORD);
     if (!value) return true;
     const state = message.segments ? stateOf(message, at) : null;
     const within = {
-      to: () => message.destination_address.toLowerCase().includes(value.replace(/^\+|[\s()-]/g, "")),
-      from: () => message.source_address.toLowerCase().includes(value.replace(/^\+/, "")),
-      state: () => state !== null && (String(state.state) === value || state.label.includes(value)),
+      to: () => message.destination_address.toLowerCase().includes(value.replace(/[^0-9]/g, "") || value),
+      from: () => message.source_address.toLowerCase().includes(withoutPlus(value)),
+      state: () => state !== null && (String(state.state) === value || state.label.toLowerCase().includes(value)),
       text: () => message.text.toLowerCase().includes(value),
-      has: () => (value === "code" ? Boolean(message.code) : value.startsWith("link") ? Boolean(message.links?.length) : false),
-      undefined: () => `${message.text} ${message.destination_address} ${message.source_address}`.toLowerCase().includes(value.replace(/^\+(?=\d)/, "")),
+      has: () => (/^codes?$/.test(value) ? Boolean(message.code) : /^links?$/.test(value) ? Boolean(message.links?.length) : false),
+      undefined: () => `${message.text} ${message.destination_address} ${message.source_address}`.toLowerCase().includes(withoutPlus(value)),
     };
     return within[key]() !== Boolean(not);
   });

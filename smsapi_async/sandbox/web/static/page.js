@@ -1,7 +1,7 @@
 // The page of the sandbox. Text from messages goes into the document as text only: nothing here writes HTML.
 import { connect } from "./api.js";
 import { actions, conversations, fetched, grouped, now, requestOf, requestsByIndex, seen, view } from "./model.js";
-import { TABS, environment, curl, sheetOf } from "./panels.js";
+import { TABS, environment, curl, faultCount, sheetOf } from "./panels.js";
 import { $, copier, copyable, day, ending, face, h, hour, icon, keyed, money, number, offset, plural, refill, second, stateOf } from "./tools.js";
 
 let api;
@@ -13,12 +13,12 @@ let planned = false;
 function render() {
   if (planned) return;
   planned = true;
-  const draw = () => { planned = false; drawAll(); };
+  const draw = () => { planned = false; drawNow(); };
   if (document.hidden) setTimeout(draw, 100);
   else requestAnimationFrame(draw);
 }
 
-function drawAll() {
+function drawNow() {
   renderLive();
   renderTitle();
   if (!seen.clock) return;
@@ -35,6 +35,8 @@ function set(element, text) {
 function renderLive() {
   $("live").className = seen.live ? "live" : "live lost";
   set($("live"), seen.live ? "live" : "connecting…");
+  $("trouble").hidden = seen.live || !seen.trouble;
+  set($("trouble"), seen.trouble ? `${seen.trouble} The page tries to connect again every few seconds.` : "");
 }
 
 function renderTitle() {
@@ -54,6 +56,8 @@ function renderTop() {
   drawnClock = `${running} ${speed}`;
   $("run").setAttribute("aria-label", running ? "Pause the clock" : "Let the clock run");
   $("run").replaceChildren(icon(running ? "pause" : "play"), h("span", { class: "long" }, running ? "Pause" : "Run"));
+  $("paused").hidden = running;
+  $("clock").className = running ? "clock" : "clock paused";
   $("run").title = running ? "The clock runs. Pause it (space)" : "The clock stands still. Let it run (space)";
   if (![...$("speed").options].some((option) => Number(option.value) === speed)) $("speed").append(h("option", { value: speed }, `×${speed}`));
   $("speed").value = String(speed);
@@ -100,7 +104,7 @@ function totals() {
 function renderConversation({ digits, last }, state, unread, current) {
   return h("li", {}, h("button", { class: "conversation", "aria-current": String(current), onclick: () => choose(digits) },
     face(digits), h("span", { class: "who" }, number(digits)), h("span", { class: "when num" }, hour(last.at)),
-    h("span", { class: "said" }, last.segments ? last.text : `↩ ${last.text}`),
+    h("span", { class: "said" }, !last.segments && "↩ ", h("bdi", {}, last.text)),
     h("span", { class: `mark ${state?.tone ?? ""}`, title: state?.label }, unread
       ? h("span", { class: "badge" }, String(unread), h("span", { class: "hidden" }, " unread"))
       : state && [icon(state.icon), h("span", { class: "hidden" }, state.label)])));
@@ -140,7 +144,7 @@ function renderStage() {
 function renderPhone({ digits }) {
   return h("div", { class: "phone" },
     h("div", { class: "bar num" }, h("span", { class: "local", id: "local" }), h("span", { id: "zone" })),
-    h("div", { class: "head" }, h("button", { class: "button bare only-small", "aria-label": "Back", onclick: () => show("list") }, icon("back")),
+    h("div", { class: "head" }, h("button", { class: "button bare only-small", "aria-label": "Back", onclick: toList }, icon("back")),
       face(digits), h("div", {}, h("strong", {}, number(digits)), h("small", {}, ending(digits))),
       copier(digits, { class: "button bare", title: "Copy the number", "aria-label": "Copy the number" }, icon("copy"))),
     h("ol", { class: "thread", id: "thread", "aria-live": "polite", "aria-label": "Messages", tabindex: "0" }),
@@ -148,14 +152,15 @@ function renderPhone({ digits }) {
 }
 
 function renderSenders({ items }) {
-  const senders = [...new Set(items.map((item) => (item.segments ? item.source_address : item.destination_address)))];
+  const senders = [...new Set(items.map((item) => (item.segments ? item.source_address : item.destination_address)).reverse())];
   if (!senders.length) senders.push(ownAddress());
   const pick = $("senders"), key = senders.join("\n");
   if (pick.dataset.key === key) return;
   const before = pick.value;
   pick.dataset.key = key;
   pick.replaceChildren(...senders.map((each) => h("option", { value: each }, number(each))));
-  pick.value = senders.includes(before) ? before : senders.at(-1);
+  // Without a choice of the user, the answer goes to the sender of the last message.
+  pick.value = pick.dataset.chosen && senders.includes(before) ? before : senders[0];
   pick.hidden = senders.length === 1;
 }
 
@@ -213,8 +218,8 @@ function waysOf(item, events, at, minutes) {
 }
 
 function renderIncoming(item, ways, minutes, isNew) {
-  return h("li", { class: `item ours${isNew ? " new" : ""}`, "data-key": item.key }, h("div", { class: "bubble" }, item.text),
-    h("div", { class: "facts num" }, `answered ${hour(item.at, minutes)}`, h("span", { class: "dot" }, `to ${number(item.destination_address)}`),
+  return h("li", { class: `item ours${isNew ? " new" : ""}`, "data-key": item.key }, h("div", { class: "bubble", dir: "auto" }, item.text),
+    h("div", { class: "facts num" }, `answered ${hour(item.at, minutes)}`, h("span", { class: "dot" }, `to ${number(item.destination_address)}`), item.prefix && h("span", { class: "dot" }, `keyword ${item.prefix}`),
       ways.map(({ text, tone, request }) => h("span", { class: `dot ${tone}` }, request === undefined ? text : h("button", { class: "linked", onclick: () => inspect(request) }, text)))));
 }
 
@@ -222,33 +227,40 @@ function renderMessage(item, { state, current, minutes, fault }, isNew) {
   const pieces = item.segments.flatMap(({ text }, index) => (index ? [h("span", { class: "cut", title: `segment ${index + 1} begins here` }), text] : [text]));
   const request = requestOf(item);
   return h("li", { class: `item${isNew ? " new" : ""}`, "aria-current": String(current), "data-key": item.key },
-    request === null ? h("div", { class: "bubble" }, pieces) : h("button", { class: "bubble", title: "Show the request", onclick: () => inspect(request) }, pieces),
+    request === null ? h("div", { class: "bubble", dir: "auto" }, pieces) : h("button", { class: "bubble", dir: "auto", title: "Show the request", onclick: () => inspect(request) }, pieces),
     item.hint && h("div", { class: "hint" }, h("b", {}, item.hint.characters), ` makes it ${plural(item.segments.length, "segment")} instead of ${item.hint.segments}`),
     (item.code || item.links.length > 0) && h("div", { class: "tools" },
       item.code && copier(item.code, { class: "chip copy code", title: "Copy the code (c)" }, icon("copy"), h("b", {}, item.code)),
       item.links.map((link) => copier(link, { class: "chip copy", title: "Copy the link" }, icon("link"), link.replace(/^https?:\/\//, "").slice(0, 34)))),
     h("div", { class: "facts num" }, h("span", { class: state.tone, title: `state ${state.state}` }, icon(state.icon), ` ${state.label}`), h("span", { class: "dot" }, hour(item.at, minutes)),
       h("span", { class: "dot" }, plural(item.segments.length, "segment")), h("span", { class: "dot" }, item.encoding), h("span", { class: "dot" }, money(item.price)),
-      fault && h("span", { class: "dot s-warn", title: "The request came over the bad line" }, fault),
+      fault && h("span", { class: "dot s-warn", title: "The request came over the faulty line" }, fault),
       item.resource === "Push" && h("span", { class: "dot" }, "reply to a push")));
 }
 
 function renderReply(digits) {
   const answer = (text) => {
-    if (!text.trim()) return;
-    api.receive({ source_address: digits, destination_address: $("senders").value, text });
-    if (text === box.value.trim()) box.value = "";
+    if (!text.trim()) return undefined;
+    return api.receive({ source_address: digits, destination_address: $("senders").value, text });
   };
-  const box = h("textarea", { rows: 1, "aria-label": "Answer", placeholder: `Answer as ${number(digits)}…` });
+  const draft = `answer ${digits}`;
+  const write = (text) => { box.value = text; view.drafts.set(draft, text); };
+  // An answer that the sandbox did not take comes back into the box.
+  const send = async () => {
+    const text = box.value.trim();
+    write("");
+    if (!(await answer(text)) && !view.drafts.get(draft)) write(text);
+  };
+  const box = h("textarea", { rows: 1, dir: "auto", "aria-label": "Answer", placeholder: `Answer as ${number(digits)}…`, value: view.drafts.get(draft) ?? "", oninput: () => view.drafts.set(draft, box.value) });
   box.onkeydown = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    answer(box.value.trim());
+    send();
   };
   return h("div", { class: "reply" },
     h("div", { class: "quick" }, ["STOP", "Да", "1", "👍"].map((text) => h("button", { class: "chip", onclick: () => answer(text) }, text))),
-    h("div", { class: "compose" }, h("select", { id: "senders", "aria-label": "Answer to", hidden: true }), box,
-      h("button", { class: "send", "aria-label": "Send the answer", title: "Answer (Enter)", onclick: () => { answer(box.value.trim()); box.focus(); } }, icon("up"))));
+    h("div", { class: "compose" }, h("select", { id: "senders", "aria-label": "Answer to", hidden: true, onchange: (event) => { event.target.dataset.chosen = "true"; } }), box,
+      h("button", { class: "send", "aria-label": "Send the answer", title: "Answer (Enter)", onclick: () => { send(); box.focus(); } }, icon("up"))));
 }
 
 function renderEmpty() {
@@ -262,12 +274,15 @@ function renderEmpty() {
 // --- the panel ---------------------------------------------------------------------------------------------
 let drawnPanel = "";
 function renderPanel() {
-  const active = seen.faults?.plan.rules?.length ?? 0;
+  const { prepared, gates } = seen.account;
+  const counts = { faults: faultCount(), account: (prepared?.length ?? 0) + (gates?.length ?? 0) };
   for (const tab of $("tabs").children) {
     const selected = tab.dataset.tab === view.tab;
     tab.setAttribute("aria-selected", String(selected));
     tab.tabIndex = selected ? 0 : -1;
-    if (tab.dataset.tab === "faults") { const count = tab.querySelector(".count"); count.hidden = !active; set(count, String(active)); }
+    const count = tab.querySelector(".count"), active = counts[tab.dataset.tab] ?? 0;
+    count.hidden = !active;
+    set(count, String(active));
   }
   $("sheet").setAttribute("aria-labelledby", `tab-${view.tab}`);
   for (const button of $("nav").children) {
@@ -285,7 +300,8 @@ function renderPanel() {
 }
 
 // --- what one can do ---------------------------------------------------------------------------------------
-function choose(digits, message = null) {
+function choose(digits, message = null, enter = pushLink) {
+  if (!location.hash) keepPlace({ number: view.number });
   if (view.number !== digits) view.most = MOST_ITEMS;
   view.number = digits;
   view.message = message;
@@ -294,19 +310,55 @@ function choose(digits, message = null) {
   const item = message === null ? items.findLast((each) => each.segments) : items.find(isWanted);
   view.request = requestOf(item) ?? view.request;
   const link = `#${digits}${message === null ? "" : `/${encodeURIComponent(message)}`}`;
-  if (location.hash !== link) history.replaceState(null, "", link);
+  if (location.hash !== link) enter(link);
   show("thread");
 }
 
+// "Back" of the browser returns to the conversation before, or to the list.
+function pushLink(link) {
+  history.pushState({ ...history.state, isFromList: !location.hash }, "", link);
+}
+
+// The address of the same place in another spelling: no new step for "Back".
+function replaceLink(link) {
+  history.replaceState(history.state, "", link);
+}
+
+const withoutLink = () => location.pathname + location.search;
+// Part of the history of the browser: a reload shows the same sheet and the same view.
+const keepPlace = (fields) => history.replaceState({ ...history.state, ...fields }, "");
+const oneColumn = matchMedia("(max-width: 720px)");
+
+// Go to the list of conversations. Only in one column, the list takes the place of the phone.
+function toList() {
+  if (oneColumn.matches && location.hash) {
+    if (history.state?.isFromList) { history.back(); return; }
+    replaceLink(withoutLink());
+  }
+  show("list");
+}
+
+// The address changed: by "Back" and "Forward", or by a link.
+function followLink() {
+  if (!openLink()) {
+    view.number = grouped().has(history.state?.number) ? history.state.number : view.number;
+    show("list");
+  }
+  drawNow();
+}
+
+// Whether the user sees the phone of a number.
+const isOnScreen = (digits) => digits === view.number && !document.hidden && (!oneColumn.matches || document.body.dataset.view === "thread");
+
 function inspect(request) {
   view.request = request;
-  view.tab = "request";
-  if (matchMedia("(max-width: 1120px)").matches) show("panel");
-  else render();
+  openTab("request");
 }
 
 function show(name) {
   document.body.dataset.view = name;
+  if (name === "thread") view.unread.delete(view.number);
+  if (history.state?.view !== name) keepPlace({ view: name });
   render();
 }
 
@@ -318,7 +370,7 @@ function arrive(message) {
     view.most = MOST_ITEMS;
   }
   if (digits === view.number && requestOf(message) !== null) view.request = message.request;
-  if (digits !== view.number || document.hidden) view.unread.set(digits, (view.unread.get(digits) ?? 0) + 1);
+  if (!isOnScreen(digits)) view.unread.set(digits, (view.unread.get(digits) ?? 0) + 1);
   if (document.hidden) renderTitle();
 }
 
@@ -328,9 +380,11 @@ function opened() {
   for (const digits of view.unread.keys()) if (!known.has(digits)) view.unread.delete(digits);
   if (!seen.requests.some(({ index }) => index === view.request)) view.request = null;
   if (view.number === null) {
+    const kept = history.state ?? {};
     view.most = MOST_ITEMS;
     if (!openLink()) view.number = conversations()[0]?.digits ?? null;
     if (!view.number) document.body.dataset.view = "thread";
+    if (kept.view === "panel") document.body.dataset.view = "panel";
     view.request ??= requestOf(grouped().get(view.number)?.items.findLast((each) => each.segments));
   }
   render();
@@ -340,7 +394,7 @@ function opened() {
 function cleared() {
   view.unread.clear();
   view.number = view.request = view.message = null;
-  history.replaceState(null, "", location.pathname + location.search);
+  replaceLink(withoutLink());
   if (document.body.dataset.view === "list") document.body.dataset.view = "thread";
 }
 
@@ -349,7 +403,7 @@ function openLink() {
   const [first, message] = decoded(location.hash.slice(1)).split("/");
   const digits = first.replace(/[^0-9]/g, "");
   if (!digits) return false;
-  choose(digits, message || null);
+  choose(digits, message || null, replaceLink);
   return true;
 }
 
@@ -383,14 +437,16 @@ function guarded(commands) {
 }
 
 function step(by) {
+  if (!seen.clock) return;
   const all = conversations();
   const next = all[all.findIndex(({ digits }) => digits === view.number) + by];
   if (!next) return;
-  choose(next.digits);
+  choose(next.digits, null, replaceLink);
 }
 
 function openTab(key) {
   view.tab = key;
+  keepPlace({ tab: key });
   if (matchMedia("(max-width: 1120px)").matches) show("panel");
   else render();
 }
@@ -416,7 +472,12 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     if (event.target.matches("input[type=search]") && event.target.value) return;
     event.target.blur();
-    show("list");
+    toList();
+    return;
+  }
+  if (event.key === "Enter" && event.target === $("query") && !event.isComposing) {
+    const first = seen.clock && conversations()[0];
+    if (first) choose(first.digits);
     return;
   }
   if (event.target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -433,21 +494,21 @@ function prepare() {
   $("filters").append(...[["all", "All"], ["failed", "Failed"], ["replies", "Replied"]].map(([key, label]) =>
     h("button", { class: "chip", "data-filter": key, "aria-pressed": "false", onclick: () => { view.filter = key; render(); } }, label)));
   $("tabs").append(...TABS.map(([key, label]) =>
-    h("button", { class: "tab", role: "tab", id: `tab-${key}`, "data-tab": key, "aria-controls": "sheet", onclick: () => { view.tab = key; render(); } }, label,
-      key === "faults" && h("span", { class: "count", hidden: true }))));
+    h("button", { class: "tab", role: "tab", id: `tab-${key}`, "data-tab": key, "aria-controls": "sheet", onclick: () => openTab(key) }, label,
+      h("span", { class: "count", hidden: true }))));
   $("tabs").onkeydown = (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
     const place = (TABS.findIndex(([key]) => key === view.tab) + by + TABS.length) % TABS.length;
-    view.tab = TABS[place][0];
-    renderPanel();
+    openTab(TABS[place][0]);
+    drawNow();
     $("tabs").children[place].focus();
   };
   $("sheet").addEventListener("input", ({ target }) => { if (target.matches("input.count")) target.dataset.dirty = "true"; });
   for (const kind of ["change", "focusout"]) $("sheet").addEventListener(kind, ({ target }) => { if (target.dataset.dirty) { delete target.dataset.dirty; render(); } });
   $("nav").append(...[["list", "Chats", "chat"], ...TABS].map(([key, label, name]) =>
-    h("button", { "data-go": key, onclick: () => { if (key === "list") show("list"); else { view.tab = key; show("panel"); } } }, icon(name), label)));
-  $("run").onclick = () => api.clock({ running: !seen.clock.running });
+    h("button", { "data-go": key, onclick: () => { if (key === "list") toList(); else openTab(key); } }, icon(name), label)));
+  $("run").onclick = () => { if (seen.clock) api.clock({ running: !seen.clock.running }); };
   $("speed").onchange = (event) => api.clock({ speed: Number(event.target.value) });
   $("drawer").onclick = () => show(document.body.dataset.view === "panel" ? "list" : "panel");
   $("clear").onclick = () => api.clear();
@@ -456,8 +517,11 @@ function prepare() {
   $("help").onclick = () => $("keys").showModal();
   $("keys-close").onclick = () => $("keys").close();
   $("problem-close").onclick = () => { $("problem").hidden = true; };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { view.unread.delete(view.number); render(); } });
-  addEventListener("hashchange", openLink);
+  document.addEventListener("visibilitychange", () => { if (isOnScreen(view.number)) view.unread.delete(view.number);
+    render();
+  });
+  addEventListener("hashchange", followLink);
+  if (TABS.some(([key]) => key === history.state?.tab)) view.tab = history.state.tab;
 }
 
 // Ticks change with time alone. `renderList` and `renderItems` build again only what changed its state.

@@ -1,27 +1,17 @@
 // The sheets of the panel: the request, the faults, the account, and how to connect a client.
 import { actions, messagesOf, now, seen, view } from "./model.js";
-import { CHANGES, copier, copyable, h, icon, money, number, plural, second, stateOf, states } from "./tools.js";
+import { CHANGES, copier, copyable, day, h, hour, icon, number, plural, second, states } from "./tools.js";
+import { accountSheet } from "./account.js";
+import { RESOURCES, choice, drafted, section } from "./forms.js";
 
 export const TABS = [["request", "Request", "code"], ["faults", "Faults", "bolt"], ["account", "Account", "purse"], ["setup", "Connect", "plug"]];
 
 // The text of one sheet as a function, and a signature: the sheet is built again only when the signature changes.
 export const sheetOf = (tab) => ({ request: requestSheet, faults: faultSheet, account: accountSheet, setup: setupSheet })[tab]();
 
-const section = (title, ...children) => h("section", {}, h("h2", {}, title), ...children);
-
-// A field keeps what was typed or chosen when its sheet is built again.
-function drafted(field, key, initial) {
-  field.value = view.drafts.get(key) ?? initial;
-  field.dataset.draft = key;
-  field.addEventListener("input", () => view.drafts.set(key, field.value));
-  return field;
-}
-
-const choice = (label, key, options) => drafted(h("select", { "aria-label": label }, options.map(([value, text]) => h("option", { value }, text ?? value))), key, String(options[0][0]));
-const entry = (label, key, initial, attributes = {}) => drafted(h("input", { class: "field", "aria-label": label, autocomplete: "off", ...attributes }), key, initial);
-
 // --- the request -------------------------------------------------------------------------------------------
 const MOST_PARAMETERS = 60;
+const MOST_STEPS = 4; // in one line
 
 function requestSheet() {
   const request = seen.requests.find(({ index }) => index === view.request) ?? seen.requests.at(-1);
@@ -33,7 +23,7 @@ function requestSheet() {
   const latest = seen.requests.slice(-8).reverse();
   const log = latest.map((each) => [each.index, each.status, each.code]);
   return {
-    signature: JSON.stringify([request.index, request.status, request.code, request.fault, request.answer.length, messages.length, message?.segments[0].steps, reached, seen.requests[0].index, log, view.all === request.index]),
+    signature: JSON.stringify([request.index, request.status, request.code, request.fault, request.answer.length, messages.length, message?.segments[0].steps, reached, seen.requests[0].index, log, view.all === request.index, request.status === null && seen.account.gates]),
     build: () => [...renderRequest(request, messages, message), renderLatest(latest, request)],
   };
 }
@@ -45,15 +35,21 @@ function renderRequest(request, messages, message) {
   const go = (step) => { view.request = seen.requests[at + step]?.index ?? view.request; actions.render(); };
   return [
     h("section", {}, h("header", {}, h("div", { class: "title" }, h("span", { class: "tag" }, request.method), h("b", {}, request.resource ?? request.target.split("?")[0])), renderStatus(request)),
-      h("div", { class: "row quiet num" }, `#${request.index} at ${second(request.at)} UTC`, request.fault && h("span", { class: "tag warn", title: "The request came over the bad line" }, request.fault), h("span", { class: "grow" }),
+      h("div", { class: "row quiet num" }, `#${request.index} at ${second(request.at)} UTC`, request.fault && h("span", { class: "tag warn", title: "The request came over the faulty line" }, request.fault), h("span", { class: "grow" }),
         h("button", { class: "button bare", disabled: at <= 0, "aria-label": "The request before", onclick: () => go(-1) }, "‹"), h("button", { class: "button bare", disabled: at + 1 >= seen.requests.length, "aria-label": "The next request", onclick: () => go(1) }, "›"))),
+    isHeld && section("Not answered yet", renderHeld(request)),
     message && h("section", {}, h("header", {}, h("h2", {}, segmentTitle(messages, message)), renderVerdict(message)), renderSteps(message)),
     h("section", {}, h("header", {}, h("h2", {}, "As it was read"), copier(request.curl, { class: "button bare" }, icon("copy"), "as curl")), ...renderParameters(request)),
     section("As it came", h("pre", { tabindex: "0" }, h("span", { class: "v" }, `${request.method} ${request.target}`), h("span", { class: "m" }, " HTTP/1.1\n"), ...fields(request.headers), request.body ? `\n${request.body}` : "")),
-    section("As it was answered", isHeld
-      ? h("p", { class: "quiet" }, "The sandbox holds the answer: a test holds it, or the delay of the answer is not over.")
-      : h("pre", { tabindex: "0" }, h("span", { class: good ? "v" : "s-bad" }, `HTTP/1.1 ${request.status}\n`), ...fields(request.answer_headers), `\n${request.answer}`)),
+    !isHeld && section("As it was answered", h("pre", { tabindex: "0" }, h("span", { class: good ? "v" : "s-bad" }, `HTTP/1.1 ${request.status}\n`), ...fields(request.answer_headers), `\n${request.answer}`)),
   ];
+}
+
+function renderHeld({ resource }) {
+  const gate = seen.account.gates?.find((each) => each.resource === null || each.resource === resource);
+  if (!gate) return h("p", { class: "quiet" }, "The sandbox holds the answer, because the delay of the answers is not over.");
+  return h("div", { class: "row" }, h("p", { class: "quiet" }, "The sandbox holds the answer until a test or this page releases the answers."),
+    h("button", { class: "button", onclick: () => actions.api.release({ resource: gate.resource }) }, icon("play"), "Release the answers"));
 }
 
 function renderStatus({ status, code }) {
@@ -87,11 +83,11 @@ function renderVerdict(message) {
 function renderSteps(message) {
   const { steps } = message.segments[0];
   const at = now();
-  return h("ol", { class: "steps" }, steps.map(([since, state], index) => {
+  return h("ol", { class: `steps${steps.length > MOST_STEPS ? " many" : ""}` }, steps.map(([since, state], index) => {
     const past = since <= at;
     const last = past && !(steps[index + 1]?.[0] <= at);
     const [label, tone] = states(state);
-    return h("li", { class: `num ${past ? "past" : ""} ${last ? "last" : ""} ${past && tone === "s-bad" ? "failed" : ""}`, title: `state ${state}` }, index === 0 && state === 255 ? "accepted" : label, h("small", {}, second(since)));
+    return h("li", { class: `num ${past ? "past" : ""} ${last ? "last" : ""} ${past && tone === "s-bad" ? "failed" : ""}`, title: `state ${state}` }, index === 0 && state === 255 ? "accepted" : label, h("small", {}, day(since) === day(steps[0][0]) ? second(since) : `${day(since)} ${hour(since)}`));
   }));
 }
 
@@ -132,8 +128,7 @@ const FAULTS = {
   "unsolicited-408": ["An early 408", "After the answer comes a 408 for a request that nobody made."],
   "pass": ["No fault", "The request and the answer pass."],
 };
-const SEND = "Sms/Send";
-const RESOURCES = [SEND, "Sms/SendBulk", "Sms/SendByTimeZone", "Sms/SendByTimeZoneToAddresses", "Sms/State", "Sms/Statistics", "Sms/In", "User/SessionId", "User/Balance"];
+const SEND = RESOURCES[0];
 const faultOf = (kind) => FAULTS[kind] ?? [kind, ""];
 
 // The next change builds on this one, even if the sandbox has not answered yet.
@@ -145,7 +140,7 @@ function change(rules) {
 const rulesOf = () => seen.faults.plan.rules ?? [];
 
 function faultSheet() {
-  if (!seen.faults?.base_url) return { signature: "off", build: () => [section("The bad line", h("p", { class: "quiet" }, "This sandbox has no faulty line. Start it with a port for the faults."))] };
+  if (!seen.faults?.base_url) return { signature: "off", build: () => [section("The faulty line", h("p", { class: "quiet" }, "This sandbox has no faulty line. Start it with a port for the faulty line."))] };
   return { signature: JSON.stringify([seen.faults, view.drafts.has("plan")]), build: renderFaults };
 }
 
@@ -154,8 +149,9 @@ function renderFaults() {
   const rules = rulesOf();
   const kinds = Object.keys(FAULTS).concat((seen.faults.kinds ?? []).map((each) => each.fault ?? each).filter((each) => !(each in FAULTS)));
   return [
-    section("The bad line", h("p", { class: "quiet" }, "This page stays on a good line. Requests to this address get the faults that are switched on below:"), copyable(`export SMSAPI_BASE_URL=${url}`)),
-    h("section", {}, h("header", {}, h("h2", {}, "What goes wrong"), h("button", { class: "button bare", disabled: isEmpty(seen.faults.plan), onclick: () => { view.drafts.delete("plan"); actions.api.clearFaults(); } }, "all off")),
+    section("The faulty line", h("p", { class: "quiet" }, "This page does not use the faulty line. Requests to this address get the faults that are switched on below:"), copyable(`export SMSAPI_BASE_URL=${url}`)),
+    h("section", {}, h("header", {}, h("h2", {}, "What goes wrong"), h("button", { class: "button bare", disabled: !faultCount(), onclick: () => { view.drafts.delete("plan"); actions.api.clearFaults(); } }, "all off")),
+      faultCount() > rules.length && h("p", { class: "quiet" }, "The plan also contains a list of faults or weights. You can edit them as JSON below."),
       rules.map((rule, place) => renderRule(rule, place, kinds)),
       kinds.filter((kind) => FAULTS[kind]?.[2] && !rules.some(({ fault }) => fault === kind)).map(renderPreset),
       renderAdd(kinds.filter((kind) => !FAULTS[kind]?.[2] && kind !== "pass"))),
@@ -164,7 +160,11 @@ function renderFaults() {
   ];
 }
 
-const isEmpty = (plan) => !plan.rules?.length && !plan.faults?.length && !Object.keys(plan.weights ?? {}).length;
+// The number of the parts of the plan: rules, faults of the script, and weights.
+export function faultCount() {
+  const { rules = [], faults = [], weights = {} } = seen.faults?.plan ?? {};
+  return rules.length + faults.length + Object.keys(weights).length;
+}
 
 function renderEntry({ number: count, resource, fault, passed_on }, place, all) {
   return h("li", {}, h("span", {}, `#${count ?? all.length - place}`), h("span", {}, `${resource || "connection"}: ${fault}`), h("span", { class: passed_on ? "s-warn" : "s-quiet" }, passed_on ? "passed on" : "not passed on"));
@@ -218,48 +218,6 @@ function renderPlan() {
     h("div", { class: "row" }, h("button", { class: "button", onclick: save }, "Save the plan"), h("button", { class: "button bare", onclick: () => { view.drafts.delete("plan"); box.value = text; } }, "Undo"), h("span", { class: "grow" }),
       copier(text, { class: "button bare", title: "Copy the plan, for a file that --faults reads" }, icon("copy"), "Copy")));
 }
-
-// --- the account -------------------------------------------------------------------------------------------
-const CODES = [[5, "5 Not enough credits"], [4, "4 Unauthorized access"], [3, "3 Invalid session id"], [7, "7 Forbidden"], [6, "6 Invalid operation"], [1, "1 Argument cannot be null"], [2, "2 Invalid argument"], [8, "8 Gateway error"], [9, "9 Internal server error"]];
-const DELAYS = [0, 0.2, 1, 5];
-
-function accountSheet() {
-  return { signature: JSON.stringify(seen.account), build: renderAccount };
-}
-
-function renderAccount() {
-  const { balance, price, sessions, logins, latency } = seen.account;
-  const resource = choice("Resource", "refused resource", RESOURCES.map((each) => [each]));
-  const code = choice("Code", "refused code", CODES);
-  const set = (fields) => () => actions.api.account(fields);
-  const amount = entry("Another balance", "balance", "", { inputmode: "decimal", placeholder: "balance" });
-  const cost = entry("Another price of a segment", "price", "", { inputmode: "decimal", placeholder: "price" });
-  const store = (field, name) => async () => {
-    if (field.value.trim() && await actions.api.account({ [name]: field.value.trim().replace(",", ".") })) { view.drafts.delete(name); field.value = ""; }
-  };
-  return [
-    section("Balance", h("div", { class: "money num" }, money(balance), h("small", {}, `  ${money(price)} a segment`)),
-      h("div", { class: "row" }, [100, 10000].map((more) => h("button", { class: "button", onclick: set({ balance: plus(balance, more) }) }, `+${more.toLocaleString("en")}`)), h("button", { class: "button", onclick: set({ balance: "0" }) }, "Spend it all")),
-      h("div", { class: "row" }, amount, h("button", { class: "button", onclick: store(amount, "balance") }, "Set the balance")),
-      h("div", { class: "row" }, cost, h("button", { class: "button", onclick: store(cost, "price") }, "Set the price"))),
-    section("Sessions", h("dl", {}, h("dt", {}, "open"), h("dd", { class: "num" }, String(sessions.open)), h("dt", {}, "given out"), h("dd", { class: "num" }, String(sessions.given)), h("dt", {}, "logins"), h("dd", { class: "num" }, String(logins))),
-      h("div", { class: "row" }, h("button", { class: "button", onclick: () => actions.api.expire() }, "Expire all sessions"), h("span", { class: "quiet" }, "The next request then gets code 3 or 4."))),
-    section("Refuse the next request", h("div", { class: "row" }, resource, code, h("button", { class: "button", onclick: () => actions.api.refuse({ resource: resource.value, code: Number(code.value) }) }, "Refuse it")), renderPrepared(seen.account)),
-    section("Delay of each answer", h("div", { class: "row" }, h("span", { class: "group" }, DELAYS.concat(DELAYS.includes(latency) ? [] : [latency]).map((each) => h("button", { class: "button", "aria-pressed": String(latency === each), onclick: set({ latency: each }) }, each ? `${each} s` : "none"))))),
-    section("Start again", h("div", { class: "row" }, h("button", { class: "button", onclick: () => actions.api.reset() }, "Reset the sandbox"), h("span", { class: "quiet" }, "Messages, balance, sessions, faults and clock are as at the start."))),
-  ];
-}
-
-// The answers that wait for a request, and the answers that a test holds.
-function renderPrepared({ prepared = [], gates = [] }) {
-  const rows = [
-    ...prepared.map((each) => [each.resource ?? "every request", each.code ? `code ${each.code}` : `status ${each.status}`, each.times === 1 ? "once" : `${each.times} times`]),
-    ...gates.map((each) => [each.resource ?? "every request", "a test holds the answers", plural(each.caught, "request")]),
-  ];
-  return rows.length ? h("ul", { class: "log prepared" }, rows.map((row) => h("li", {}, row.map((text) => h("span", {}, text))))) : null;
-}
-
-const plus = (balance, more) => (Math.round((Number(balance) + more) * 10000) / 10000).toFixed(2);
 
 // --- how to connect ----------------------------------------------------------------------------------------
 const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -164,11 +164,24 @@ export function stateOf(message, at) {
   return { ...worst, label, tone, icon: name };
 }
 
+// Without HTTPS, browsers offer `navigator.clipboard` only on loopback addresses.
+function write(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const before = document.activeElement;
+  const box = h("textarea", { class: "hidden", value: text });
+  document.body.append(box);
+  box.select();
+  const done = document.execCommand("copy");
+  box.remove();
+  before?.focus();
+  return done ? undefined : Promise.reject(new Error("The browser does not allow it."));
+}
+
 export async function copy(text, button) {
   const before = button.dataset.busy ? null : [...button.childNodes];
   let done = true;
   try {
-    await navigator.clipboard.writeText(text);
+    await write(text);
   } catch {
     done = false;
   }
