@@ -174,6 +174,7 @@ ANSWER_SCHEMAS: dict[str, JsonSchema] = {
         instance=_TEXT,
         keep=_NULLABLE_INTEGER,
         states={"type": "object", "additionalProperties": _TEXT},
+        state_descriptions={"type": "object", "additionalProperties": _TEXT},
     ),
     "Faults": _object(
         base_url=_NULLABLE_TEXT,

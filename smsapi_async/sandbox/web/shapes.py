@@ -18,6 +18,7 @@ from smsapi_async.sandbox.gateway import Sandbox
 from smsapi_async.sandbox.number_rules import recipient_offset
 from smsapi_async.sandbox.push_attempts import PushAttempt
 from smsapi_async.sandbox.splitting import costly_characters, encoding_of, utf16_units
+from smsapi_async.sandbox.tables import description
 from smsapi_async.sandbox.web.fault_presets import FAULT_KINDS, FAULT_PRESETS
 from smsapi_async.sandbox.web.search import SearchedMessage, links_in
 from smsapi_async.sandbox.web.secret_masks import MASK, SecretMask
@@ -211,6 +212,7 @@ class Shapes:
             "instance": instance_of(sandbox),
             "keep": sandbox.keep,
             "states": {str(state): label for state, label in STATE_LABELS.items()},
+            "state_descriptions": {str(state): description(state, "document") for state in STATE_LABELS},
         }
 
     def faults(self) -> JsonObject:

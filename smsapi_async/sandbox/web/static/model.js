@@ -1,4 +1,5 @@
 // What the page knows of the sandbox (`seen`), what it shows (`view`), and what follows from both.
+import { searchFor } from "./search.js";
 import { stateOf } from "./tools.js";
 
 export const seen = {
@@ -63,27 +64,15 @@ export const requestsByIndex = cached(() => new Map(seen.requests.map((request) 
 
 export const requestOf = (item) => (Number.isInteger(item?.request) ? item.request : null);
 
-// A number as the page shows it contains spaces: "+7 903 123-45-67" is one word.
-const compact = (query) => (/^\s*\+?\d[\d\s()-]{5,}$/.test(query) ? query.replace(/[\s()-]/g, "") : query);
-const WORD = /^([-!]?)(?:(to|from|state|text|has):)?(.*)$/s;
-
-const withoutPlus = (value) => value.replace(/^\+(?=\d+$)/, "");
-
-export function matches(message, query, at) {
-  return compact(query).toLowerCase().split(/\s+/).filter(Boolean).every((word) => {
-    const [, not, key, value] = word.match(WORD);
-    if (!value) return true;
-    const state = message.segments ? stateOf(message, at) : null;
-    const within = {
-      to: () => message.destination_address.toLowerCase().includes(value.replace(/[^0-9]/g, "") || value),
-      from: () => message.source_address.toLowerCase().includes(withoutPlus(value)),
-      state: () => state !== null && (String(state.state) === value || state.label.toLowerCase().includes(value)),
-      text: () => message.text.toLowerCase().includes(value),
-      has: () => (/^codes?$/.test(value) ? Boolean(message.code) : /^links?$/.test(value) ? Boolean(message.links?.length) : false),
-      undefined: () => `${message.text} ${message.destination_address} ${message.source_address}`.toLowerCase().includes(withoutPlus(value)),
-    };
-    return within[key]() !== Boolean(not);
-  });
+function searched(item, at) {
+  const state = item.segments ? stateOf(item, at) : null;
+  return {
+    to: item.destination_address, from: item.source_address, text: item.text, code: item.code ?? null, links: item.links ?? [],
+    state: state && {
+      code: state.state, label: state.label, description: seen.info.state_descriptions[state.state] ?? "",
+      isFailed: state.rank === 3, isPending: state.rank === 2,
+    },
+  };
 }
 
 const FILTERS = {
@@ -96,5 +85,6 @@ export function conversations() {
   const at = now();
   const all = [...grouped().values()].sort((a, b) => b.last.at - a.last.at || (b.last.number ?? 0) - (a.last.number ?? 0));
   if (!view.query.trim() && view.filter === "all") return all;
-  return all.filter(({ items }) => items.some((item) => matches(item, view.query, at)) && items.some((item) => FILTERS[view.filter](item, at)));
+  const isFound = searchFor(view.query);
+  return all.filter(({ items }) => items.some((item) => isFound(searched(item, at))) && items.some((item) => FILTERS[view.filter](item, at)));
 }
