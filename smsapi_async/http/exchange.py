@@ -16,6 +16,9 @@ import httpx
 
 from smsapi_async import guard
 from smsapi_async.errors import ClientClosed
+
+# The guard needs this module when it blocks a request, and a test may have replaced the file system by then.
+from smsapi_async.guard import blocked_requests as _loaded  # noqa: F401
 from smsapi_async.http.base import WITHDRAWN, body_limit_of, coding_of, read_body, whole_response
 from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.redaction import PrivateURL, in_exchange
@@ -40,7 +43,7 @@ _LENGTHS_REMEMBERED = 256
 # The full name of the event begins with the protocol, for example ``http11``.
 _WRITING = ".send_request_headers.started"
 # The ends of the names of the trace events before the first byte of a connection or of a request.
-_BEFORE_BYTES = (".connect_tcp.started", _WRITING)
+_BEFORE_BYTES = (".connect_tcp.started", ".connect_unix_socket.started", _WRITING)
 
 
 @attrs.define
@@ -55,6 +58,7 @@ class Evidence:
         written: whether the transport began to write the request.
         trusted: whether the transport is known to report every write of a request.
         host: the host of the gateway, if the HTTP client or the transport is the caller's; otherwise None.
+        resource: the resource of the request, if `host` is not None; otherwise "".
         failure: the exception in the last trace event; None if the event contains no exception.
     """
 
@@ -63,6 +67,7 @@ class Evidence:
     written: bool = False
     trusted: bool = False
     host: str | None = attrs.field(default=None, repr=False)
+    resource: str = ""
     failure: object = attrs.field(default=None, repr=False)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -78,7 +83,7 @@ class Evidence:
         if not self.trusted and event.endswith(_BEFORE_BYTES):
             # A transport of the caller that reports one of these events uses the network. A mock reports no
             # trace events, and passes. `host` in `info` is the host to which a connection is opened.
-            guard.check(self.host, info.get("host"))
+            guard.check(self.host, info.get("host"), resource=self.resource)
         self.reported = True
         self.failure = info.get("exception")
         if event.endswith(_WRITING) and not _to_proxy(info):
@@ -187,6 +192,8 @@ class Exchanger:
         owned: whether this package made the HTTP client, and `aclose` therefore closes the HTTP client.
         own: this package's transport, which accepts the query outside the URL; None if the caller
             supplies the transport or the HTTP client.
+        is_network: whether the transport of the caller uses the network and reports no trace events, so that
+            the guard must check each request before the transport gets it.
         is_used: whether at least one request was made.
     """
 
@@ -197,6 +204,7 @@ class Exchanger:
     body_limit: int
     owned: bool
     own: AutomaticTransport | None
+    is_network: bool = False
     is_used: bool = False
     _resources: dict[tuple[str, str], _RequestParts] = attrs.field(factory=dict, repr=False)
 
@@ -238,10 +246,12 @@ class Exchanger:
         if self.client.is_closed:
             raise ClientClosed
         if self.own is not None:
-            guard.check(self.base_url.host, self.own.proxy_host)
+            guard.check(self.base_url.host, self.own.proxy_host, resource=resource)
+        elif self.is_network:
+            guard.check(self.base_url.host, resource=resource)
         evidence.begun = self.is_used = True
         if self.own is None:
-            evidence.host = self.base_url.host
+            evidence.host, evidence.resource = self.base_url.host, resource
             request = self._request(method, resource, parameters, evidence)
         else:
             # This package's transports report every write. Therefore a request without trace events was not

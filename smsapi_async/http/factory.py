@@ -24,6 +24,9 @@ _HEADERS = {
     "User-Agent": f"smsapi-async/{__version__}",
 }
 
+# The libraries whose transports for httpx use the network, but report no trace events.
+_NETWORK_LIBRARIES = {"aiohttp", "curl_cffi", "httpx_aiohttp", "httpx_curl_cffi", "niquests", "pyreqwest"}
+
 
 @sealed
 def build_exchanger(
@@ -74,6 +77,7 @@ def build_exchanger(
         body_limit=body_limit,
         owned=owned,
         own=own,
+        is_network=own is None and _is_network(client),
     )
 
 
@@ -104,6 +108,13 @@ def _proxy(proxy: str, ssl_context: ssl.SSLContext | None) -> httpx.Proxy:
     except (ValueError, httpx.InvalidURL):
         # The error does not show the address of the proxy, because the address may contain a password.
         raise ValidationError("proxy", "<str>", "pass the name or the IP address of a proxy") from None
+
+
+def _is_network(client: httpx.AsyncClient) -> bool:
+    # httpx has no public attribute for the transports of a client.
+    transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
+    classes = {each for used in (client, *transports) for each in type(used).__mro__}
+    return any(each.__module__.partition(".")[0] in _NETWORK_LIBRARIES for each in classes)
 
 
 def _check_kinds(client: object, transport: object) -> None:

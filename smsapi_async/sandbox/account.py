@@ -338,17 +338,20 @@ class Account:
         """Return the accepted messages that fulfil all conditions, in the order of their acceptance.
 
         Args:
-            to: the destination address; all characters except digits are ignored. None means any address.
+            to: the destination address; all characters except digits are ignored, and a Russian mobile number
+                may begin with 8 in place of 7. None means any address.
             text: a part of the text, in upper or lower case; None means any text.
             after: only messages with a greater `AcceptedMessage.number`.
         """
         digits = None if to is None else re.sub(r"[^0-9]", "", to)
+        # No country code begins with 89.
+        national = None if digits is None else re.sub(r"^8(9[0-9]{9})$", r"7\1", digits)
         part = None if text is None else text.casefold()
         return [
             message
             for message in self.messages
             if message.number > after
-            and (digits is None or message.destination_address == digits)
+            and (digits is None or message.destination_address in {digits, national})
             and (part is None or part in message.text.casefold())
         ]
 

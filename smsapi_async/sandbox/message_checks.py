@@ -11,12 +11,14 @@ from smsapi_async.sandbox.feed import Feed
 
 _SECONDS = 10.0
 _SHOWN = 20
+_TIME = "%H:%M:%S UTC"
 
 
 class MessageChecks:
     """Waits for messages and checks them. A failed check lists the messages that the sandbox accepted.
 
-    A number may be written in any way: all characters except digits are ignored.
+    A number may be written in any way: all characters except digits are ignored, and a Russian mobile number
+    may begin with 8 in place of 7.
     """
 
     account: Account
@@ -152,6 +154,9 @@ def _hint() -> str:
 
 
 def _lines(messages: list[AcceptedMessage]) -> str:
-    lines = [f"sent: {each.number}. to {each.destination_address}: {each.text!r}" for each in messages]
+    lines = [
+        f"sent: {each.number}. to {each.destination_address}: {each.text!r} at {each.accepted_at:{_TIME}}"
+        for each in messages
+    ]
     left_out = len(lines) - _SHOWN
     return "\n".join([f"sent: {left_out} earlier messages"] * (left_out > 0) + lines[-_SHOWN:])

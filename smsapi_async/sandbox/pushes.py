@@ -1,13 +1,11 @@
 """Pushes incoming messages to the handler of a customer, and repeats failed pushes, as the gateway does."""
 
 import asyncio
-import ipaddress
 import re
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import Any
 from urllib.parse import urlencode
 
 import attrs
@@ -17,7 +15,8 @@ from smsapi_async.sandbox.account import Account, Incoming
 from smsapi_async.sandbox.engine import Engine
 from smsapi_async.sandbox.gate import Signal
 from smsapi_async.sandbox.gateway_clock import EARLIEST, LATEST, GatewayClock, later
-from smsapi_async.sandbox.push_attempts import PushAttempt
+from smsapi_async.sandbox.push_attempts import PUSH, PushAttempt
+from smsapi_async.sandbox.remote_requests import check_remote, is_loopback_host
 
 # The gateway repeats a push four times, 60 seconds apart, if the handler fails or does not answer within 30
 # seconds.
@@ -146,8 +145,10 @@ class Pushes:
                     for pending, url in self._begin_due():
                         pending.request = asyncio.create_task(_post(client, url, pending.message))
                         tasks.create_task(self._push(pending, pending.request))
+                # `asyncio.wait_for` of CPython 3.11 drops a cancellation that comes together with the event.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), self._seconds_until_next())
+                    async with asyncio.timeout(self._seconds_until_next()):
+                        await changed.wait()
 
     def _begin_due(self) -> list[tuple[_Pending, str]]:
         """End the attempts that take too long, and return the messages whose next attempt begins now."""
@@ -226,7 +227,8 @@ def _new_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113
 
 
-def _post(client: httpx.AsyncClient, url: str, message: Incoming) -> Coroutine[Any, Any, httpx.Response]:
+async def _post(client: httpx.AsyncClient, url: str, message: Incoming) -> httpx.Response:
+    check_remote(httpx.URL(url).host, PUSH)
     fields = {
         "sourcePhone": message.source_address,
         "number": message.destination_address,
@@ -234,7 +236,7 @@ def _post(client: httpx.AsyncClient, url: str, message: Incoming) -> Coroutine[A
         "text": message.text,
         "messageId": message.id,
     }
-    return client.post(url, content=urlencode(fields, errors="replace").encode(), headers=_FORM)
+    return await client.post(url, content=urlencode(fields, errors="replace").encode(), headers=_FORM)
 
 
 def _check_url(url: str, *, allow_remote: bool) -> None:
@@ -246,14 +248,5 @@ def _check_url(url: str, *, allow_remote: bool) -> None:
         raise ValueError("the push URL must begin with http:// or https:// and have a host")
     if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
         raise ValueError(f"the port of the push URL must be a number from 1 to {_LAST_PORT}")
-    if not allow_remote and not _is_loopback(parsed.host):
+    if not allow_remote and not is_loopback_host(parsed.host):
         raise ValueError("the push URL must be on this computer, such as http://127.0.0.1:8000/sms")
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

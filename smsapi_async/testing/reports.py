@@ -1,31 +1,35 @@
-"""The reports of tests with blocked requests."""
+"""The reports of tests and of files with blocked requests."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 import pytest
 
-from smsapi_async.guard import ADVICE
+from smsapi_async.guard.blocked_requests import ADVICE, BlockedRequest
 
 
-def described(hosts: Iterable[str]) -> str:
+def described(blocked: Iterable[BlockedRequest | str]) -> str:
     """Return a sentence about the blocked requests."""
-    counts = ", ".join(f"{host} ({count})" if count > 1 else host for host, count in Counter(hosts).items())
-    return f"the guard of smsapi-async blocked requests to {counts}; nothing was sent; {ADVICE}"
+    counts = Counter(map(str, blocked))
+    listed = ", ".join(f"{each} ({count} times)" if count > 1 else each for each, count in counts.items())
+    return f"the guard of smsapi-async blocked {listed}; nothing was sent; {ADVICE}"
 
 
 def with_blocked(
-    report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], hosts: Iterable[str]
+    report: pytest.TestReport,
+    item: pytest.Item,
+    call: pytest.CallInfo[None],
+    blocked: Iterable[BlockedRequest],
 ) -> pytest.TestReport:
-    """Return a report that fails the test, and names the hosts.
+    """Return a report that fails the test, and names the blocked requests.
 
     Args:
         report: the report of pytest. The test may have passed, or skipped, or failed as expected.
         item: the test.
         call: the setup, the call or the teardown of the test.
-        hosts: the hosts of the blocked requests.
+        blocked: the blocked requests.
     """
-    text = described(hosts)
+    text = described(blocked)
     if report.failed:
         report.sections.append(("sms guard", text))
         return report
@@ -34,3 +38,14 @@ def with_blocked(
     except pytest.fail.Exception:
         call.excinfo = pytest.ExceptionInfo.from_current()
     return pytest.TestReport.from_item_and_call(item, call)
+
+
+def with_blocked_in_collection(report: pytest.CollectReport, blocked: Iterable[BlockedRequest]) -> None:
+    """Change the report of the collection of a file, so that the collection fails."""
+    text = described(blocked)
+    if report.failed:
+        report.sections.append(("sms guard", text))
+    else:
+        report.outcome = "failed"
+        report.longrepr = f"during the collection, {text}"
+        report.result = []

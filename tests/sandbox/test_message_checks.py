@@ -157,6 +157,22 @@ def test_a_failed_check_lists_the_messages(name: str) -> None:
     assert "sent: 1. to 79031234567: 'hello'" in str(failure.value)
 
 
+@pytest.mark.parametrize(
+    "number", ["79031234567", "+7 903 123-45-67", "8 (903) 123-45-67", "89031234567", "7.903.123.45.67"]
+)
+def test_the_spellings_of_a_number(number: str) -> None:
+    """Each check accepts a number as people write it, also a Russian mobile number with 8."""
+    with run_sandbox() as sandbox:
+        sandbox.assert_nothing_sent(number)
+        send(sandbox, "code 4821", "79031234567")
+        assert sandbox.last_message_to(number).code == sandbox.code_to(number) == "4821"
+        assert sandbox.wait_for_message(number).destination_address == "79031234567"
+        with pytest.raises(AssertionError, match=r"sent: 1\. .* at [0-9]{2}:[0-9]{2}:[0-9]{2} UTC$"):
+            sandbox.assert_nothing_sent(number)
+        with pytest.raises(AssertionError):
+            sandbox.last_message_to("88031234567")
+
+
 def test_a_failed_check_lists_refusals() -> None:
     """If a send was refused, the failure says so, and not only that nothing was sent."""
     with run_sandbox(balance=0) as sandbox:

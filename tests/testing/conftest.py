@@ -60,11 +60,20 @@ class Project:
             variables: further environment variables.
         """
         plugins = PLUGIN if with_asyncio else (*PLUGIN, "-p", "no:asyncio")
+        return self.python("-m", "pytest", "-q", "-p", "no:randomly", *plugins, *arguments, **variables)
+
+    def python(self, *arguments: str, **variables: str) -> Run:
+        """Run Python in the folder of the project.
+
+        Args:
+            arguments: the arguments of Python.
+            variables: further environment variables.
+        """
         dropped = ("PYTEST", "SMSAPI", "COV")
         own = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         path = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *plugins, *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env={**own, "PYTHONPATH": path, **variables},
             stdout=subprocess.PIPE,

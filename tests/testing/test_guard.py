@@ -2,14 +2,18 @@
 
 import pytest
 
+from smsapi_async import RealSendBlocked
 from smsapi_async.guard import is_loopback
+from smsapi_async.guard.blocked_requests import block
 from tests.testing.conftest import Project
 
 # Programs of a user: `send` sends through the real gateway, and `swallow` handles each error.
 PROGRAMS = """
-    import anyio, httpx, os, subprocess, sys, threading, unittest
+    import anyio, asyncio, httpx, os, subprocess, sys, threading, unittest
     import pytest
-    from smsapi_async import AsyncSmsClient, RealSendBlocked, SmsApiError
+    from smsapi_async import AsyncSmsClient, BatchHalted, Message, RealSendBlocked, SmsApiError
+    from smsapi_async.cli import main
+    from smsapi_async.ledger import Ledger
 
     def send(**options):
         async def main():
@@ -89,6 +93,48 @@ def test_real_requests_fail_the_test(project: Project) -> None:
         client = httpx.AsyncClient(proxy="http://caller.invalid:3128")
         swallow(client=client, base_url="http://127.0.0.1:9/rest")
 
+    def test_unix_socket():
+        swallow(transport=httpx.AsyncHTTPTransport(uds="missing.sock"))
+
+    def test_other_library():
+        swallow(transport=pytest.importorskip("pyreqwest.compatibility.httpx").HttpxTransport())
+
+    def test_other_library_of_the_caller():
+        transport = pytest.importorskip("pyreqwest.compatibility.httpx").HttpxTransport()
+        swallow(client=httpx.AsyncClient(mounts={"https://": transport}))
+
+    def test_changed_host():
+        class Changing(httpx.AsyncHTTPTransport):
+            async def handle_async_request(self, request):
+                request.url = request.url.copy_with(host="changed.invalid")
+                return await super().handle_async_request(request)
+        swallow(transport=Changing(), base_url="http://127.0.0.1:9/rest")
+
+    def test_gathered():
+        async def main():
+            async with AsyncSmsClient("login", "password", source_address="ACME") as sms:
+                await asyncio.gather(sms.send("79031234567", "hello"), return_exceptions=True)
+        asyncio.run(main())
+
+    def test_ledger(tmp_path):
+        async def main():
+            async with (
+                AsyncSmsClient("login", "password", source_address="ACME") as sms,
+                Ledger.sqlite(tmp_path / "run.db") as ledger,
+            ):
+                with pytest.raises(BatchHalted):
+                    async with sms.send_many([Message("79031234567", "hello")], ledger=ledger) as outcomes:
+                        assert not [outcome async for outcome in outcomes]
+                assert (await ledger.summary()).pending == 1
+        asyncio.run(main())
+
+    def test_command_line(monkeypatch):
+        monkeypatch.setenv("SMSAPI_LOGIN", "login")
+        monkeypatch.setenv("SMSAPI_PASSWORD", "password")
+        arguments = ["send", "79031234567", "hello", "--source-address", "ACME"]
+        assert main(arguments) == 2
+        assert subprocess.run([sys.executable, "-m", "smsapi_async", *arguments]).returncode == 2
+
     def test_version_2():
         swallow(api_version=2)
 
@@ -145,9 +191,12 @@ def test_real_requests_fail_the_test(project: Project) -> None:
         pass
     """
     )
-    run = project.run("-rfE")
-    assert run.counts == {"failed": 19, "passed": 1, "error": 1}, run.output
-    assert run.output.count("integrationapi.net") >= 17
+    run = project.run("-rfE", "--tb=line", "--show-capture=no")
+    assert run.counts == {"failed": 26, "passed": 1, "error": 1}, run.output
+    assert run.output.count("blocked user/sessionid to integrationapi.net at test_user.py:") >= 20
+    assert run.output.count("blocked Sms/Send to integrationapi.net at test_user.py:") >= 1
+    assert "79031234567" not in run.output
+    assert "changed.invalid" in run.output
     assert "proxy.invalid" in run.output
     assert "caller.invalid" in run.output
     assert "sms_real" in run.output
@@ -229,19 +278,60 @@ def test_the_switches(project: Project, arguments: tuple[str, ...], setting: str
     assert run.counts == ({"failed": 1} if is_on else {"passed": 1}), run.output
 
 
+@pytest.mark.parametrize(
+    ("host", "is_near"),
+    [
+        ("sandbox", True),
+        ("host.docker.internal", True),
+        ("sms.localhost", True),
+        ("172.17.0.2", True),
+        ("0.0.0.0", True),  # noqa: S104 - nothing listens on the address
+        ("integrationapi.net", False),
+        ("8.8.8.8", False),
+    ],
+)
+def test_the_hint_for_a_container(host: str, is_near: bool) -> None:
+    """The error for a name in a local network says which hosts pass the guard, and names the marker."""
+    with pytest.raises(RealSendBlocked) as failure:
+        block(host, "Sms/Send", lambda _: None)
+    assert ("only 127.0.0.1, ::1 and localhost pass the guard" in str(failure.value)) is is_near
+    assert f"blocked Sms/Send to {host}; nothing was sent" in str(failure.value)
+    assert "sms_real" in str(failure.value)
+
+
+def test_a_project_that_sends_nothing(project: Project) -> None:
+    """The plugin changes nothing in a project without this package, and describes itself."""
+    project.write(
+        """
+        import asyncio, socket, sys
+
+        def test_nothing():
+            for module in ("httpx", "httpcore", "starlette", "smsapi_async.errors", "smsapi_async.client"):
+                assert module not in sys.modules
+            for value in [*vars(asyncio).values(), *vars(socket).values(), *vars(socket.socket).values()]:
+                assert not str(getattr(value, "__module__", "")).startswith("smsapi")
+        """
+    )
+    run = project.run("-p", "no:anyio", "-p", "no:hypothesispytest")
+    assert run.counts == {"passed": 1}, run.output
+    assert "warning" not in run.output
+    assert "@pytest.mark.sms_real" in project.run("--markers").output
+    assert "sms_sandbox" in project.run("--fixtures").output
+    assert "--sms-guard" in project.run("--help").output
+
+
+def test_a_wrong_setting(project: Project) -> None:
+    """A wrong value of the setting ends pytest with a message that names the setting and the values."""
+    run = project.run("-o", "sms_guard=maybe")
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert "sms_guard in the configuration of pytest must be true or false" in run.output
+
+
 def test_a_wrong_switch(project: Project) -> None:
     """A wrong value of the option ends pytest with a message that names the values."""
     run = project.run("--sms-guard", "tests")
     assert run.code == pytest.ExitCode.USAGE_ERROR
     assert "pass on or off" in run.output
-
-
-def test_requests_outside_the_tests(project: Project) -> None:
-    """A request during the collection of the tests fails the run, and the summary names the host."""
-    project.write(PROGRAMS + "\n    swallow()\n\n    def test_nothing():\n        pass\n")
-    run = project.run()
-    assert run.code == pytest.ExitCode.TESTS_FAILED
-    assert "integrationapi.net" in run.output
 
 
 def test_workers(project: Project) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from smsapi_async import RealSendBlocked, guard
 from smsapi_async.guard import FILE_VARIABLE, VARIABLE, Guard
+from smsapi_async.guard.blocked_requests import BlockedRequest
 from smsapi_async.testing.fixtures import served
 from smsapi_async.testing.reports import described, with_blocked
 
@@ -26,10 +27,12 @@ def test_the_guard_reports_each_blocked_request(own_guard: Guard) -> None:
     """The guard reports the requests of this process and of other processes, each of them once."""
     guard.check("127.0.0.1", None)
     with pytest.raises(RealSendBlocked, match=r"gateway\.invalid; nothing was sent; use the fixture"):
-        guard.check("127.0.0.1", "gateway.invalid")
+        guard.check("127.0.0.1", "gateway.invalid", resource="Sms/Send")
     with open(own_guard.file, "a", encoding="utf-8") as file:
-        file.write("other.invalid\n")
-    assert own_guard.reported() == ["gateway.invalid", "other.invalid"]
+        file.write("Push\tother.invalid\t\n")
+    first, second = own_guard.reported()
+    assert str(first).startswith("Sms/Send to gateway.invalid at tests/testing/test_parts.py:")
+    assert str(second) == "Push to other.invalid"
     assert own_guard.reported() == []
 
 
@@ -42,7 +45,7 @@ def test_the_guard_of_the_environment(
         monkeypatch.setenv(FILE_VARIABLE, file)
         with pytest.raises(RealSendBlocked):
             guard.check("gateway.invalid")
-    assert own_guard.reported() == ["gateway.invalid"]
+    assert [each.host for each in own_guard.reported()] == ["gateway.invalid"]
     for off in ("", "0", "false", "No", "OFF"):
         monkeypatch.setenv(VARIABLE, off)
         guard.check("gateway.invalid")
@@ -54,7 +57,7 @@ def test_a_guard_whose_file_is_missing(own_guard: Guard) -> None:
     own_guard.remove_file()
     with pytest.raises(RealSendBlocked):
         guard.check("gateway.invalid")
-    assert own_guard.reported() == ["gateway.invalid"]
+    assert [each.host for each in own_guard.reported()] == ["gateway.invalid"]
     assert guard.is_on()
 
 
@@ -65,7 +68,7 @@ def test_the_sandbox_of_a_test(monkeypatch: pytest.MonkeyPatch, faults: object) 
     """The variables exist during the test only, and variables of the developer come back after the test."""
     monkeypatch.setenv("SMSAPI_LOGIN", "mine")
     marker = pytest.Mark("sms_sandbox", (), {"faults": faults, "login": "other"}, _ispytest=True)
-    with served([marker]) as sandbox:
+    with served([marker]) as (sandbox, _):
         assert os.environ["SMSAPI_LOGIN"] == sandbox.login == "other"
         assert os.environ["SMSAPI_BASE_URL"] == sandbox.base_url
         assert os.environ["SMSAPI_SOURCE_ADDRESS"] == "SANDBOX"
@@ -86,12 +89,12 @@ def test_a_wrong_marker(args: tuple[object, ...], kwargs: dict[str, object], wor
 
 def test_the_report_of_a_test_with_blocked_requests(request: pytest.FixtureRequest) -> None:
     """The report of a passed test becomes a failure; the report of a failed test gets a further section."""
-    hosts = ["gateway.invalid", "gateway.invalid", "proxy.invalid"]
+    hosts = [BlockedRequest("Sms/Send", host) for host in ("gateway.invalid", "gateway.invalid", "a.invalid")]
     call = pytest.CallInfo.from_call(lambda: None, "call")
     report = pytest.TestReport.from_item_and_call(request.node, call)
     failed = with_blocked(report, request.node, call, hosts)
     assert (report.outcome, failed.outcome) == ("passed", "failed")
-    assert "gateway.invalid (2), proxy.invalid" in failed.longreprtext
+    assert "Sms/Send to gateway.invalid (2 times), Sms/Send to a.invalid" in failed.longreprtext
     again = with_blocked(failed, request.node, call, hosts)
     assert again is failed
     assert again.sections[-1] == ("sms guard", described(hosts))

@@ -170,27 +170,144 @@ def test_the_marker(project: Project) -> None:
     assert run.counts == {"passed": 9}, run.output
 
 
+WRONG = {
+    "0": "keyword arguments only, for example @pytest.mark.sms_sandbox(balance=0); the arguments are allow_",
+    "balanse=0": "no argument 'balanse'; the arguments are allow_hosts, allow_remote_push, balance,",
+    "balance='much'": "balance must be a finite number",
+    "keep=0": "sms_sandbox(keep) has a wrong value: keep must be at least 1",
+    "source_addresses=5": "sms_sandbox(source_addresses) has a wrong value",
+    "faults=5": "faults must be a FaultPlan, a mapping, the path of a file, or a list of kinds of fault",
+    "faults=['paas']": "no kind of fault 'paas'; the kinds of fault are pass, refuse,",
+    "faults='paas'": "no kind of fault 'paas'; the kinds of fault are pass, refuse,",
+    "faults='paas.json'": "No such file or directory: 'paas.json'",
+    "faults={'rules': [{'fault': 'paas'}]}": "plan.rules[0].fault; the kinds of fault are pass, refuse,",
+}
+
+
 def test_a_wrong_marker(project: Project) -> None:
-    """A marker with a wrong argument ends the test with an error that names the argument."""
+    """A wrong marker is an error of the test. The text names the argument and the values, once."""
+    tests = [
+        f"@pytest.mark.sms_sandbox({arguments})\ndef test_{index}(sms_sandbox): ...\n"
+        for index, arguments in enumerate(WRONG)
+    ]
+    project.write("import pytest\n" + "".join(tests))
+    run = project.run("-rN")
+    assert run.counts == {"error": len(WRONG)}, run.output
+    assert "Traceback" not in run.output
+    assert "During handling" not in run.output
+    for words in WRONG.values():
+        assert words in run.output
+
+
+def test_the_closest_marker(project: Project) -> None:
+    """For each argument the closest marker counts: parameter set, test, class, base class, module."""
     project.write(
         """
         import pytest
 
-        @pytest.mark.sms_sandbox(0)
-        def test_position(sms_sandbox): ...
+        mark = pytest.mark.sms_sandbox
+        pytestmark = mark(balance=1, price=1, login="module")
 
-        @pytest.mark.sms_sandbox(balanse=0)
-        def test_name(sms_sandbox): ...
+        @mark(balance=2, price=2)
+        class Base: ...
 
-        @pytest.mark.sms_sandbox(faults=5)
-        def test_faults(sms_sandbox): ...
+        @mark(balance=3)
+        class TestDerived(Base):
+            def test_class(self, sms_sandbox):
+                assert (sms_sandbox.balance, sms_sandbox.price, sms_sandbox.login) == (3, 2, "module")
+
+            @mark(balance=5, price=5)
+            @mark(balance=4)
+            def test_stacked(self, sms_sandbox):
+                assert (sms_sandbox.balance, sms_sandbox.price) == (4, 5)
+
+            @mark(balance=4)
+            @pytest.mark.parametrize("index", [pytest.param(0, marks=mark(balance=6)), 1])
+            def test_parameter(self, sms_sandbox, index):
+                assert (sms_sandbox.balance, sms_sandbox.price) == ([6, 4][index], 2)
         """
     )
     run = project.run()
-    assert run.counts == {"error": 3}, run.output
-    assert "keyword arguments" in run.output
-    assert "balanse" in run.output
-    assert "faults must be" in run.output
+    assert run.counts == {"passed": 4}, run.output
+
+
+def test_variables_of_the_developer(project: Project) -> None:
+    """No variable of the developer reaches the test, and each of them comes back, also with `monkeypatch`."""
+    project.write(
+        APPLICATION
+        + """
+    def variables():
+        names = [name for name in os.environ if name.startswith("SMSAPI_") and "GUARD" not in name]
+        return {name: os.environ[name] for name in names}
+
+    BEFORE = variables()
+
+    @pytest.mark.parametrize("order", ["monkeypatch", "sms_sandbox"])
+    def test_patched(request, order):
+        request.getfixturevalue(order)
+        sandbox, patch = request.getfixturevalue("sms_sandbox"), request.getfixturevalue("monkeypatch")
+        assert set(variables()) == {
+            "SMSAPI_BASE_URL", "SMSAPI_CONFIG", "SMSAPI_LOGIN", "SMSAPI_PASSWORD", "SMSAPI_SOURCE_ADDRESS"
+        }
+        assert os.environ["SMSAPI_CONFIG"] == os.devnull
+        for name in ("BASE_URL", "CONFIG", "LOGIN", "PROFILE"):
+            patch.setenv("SMSAPI_" + name, "patched")
+        os.environ["SMSAPI_PASSWORD"] = "patched"
+
+    @pytest.mark.parametrize("again", range(2))
+    def test_restored(again):
+        assert variables() == BEFORE
+
+    def test_undo(monkeypatch, sms_sandbox):
+        monkeypatch.undo()
+        asyncio.run(send())
+
+    def test_command_line(sms_sandbox, capsys):
+        from smsapi_async.cli import main
+        main(["balance"])
+        assert capsys.readouterr().out == "10000.00\\n"
+    """
+    )
+    (project.folder / "mine.toml").write_text('proxy = "http://proxy.invalid:3128"\n')
+    run = project.run(
+        SMSAPI_LOGIN="mine", SMSAPI_CONFIG="mine.toml", SMSAPI_PROFILE="mine", SMSAPI_LATER="mine"
+    )
+    assert run.counts == {"passed": 6}, run.output
+
+
+def test_other_kinds_of_tests(project: Project) -> None:
+    """The fixture and the marker also work in tests of unittest and in doctests."""
+    project.write(
+        APPLICATION
+        + """
+    import unittest
+
+    @pytest.mark.sms_sandbox(login="unit")
+    class TestMarked(unittest.TestCase):
+        def test_marked(self):
+            assert os.environ["SMSAPI_LOGIN"] == "unit"
+            asyncio.run(send())
+
+    class TestAutouse(unittest.IsolatedAsyncioTestCase):
+        @pytest.fixture(autouse=True)
+        def sandbox(self, sms_sandbox):
+            self.sms_sandbox = sms_sandbox
+
+        async def test_async(self):
+            await send()
+            assert self.sms_sandbox.code_to(NUMBER) == "4821"
+
+    def documented():
+        '''
+        >>> sandbox = getfixture("sms_sandbox")
+        >>> receipt = asyncio.run(send())
+        >>> sandbox.code_to("+7 903 123-45-67")
+        '4821'
+        '''
+    """
+    )
+    run = project.run("--doctest-modules")
+    assert run.counts == {"passed": 3}, run.output
 
 
 def test_a_subprocess(project: Project) -> None:

@@ -25,6 +25,7 @@ from smsapi_async.sandbox.faults.messages import (
     read_request_line,
     read_request_rest,
 )
+from smsapi_async.sandbox.remote_requests import check_remote
 
 # The greatest length of a request line, status line or header line, in bytes.
 _LINE_LIMIT = 1 << 20
@@ -231,6 +232,7 @@ class Connections:
 
     async def _pass_on(self, request: RawRequest, index: int, fault: Fault) -> RawResponse:
         try:
+            check_remote(self.upstream[0], request.line.resource or "")
             reader, writer = await asyncio.open_connection(*self.upstream, limit=_LINE_LIMIT)
         except OSError:
             return canned.no_upstream()

@@ -4,23 +4,26 @@ The pytest plugin of this package switches the guard on, for its own process and
 `SMSAPI_GUARD`, for the processes that the tests start. Each blocked request is also reported, so that the
 plugin fails the test even if the application ignores the error.
 
-The module imports few other modules, because pytest imports the module at each start.
+pytest imports this module at each start. So the module is short, and imports few other modules: the module
+`blocked_requests` contains what is necessary only after a request was blocked.
 """
 
+import atexit
 import os
+import threading
+from collections import deque
 from contextlib import suppress
 from functools import lru_cache
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from smsapi_async.guard.blocked_requests import BlockedRequest
 
 VARIABLE = "SMSAPI_GUARD"
 """The environment variable that switches the guard on. Empty, 0, false, no and off leave the guard off."""
 FILE_VARIABLE = "SMSAPI_GUARD_FILE"
 """The environment variable with the path of the file to which other processes report blocked requests."""
-
-ADVICE = (
-    "use the fixture sms_sandbox, or allow real requests: mark the test with @pytest.mark.sms_real, run "
-    "pytest with --sms-guard=off, or set sms_guard = false in the configuration of pytest"
-)
-"""What a reader of the error can do."""
 
 _OFF = {"", "0", "false", "no", "off"}
 
@@ -29,13 +32,18 @@ class Guard:
     """Reports the blocked requests of one process and of the processes that it starts.
 
     Args:
-        file: the path of a file, to which all processes but this process append the hosts; "" for no file.
+        file: the path of a file, to which all processes but this process append the blocked requests; "" for
+            no file.
+
+    Attributes:
+        is_over: whether the tests have ended. Each later report is printed, because no test can fail.
     """
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.is_over = False
         self._process = os.getpid()
-        self._hosts: list[str] = []
+        self._blocked: deque[BlockedRequest] = deque()
         self._position = 0
 
     @classmethod
@@ -53,32 +61,43 @@ class Guard:
         with suppress(OSError):
             os.unlink(self.file)
 
-    def report(self, host: str) -> None:
+    def report(self, blocked: "BlockedRequest") -> None:
         """Report a blocked request. Any thread may call this method, also after a fork."""
         # A program may replace the file system or close all files, so this process does not use the file.
-        if os.getpid() == self._process:
-            self._hosts.append(host)
-        else:
-            _append(self.file, host)
+        if os.getpid() != self._process:
+            blocked.append_to(self.file)
+            return
+        self._blocked.append(blocked)
+        if self.is_over:
+            blocked.print_late()
 
-    def reported(self) -> list[str]:
-        """Return the hosts of the blocked requests since the last call, in the order of their reports."""
-        hosts, self._hosts = self._hosts, []
+    def reported(self) -> "list[BlockedRequest]":
+        """Return the blocked requests since the last call, in the order of their reports."""
+        blocked = []
+        while self._blocked:
+            blocked.append(self._blocked.popleft())
         try:
             if os.path.getsize(self.file) > self._position:
                 with open(self.file, "rb") as lines:
                     lines.seek(self._position)
                     new = lines.read()
-                    self._position += len(new)
-                hosts += new.decode("utf-8", "replace").split()
+                self._position += len(new)
+                # The import is inside the function, because pytest imports this module at each start.
+                from smsapi_async.guard.blocked_requests import parsed  # noqa: PLC0415
+
+                blocked += parsed(new)
         except OSError:
             # Without a file, only the requests of this process are reported.
             pass
-        return hosts
+        return blocked
 
 
 _own: Guard | None = None
 """The guard of this process, which remains on even if a program clears the environment."""
+_ended: Guard | None = None
+"""The last guard of this process whose tests have ended."""
+_left: "WeakSet[threading.Thread]" = WeakSet()
+"""The threads that ran when the tests ended. The guard `_ended` still blocks their requests."""
 
 
 def switch(guard: Guard | None) -> Guard | None:
@@ -92,6 +111,8 @@ def switch(guard: Guard | None) -> Guard | None:
     """
     global _own
     previous, _own = _own, guard
+    if guard is not None:
+        _left.clear()
     if guard is None:
         os.environ.pop(VARIABLE, None)
         os.environ.pop(FILE_VARIABLE, None)
@@ -101,33 +122,68 @@ def switch(guard: Guard | None) -> Guard | None:
     return previous
 
 
+def end(guard: Guard | None, previous: Guard | None) -> None:
+    """Restore the guard before the tests.
+
+    If there was no guard before the tests, the guard stays on for the threads that the tests leave behind,
+    and for the functions that Python calls at its exit.
+
+    Args:
+        guard: the guard of the tests; None if the guard was off.
+        previous: the guard before the tests, which `switch` returned.
+    """
+    global _ended
+    switch(previous)
+    if guard is None:
+        return
+    guard.remove_file()
+    if previous is None:
+        guard.is_over, _ended = True, guard
+        _left.update(thread for thread in threading.enumerate() if thread is not threading.current_thread())
+        atexit.unregister(_at_exit)
+        atexit.register(_at_exit)
+
+
+def _at_exit() -> None:
+    if _own is None:
+        switch(_ended)
+
+
 def is_on() -> bool:
-    """Return whether the guard blocks requests in this process."""
-    return _own is not None or os.environ.get(VARIABLE, "").lower() not in _OFF
+    """Return whether the guard blocks the requests of this thread."""
+    if _own is not None or os.environ.get(VARIABLE, "").lower() not in _OFF:
+        return True
+    return bool(_left) and threading.current_thread() in _left
 
 
-def check(*hosts: str | None) -> None:
+def _report(blocked: "BlockedRequest") -> None:
+    guard = _own or (_ended if threading.current_thread() in _left else None)
+    if guard is None:
+        # The variable leads to the guard of a parent process.
+        blocked.append_to(os.environ.get(FILE_VARIABLE, ""))
+    else:
+        guard.report(blocked)
+
+
+def check(*hosts: str | None, resource: str = "") -> None:
     """Check the hosts of a request before a byte of the request is written and before a name is looked up.
 
     Args:
         hosts: the hosts to which the request or a part of the request goes: the gateway and a proxy. None is
             ignored.
+        resource: the resource of the request, for example ``Sms/Send``.
 
     Raises:
         RealSendBlocked: if the guard is on, and a host is beyond loopback.
     """
-    if _own is None and os.environ.get(VARIABLE, "").lower() in _OFF:
+    if not is_on():
         return
     for host in hosts:
         if host is not None and not is_loopback(host):
-            if _own is None:
-                _append(os.environ.get(FILE_VARIABLE, ""), host)
-            else:
-                _own.report(host)
             # The import is inside the function, because pytest imports this module at each start.
-            from smsapi_async.errors import RealSendBlocked  # noqa: PLC0415
+            from smsapi_async.guard.blocked_requests import block  # noqa: PLC0415
 
-            raise RealSendBlocked(f"the guard blocked a request to {host}; nothing was sent; {ADVICE}")
+            block(host, resource, _report)
 
 
 @lru_cache(maxsize=64)
@@ -146,18 +202,3 @@ def is_loopback(host: str) -> bool:
         return name == "localhost"
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
-
-
-def _append(file: str, host: str) -> None:
-    if not file:
-        return
-    try:
-        # One write in append mode: the reports of several processes do not mix.
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
-    except OSError:
-        # The pytest process has ended, or the process must not write the file. The request is blocked anyway.
-        return
-    try:
-        os.write(descriptor, f"{host}\n".encode("utf-8", "replace"))
-    finally:
-        os.close(descriptor)
