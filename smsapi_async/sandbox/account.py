@@ -1,6 +1,5 @@
 """The account: every request that arrived, and every message that the sandbox accepted."""
 
-import re
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from smsapi_async.sandbox.bodies import UnreadableBody, body_pairs, form_pairs
 from smsapi_async.sandbox.codes import find_code
 from smsapi_async.sandbox.faults.kinds import Fault
 from smsapi_async.sandbox.feed import Feed
+from smsapi_async.sandbox.number_rules import sought_numbers
 from smsapi_async.sandbox.push_attempts import PUSH, PushAttempt
 from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import canonical_name
@@ -343,15 +343,13 @@ class Account:
             text: a part of the text, in upper or lower case; None means any text.
             after: only messages with a greater `AcceptedMessage.number`.
         """
-        digits = None if to is None else re.sub(r"[^0-9]", "", to)
-        # No country code begins with 89.
-        national = None if digits is None else re.sub(r"^8(9[0-9]{9})$", r"7\1", digits)
+        numbers = None if to is None else sought_numbers(to)
         part = None if text is None else text.casefold()
         return [
             message
             for message in self.messages
             if message.number > after
-            and (digits is None or message.destination_address in {digits, national})
+            and (numbers is None or message.destination_address in numbers)
             and (part is None or part in message.text.casefold())
         ]
 

@@ -167,8 +167,9 @@ def timeline(journey: Journey, accepted_at: datetime, begins_at: datetime, valid
     # the expiry.
     whole = Timeline(accepted_at, begins_at, tuple(steps))
     in_time = [step for step, (at, _) in zip(steps, whole.changes, strict=True) if at < expires_at]
-    if in_time[-1][2] not in FINAL_STATES:
-        steps = [*in_time, (True, validity, EXPIRED)]
+    # At the end of the calendar, a message expires at its acceptance.
+    if not in_time or in_time[-1][2] not in FINAL_STATES:
+        steps = [*(in_time or steps[:1]), (True, validity, EXPIRED)]
     return Timeline(accepted_at, begins_at, _shared(tuple(steps)))
 
 

@@ -47,6 +47,20 @@ def destination_digits(address: str, *, accepts_trunk_prefix: bool) -> str | Non
     return f"7{with_trunk_prefix[1]}" if accepts_trunk_prefix else None
 
 
+def sought_numbers(text: str) -> frozenset[str]:
+    """Return the destination addresses that a telephone number in a search may mean.
+
+    Args:
+        text: the number. All characters except digits are ignored, and a Russian mobile number may begin with
+            8 in place of 7. The result is empty if `text` has no digit.
+    """
+    digits = re.sub(r"[^0-9]", "", text)
+    with_trunk_prefix = _TRUNK_PREFIX.fullmatch(digits)
+    # No country code begins with 89.
+    others = set() if with_trunk_prefix is None else {f"7{with_trunk_prefix[1]}"}
+    return frozenset({digits, *others} - {""})
+
+
 def is_source(address: object) -> bool:
     """Whether `address` is a valid source address (contract, "Addresses").
 

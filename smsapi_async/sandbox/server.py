@@ -131,7 +131,12 @@ async def _served(
     listener = _listen(host, port)
     bound = listener.getsockname()[1]
     has_proxy = plan is not None or faults_port is not None
-    proxy = _fault_proxy(sandbox, plan, listener, host, faults_port or 0) if has_proxy else None
+    has_page = access is not None
+    proxy = (
+        _fault_proxy(sandbox, plan, listener, host, faults_port or 0, has_page=has_page)
+        if has_proxy
+        else None
+    )
     server = _Server(sandbox, listener)
     thread = threading.Thread(target=server.run_here, name="smsapi-sandbox", daemon=True)
     in_process_url, shown = sandbox.base_url, url_host(host, listener)
@@ -166,7 +171,13 @@ class FaultsPortError(OSError):
 
 
 def _fault_proxy(
-    sandbox: Sandbox, plan: FaultPlan | None, listener: socket.socket, host: str, port: int
+    sandbox: Sandbox,
+    plan: FaultPlan | None,
+    listener: socket.socket,
+    host: str,
+    port: int,
+    *,
+    has_page: bool,
 ) -> FaultProxy:
     bound = listener.getsockname()[1]
     try:
@@ -175,6 +186,9 @@ def _fault_proxy(
     except OSError as error:
         listener.close()
         raise FaultsPortError(error.errno, error.strerror) from None
+    if has_page:
+        # A browser that opens the faulty line would use up the plan.
+        proxy.limit_to(is_gateway_path)
     proxy.on_request(sandbox.clock.request_opened)
     proxy.on_change(lambda: sandbox.feed.append("faults"))
     return proxy

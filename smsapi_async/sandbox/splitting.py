@@ -1,6 +1,7 @@
 """Splits a text into segments in the GSM 7-bit alphabet (3GPP TS 23.038) or in UCS-2 with surrogate pairs."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import attrs
@@ -28,11 +29,17 @@ def split_text(text: str) -> list[str]:
     A text of one segment has at most 160 septets or 70 UTF-16 units. If a text has several segments, each
     segment has at most 153 septets or 67 UTF-16 units.
     """
+    return list(_segments(text))
+
+
+# The gateway, the stream of events and the page split the same texts again.
+@lru_cache(maxsize=256)
+def _segments(text: str) -> tuple[str, ...]:
     # If a text has several segments, each segment contains fewer characters than a single segment, because it
     # also contains a concatenation header of 6 bytes (3GPP TS 23.040).
     if _GSM.issuperset(text):
-        return _split(text, _septet_cost, single=160, part=153)
-    return _split(text, _utf16_cost, single=70, part=67)
+        return tuple(_split(text, _septet_cost, single=160, part=153))
+    return tuple(_split(text, _utf16_cost, single=70, part=67))
 
 
 def encoding_of(text: str) -> Literal["GSM-7", "UCS-2"]:
@@ -62,7 +69,6 @@ def costly_characters(text: str) -> CostlyCharacters | None:
     takes two places, for example a bracket. In UCS-2, a character with a surrogate pair takes two places, for
     example an emoji.
     """
-    whole = len(split_text(text))
     beyond = [character for character in text if character not in _GSM]
     if 0 < len(beyond) * _FEW <= len(text):
         costly = frozenset(beyond)
@@ -70,8 +76,10 @@ def costly_characters(text: str) -> CostlyCharacters | None:
         costly = frozenset(character for character in beyond if _utf16_cost(character) > 1)
     else:
         costly = _EXTENSION
+    if costly.isdisjoint(text):
+        return None
     without = len(split_text("".join(_plain(each) if each in costly else each for each in text)))
-    if without >= whole:
+    if without >= len(_segments(text)):
         return None
     return CostlyCharacters("".join(each for each in dict.fromkeys(text) if each in costly), without)
 

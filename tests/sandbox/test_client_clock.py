@@ -107,6 +107,14 @@ def test_the_clock_ends_with_the_calendar() -> None:
     assert sandbox.now().year == 9999
 
 
+async def test_a_message_at_the_end_of_the_calendar(anyio_backend: str) -> None:
+    """At the end of the calendar the gateway still accepts messages. They expire at once."""
+    async with run_sandbox(start=START) as sandbox, client(sandbox) as sms:
+        sandbox.advance(timedelta.max)
+        receipt = await sms.send("79031234567", "Hello")
+        assert [each.changes[-1][1] for each in sandbox.segments(receipt.segment_ids[0])] == [46]
+
+
 @pytest.mark.parametrize("number", ["79031234567", "79031234946"])
 async def test_a_client_with_this_clock_takes_no_real_time(number: str, anyio_backend: str) -> None:
     """With a frozen clock, `wait_delivered` moves the clock, and needs much less than the five seconds."""

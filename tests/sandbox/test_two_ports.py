@@ -46,6 +46,21 @@ async def test_the_faulty_line_has_its_own_port(anyio_backend: str) -> None:
     assert sandbox.faults_url is None
 
 
+@pytest.mark.parametrize("path", ["/", "/api/v1/livez", "/favicon.ico", "/?x=/rest/User/SessionId"])
+async def test_the_page_uses_no_faults(anyio_backend: str, path: str) -> None:
+    """A browser that opens the faulty line gets a hint. The next request to the gateway gets the fault."""
+    plan = FaultPlan.script([Fault.RESET_BEFORE_READ])
+    async with run_sandbox(faults=plan, faults_port=0) as sandbox, httpx.AsyncClient() as client:
+        assert sandbox.proxy is not None
+        for _ in range(2):
+            answer = await client.get(f"http://127.0.0.1:{sandbox.proxy.port}{path}")
+            assert (answer.status_code, "other port" in answer.text) == (421, True)
+        assert sandbox.proxy.history == []
+        with pytest.raises(httpx.TransportError):
+            await client.get(f"{sandbox.faults_url}/User/SessionId", params=LOGIN)
+        assert [each.number for each in sandbox.proxy.history] == [0]
+
+
 async def test_the_plan_is_empty_until_it_is_set(anyio_backend: str) -> None:
     """With `faults_port` alone all requests pass, until a test sets a plan."""
     port = free_port()

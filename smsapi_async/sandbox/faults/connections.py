@@ -98,6 +98,8 @@ class Connections:
         on_change: a function that the proxy calls after each change of `history`.
         on_request: a function that the proxy calls when a client begins to wait for a response. The proxy
             calls the result when the client has got the response or has disconnected.
+        has_faults: a function that returns whether requests to a path get faults. The proxy passes all other
+            requests on, and neither the plan nor `history` counts them.
     """
 
     upstream: tuple[str, int]
@@ -108,6 +110,7 @@ class Connections:
     history: FaultHistory = attrs.field(factory=lambda: FaultHistory(None))
     on_change: Callable[[], object] = lambda: None
     on_request: Callable[[], Callable[[], object]] = lambda: lambda: None
+    has_faults: Callable[[str], bool] = lambda _: True
     _passing: dict[tuple[str, int], Fault] = attrs.field(factory=dict, init=False)
     _sockets: dict[asyncio.Task[None], socket.socket] = attrs.field(factory=dict, init=False)
     _listener: socket.socket | None = attrs.field(default=None, init=False)
@@ -199,12 +202,13 @@ class Connections:
     async def _serve_request(self, client: ClientConnection, line: RequestLine) -> None:
         # `peek` does not count the request, because the client may still disconnect before the end of the
         # request. The proxy does not count an incomplete request.
-        if self.decider.peek(line.resource).precedes_reading:
+        is_counted = self.has_faults(line.path)
+        if is_counted and self.decider.peek(line.resource).precedes_reading:
             decision, _ = self._decide(line.resource)
             await misbehave_unread(client, decision.fault)
             return
         request = await read_request_rest(client.reader, client.writer, line)
-        decision, index = self._decide(line.resource)
+        decision, index = self._decide(line.resource) if is_counted else (Decision(Fault.PASS), None)
         # While the proxy was reading the current request, another request may have used the fault that `peek`
         # returned. The current request then gets the next fault of the plan, which may also be a kind that
         # acts before the proxy reads the rest of a request.
@@ -230,7 +234,7 @@ class Connections:
         """Return the fault of the request that the proxy passes on from this host and port, or None."""
         return self._passing.get(client)
 
-    async def _pass_on(self, request: RawRequest, index: int, fault: Fault) -> RawResponse:
+    async def _pass_on(self, request: RawRequest, index: int | None, fault: Fault) -> RawResponse:
         try:
             check_remote(self.upstream[0], request.line.resource or "")
             reader, writer = await asyncio.open_connection(*self.upstream, limit=_LINE_LIMIT)
@@ -241,8 +245,9 @@ class Connections:
         try:
             writer.write(request.raw)
             await writer.drain()
-            self.history.passed_on(index)
-            self.on_change()
+            if index is not None:
+                self.history.passed_on(index)
+                self.on_change()
             return await read_answer(reader, method=request.line.method)
         except (OSError, EOFError, MalformedMessageError):
             return canned.no_upstream()

@@ -61,12 +61,17 @@ class RequestLine:
         return "/" + self.target.partition("://")[2].partition("/")[2]
 
     @property
+    def path(self) -> str:
+        """The path of the request target, percent-encoded, without the query."""
+        return self.path_and_query.partition("?")[0]
+
+    @property
     def resource(self) -> str:
         """The path below `/rest` or `/rest/v2` without the query, for example `Sms/Send`.
 
         If the path is not below `/rest`, the value is the whole path.
         """
-        path = self.path_and_query.partition("?")[0]
+        path = self.path
         root = next((root for root in _ROOTS if path.lower().startswith(root)), "")
         return path[len(root) :].strip("/")
 

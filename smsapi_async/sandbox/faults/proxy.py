@@ -124,6 +124,16 @@ class FaultProxy:
         """
         self._connections.on_request = function
 
+    def limit_to(self, has_faults: Callable[[str], bool]) -> None:
+        """Let requests to other paths pass, without counting them in the plan or in `history`.
+
+        A fault of a whole connection, before the proxy reads a request, is still independent of the path.
+
+        Args:
+            has_faults: a function that returns whether requests to a path get faults.
+        """
+        self._connections.has_faults = has_faults
+
     def fault_of(self, client: tuple[str, int]) -> Fault | None:
         """Return the fault of the request that the proxy passes on from this host and port, or None."""
         return self._connections.fault_of(client)

@@ -8,6 +8,7 @@ import anyio
 from starlette.requests import Request
 
 from smsapi_async.sandbox.account import AcceptedMessage
+from smsapi_async.sandbox.number_rules import sought_numbers
 from smsapi_async.sandbox.web.api_call import ApiCall
 from smsapi_async.sandbox.web.api_fields import ApiProblem
 from smsapi_async.sandbox.web.search import matches
@@ -170,8 +171,8 @@ def _condition(call: ApiCall) -> Callable[[AcceptedMessage], bool]:
     """Return a function that tells whether a message fulfils the conditions of the query."""
     query, sandbox = call.query, call.sandbox
     to, source, text, after = query["to"], query["from"], query["text"], query["after"] or 0
-    digits = None if to is None else re.sub(r"[^0-9]", "", to)
-    if digits == "":
+    numbers = None if to is None else sought_numbers(to)
+    if numbers is not None and not numbers:
         raise ApiProblem(422, "to must be a telephone number", "to")
     name = None if source is None else _address(source)
     part = None if text is None else text.casefold()
@@ -185,7 +186,7 @@ def _condition(call: ApiCall) -> Callable[[AcceptedMessage], bool]:
     def fulfils(message: AcceptedMessage) -> bool:
         if (
             message.number <= after
-            or (digits is not None and message.destination_address != digits)
+            or (numbers is not None and message.destination_address not in numbers)
             or (name is not None and _address(message.source_address) != name)
             or (part is not None and part not in message.text.casefold())
         ):

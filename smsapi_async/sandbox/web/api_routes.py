@@ -51,7 +51,8 @@ class ApiRoute:
 _TO = ApiField(
     name="to",
     kind="text",
-    description="Only messages to this destination address. All characters except digits are ignored.",
+    description="Only messages to this destination address. All characters except digits are ignored, and a "
+    "Russian mobile number may begin with 8 in place of 7.",
 )
 _FROM = ApiField(name="from", kind="text", description="Only messages with this source address.")
 _TEXT = ApiField(name="text", kind="text", description="Only messages that contain this text.")

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import attrs
@@ -240,6 +241,8 @@ def _json_text(text: str) -> str:
     return found if isinstance(found, str) else text
 
 
+# Each text of a request is checked several times.
+@lru_cache(maxsize=32)
 def _may_name_secret(text: str) -> bool:
     """Whether the name of a password may be in the text. Most requests have none."""
     text = text.replace("\0", "")

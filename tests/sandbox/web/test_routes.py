@@ -220,7 +220,9 @@ async def test_filters(anyio_backend: str) -> None:
             return [each["number"] for each in (await caller.get("messages", **query))["messages"]]
 
         assert await found() == [1, 2, 3]
-        assert await found(to="+7 (903) 123-45-67") == [1]
+        for written in ("+7 (903) 123-45-67", "8 903 123-45-67", "89031234567"):
+            assert await found(to=written) == [1]
+            assert (await caller.get("messages/latest", to=written, wait=0))["number"] == 1
         assert await found(to="7903123") == []
         assert await found(**{"from": "acme"}) == [1, 2]
         assert await found(**{"from": "+79160000000"}) == await found(**{"from": "79160000000"}) == [3]
