@@ -110,7 +110,8 @@ def demo(
 
 @app.command(
     help="Run a test gateway (the sandbox) on this computer until Ctrl-C. The sandbox sends nothing to "
-    "phones and bills nobody."
+    "phones and bills nobody. A page shows the messages and the login codes, and a control API gives them to "
+    "tests in any language: GET /api/v1/openapi.json describes it."
 )
 def sandbox(
     *,

@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from errno import EADDRNOTAVAIL
 from functools import partial
 from ipaddress import ip_address
 from shlex import quote
+from socket import gaierror
 from typing import Any
 
 from anyio import to_thread
@@ -72,9 +74,9 @@ async def serve(
         try:
             sandbox = await _enter(stack, listening, ports)
         except FaultsPortError as error:
-            raise _unusable("--faults-port", ports[-1], error) from None
+            raise _unusable("--faults-port", ports[-1], host, error) from None
         except OSError as error:
-            raise _unusable("--port", port, error) from None
+            raise _unusable("--port", port, host, error) from None
         await wait_for_signal(partial(_announce, sandbox, host, speed, account["dialect"], as_json=as_json))
 
 
@@ -95,9 +97,12 @@ def _port_after(port: int) -> int:
     return port + 1 if 0 < port < _LAST_PORT else 0
 
 
-def _unusable(option: str, port: int, error: OSError) -> ValidationError:
-    hint = f"pass another {option} or --host ({error.strerror or type(error).__name__})"
-    return ValidationError(option, str(port), hint)
+def _unusable(option: str, port: int, host: str, error: OSError) -> ValidationError:
+    reason = error.strerror or type(error).__name__
+    # No port can be used with this network address.
+    if isinstance(error, gaierror) or error.errno == EADDRNOTAVAIL:
+        return ValidationError("--host", host, f"pass a network address of this computer ({reason})")
+    return ValidationError(option, str(port), f"pass another {option} or --host ({reason})")
 
 
 def _sandbox(speed: float, account: Mapping[str, Any]) -> Sandbox:

@@ -16,7 +16,7 @@ from smsapi_async.sandbox.bodies import UnreadableBody, body_pairs, form_pairs
 from smsapi_async.sandbox.codes import find_code
 from smsapi_async.sandbox.faults.kinds import Fault
 from smsapi_async.sandbox.feed import Feed
-from smsapi_async.sandbox.number_rules import sought_numbers
+from smsapi_async.sandbox.number_rules import written_numbers
 from smsapi_async.sandbox.push_attempts import PUSH, PushAttempt
 from smsapi_async.sandbox.steady import steady_repr
 from smsapi_async.sandbox.tables import canonical_name
@@ -342,8 +342,11 @@ class Account:
                 may begin with 8 in place of 7. None means any address.
             text: a part of the text, in upper or lower case; None means any text.
             after: only messages with a greater `AcceptedMessage.number`.
+
+        Raises:
+            ValueError: if `to` contains no digit.
         """
-        numbers = None if to is None else sought_numbers(to)
+        numbers = None if to is None else written_numbers(to)
         part = None if text is None else text.casefold()
         return [
             message

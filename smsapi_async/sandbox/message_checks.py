@@ -18,7 +18,7 @@ class MessageChecks:
     """Waits for messages and checks them. A failed check lists the messages that the sandbox accepted.
 
     A number may be written in any way: all characters except digits are ignored, and a Russian mobile number
-    may begin with 8 in place of 7.
+    may begin with 8 in place of 7. A number without digits raises a ValueError.
     """
 
     account: Account

@@ -47,18 +47,19 @@ def destination_digits(address: str, *, accepts_trunk_prefix: bool) -> str | Non
     return f"7{with_trunk_prefix[1]}" if accepts_trunk_prefix else None
 
 
-def sought_numbers(text: str) -> frozenset[str]:
-    """Return the destination addresses that a telephone number in a search may mean.
+def written_numbers(text: str) -> set[str]:
+    """Return the destination addresses that a telephone number can mean, as people write the number.
 
-    Args:
-        text: the number. All characters except digits are ignored, and a Russian mobile number may begin with
-            8 in place of 7. The result is empty if `text` has no digit.
+    All characters except digits are ignored, and a Russian mobile number may begin with 8 in place of 7.
+
+    Raises:
+        ValueError: if `text` contains no digit.
     """
     digits = re.sub(r"[^0-9]", "", text)
-    with_trunk_prefix = _TRUNK_PREFIX.fullmatch(digits)
+    if not digits:
+        raise ValueError(f"the number must contain digits, for example 79031234567; it is {text!r}")
     # No country code begins with 89.
-    others = set() if with_trunk_prefix is None else {f"7{with_trunk_prefix[1]}"}
-    return frozenset({digits, *others} - {""})
+    return {digits, _TRUNK_PREFIX.sub(r"7\1", digits) if _TRUNK_PREFIX.fullmatch(digits) else digits}
 
 
 def is_source(address: object) -> bool:

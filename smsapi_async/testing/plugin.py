@@ -12,9 +12,10 @@ fixture is synchronous: it works in tests without a plugin and with pytest-async
     def test_no_money(sms_sandbox): ...
 
 The marker `sms_sandbox` takes the keyword arguments of `run_sandbox` and `Sandbox`. `faults` may also be a
-list of kinds of fault, one for each request, or a mapping with the keys of the file of a fault plan. A test
-with the marker gets a sandbox even if the test does not name the fixture. The markers of a parameter set, of
-a test, of its class and of its module are merged: for each argument, the first of them counts.
+list of kinds of fault, one for each request, or a mapping with the keys of the file of a fault plan. The
+first request of a client is its login, so `faults=["pass", "reset-after-pass"]` is a fault of the first send.
+A test with the marker gets a sandbox even if the test does not name the fixture. The markers of a parameter
+set, of a test, of its class and of its module are merged: for each argument, the first of them counts.
 
 During the test, no other variable `SMSAPI_*` of the environment is set, and the command line reads no
 configuration file of the user.
@@ -32,6 +33,9 @@ containers, and a proxy. To allow real requests, mark a test with `@pytest.mark.
 is stronger than the option, and the option is stronger than the configuration. The marker covers the test
 with the setup and the teardown of its fixtures, and can also mark a class or a module. The option
 `-p no:smsapi_async` switches the whole plugin off.
+
+Tests without pytest, for example those of `python -m unittest`, have no guard unless the environment variable
+`SMSAPI_GUARD` is 1.
 
 pytest imports this module at each start, also for tests that send no SMS. So the module imports neither the
 client nor the sandbox.
@@ -243,5 +247,6 @@ def _end(config: pytest.Config, guard: Guard | None, previous: Guard | None) -> 
 
 def _switch(word: str) -> bool:
     if word.lower() not in _ON | _OFF:
-        raise argparse.ArgumentTypeError("pass on or off, for example --sms-guard=off")
+        # Without "=", argparse takes the path of a test as the value.
+        raise argparse.ArgumentTypeError("write --sms-guard=on or --sms-guard=off")
     return word.lower() in _ON

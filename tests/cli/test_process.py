@@ -233,13 +233,20 @@ def test_addresses_of_the_sandbox(host: str, shown: str) -> None:
         assert ("all network interfaces" in announced) is (host in {"0.0.0.0", "::"})  # noqa: S104
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
-def test_sandbox_cannot_listen(cli: Cli, host: str) -> None:
-    """If the port is in use or the host is unknown, `sandbox` prints one line and returns exit code 2."""
+@pytest.mark.parametrize(
+    ("host", "beginning"),
+    [
+        ("127.0.0.1", "smsapi-async: --port: "),
+        ("no.such.host.invalid", "smsapi-async: --host: no.such.host.invalid cannot be used; "),
+        ("203.0.113.5", "smsapi-async: --host: 203.0.113.5 cannot be used; "),
+    ],
+)
+def test_sandbox_cannot_listen(cli: Cli, host: str, beginning: str) -> None:
+    """If the port or the network address cannot be used, `sandbox` says so and returns exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         outcome = cli("sandbox", "--port", str(taken.getsockname()[1]), "--host", host)
     assert outcome.code == ExitCode.BAD_INPUT
-    assert "--port" in outcome.err
+    assert outcome.err.startswith(beginning)
     assert outcome.err.count("\n") == 1
 
 

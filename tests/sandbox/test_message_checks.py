@@ -173,6 +173,16 @@ def test_the_spellings_of_a_number(number: str) -> None:
             sandbox.last_message_to("88031234567")
 
 
+@pytest.mark.parametrize("number", ["", "ACME", "+"])
+def test_a_number_without_digits(number: str) -> None:
+    """A number without digits is an error, so that `assert_nothing_sent` cannot pass by mistake."""
+    with run_sandbox() as sandbox:
+        send(sandbox, "code 4821")
+        for check in (sandbox.assert_nothing_sent, sandbox.code_to, sandbox.wait_for_message):
+            with pytest.raises(ValueError, match=r"must contain digits, for example 79031234567; it is '"):
+                check(number)
+
+
 def test_a_failed_check_lists_refusals() -> None:
     """If a send was refused, the failure says so, and not only that nothing was sent."""
     with run_sandbox(balance=0) as sandbox:

@@ -331,7 +331,7 @@ def test_a_wrong_switch(project: Project) -> None:
     """A wrong value of the option ends pytest with a message that names the values."""
     run = project.run("--sms-guard", "tests")
     assert run.code == pytest.ExitCode.USAGE_ERROR
-    assert "pass on or off" in run.output
+    assert "write --sms-guard=on or --sms-guard=off" in run.output
 
 
 def test_workers(project: Project) -> None:

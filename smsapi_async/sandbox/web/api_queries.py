@@ -8,7 +8,7 @@ import anyio
 from starlette.requests import Request
 
 from smsapi_async.sandbox.account import AcceptedMessage
-from smsapi_async.sandbox.number_rules import sought_numbers
+from smsapi_async.sandbox.number_rules import written_numbers
 from smsapi_async.sandbox.web.api_call import ApiCall
 from smsapi_async.sandbox.web.api_fields import ApiProblem
 from smsapi_async.sandbox.web.search import matches
@@ -171,9 +171,10 @@ def _condition(call: ApiCall) -> Callable[[AcceptedMessage], bool]:
     """Return a function that tells whether a message fulfils the conditions of the query."""
     query, sandbox = call.query, call.sandbox
     to, source, text, after = query["to"], query["from"], query["text"], query["after"] or 0
-    numbers = None if to is None else sought_numbers(to)
-    if numbers is not None and not numbers:
-        raise ApiProblem(422, "to must be a telephone number", "to")
+    try:
+        numbers = None if to is None else written_numbers(to)
+    except ValueError:
+        raise ApiProblem(422, "to must be a telephone number", "to") from None
     name = None if source is None else _address(source)
     part = None if text is None else text.casefold()
     terms: list[str] = [query["q"]] if query.get("q") else []

@@ -26,6 +26,8 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+_ADVICE = "Make the request outside a browser, for example in the code of the test."
+
 
 def protected(app: ASGIApp, access: WebAccess) -> ASGIApp:
     """Return an ASGI application that passes only harmless requests on to `app`.
@@ -66,10 +68,10 @@ def _problem(scope: Scope, access: WebAccess) -> tuple[int, str] | None:
     host = hosts[0].lower()
     # A proxy in front of the sandbox may speak TLS.
     if any(origin.lower() not in {f"http://{host}", f"https://{host}"} for origin in origins):
-        return 403, "A page of another origin made this request."
+        return 403, f"A page of another origin made this request. {_ADVICE}"
     sites = set(headers.getlist("sec-fetch-site"))
     if not sites <= {"none", "same-origin"} and not _is_link_to_page(scope, headers):
-        return 403, "A page of another site made this request."
+        return 403, f"A page of another site made this request. {_ADVICE}"
     return _body_problem(scope, headers)
 
 

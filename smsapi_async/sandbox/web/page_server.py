@@ -115,7 +115,8 @@ async def _respond(request: Request, api: ControlApi) -> Response:
     )
     response = _static_file(file)
     if response is None:
-        return JsonAnswer({"error": "not found; the page is at /, the gateway is below /rest"}, 404)
+        places = "the page is at /, the gateway is below /rest, the control API is below /api/v1"
+        return JsonAnswer({"error": f"not found; {places}"}, 404)
     if request.method not in {"GET", "HEAD"}:
         return JsonAnswer({"error": "this path accepts only GET"}, 405, {"Allow": "GET, HEAD"})
     return response

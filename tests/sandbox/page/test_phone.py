@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from urllib.parse import quote
 
@@ -37,6 +39,24 @@ async def test_empty_page(page: Page, sandbox: Sandbox) -> None:
     await page.keyboard.press("s")
     await expect(bubbles(page)).to_have_count(2)
     assert sandbox.account.logins == 1
+
+
+async def test_sample_after_the_session(page: Page, sandbox: Sandbox, problems: list[str]) -> None:
+    """The sample logs in again if its session has ended, by the clock or by the control API."""
+    await opened(page, sandbox)
+    ends: list[Callable[[], object]] = [
+        sandbox.clear,
+        sandbox.expire_sessions,
+        partial(sandbox.advance, hours=3),
+    ]
+    for count, end in enumerate(ends):
+        end()
+        await page.keyboard.press("s")
+        await expect(bubbles(page)).to_have_count(count + 1)
+        assert sandbox.account.logins == count + 1
+    await expect(page.locator("#problem")).to_be_hidden()
+    # The browser logs each refused request.
+    problems[:] = [each for each in problems if "401" not in each]
 
 
 async def test_message_within_half_a_second(page: Page, sandbox: Sandbox, sms: AsyncSmsClient) -> None:
@@ -77,6 +97,7 @@ async def test_answer_to_the_chosen_sender(page: Page, sandbox: Sandbox, sms: As
     await sms.send(NUMBER, "One")
     await sms.send(NUMBER, "Two", source_address="OTHER")
     await opened(page, sandbox)
+    await expect(page.get_by_label("Answer to").locator("option")).to_have_text(["to OTHER", "to ACME"])
     await page.get_by_label("Answer to").select_option("ACME")
     await page.get_by_role("button", name="👍").click()
     await expect(bubbles(page)).to_have_count(3)

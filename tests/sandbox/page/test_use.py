@@ -334,3 +334,23 @@ async def test_shown_commands(page: Page, sandbox: Sandbox, place: str) -> None:
     await expect(bubbles(page)).to_contain_text("Your code is 4711")
     answer = await anyio.run_process(["sh", "-c", read])
     assert json.loads(answer.stdout)["code"] == "4711"
+
+
+async def test_small_screen_shows_the_latest_message(
+    pages: Pages, sandbox: Sandbox, sms: AsyncSmsClient
+) -> None:
+    """At 390 px, a conversation opens at its latest message, and also shows the answer of the user."""
+    for count in range(30):
+        await sms.send(NUMBER, f"Message {count}")
+    async with pages.opened(viewport=PHONE) as page:
+        await opened(page, sandbox)
+        await conversation(page, SHOWN).click()
+        await expect(bubbles(page).filter(has_text="Message 29")).to_be_in_viewport()
+        await page.get_by_role("button", name="Request", exact=True).click()
+        await sms.send(NUMBER, "While the request is shown")
+        await page.get_by_role("button", name="Chats").click()
+        await conversation(page, SHOWN).click()
+        await expect(bubbles(page).filter(has_text="While the request")).to_be_in_viewport()
+        await page.locator("#thread").evaluate("each => { each.scrollTop = 0; }")
+        await page.get_by_role("button", name="STOP").click()
+        await expect(bubbles(page).filter(has_text="STOP")).to_be_in_viewport()

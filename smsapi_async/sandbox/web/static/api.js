@@ -193,22 +193,31 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     const { login, password, source_addresses } = seen.info;
     const from = (seen.account.source_addresses ?? source_addresses)?.[0] ?? "ACME";
     const rest = new URL("rest/", document.baseURI);
-    const session = onPage.get("session") ?? (await gateway(new URL(`User/SessionId?${new URLSearchParams({ login, password })}`, rest)));
-    onPage.set("session", session);
+    const logIn = () => gateway(new URL(`User/SessionId?${new URLSearchParams({ login, password })}`, rest));
     const code = String(100000 + Math.floor(Math.random() * 900000));
-    const body = new URLSearchParams({ SessionID: session, DestinationAddress: SAMPLE_NUMBER, SourceAddress: from, Data: `Your code is ${code}. Do not tell it to anyone.` });
+    const send = (session) => {
+      onPage.set("session", session);
+      const body = new URLSearchParams({ SessionID: session, DestinationAddress: SAMPLE_NUMBER, SourceAddress: from, Data: `Your code is ${code}. Do not tell it to anyone.` });
+      return gateway(new URL("Sms/Send", rest), { method: "POST", body });
+    };
+    const known = onPage.get("session");
     try {
-      await gateway(new URL("Sms/Send", rest), { method: "POST", body });
+      await send(known ?? (await logIn()));
     } catch (error) {
       onPage.delete("session");
-      throw error;
+      // The session has ended, because the clock moved on or somebody ended all sessions. Nothing was sent.
+      if (!known || ![3, 4].includes(error.code)) throw error;
+      await send(await logIn());
     }
   }
 
   async function gateway(url, options = {}) {
     const response = await fetched(url, { cache: "no-store", ...options });
     const answer = parsed(await response.text());
-    if (!response.ok) throw new Error(`The gateway refused the sample: ${answer?.Desc ?? response.status}${answer?.Code ? ` (code ${answer.Code})` : ""}`);
+    if (!response.ok) {
+      const refusal = new Error(`The gateway refused the sample: ${answer?.Desc ?? response.status}${answer?.Code ? ` (code ${answer.Code})` : ""}`);
+      throw Object.assign(refusal, { code: answer?.Code });
+    }
     return answer;
   }
 

@@ -112,6 +112,7 @@ function renderConversation({ digits, last }, state, unread, current) {
 
 // --- the phone ---------------------------------------------------------------------------------------------
 let shown = null; // the number of the phone that is drawn; "" for the empty state
+let unseen = false; // whether the thread grew while it was hidden: a hidden element cannot be scrolled
 
 function renderStage() {
   const stage = $("stage");
@@ -134,11 +135,14 @@ function renderStage() {
   set($("zone"), `recipient's time, ${offset(minutes)}`);
   renderSenders(one);
   const thread = $("thread");
-  const follows = isNew || thread.scrollHeight - thread.scrollTop - thread.clientHeight < 60;
+  const isHidden = !thread.clientHeight;
+  const follows = isNew || unseen || thread.scrollHeight - thread.scrollTop - thread.clientHeight < 60;
   const grew = thread.childElementCount;
   keyed(thread, renderItems(one, minutes));
+  const goesDown = isNew || unseen || (follows && thread.childElementCount !== grew);
+  unseen = isHidden && goesDown;
   if (view.message && scrollToMessage(one)) return;
-  if (isNew || (follows && thread.childElementCount !== grew)) thread.scrollTop = thread.scrollHeight;
+  if (goesDown) thread.scrollTop = thread.scrollHeight;
 }
 
 function renderPhone({ digits }) {
@@ -158,7 +162,7 @@ function renderSenders({ items }) {
   if (pick.dataset.key === key) return;
   const before = pick.value;
   pick.dataset.key = key;
-  pick.replaceChildren(...senders.map((each) => h("option", { value: each }, number(each))));
+  pick.replaceChildren(...senders.map((each) => h("option", { value: each }, `to ${number(each)}`)));
   // Without a choice of the user, the answer goes to the sender of the last message.
   pick.value = pick.dataset.chosen && senders.includes(before) ? before : senders[0];
   pick.hidden = senders.length === 1;
@@ -241,6 +245,7 @@ function renderMessage(item, { state, current, minutes, fault }, isNew) {
 function renderReply(digits) {
   const answer = (text) => {
     if (!text.trim()) return undefined;
+    $("thread").scrollTop = $("thread").scrollHeight; // The thread follows the answer.
     return api.receive({ source_address: digits, destination_address: $("senders").value, text });
   };
   const draft = `answer ${digits}`;
