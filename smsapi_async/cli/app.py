@@ -56,7 +56,8 @@ To = Annotated[
         help="One or more phone numbers. A hyphen (-) stands for the numbers on standard input.",
     ),
 ]
-Speed = Annotated[float, Parameter(help="How many seconds pass on the sandbox's clock in one real second.")]
+_SPEED = "How many seconds pass on the sandbox's clock in one real second."
+Speed = Annotated[float, Parameter(help=_SPEED)]
 _HYPHEN = "If the text begins with a hyphen, put -- before the text."
 _LAST_PORT = 65535
 _LONGEST_LATENCY = 3600
@@ -134,7 +135,7 @@ def sandbox(
             "control API are off without this option.",
         ),
     ] = None,
-    speed: Speed = 1.0,
+    speed: Annotated[float, Parameter(help=f"{_SPEED} With 0, the clock stands still.")] = 1.0,
     faults: Annotated[
         str | None,
         Parameter(
@@ -178,7 +179,8 @@ def sandbox(
     ] = None,
     as_json: AsJson = False,
 ) -> Invocation[Any]:
-    _check_speed(speed)
+    if speed:
+        _check_speed(speed)
     account: dict[str, Any] = {
         "balance": balance,
         "price": price,

@@ -18,7 +18,6 @@ from smsapi_async.sandbox.clock_control import ClockControl
 from smsapi_async.sandbox.construction import checked_amount, checked_dialect, checked_source_addresses
 from smsapi_async.sandbox.dialect import Dialect, IdStyle
 from smsapi_async.sandbox.engine import Engine, Rules, aware
-from smsapi_async.sandbox.faults.plan import FaultPlan
 from smsapi_async.sandbox.faults.proxy import FaultProxy
 from smsapi_async.sandbox.feed import MOST_EVENTS, Feed
 from smsapi_async.sandbox.gate import Gate, Signal
@@ -173,8 +172,8 @@ class Sandbox(ClockControl, AnswerControl, MessageChecks):
 
         The balance, the price, the latency, the source addresses, the URL for pushes and the clock get the
         values of the constructor. The sessions and the prepared responses are removed, the gates are
-        released, and the faulty line lets all requests pass. The numbers of messages and requests, and the
-        ids of segments, continue. The seconds of `clock.monotonic` continue, too.
+        released, and the faulty line begins again with the plan of its start. The numbers of messages and
+        requests, and the ids of segments, continue. The seconds of `clock.monotonic` continue, too.
         """
         with self._lock:
             self._clear()
@@ -187,7 +186,7 @@ class Sandbox(ClockControl, AnswerControl, MessageChecks):
             url, allow_remote = self._push_at_start
             self.push_to(url, allow_remote=allow_remote)
             if self.proxy is not None:
-                self.proxy.plan = FaultPlan()
+                self.proxy.restart_plan()
             self._change_clock(self._clock.reset)
             self.feed.append("reset")
         for gate in gates:
@@ -421,7 +420,11 @@ class Sandbox(ClockControl, AnswerControl, MessageChecks):
 
     def has_issued(self, session: str) -> bool:
         """Whether the sandbox has issued this session id, which may have expired since then."""
-        return session in self._engine.sessions
+        return self.end_of_session(session) is not None
+
+    def end_of_session(self, session: str) -> datetime | None:
+        """Return the time until which a session id is valid; None if the sandbox has not issued the id."""
+        return self._engine.sessions.get(session)
 
     def admit(
         self,

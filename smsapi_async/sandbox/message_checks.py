@@ -11,6 +11,7 @@ from smsapi_async.sandbox.feed import Feed
 
 _SECONDS = 10.0
 _SHOWN = 20
+_NATIONAL_DIGITS = 7
 _TIME = "%H:%M:%S UTC"
 
 
@@ -116,15 +117,23 @@ class MessageChecks:
         """Fail the test if the sandbox accepted a message.
 
         Args:
-            to: check only the messages to this destination address; None means all messages.
+            to: check only the messages to this destination address, also without its country code; None means
+                all messages.
             after: check only the messages with a greater `AcceptedMessage.number`.
 
         Raises:
             AssertionError: if the sandbox accepted a message.
         """
-        if found := self.account.find(to, after=after):
+        if found := self.account.find(to, after=after) or self._with_country_code(to, after):
             count = "a message was" if len(found) == 1 else f"{len(found)} messages were"
             raise AssertionError(f"{count} sent\n{_lines(found)}")
+
+    def _with_country_code(self, to: str | None, after: int) -> list[AcceptedMessage]:
+        """Return the messages to a national number: a missing country code must not hide a message."""
+        digits = re.sub(r"[^0-9]", "", to or "")
+        if len(digits) < _NATIONAL_DIGITS:
+            return []
+        return [each for each in self.account.find(after=after) if each.destination_address.endswith(digits)]
 
     def _limit(self, timeout: float) -> str:
         return " before the sandbox stopped" if self.feed.is_ended else f" within {timeout:g} s"

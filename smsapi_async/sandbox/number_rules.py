@@ -58,8 +58,15 @@ def written_numbers(text: str) -> set[str]:
     digits = re.sub(r"[^0-9]", "", text)
     if not digits:
         raise ValueError(f"the number must contain digits, for example 79031234567; it is {text!r}")
-    # No country code begins with 89.
-    return {digits, _TRUNK_PREFIX.sub(r"7\1", digits) if _TRUNK_PREFIX.fullmatch(digits) else digits}
+    return {digits, with_country_code(digits)}
+
+
+def with_country_code(digits: str) -> str:
+    """Return a Russian mobile number that begins with 8 with 7 in place of 8, and any other number as it is.
+
+    No country code begins with 89.
+    """
+    return _TRUNK_PREFIX.sub(r"7\1", digits) if _TRUNK_PREFIX.fullmatch(digits) else digits
 
 
 def is_source(address: object) -> bool:

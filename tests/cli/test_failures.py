@@ -93,6 +93,7 @@ USAGE = [
     (["demo", "--backend", "curio"], "trio"),
     (["demo", "--speed", "0"], "--speed"),
     (["sandbox", "--speed", "nan"], "--speed"),
+    (["sandbox", "--speed", "-1"], "--speed"),
     (["sandbox", "--port", "65536"], "--port"),
     (["send", TO, TEXT, "--validity", "-1"], "--validity"),
     (["send", TO, TEXT, "--send-date", "2026-01-28T16:00:00"], "without an offset"),

@@ -171,6 +171,9 @@ def test_the_spellings_of_a_number(number: str) -> None:
             sandbox.assert_nothing_sent(number)
         with pytest.raises(AssertionError):
             sandbox.last_message_to("88031234567")
+        with pytest.raises(AssertionError, match="a message was sent"):
+            sandbox.assert_nothing_sent("(903) 123-45-67")
+        sandbox.assert_nothing_sent("(903) 123-45-68")
 
 
 @pytest.mark.parametrize("number", ["", "ACME", "+"])

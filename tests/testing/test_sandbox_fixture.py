@@ -180,7 +180,7 @@ WRONG = {
     "faults=['paas']": "no kind of fault 'paas'; the kinds of fault are pass, refuse,",
     "faults='paas'": "no kind of fault 'paas'; the kinds of fault are pass, refuse,",
     "faults='paas.json'": "No such file or directory: 'paas.json'",
-    "faults={'rules': [{'fault': 'paas'}]}": "plan.rules[0].fault is 'paas', which is no kind of fault; the ki",
+    "faults={'rules': [{'fault': 'paas'}]}": "plan.rules[0].fault is 'paas', which is no kind of fault; the",
 }
 
 

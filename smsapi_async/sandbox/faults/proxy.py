@@ -63,7 +63,7 @@ class FaultProxy:
         port: int = 0,
         keep: int | None = None,
     ) -> None:
-        self._plan = FaultPlan() if plan is None else plan
+        self._plan_at_start = self._plan = FaultPlan() if plan is None else plan
         self._host = host
         self._listener = _bind(host, port)
         self._listener.listen(_BACKLOG)
@@ -105,6 +105,10 @@ class FaultProxy:
         self._plan = plan
         self._connections.decider = Decider(plan)
         self._connections.on_change()
+
+    def restart_plan(self) -> None:
+        """Begin again with the plan of the constructor."""
+        self.plan = self._plan_at_start
 
     def clear_history(self) -> None:
         """Remove all decisions from `history`."""

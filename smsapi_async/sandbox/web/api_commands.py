@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from smsapi_async.sandbox.faults.plan import FaultPlan, FaultPlanError
+from smsapi_async.sandbox.number_rules import with_country_code
 from smsapi_async.sandbox.tables import canonical_name
 from smsapi_async.sandbox.web.api_call import ApiCall
 from smsapi_async.sandbox.web.api_fields import ApiProblem
@@ -60,6 +61,7 @@ async def receive_message(call: ApiCall) -> JsonObject:
     """Store an incoming message."""
     body, sandbox = call.body, call.sandbox
     source = re.sub(r"[\s()+-]", "", body["source_address"])
+    source = with_country_code(source)
     if not re.fullmatch(r"[0-9]{1,15}", source, re.ASCII):
         raise ApiProblem(422, "source_address must be a telephone number", "source_address")
     # Read the message from the account: only the account has its creation time.

@@ -70,16 +70,15 @@ def _problem(scope: Scope, access: WebAccess) -> tuple[int, str] | None:
     if any(origin.lower() not in {f"http://{host}", f"https://{host}"} for origin in origins):
         return 403, f"A page of another origin made this request. {_ADVICE}"
     sites = set(headers.getlist("sec-fetch-site"))
-    if not sites <= {"none", "same-origin"} and not _is_link_to_page(scope, headers):
+    if not sites <= {"none", "same-origin"} and not _is_link(scope, headers):
         return 403, f"A page of another site made this request. {_ADVICE}"
     return _body_problem(scope, headers)
 
 
-def _is_link_to_page(scope: Scope, headers: Headers) -> bool:
-    """Whether the user followed a link of another site to the page."""
+def _is_link(scope: Scope, headers: Headers) -> bool:
+    """Whether the user followed a link of another site. The other site cannot read what the link opens."""
     return (
         scope["method"] == "GET"
-        and scope["path"] == "/"
         and headers.get("sec-fetch-mode") == "navigate"
         and headers.get("sec-fetch-dest", "document") == "document"
     )

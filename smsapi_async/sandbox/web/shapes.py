@@ -142,7 +142,11 @@ class Shapes:
             "headers": headers,
             "body": body,
             "parameters": [
-                {"name": mask.text(name), "value": mask.value(name, value), "note": _note(name, value, mask)}
+                {
+                    "name": mask.text(name),
+                    "value": mask.value(name, value),
+                    "note": self._note(arrival, name, value, mask),
+                }
                 for name, value in arrival.given
             ],
             "status": arrival.status,
@@ -152,6 +156,23 @@ class Shapes:
             "answer": "" if answer is None else mask.text(answer.body.decode("utf-8", "replace")),
             "curl": self._curl(arrival.method, target, headers, body),
         }
+
+    def _note(self, arrival: Arrival, name: str, value: str, mask: SecretMask) -> str | None:
+        """Return what the page says about a parameter, or None."""
+        known = name.lower()
+        if known == "password":
+            return None if value == mask.own else "not the sandbox's password, so the value is masked"
+        if known in {"sessionid", "session_id"}:
+            if mask.text(value) == MASK:
+                return "not a session id of the sandbox, so the value is masked"
+            end = self._sandbox.end_of_session(value)
+            if end is None:
+                return "not a session id of the sandbox"
+            return f"open, {_duration(end - arrival.at)} left" if arrival.at < end else "expired"
+        if known == "data":
+            units = utf16_units(value)
+            return f"{units} {'character' if units == 1 else 'characters'}, {encoding_of(value)}"
+        return {"validity": "minutes"}.get(known)
 
     def push(self, attempt: PushAttempt) -> JsonObject:
         """Return an attempt to push an incoming message."""
@@ -340,16 +361,9 @@ def money(amount: Decimal) -> str:
     return f"{amount:.2f}" if isinstance(exponent, int) and exponent > _CENTS else f"{amount:f}"
 
 
-def _note(name: str, value: str, mask: SecretMask) -> str | None:
-    known = name.lower()
-    if known == "password":
-        return None if value == mask.own else "not the sandbox's password, so the value is masked"
-    if known in {"sessionid", "session_id"} and mask.text(value) == MASK:
-        return "not a session id of the sandbox, so the value is masked"
-    if known == "data":
-        units = utf16_units(value)
-        return f"{units} {'character' if units == 1 else 'characters'}, {encoding_of(value)}"
-    return {"validity": "minutes"}.get(known)
+def _duration(time: timedelta) -> str:
+    hours, minutes = divmod(round(time.total_seconds() / 60), 60)
+    return f"{hours} h {minutes} min"
 
 
 @cache

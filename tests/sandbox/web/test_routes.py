@@ -131,7 +131,7 @@ async def test_a_message(anyio_backend: str) -> None:
 
 async def test_a_request(anyio_backend: str) -> None:
     """A request shows its parameters as they came, its answer, and a curl command that repeats it."""
-    async with served() as (_, caller):
+    async with served() as (sandbox, caller):
         await caller.send(text="O'Hara")
         shown = await caller.get("requests/1")
         assert [each["name"] for each in shown["parameters"]] == [
@@ -143,6 +143,10 @@ async def test_a_request(anyio_backend: str) -> None:
         assert shown["parameters"][3] == {"name": "Data", "value": "O'Hara", "note": "6 characters, GSM-7"}
         assert shown["answer"] == json.dumps([(await caller.get("messages/1"))["id"]])
         assert f"{caller.base_url}/Sms/Send" in shown["curl"]
+        assert shown["parameters"][0]["note"] == "open, 2 h 0 min left"
+        sandbox.advance(minutes=121)
+        await caller.send()
+        assert (await caller.get("requests"))["requests"][-1]["parameters"][0]["note"] == "expired"
         assert (await caller.call("GET", "requests/7")).status_code == 404
 
 
@@ -280,8 +284,9 @@ async def test_commands_change_the_sandbox(anyio_backend: str) -> None:
             assert clock["running"] is not paused
         await caller.order("PATCH", "clock", {"running": True, "paused": False, "speed": 60})
         assert (sandbox.running, sandbox.speed) == (True, 60)
-        await caller.order("POST", "incoming", {"from": "+7 903 123-45-67", "to": "ACME", "text": "Hi"})
-        assert sandbox.account.incoming[0].source_address == "79031234567"
+        for source in ("+7 903 123-45-67", "8 (903) 123-45-67"):
+            await caller.order("POST", "incoming", {"from": source, "to": "ACME", "text": "Hi"})
+            assert sandbox.account.incoming[-1].source_address == "79031234567"
 
 
 async def test_faults(anyio_backend: str) -> None:

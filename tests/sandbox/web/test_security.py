@@ -225,7 +225,8 @@ async def test_origin(origin: str, status: int, wrong: WebCaller) -> None:
         ("GET", "", {**NAVIGATION, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}, 403),
         ("POST", "", NAVIGATION, 403),
         ("GET", "static/page.js", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
-        ("GET", "api/v1/state", NAVIGATION, 403),
+        ("GET", "api/v1/state", NAVIGATION, 200),
+        ("GET", "api/v1/openapi.json", NAVIGATION, 200),
         ("GET", "api/v1/state", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
         ("POST", "api/v1/reset", NAVIGATION, 403),
         ("DELETE", "api/v1/messages", {"Sec-Fetch-Site": "cross-site"}, 403),
@@ -233,7 +234,7 @@ async def test_origin(origin: str, status: int, wrong: WebCaller) -> None:
     ],
 )
 async def test_site(method: str, path: str, fields: dict[str, str], status: int, wrong: WebCaller) -> None:
-    """A link of another site opens the page, but no other request of another site is answered."""
+    """A link of another site opens a document, but no other request of another site is answered."""
     answer = await wrong.client.request(method, f"{wrong.page_url}{path}", headers=fields)
     assert answer.status_code == status
 

@@ -191,6 +191,7 @@ function renderItems(one, minutes) {
   const earlier = Math.max(0, one.items.length - view.most);
   const more = () => { view.most += MOST_ITEMS; render(); };
   if (earlier) rows.push({ key: "earlier", signature: earlier, build: () => h("li", { class: "day" }, h("button", { class: "button", onclick: more }, `Show ${Math.min(earlier, MOST_ITEMS)} earlier`)) });
+  if (!one.items.length) rows.push({ key: "none", signature: "", build: () => h("li", { class: "day" }, "No messages with this number yet.") });
   let from = null, date = null;
   for (const item of earlier ? one.items.slice(earlier) : one.items) {
     const label = day(item.at, minutes);
