@@ -48,10 +48,17 @@ def caller_from_threads() -> Callable[[Callable[[], None]], object]:
     it raises a RuntimeError.
     """
     loop = running_asyncio_loop()
-    trio: Any = sys.modules.get("trio")
-    post: Callable[[Callable[[], None]], object] = (
-        trio.lowlevel.current_trio_token().run_sync_soon if loop is None else loop.call_soon_threadsafe
-    )
+    if loop is not None:
+        return loop.call_soon_threadsafe
+    run_sync_soon = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
+
+    def post(function: Callable[[], None]) -> None:
+        try:
+            run_sync_soon(function)
+        except OSError:
+            # At its end, trio closes a socket before it refuses calls with a RuntimeError.
+            raise RuntimeError("the event loop has ended") from None
+
     return post
 
 

@@ -184,5 +184,5 @@ class Feed:
 
 def _call(wakers: list[Callable[[], object]]) -> None:
     for wake in wakers:
-        with suppress(RuntimeError):  # the event loop of the waiting task may have ended
+        with suppress(RuntimeError, OSError):  # the event loop of the waiting task may have ended
             wake()

@@ -35,7 +35,7 @@ class Signal:
             self._set = True
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
-            with suppress(RuntimeError):  # the event loop of the waiting task may have ended
+            with suppress(RuntimeError, OSError):  # the event loop of the waiting task may have ended
                 wake()
 
     async def wait(self) -> None:
