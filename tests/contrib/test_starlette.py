@@ -190,15 +190,16 @@ async def test_pushes_and_an_inbox_at_the_same_time(tmp_path: Path, anyio_backen
             give(message)
             await anyio.sleep(chance.random() / 20)
 
-    async with (
-        Ledger.sqlite(tmp_path / "ledger.db") as ledger,
-        run_sandbox(speed=60) as sandbox,
-        client_for(sandbox) as sms,
-        anyio.create_task_group() as tasks,
-    ):
-        receiver = IncomingReceiver(handle, token=TOKEN, checkpoint=ledger.checkpoint("pushes"))
-        app = Starlette(routes=[incoming_route("/sms", receiver)])
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+    # The server needs its socket until the end of its task.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with (
+            Ledger.sqlite(tmp_path / "ledger.db") as ledger,
+            run_sandbox(speed=60) as sandbox,
+            client_for(sandbox) as sms,
+            anyio.create_task_group() as tasks,
+        ):
+            receiver = IncomingReceiver(handle, token=TOKEN, checkpoint=ledger.checkpoint("pushes"))
+            app = Starlette(routes=[incoming_route("/sms", receiver)])
             server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
             tasks.start_soon(server.serve, [listener])
             sandbox.push_to(f"http://127.0.0.1:{listener.getsockname()[1]}/sms?token={TOKEN}")
