@@ -55,19 +55,26 @@ def _wait_for(port: int) -> None:
     raise AssertionError("the application does not listen")
 
 
-def test_php(environment: dict[str, str], sandbox: Sandbox) -> None:
-    """The script in PHP reads the code of the message, and logs in."""
-    php = shutil.which("php")
-    if php is None:
-        pytest.skip("PHP is not installed")
-    done = subprocess.run(
-        [php, str(LOGIN / "login_code.php")],
+def _run(
+    command: list[str], environment: dict[str, str], directory: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
         env=environment,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
     )
+
+
+def test_php(environment: dict[str, str], sandbox: Sandbox) -> None:
+    """The script in PHP reads the code of the message, and logs in."""
+    php = shutil.which("php")
+    if php is None:
+        pytest.skip("PHP is not installed")
+    done = _run([php, str(LOGIN / "login_code.php")], environment)
     assert done.returncode == 0, done.stderr
     assert sandbox.account.messages[-1].text.split()[-1] in done.stdout
 
@@ -84,14 +91,6 @@ def test_playwright(environment: dict[str, str], sandbox: Sandbox, tmp_path: Pat
         f"module.exports = {{ use: {{ launchOptions: {launch} }} }};"
     )
     (tmp_path / "node_modules").symlink_to(modules)
-    done = subprocess.run(
-        [node, str(Path(modules, "@playwright", "test", "cli.js")), "test"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = _run([node, str(Path(modules, "@playwright", "test", "cli.js")), "test"], environment, tmp_path)
     assert done.returncode == 0, done.stdout
     assert len(sandbox.account.messages) == 1

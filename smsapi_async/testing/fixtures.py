@@ -114,7 +114,7 @@ def _plan(faults: Any) -> FaultPlan | str | PathLike[str] | None:  # noqa: ANN40
         try:
             return FaultPlan.from_document(faults)
         except ValueError as error:
-            raise pytest.UsageError(f"faults of the marker sms_sandbox: {error}; {_KINDS}") from None
+            raise pytest.UsageError(f"faults of the marker sms_sandbox: {error}") from None
     if isinstance(faults, Iterable):
         return FaultPlan.script([_fault(fault) for fault in faults])
     raise pytest.UsageError(

@@ -60,8 +60,7 @@ async def reset_sandbox(call: ApiCall) -> JsonObject:
 async def receive_message(call: ApiCall) -> JsonObject:
     """Store an incoming message."""
     body, sandbox = call.body, call.sandbox
-    source = re.sub(r"[\s()+-]", "", body["source_address"])
-    source = with_country_code(source)
+    source = with_country_code(re.sub(r"[\s()+-]", "", body["source_address"]))
     if not re.fullmatch(r"[0-9]{1,15}", source, re.ASCII):
         raise ApiProblem(422, "source_address must be a telephone number", "source_address")
     # Read the message from the account: only the account has its creation time.

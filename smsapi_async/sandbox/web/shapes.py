@@ -74,11 +74,9 @@ class Shapes:
         if not segments:
             return None
         now = self._sandbox.now()
-        state, hint, text = (
-            message_state(message, segments, now),
-            costly_characters(message.text),
-            message.text,
-        )
+        state = message_state(message, segments, now)
+        text = message.text
+        hint = costly_characters(text)
         return {
             "number": message.number,
             "id": message.segment_ids[0],
@@ -238,10 +236,9 @@ class Shapes:
 
     def faults(self) -> JsonObject:
         """Return the faulty line: its address, its plan, and the faults so far."""
-        proxy = self._sandbox.proxy
         return {
             "base_url": self._faults_url(),
-            "plan": plan_document(FaultPlan() if proxy is None else proxy.plan),
+            "plan": self._plan(),
             "presets": FAULT_PRESETS,
             "kinds": FAULT_KINDS,
             "history": self.history(),
@@ -249,9 +246,11 @@ class Shapes:
 
     def fault_plan(self) -> JsonObject:
         """Return the plan of the faulty line with its address and the faults so far."""
+        return {**self._plan(), "base_url": self._faults_url(), "history": self.history()}
+
+    def _plan(self) -> JsonObject:
         proxy = self._sandbox.proxy
-        plan = plan_document(FaultPlan() if proxy is None else proxy.plan)
-        return {**plan, "base_url": self._faults_url(), "history": self.history()}
+        return plan_document(FaultPlan() if proxy is None else proxy.plan)
 
     def history(self) -> list[JsonObject]:
         """Return the faults so far, in their order."""
