@@ -271,12 +271,10 @@ class Sandbox(ClockControl, AnswerControl, MessageChecks):
             RuntimeError: if the server of the sandbox stops.
         """
         with anyio.fail_after(timeout):
-            while True:
-                seen = self.feed.last
-                if found := self.account.find(to, text, after):
-                    return found[-1]
-                if not await self.feed.wait(seen):
-                    raise RuntimeError("the server of the sandbox has stopped")
+            message = await self._wait_for_last(to, text, after)
+        if message is None:
+            raise RuntimeError("the server of the sandbox has stopped")
+        return message
 
     def push_to(self, url: str | None, *, allow_remote: bool = False) -> None:
         """Push the messages that arrive from now on to a handler.

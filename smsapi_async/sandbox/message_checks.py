@@ -81,14 +81,21 @@ class MessageChecks:
         timeout: float = _SECONDS,  # noqa: ASYNC109 - a test should never wait without an end
     ) -> AcceptedMessage:
         """Do the same as `wait_for_message`, but without blocking the event loop, on asyncio or trio."""
+        message = None
         with anyio.move_on_after(timeout):
-            while True:
-                seen = self.feed.last
-                if found := self.account.find(to, text, after):
-                    return found[-1]
-                if not await self.feed.wait(seen):
-                    break
+            message = await self._wait_for_last(to, text, after)
+        if message is not None:
+            return message
         raise self._failure(to, text, after, self._limit(timeout))
+
+    async def _wait_for_last(self, to: str | None, text: str | None, after: int) -> AcceptedMessage | None:
+        """Wait for a message, and return the last one; None if the sandbox stops before."""
+        while True:
+            seen = self.feed.last
+            if found := self.account.find(to, text, after):
+                return found[-1]
+            if not await self.feed.wait(seen):
+                return None
 
     def code_to(self, to: str, text: str | None = None, *, after: int = 0, timeout: float = 0.0) -> str:
         """Return the code in the last accepted message to a number, as its digits.
