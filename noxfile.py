@@ -53,6 +53,7 @@ def chaos(session: nox.Session) -> None:
     for backend, transport in (("asyncio", "asyncio"), ("asyncio", "httpcore"), ("trio", "httpcore")):
         options = ("--scripts", "2000", "--backend", backend, "--transport", transport)
         session.run(sys.executable, "-m", "tests.batch.chaos", *options)
+    session.run(sys.executable, "-m", "tests.batch.chaos", "--scripts", "2000", "--ledger", "postgres")
     session.run(sys.executable, "-m", "tests.batch.kills", "110", "10", "1")
 
 

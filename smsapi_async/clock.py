@@ -1,5 +1,7 @@
 """The clock that the client uses. Tests and simulations can pass another clock to the client."""
 
+import sys
+import time
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
@@ -34,3 +36,12 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds. Other tasks of the event loop run meanwhile."""
         await anyio.sleep(seconds)
+
+
+def time_since_boot() -> float:
+    """Return the seconds since the start of the computer, including the time for which it was suspended."""
+    # On Linux, `time.monotonic` does not count the time of a suspension.
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    if clock is None and sys.platform == "darwin":
+        clock = time.CLOCK_MONOTONIC
+    return monotonic() if clock is None else time.clock_gettime(clock)

@@ -539,17 +539,17 @@ class LedgerError(SmsApiError):
 
 
 class LedgerInUse(LedgerError):
-    """Another `Ledger` object has the ledger open for writing, or another program locks the file."""
+    """Another `Ledger` object has the file open for writing, or another program locks the ledger."""
 
-    explanation = "; a ledger can have only one writer at a time"
     is_retryable = True
 
 
 class LedgerUnwritable(LedgerError):
     """The ledger cannot be written: the disk is full, or the file or its directory is not writable.
 
-    A message is not sent if the ledger cannot record the message before the send. If the ledger cannot record
-    an outcome, the message becomes unknown when the ledger is opened the next time.
+    The server of a PostgreSQL ledger may also be away. A message is not sent if the ledger cannot record the
+    message before the send. If the ledger cannot record an outcome, the message becomes unknown: in a file,
+    when the ledger is opened the next time, and in PostgreSQL, five minutes after the claim.
     """
 
     explanation = "; a message that cannot be recorded in the ledger is not sent"

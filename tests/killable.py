@@ -4,6 +4,7 @@ A server process imports the modules once, and then forks each child.
 """
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -22,6 +23,7 @@ _context.set_forkserver_preload(
         "smsapi_async.client",
         "smsapi_async.http.asyncio_transport",
         "smsapi_async.http.httpcore_transport",
+        "smsapi_async.ledger.postgres.postgres_ledger",
         "smsapi_async.ledger.sqlite.sqlite_ledger",
         "tests.batch.child",
     ]
@@ -63,6 +65,10 @@ class Killable:
         """Kill the process with SIGKILL, and wait for its end."""
         self._process.kill()
         self._process.join(PATIENCE)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process."""
+        os.kill(self._process.pid or 0, number)
 
     def receive(self) -> Any:
         """Return the next object that the child sends, and block the thread until then.

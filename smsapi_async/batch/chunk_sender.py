@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -163,6 +164,7 @@ class ChunkSender:
         # The first message of the batch, and its position in the report of the ledger.
         self._first: tuple[str, Message] | None = None
         self._origin: int | None = None
+        self._origin_lock = anyio.Lock()
         self._unknown_in_a_row = 0
         # The numbers that the gateway has forbidden since it last accepted a request.
         self._forbidden: set[str] = set()
@@ -307,6 +309,8 @@ class ChunkSender:
             await self._prepare_local_bulk(token, part, work)
             return None
         evidence = Evidence()
+        if self._ledger is not None:
+            evidence.may_write = partial(self._ledger.may_send, token)
         try:
             self._in_flight[work.scope] = evidence
             try:
@@ -447,9 +451,12 @@ class ChunkSender:
     async def _position(self) -> int:
         """Return the position of the first message of the batch in the report of the ledger."""
         if self._origin is None:
-            assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
-            assert self._first is not None  # noqa: S101 - a type checker needs this assertion
-            self._origin = await self._ledger.first_position(*self._first)
+            # Only one task asks: after a claim of another task, the answer would be another one.
+            async with self._origin_lock:
+                if self._origin is None:
+                    assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+                    assert self._first is not None  # noqa: S101 - a type checker needs this assertion
+                    self._origin = await self._ledger.first_position(*self._first)
         return self._origin
 
     async def _prepare_local_bulk(self, token: str, part: Chunk, work: _ChunkWork) -> None:

@@ -3,6 +3,7 @@
 import logging
 import math
 import secrets
+from functools import partial
 
 import anyio
 import attrs
@@ -107,7 +108,7 @@ class _Claim:
 
     async def send(self, sender: Sender, message: Message, seconds: float | None) -> Receipt:
         """Send the message, and record the receipt or the error."""
-        evidence = Evidence()
+        evidence = Evidence(may_write=partial(self.ledger.may_send, self.token))
         try:
             receipt = await sender.send(message, seconds, evidence)
         except ONE_MESSAGE as refusal:

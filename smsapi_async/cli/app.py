@@ -34,6 +34,7 @@ from smsapi_async.cli.options import (
     SourceAddress,
     Until,
 )
+from smsapi_async.cli.postgres_commands import postgres_app
 from smsapi_async.cli.serve import serve
 from smsapi_async.cli.stop_list import StopList
 from smsapi_async.cli.track_run import open_and_track
@@ -371,7 +372,8 @@ def incoming(
     ledger: Annotated[
         str | None,
         Parameter(
-            help="With --follow: a file that stores the position. The next run continues at this position."
+            help="With --follow: a file, or the URL of a PostgreSQL database, that stores the position. The "
+            "next run continues at this position."
         ),
     ] = None,
     stop_words: Annotated[
@@ -460,6 +462,7 @@ app.command(
     "rows in the ledger.",
 )
 app.command(ledger_app)
+app.command(postgres_app)
 
 
 @app.command(name="help", help=f"Explain a topic ({_TOPICS}), or show the help of a command.")

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.csv_output import Cell
-from smsapi_async.cli.ledger_results import check_file_exists
+from smsapi_async.cli.ledger_places import check_ledger_exists, files_of_ledger, ledger_at
 from smsapi_async.cli.output import Document
-from smsapi_async.cli.output_file import Target, files_of_ledger, in_blocks, write_table
+from smsapi_async.cli.output_file import Target, in_blocks, write_table
 from smsapi_async.ledger import Ledger, UnknownMessage
 from smsapi_async.outcomes import Outcome, Rejected
 
@@ -71,7 +71,7 @@ async def show_unknown(path: str, target: Target | None, *, as_json: bool) -> Wr
         OutputFailed: if writing failed.
     """
     _check(target, path)
-    async with Ledger.sqlite(path, read_only=True) as ledger:
+    async with ledger_at(path, read_only=True) as ledger:
         if target is not None:
             written = Written(target.path)
             await _write(target, _UNKNOWN_COLUMNS, _unknown_rows(ledger, written))
@@ -134,7 +134,7 @@ async def count_rejected(path: str, target: Target | None) -> RejectedCounts:
     """
     _check(target, path)
     counts: Counter[tuple[int | None, str]] = Counter()
-    async with Ledger.sqlite(path, read_only=True) as ledger:
+    async with ledger_at(path, read_only=True) as ledger:
         if target is None:
             async for outcome in ledger.outcomes(state="rejected"):
                 _count(counts, outcome)
@@ -176,7 +176,7 @@ def _no_numbers(written: Written) -> str:
 
 
 def _check(target: Target | None, ledger: str) -> None:
-    check_file_exists(ledger)
+    check_ledger_exists(ledger)
     if target is not None:
         target.check(files_of_ledger(ledger))
 

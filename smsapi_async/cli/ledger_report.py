@@ -13,12 +13,11 @@ from smsapi_async.cli.batch.report_rows import ADDED, PENDING, ReportRow
 from smsapi_async.cli.batch.report_table import Pair, ReportTable, records_of
 from smsapi_async.cli.batch.row_converter import SkippedRow
 from smsapi_async.cli.csv_output import Cell
-from smsapi_async.cli.ledger_results import check_file_exists
+from smsapi_async.cli.ledger_places import check_ledger_exists, files_of_ledger, ledger_at
 from smsapi_async.cli.output import Document
 from smsapi_async.cli.output_file import (
     ROWS_AT_ONCE,
     Target,
-    files_of_ledger,
     in_blocks,
     print_table,
     write_table,
@@ -90,12 +89,12 @@ async def write_report(report: LedgerReport) -> ReportCounts | None:
         LedgerError: if the file cannot be read as a ledger.
         OutputFailed: if writing failed.
     """
-    check_file_exists(report.ledger)
+    check_ledger_exists(report.ledger)
     if report.target is not None:
         rows = [] if report.rows is None else report.rows.inputs
         report.target.check([*files_of_ledger(report.ledger), *rows])
     counts = ReportCounts()
-    async with Ledger.sqlite(report.ledger, read_only=True) as ledger:
+    async with ledger_at(report.ledger, read_only=True) as ledger:
         if report.rows is None:
             await _write_messages(report, ledger, counts)
         else:

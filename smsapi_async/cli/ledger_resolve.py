@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from smsapi_async.cli.csv_output import original
-from smsapi_async.cli.ledger_results import check_file_exists
+from smsapi_async.cli.ledger_places import check_ledger_exists, ledger_at
 from smsapi_async.cli.output import Document
 from smsapi_async.cli.tables.rows import BadRow, Row, open_table
 from smsapi_async.errors import ValidationError
@@ -99,9 +99,9 @@ async def resolve(path: str, choice: Choice) -> Resolved:
         LedgerError: if the file is not a ledger or cannot be written, or if another process has the ledger
             open for writing.
     """
-    check_file_exists(path)
+    check_ledger_exists(path)
     given, left = ([], 0) if choice.is_all else await _given(choice)
-    async with Ledger.sqlite(path) as ledger:
+    async with ledger_at(path) as ledger:
         if choice.is_all:
             count = await ledger.resolve_all(sent=bool(choice.sent))
             return Resolved(accepted=count) if choice.sent else Resolved(pending=count)

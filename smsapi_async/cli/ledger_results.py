@@ -1,6 +1,5 @@
 """The commands under ``ledger`` that read a ledger, retry rejected messages, or accept a copy."""
 
-import os
 from collections.abc import Sequence
 
 import attrs
@@ -8,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from smsapi_async.cli import output
+from smsapi_async.cli.ledger_places import check_is_file, check_ledger_exists, ledger_at
 from smsapi_async.cli.output import Document
-from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, ValidationError
+from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable
 from smsapi_async.ledger import Ledger, Summary
 
 _MEANINGS = {
@@ -31,8 +31,8 @@ async def summary(path: str) -> Summary:
         ValidationError: if the ledger file does not exist.
         LedgerError: if the file cannot be read as a ledger.
     """
-    check_file_exists(path)
-    async with Ledger.sqlite(path, read_only=True) as ledger:
+    check_ledger_exists(path)
+    async with ledger_at(path, read_only=True) as ledger:
         return await ledger.summary()
 
 
@@ -47,8 +47,8 @@ async def retry(path: str, codes: Sequence[int] | None) -> int:
         ValidationError: if the ledger file does not exist.
         LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
     """
-    check_file_exists(path)
-    async with Ledger.sqlite(path) as ledger:
+    check_ledger_exists(path)
+    async with ledger_at(path) as ledger:
         return await ledger.retry_rejected(codes)
 
 
@@ -82,11 +82,12 @@ async def accept_copy(path: str) -> Acceptance:
         path: the path of the ledger file.
 
     Raises:
-        ValidationError: if the ledger file does not exist.
+        ValidationError: if the ledger file does not exist, or the ledger is in a PostgreSQL database.
         LedgerError: if the file is not a ledger or cannot be written, if it has a second name (a hard link),
             or if another process has the ledger open for writing.
     """
-    check_file_exists(path)
+    check_is_file(path)
+    check_ledger_exists(path)
     try:
         async with Ledger.sqlite(path) as ledger:
             return Acceptance(was_refused=False, counts=await ledger.summary())
@@ -124,16 +125,3 @@ def summary_view(counts: Summary) -> RenderableType:
     for state, meaning in _MEANINGS.items():
         rows.add_row(state, f"{getattr(counts, state):,}", meaning)
     return Group(rows, "", Text(f"segments: {counts.segments:,}"))
-
-
-def check_file_exists(path: str) -> None:
-    """Check that the file of a ledger exists. If the file is missing, `Ledger` would create an empty ledger.
-
-    Args:
-        path: the path of the ledger file.
-
-    Raises:
-        ValidationError: if the ledger file does not exist.
-    """
-    if not os.path.exists(path):
-        raise ValidationError("LEDGER", repr(path), "pass the file that `batch --ledger` wrote")

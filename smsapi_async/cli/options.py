@@ -82,9 +82,13 @@ def _amount(_: object, tokens: Sequence[Token]) -> Decimal:
     return Decimal(tokens[0].value)
 
 
+_LEDGER_HELP = (
+    "The file that `batch --ledger` wrote, or a PostgreSQL database: postgresql://user@host/database. The "
+    "parameter ?account=NAME names another account of the database than main."
+)
 Amount = Annotated[Decimal, Parameter(converter=_amount)]
 """An amount of money: not negative, without exponent. `Decimal` alone also accepts NaN and infinity."""
-LedgerFile = Annotated[str, Parameter(help="The file that `batch --ledger` wrote.")]
+LedgerFile = Annotated[str, Parameter(help=_LEDGER_HELP)]
 SourceAddress = Annotated[str | None, Parameter(help=_SOURCE_ADDRESS_HELP)]
 
 

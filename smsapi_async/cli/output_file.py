@@ -83,11 +83,6 @@ class Target:
             raise ValidationError(self.option, repr(self.path), "pass a file that the command does not read")
 
 
-def files_of_ledger(ledger: str | None) -> list[str | None]:
-    """Return the paths of all files of a ledger."""
-    return [] if ledger is None else [f"{ledger}{ending}" for ending in ("", "-wal", "-shm", "-lock")]
-
-
 def open_output(target: Target, columns: Sequence[str], *, in_place: bool = False) -> "OutputFile":
     """Return a new `OutputFile`.
 

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from smsapi_async.cli import output
 from smsapi_async.cli.exit_codes import LedgerBroke
+from smsapi_async.cli.ledger_places import ledger_at
 from smsapi_async.cli.output import OutputFailed
 from smsapi_async.cli.signals import receive_signals
 from smsapi_async.cli.stop_list import StopList
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import LedgerError
 from smsapi_async.inbox import Checkpoint
-from smsapi_async.ledger import Ledger
 from smsapi_async.models import IncomingMessage
 
 
@@ -112,7 +112,7 @@ async def watch_messages(watch: WatchOptions, client: AsyncSmsClient) -> None:
         if watch.stop_list is not None:
             await watch.stop_list.prepare()
         if watch.ledger is not None:
-            ledger = await stack.enter_async_context(Ledger.sqlite(watch.ledger))
+            ledger = await stack.enter_async_context(ledger_at(watch.ledger))
             checkpoint = ledger.checkpoint()
         sms = await stack.enter_async_context(client)
         try:

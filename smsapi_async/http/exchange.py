@@ -6,7 +6,7 @@ A failed exchange also says whether there is a proof that the request was not se
 import re
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import attrs
 import httpx
 
 from smsapi_async import guard
-from smsapi_async.errors import ClientClosed
+from smsapi_async.errors import ClientClosed, NotSent
 
 # The guard needs this module when it blocks a request, and a test may have replaced the file system by then.
 from smsapi_async.guard import blocked_requests as _loaded  # noqa: F401
@@ -60,6 +60,7 @@ class Evidence:
         host: the host of the gateway, if the HTTP client or the transport is the caller's; otherwise None.
         resource: the resource of the request, if `host` is not None; otherwise "".
         failure: the exception in the last trace event; None if the event contains no exception.
+        may_write: a function that returns whether the request may still be written; None means always.
     """
 
     begun: bool = False
@@ -69,6 +70,7 @@ class Evidence:
     host: str | None = attrs.field(default=None, repr=False)
     resource: str = ""
     failure: object = attrs.field(default=None, repr=False)
+    may_write: Callable[[], bool] | None = attrs.field(default=None, repr=False)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Record one trace event. `trace` is passed as the ``trace`` extension of the request.
@@ -79,6 +81,7 @@ class Evidence:
 
         Raises:
             RealSendBlocked: if the guard is on, and the gateway or a proxy is beyond loopback.
+            NotSent: if the request is about to be written, and `may_write` returns False.
         """
         if not self.trusted and event.endswith(_BEFORE_BYTES):
             # A transport of the caller that reports one of these events uses the network. A mock reports no
@@ -87,6 +90,11 @@ class Evidence:
         self.reported = True
         self.failure = info.get("exception")
         if event.endswith(_WRITING) and not _to_proxy(info):
+            if self.may_write is not None and not self.may_write():
+                raise NotSent(
+                    "the claim in the ledger has ended, because the request began too late; the computer may"
+                    " have been suspended"
+                )
             self.written = True
         # Only this package's transports report `WITHDRAWN`: the request was not written after all.
         elif event.endswith(WITHDRAWN) and self.trusted:

@@ -6,6 +6,7 @@ deliveries of accepted messages and the positions of inboxes.
 
 from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion
 from smsapi_async.ledger.interface import ENGINES, Ledger
+from smsapi_async.ledger.postgres.postgres_ledger import PostgresLedger
 from smsapi_async.ledger.records import MessageState, Record, Resolution, UnknownMessage
 from smsapi_async.ledger.requests import Claimed, InFlight, RequestAnswer
 from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
@@ -30,3 +31,4 @@ __all__ = [
 ]
 
 ENGINES["sqlite"] = SqliteLedger
+ENGINES["postgres"] = PostgresLedger

@@ -22,8 +22,9 @@ from smsapi_async.tracking import Delivery
 class Ledger(abc.ABC):
     """A durable record of messages and their outcomes. With a ledger, a batch can continue after a crash.
 
-    `Ledger.sqlite` creates a ledger in one SQLite file. Use a ledger with ``async with``, and pass it to
-    `AsyncSmsClient.send_many` or `AsyncSmsClient.send`::
+    `Ledger.sqlite` creates a ledger in one SQLite file, for one process. `Ledger.postgres` creates a ledger
+    in a PostgreSQL database, which processes on many machines can use at the same time. Use a ledger with
+    ``async with``, and pass it to `AsyncSmsClient.send_many` or `AsyncSmsClient.send`::
 
         async with (
             Ledger.sqlite("run.db") as ledger,
@@ -41,8 +42,9 @@ class Ledger(abc.ABC):
     `claim` stores the state ``sending`` on disk before the first byte of the request is written. If the
     process ends before the outcome is recorded, the messages of the request are ``unknown``: they may or may
     not have been sent. A batch does not send an unknown message again and returns `Unknown` for this message.
-    `unknown` lists these messages. When you know whether they were sent, call `resolve`, `resolve_many` or
-    `resolve_all`.
+    In a PostgreSQL database, the messages of a killed process are ``unknown`` five minutes after their claim;
+    until then, a batch with the same messages waits. `unknown` lists unknown messages. When you know whether
+    they were sent, call `resolve`, `resolve_many` or `resolve_all`.
 
     **Keys.** Each message has a key in the ledger. Set `Message.key` to use a key of your own. Without
     `Message.key`, the ledger derives the key from the content and the number: see `key_of`. Two messages with
@@ -62,7 +64,8 @@ class Ledger(abc.ABC):
     **Incoming messages.** `checkpoint` returns a checkpoint for `AsyncSmsClient.watch_incoming`.
 
     **Writers.** Only one `Ledger` object can have a file open for writing. Other processes can read the file
-    at the same time with ``read_only=True``. After a fork, the child process must open its own ledger.
+    at the same time with ``read_only=True``. A PostgreSQL database has any number of writers. After a fork,
+    the child process must open its own ledger.
 
     No method blocks the event loop. A write that has started continues to its end even if the caller is
     cancelled. All dates that a ledger returns are aware, in UTC. The only naive date is the ``send_date`` of
@@ -73,8 +76,10 @@ class Ledger(abc.ABC):
     - `LedgerError`: if the ledger is not open, if the parent process opened the ledger before a fork, or if a
       write was tried with ``read_only=True``. Also if the file was deleted, renamed or replaced while it was
       open.
-    - `LedgerUnwritable`: if the file cannot be written, for example because the disk is full.
-    - `LedgerInUse`: if another program, for example a backup, locks the file for more than 5 seconds.
+    - `LedgerUnwritable`: if the file or the tables cannot be written, for example because the disk is full.
+      Also if the server cannot be reached.
+    - `LedgerInUse`: if another program, for example a backup, locks the file or a row for more than 5
+      seconds.
     """
 
     @staticmethod
@@ -125,8 +130,43 @@ class Ledger(abc.ABC):
         """
         return ENGINES["sqlite"](path, redact=redact, read_only=read_only, accept_copy=accept_copy)
 
+    @staticmethod
+    def postgres(dsn: str, *, account: str = "main", redact: bool = False, read_only: bool = False) -> Ledger:
+        """Return a ledger in a PostgreSQL database, for several machines. Open it with ``async with``.
+
+        First run ``pip install 'smsapi-async[postgres]'`` and ``smsapi-async postgres init DSN``, which
+        creates the tables in the schema ``smsapi``.
+
+        Many processes can use one ledger at the same time. Each claim is stored on the disk of the server
+        before the request is written, whatever the setting ``synchronous_commit`` of the database says. A
+        claim is valid for 5 minutes, on the clock of the server: if its process ends without recording the
+        answer, its messages are unknown after this time. If the ledger is closed in order, they are unknown
+        at once. The messages that a stopped batch leaves pending are sent only by a run with the same
+        messages.
+
+        While the server cannot be reached, each call tries again for 30 seconds, and `settle` and `release`
+        for 3 minutes. A lost connection or a restart of the server therefore makes no message unknown.
+
+        Args:
+            dsn: a URL such as ``postgresql://user@host/database``, or a connection string of libpq. The
+                password can also be in the variable ``PGPASSWORD`` or in the file ``.pgpass``. No text of
+                this package contains the password.
+            account: the name of an account in the tables. Each account has messages, keys and checkpoints
+                of its own. Use one name for each account of the gateway. The first opening creates it.
+            redact: whether to store hashes instead of destination addresses and texts; see `Ledger.sqlite`.
+                The first opening of the account fixes `redact` for all later openings.
+            read_only: whether to open the ledger only for reading, for example on a standby. The account
+                must exist.
+
+        Raises:
+            ValidationError: if `dsn` or `account` is not a text, or is empty.
+        """
+        return ENGINES["postgres"](dsn, account=account, redact=redact, read_only=read_only)
+
     async def __aenter__(self) -> Self:
-        """Open the ledger. Messages that an earlier process left in flight get the state unknown.
+        """Open the ledger. In a file, messages that an earlier process left in flight get the state unknown.
+
+        In a PostgreSQL database, the opening changes no message.
 
         Raises:
             LedgerInUse: if the ledger is open for writing in another process or by another `Ledger` object.
@@ -166,7 +206,10 @@ class Ledger(abc.ABC):
 
     @abc.abstractmethod
     async def aclose(self) -> None:
-        """Close the ledger. Another process can then open it for writing. A second call does nothing."""
+        """Close the ledger. Another process can then open the file for writing. A second call does nothing.
+
+        Messages that this object has claimed and not settled are unknown afterwards.
+        """
 
     @abc.abstractmethod
     async def claim(
@@ -202,6 +245,18 @@ class Ledger(abc.ABC):
                 claimed.
             ValidationError: if a field of a message has a wrong type. No message of the call is claimed.
         """
+
+    def may_send(self, token: str) -> bool:  # noqa: ARG002 - only some ledgers need the token
+        """Return whether the messages of a claim may still be sent. The call does not wait.
+
+        A sender calls this method immediately before the first byte of a request. The result is False if the
+        claim is only valid for some time, and this time has passed, for example because the process was
+        suspended. The messages then read as unknown for others.
+
+        Args:
+            token: the token of the claim.
+        """
+        return True
 
     @abc.abstractmethod
     async def settle(self, token: str, answer: RequestAnswer) -> None:

@@ -29,9 +29,9 @@ from smsapi_async import (
     Unknown,
 )
 from smsapi_async.http.choice import Kind
-from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
+from tests.ledger.tools import PLACES, Place
 from tests.variants import VARIANTS, Variant
 
 TIMEOUTS = Timeouts(connect=0.15, read=0.15)
@@ -143,7 +143,7 @@ async def run_script(
     batch: Sequence[Message],
     plan: FaultPlan,
     report: Report,
-    ledger_path: Path | None = None,
+    place: Place | None = None,
     unknown_limit: int = 1000,
     transport: Kind | None = None,
     variant: Variant = VERSION_1,
@@ -154,8 +154,8 @@ async def run_script(
         batch: the messages to send.
         plan: the plan that determines the fault of each request through the proxy.
         report: the totals, to which the function adds the numbers of this batch.
-        ledger_path: the path of the ledger. With a ledger, the batch is repeated until the batch is complete.
-            None means one run without a ledger.
+        place: the place of the ledger. With a ledger, the batch is repeated until the batch is complete. None
+            means one run without a ledger.
         unknown_limit: the number of successive requests with an unknown outcome after which a batch halts.
         transport: the name of the HTTP transport. None means that the client chooses the HTTP transport.
         variant: the variant of the interface.
@@ -168,11 +168,11 @@ async def run_script(
     async with run_sandbox(dialect=variant.dialect) as sandbox:
         port = int(sandbox.base_url.rsplit(":", 1)[1].split("/")[0])
         async with run_fault_proxy("127.0.0.1", port, plan, idle_delay=0.001) as proxy:
-            for _ in range(RUNS if ledger_path is not None else 1):
+            for _ in range(RUNS if place is not None else 1):
                 report.runs += 1
                 sms = _client(sandbox, proxy.base_url, transport, variant)
-                done = await _run(batch, sms, outcomes, ledger_path, unknown_limit)
-                compare(batch, outcomes, sandbox, report if done or ledger_path is None else Report())
+                done = await _run(batch, sms, outcomes, place, unknown_limit)
+                compare(batch, outcomes, sandbox, report if done or place is None else Report())
                 if done and len(outcomes) != len(batch):
                     report.lost += len(batch) - len(outcomes)
                     raise Disagreement(
@@ -186,7 +186,7 @@ async def run_script(
         report.requests += sandbox.account.count()
     report.scripts += 1
     report.messages += len(batch)
-    if ledger_path is not None and not done:
+    if place is not None and not done:
         raise Disagreement(f"the batch is not complete after {RUNS} runs")
 
 
@@ -208,26 +208,26 @@ async def _run(
     batch: Sequence[Message],
     sms: AsyncSmsClient,
     outcomes: dict[str, Outcome],
-    ledger_path: Path | None,
+    place: Place | None,
     unknown_limit: int,
 ) -> bool:
     """Run the batch once, and return True if the batch is complete, or False if the batch halted."""
     options = {"recipients_per_request": 5, "unknown_limit": unknown_limit, "linger": 0.001}
     async with sms:
         try:
-            if ledger_path is None:
+            if place is None:
                 async with sms.send_many(batch, **options) as results:  # type: ignore[arg-type]
                     async for outcome in results:
                         outcomes[_key(outcome)] = outcome
             else:
                 async with (
-                    Ledger.sqlite(ledger_path) as ledger,
+                    place() as ledger,
                     sms.send_many(batch, ledger=ledger, **options) as results,  # type: ignore[arg-type]
                 ):
                     async for outcome in results:
                         outcomes[_key(outcome)] = outcome
         except BatchHalted as halted:
-            if ledger_path is None and halted.pending != len(batch) - len(outcomes):
+            if place is None and halted.pending != len(batch) - len(outcomes):
                 raise Disagreement(
                     f"`BatchHalted.pending` is {halted.pending}, but {len(outcomes)} messages have an outcome"
                 ) from halted
@@ -264,7 +264,7 @@ def random_script(seed: int, variant: Variant = VERSION_1) -> tuple[list[Message
     return batch_of(texts, bad, variant), plan, chance.choice([1, 3, 1000])
 
 
-async def main(scripts: int, first_seed: int, transport: Kind | None, variant: str) -> int:
+async def main(scripts: int, first_seed: int, transport: Kind | None, variant: str, ledger: str) -> int:
     """Run one script (batch with faults) for each seed, every second script with a ledger; print the totals.
 
     Args:
@@ -272,6 +272,7 @@ async def main(scripts: int, first_seed: int, transport: Kind | None, variant: s
         first_seed: the random seed of the first script. The seed of each next script is higher by 1.
         transport: the name of the HTTP transport of all clients. None means that each client chooses.
         variant: the name of the variant of the interface.
+        ledger: the implementation of the ledger; a key of `PLACES`.
 
     Returns:
         The exit code of the program: 0 if all outcomes are correct, otherwise 1.
@@ -280,9 +281,11 @@ async def main(scripts: int, first_seed: int, transport: Kind | None, variant: s
     with tempfile.TemporaryDirectory() as directory:
         for seed in range(first_seed, first_seed + scripts):
             batch, plan, limit = random_script(seed, VARIANTS[variant])
-            path = Path(directory) / f"{seed}.db" if seed % 2 else None
+            folder = Path(directory) / str(seed)
+            folder.mkdir()
+            place = PLACES[ledger](folder) if seed % 2 else None
             try:
-                await run_script(batch, plan, report, path, limit, transport, VARIANTS[variant])
+                await run_script(batch, plan, report, place, limit, transport, VARIANTS[variant])
             except Disagreement as error:
                 print(f"seed {seed}: {error}", file=sys.stderr)
     faults = ", ".join(f"{name} {count}" for name, count in sorted(report.faults.items()))
@@ -303,7 +306,16 @@ if __name__ == "__main__":
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     parser.add_argument("--transport", choices=get_args(Kind), default=None)
     parser.add_argument("--variant", choices=list(VARIANTS), default="version 1")
+    parser.add_argument("--ledger", choices=list(PLACES), default="sqlite")
     given = parser.parse_args()
     sys.exit(
-        anyio.run(main, given.scripts, given.seed, given.transport, given.variant, backend=given.backend)
+        anyio.run(
+            main,
+            given.scripts,
+            given.seed,
+            given.transport,
+            given.variant,
+            given.ledger,
+            backend=given.backend,
+        )
     )

@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
+from tests.ledger.conftest import place
+
+__all__ = ["place"]
 
 
 @pytest.fixture

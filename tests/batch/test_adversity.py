@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,11 +25,12 @@ from smsapi_async import (
     Session,
     Unknown,
 )
-from smsapi_async.ledger import Ledger, LedgerInUse
+from smsapi_async.ledger import LedgerInUse
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import FaultPlan
 from tests.batch.test_send_many import messages, number, outcomes_of
 from tests.client.tools import NUMBER, TEXT, ManualClock, client_for
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -162,16 +162,14 @@ async def test_a_bad_message_is_given_also_when_the_batch_halts(sandbox: Sandbox
     assert caught.value.pending == 21 - len(given)
 
 
-async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
+async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(sandbox: Sandbox, place: Place) -> None:
     """If the client is closed during a batch, the batch halts (stops early).
 
     After the halt, the messages that were not sent stay pending. Only the request that was in flight can have
     an unknown outcome.
     """
     sms = client_for(sandbox, concurrency=1)
-    async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with place() as ledger:
         with pytest.raises(BatchHalted) as caught:
             async with sms.send_many(own_texts(20), ledger=ledger) as outcomes:
                 async for _ in outcomes:
@@ -184,10 +182,10 @@ async def test_a_client_closed_under_a_batch_leaves_nothing_in_doubt(
     assert summary.pending > 0
 
 
-async def test_a_refused_login_is_not_the_messages_fault(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_refused_login_is_not_the_messages_fault(sandbox: Sandbox, place: Place) -> None:
     """If the gateway refuses the login, no message becomes rejected, and the next run sends all messages."""
     sandbox.refuse_next("user/sessionid", 2)
-    async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with place() as ledger:
         async with client_for(sandbox) as sms:
             with pytest.raises(BatchHalted) as caught:
                 await outcomes_of(sms, messages(10), ledger=ledger)
@@ -238,7 +236,7 @@ async def test_an_endless_retry_after_halts(sandbox: Sandbox) -> None:
 
 
 async def test_the_reason_for_a_halt_survives_a_broken_ledger(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the ledger fails after a batch has halted, `BatchHalted` still contains the reason of the halt."""
 
@@ -246,7 +244,7 @@ async def test_the_reason_for_a_halt_survives_a_broken_ledger(
         raise LedgerInUse("the file is locked")
 
     sandbox.refuse_next("Sms/Send", 5, times=100)
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         monkeypatch.setattr(ledger, "record_pending", broken)
         with pytest.raises(BatchHalted, match="code 5"):
             await outcomes_of(sms, own_texts(3), ledger=ledger)
@@ -286,10 +284,10 @@ async def test_a_source_that_takes_a_halt_amiss(sandbox: Sandbox) -> None:
             await outcomes_of(sms, touchy(), lookahead=1)
 
 
-async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_an_error_code_beyond_all_bounds(sandbox: Sandbox, place: Place) -> None:
     """If the gateway returns an error code too large for the database, the outcome is recorded as unknown."""
     sandbox.answer_next("Sms/Send", status=500, body=b'{"Code": 99999999999999999999, "Desc": ""}')
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         assert [type(outcome) for outcome in await outcomes_of(sms, messages(1), ledger=ledger)] == [Unknown]
         assert (await ledger.summary()).unknown == 1
 

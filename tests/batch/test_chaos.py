@@ -1,5 +1,6 @@
 """Property tests: for any faults, the outcomes of a batch agree with what the sandbox has accepted."""
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.batch.chaos import FAULTS, Report, batch_of, random_script, run_script
+from tests.ledger.tools import PLACES
 from tests.variants import VARIANTS
 
 FAULT_LISTS = st.lists(st.sampled_from([Fault.PASS, *FAULTS]), max_size=8)
@@ -33,15 +36,16 @@ def test_any_script_of_faults(
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("block", range(4))
-def test_any_script_of_faults_with_a_ledger(anyio_backend: str, block: int) -> None:
+@pytest.mark.parametrize("kind", PLACES)
+def test_any_script_of_faults_with_a_ledger(anyio_backend: str, kind: str, block: int) -> None:
     """If a batch with a ledger is repeated until it is complete, each message has a correct outcome."""
     report = Report()
     with TemporaryDirectory() as directory:
         for seed in range(block * 20, block * 20 + 20):
             batch, plan, limit = random_script(seed)
-            anyio.run(
-                run_script, batch, plan, report, Path(directory) / f"{seed}.db", limit, backend=anyio_backend
-            )
+            folder = Path(directory) / str(seed)
+            folder.mkdir()
+            anyio.run(run_script, batch, plan, report, PLACES[kind](folder), limit, backend=anyio_backend)
     assert report.scripts == 20
     assert report.duplicates == report.lost == 0
     assert report.accepted + report.rejected + report.unknown == report.messages
@@ -55,7 +59,7 @@ def test_any_script_of_faults_over_a_variant(anyio_backend: str, name: str) -> N
     with TemporaryDirectory() as directory:
         for seed in range(1000, 1006):
             batch, plan, limit = random_script(seed, variant)
-            path = Path(directory) / f"{seed}.db" if seed % 2 else None
-            anyio.run(run_script, batch, plan, report, path, limit, None, variant, backend=anyio_backend)
+            place = partial(Ledger.sqlite, Path(directory) / f"{seed}.db") if seed % 2 else None
+            anyio.run(run_script, batch, plan, report, place, limit, None, variant, backend=anyio_backend)
     assert report.scripts == 6
     assert report.duplicates == report.lost == 0

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,11 +10,11 @@ import pytest
 
 from smsapi_async import BatchHalted, MemorySessionStore, Message, NotEnoughCredits
 from smsapi_async.batch.stream import Batch
-from smsapi_async.ledger import Ledger
 from smsapi_async.privacy import Secret
 from smsapi_async.sandbox import Sandbox
 from smsapi_async.session import Session
 from tests.client.tools import RawServer, client_for, json_answer, read_request, tls_pair, until
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -160,10 +159,10 @@ async def test_a_batch_left_while_the_gateway_refuses_a_session(sandbox: Sandbox
 
 
 async def test_the_cause_of_a_halt_is_the_first_error(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`BatchHalted` names the refusal that halted the batch, and not a request that the halt withdrew."""
-    async with client_for(sandbox, concurrency=2) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox, concurrency=2) as sms, place() as ledger:
         await sms.balance()
         claim, release, tokens_of_one = ledger.claim, ledger.release, []
         sandbox.answer_next("Sms/SendByTimeZone", status=429, headers={"Retry-After": "200"})
@@ -189,7 +188,7 @@ async def test_the_cause_of_a_halt_is_the_first_error(
                     async with batch:
                         assert [outcome async for outcome in batch] == []
     assert isinstance(caught.value.cause, NotEnoughCredits)
-    async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with place() as ledger:
         assert (await ledger.summary()).pending == 2
     assert tokens_of_one
 

@@ -17,6 +17,7 @@ from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.batch.large_batch import COUNT, batch
 from tests.batch.test_send_many import messages, number, outcomes_of
 from tests.client.tools import client_for, until
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +46,7 @@ def record_peak(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize(("limit", "size"), [(1, 500), (3, 500), (10, 4), (25, 20), (1000, 7)])
 async def test_never_more_in_flight_than_allowed(
     sandbox: Sandbox,
-    tmp_path: Path,
+    place: Place,
     monkeypatch: pytest.MonkeyPatch,
     limit: int,
     size: int,
@@ -56,7 +57,7 @@ async def test_never_more_in_flight_than_allowed(
     sandbox.latency = 0.001
     own = [Message(number(100 + index), f"text {index}") for index in range(40)]
     given = [message for pair in zip(messages(40), own, strict=True) for message in pair] + messages(60)[40:]
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         options = {"ledger": ledger} if with_ledger else {}
         outcomes = await outcomes_of(sms, given, recipients_per_request=size, max_in_flight=limit, **options)
     assert Counter(map(type, outcomes)) == {Accepted: 100}

@@ -21,6 +21,7 @@ from smsapi_async.ledger import Ledger, LedgerInUse, LedgerUnwritable
 from smsapi_async.sandbox import Sandbox
 from tests.batch.test_send_many import messages, number
 from tests.client.tools import client_for
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -181,14 +182,14 @@ async def test_a_second_writer_is_told_at_once(sandbox: Sandbox, tmp_path: Path)
 
 
 async def test_what_cannot_be_recorded_is_not_sent(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the ledger cannot record a claim (the entry before a send), the batch halts and sends no message."""
 
     async def full(*_: object, **__: object) -> None:
         raise LedgerUnwritable("the disk is full; a message that cannot be recorded is not sent")
 
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         monkeypatch.setattr(ledger, "claim", full)
         with pytest.raises(BatchHalted, match="disk is full"):
             async with sms.send_many(messages(5), ledger=ledger) as outcomes:
@@ -221,14 +222,14 @@ async def test_outcomes_are_given_even_if_they_cannot_be_recorded(
 
 
 async def test_a_batch_is_committed_by_the_chunk(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For each request, the batch calls the ledger methods `claim` and `settle` once, not for each message.
 
     A batch of 1,000 messages with one text needs two requests.
     """
     calls: list[str] = []
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         for name in ("claim", "settle", "release", "record_pending"):
             original = getattr(ledger, name)
 

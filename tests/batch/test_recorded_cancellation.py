@@ -14,6 +14,7 @@ from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.batch.test_cancellation import CancelledAt, settled
 from tests.batch.test_recorded_send import CODE, KEY, NUMBER, Calls, is_waiting
 from tests.client.tools import client_for, client_of_version, until
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -115,7 +116,7 @@ async def test_a_call_cancelled_at_every_await(
 
 @pytest.mark.parametrize("is_native", [False, True])
 async def test_a_call_cancelled_while_its_request_is_in_flight(
-    sandbox: Sandbox, tmp_path: Path, anyio_backend: str, is_native: bool
+    sandbox: Sandbox, place: Place, anyio_backend: str, is_native: bool
 ) -> None:
     """If a call is cancelled after its request was sent, a waiting call learns that the outcome is unknown.
 
@@ -124,7 +125,7 @@ async def test_a_call_cancelled_while_its_request_is_in_flight(
     if is_native and anyio_backend == "trio":
         pytest.skip("trio has no Task.cancel")
     calls = Calls()
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         with sandbox.hold("Sms/Send") as gate:
             async with anyio.create_task_group() as group:
                 scope = anyio.CancelScope()
@@ -160,11 +161,11 @@ async def _started(
 
 
 async def test_many_waiting_calls_of_which_some_are_cancelled(
-    sandbox: Sandbox, tmp_path: Path, anyio_backend: str
+    sandbox: Sandbox, place: Place, anyio_backend: str
 ) -> None:
     """If the first call and some of the waiting calls are cancelled before the send, another call sends."""
     calls = Calls()
-    async with client_for(sandbox) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox) as sms, place() as ledger:
         scopes = [anyio.CancelScope() for _ in range(10)]
         with sandbox.hold("user/sessionid") as gate:
             async with anyio.create_task_group() as group:
@@ -184,10 +185,10 @@ async def _in_scope(scope: anyio.CancelScope, calls: Calls, sms: AsyncSmsClient,
         await calls.run(lambda: _send(sms, ledger))
 
 
-async def test_a_client_closed_under_a_call(sandbox: Sandbox, tmp_path: Path, anyio_backend: str) -> None:
+async def test_a_client_closed_under_a_call(sandbox: Sandbox, place: Place, anyio_backend: str) -> None:
     """A call of a client that is closed before the request is not sent, and another client can send it."""
     calls = Calls()
-    async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with place() as ledger:
         sms = client_for(sandbox)
         with sandbox.hold("user/sessionid") as gate:
             async with anyio.create_task_group() as group:

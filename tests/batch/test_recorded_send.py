@@ -28,6 +28,7 @@ from smsapi_async.ledger import Ledger, LedgerError
 from smsapi_async.sandbox import Dialect, Sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
 from tests.client.tools import client_for, port_of, until
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 NUMBER = "79031234512"
@@ -48,9 +49,9 @@ both_sends = pytest.mark.parametrize("send", [_send, _send_by_time_zone])
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Ledger]:
+async def ledger(place: Place, anyio_backend: str) -> AsyncIterator[Ledger]:
     """Open a new ledger during the test."""
-    async with Ledger.sqlite(tmp_path / "run.db") as opened:
+    async with place() as opened:
         yield opened
 
 
@@ -87,12 +88,12 @@ async def is_waiting(ledger: Ledger) -> None:
 @both_sends
 @pytest.mark.parametrize("key", [KEY, None])
 async def test_a_second_click_sends_nothing(
-    sandbox: Sandbox, sms: AsyncSmsClient, tmp_path: Path, send: Send, key: str | None
+    sandbox: Sandbox, sms: AsyncSmsClient, place: Place, send: Send, key: str | None
 ) -> None:
     """A user who clicks again, also after a restart of the server, gets the receipt of the first message."""
     receipts = []
     for _ in range(2):
-        async with Ledger.sqlite(tmp_path / "run.db") as ledger:
+        async with place() as ledger:
             receipts += [await send(sms, key=key, ledger=ledger) for _ in range(2)]
     assert receipts == [receipts[0]] * 4
     assert [message.segment_ids for message in sandbox.account.messages] == [receipts[0].segment_ids]

@@ -12,6 +12,7 @@ from smsapi_async.sandbox import Dialect, Sandbox
 from smsapi_async.states import Phase
 from smsapi_async.tracking import Delivery, Schedule
 from tests.client.tools import client_for
+from tests.ledger.tools import Place
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("dialect", [Dialect(id_style="number")])]
 NUMBERS = [str(79031234500 + place) for place in range(40)]
@@ -67,13 +68,13 @@ async def test_a_batch(sandbox: Sandbox, tmp_path: Path, is_later: bool) -> None
 
 
 async def test_ids_with_placeholders_are_not_requested(
-    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     """`track` with the ledger makes no request, and says so; an id with a placeholder is refused."""
     caplog.set_level(logging.WARNING)
     async with (
         client_for(sandbox) as sms,
-        Ledger.sqlite(tmp_path / "run.db", redact=True) as ledger,
+        place(redact=True) as ledger,
     ):
         await _send(sms, ledger)
         before = len(sandbox.account.arrivals)

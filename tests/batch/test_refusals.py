@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,10 +18,10 @@ from smsapi_async import (
     Unknown,
     ValidationError,
 )
-from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.client.tools import ManualClock, client_for, until
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -61,10 +60,10 @@ async def test_forbidden_numbers_among_others_stop_nothing(sandbox: Sandbox) -> 
 
 
 @pytest.mark.parametrize("limit", [1, 5, 20])
-async def test_a_forbidden_account_halts_the_batch(sandbox: Sandbox, tmp_path: Path, limit: int) -> None:
+async def test_a_forbidden_account_halts_the_batch(sandbox: Sandbox, place: Place, limit: int) -> None:
     """If the gateway forbids each recipient, the batch halts after `forbidden_limit` recipients."""
     messages = batch(1000, *range(1000))
-    async with client_for(sandbox, concurrency=1) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox, concurrency=1) as sms, place() as ledger:
         with pytest.raises(BatchHalted) as caught:
             async with sms.send_many(messages, ledger=ledger, forbidden_limit=limit) as outcomes:
                 assert [type(outcome) async for outcome in outcomes] == [Rejected] * limit
@@ -108,7 +107,7 @@ class _Pause(ManualClock):
 
 
 @pytest.mark.parametrize("is_divided", [False, True])
-async def test_a_wait_after_429_keeps_no_claims(sandbox: Sandbox, tmp_path: Path, is_divided: bool) -> None:
+async def test_a_wait_after_429_keeps_no_claims(sandbox: Sandbox, place: Place, is_divided: bool) -> None:
     """While a batch waits after HTTP status 429, its messages are pending; afterwards they are accepted.
 
     If the wait is for one half of a refused bulk, the messages of the other half are pending too.
@@ -119,7 +118,7 @@ async def test_a_wait_after_429_keeps_no_claims(sandbox: Sandbox, tmp_path: Path
     sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
     async with (
         client_for(sandbox, clock=clock) as sms,
-        Ledger.sqlite(tmp_path / "run.db") as ledger,
+        place() as ledger,
         sms.send_many(batch(10), ledger=ledger) as outcomes,
     ):
         with anyio.fail_after(30):
@@ -134,11 +133,11 @@ async def test_a_wait_after_429_keeps_no_claims(sandbox: Sandbox, tmp_path: Path
     ]
 
 
-async def test_a_batch_left_during_a_wait_after_429(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_batch_left_during_a_wait_after_429(sandbox: Sandbox, place: Place) -> None:
     """A batch that is left while it waits after HTTP status 429 has sent nothing, and all is pending."""
     clock = _Pause()
     sandbox.answer_next("Sms/SendBulk", status=429, headers={"Retry-After": "200"})
-    async with client_for(sandbox, clock=clock) as sms, Ledger.sqlite(tmp_path / "run.db") as ledger:
+    async with client_for(sandbox, clock=clock) as sms, place() as ledger:
         async with sms.send_many(batch(10), ledger=ledger) as outcomes:
             with anyio.fail_after(30):
                 await until(lambda: clock.sleepers)
@@ -147,14 +146,14 @@ async def test_a_batch_left_during_a_wait_after_429(sandbox: Sandbox, tmp_path: 
     assert sandbox.account.messages == []
 
 
-async def test_a_batch_left_between_two_halves(tmp_path: Path) -> None:
+async def test_a_batch_left_between_two_halves(place: Place) -> None:
     """If a batch is left while it sends a half of a refused bulk, a later batch sends the other half."""
     messages = batch(4, 3)
     plan = FaultPlan(faults=(Fault.PASS, Fault.HANG_AFTER_READ), resource="Sms/SendBulk")
     async with (
         run_sandbox(faults=plan) as sandbox,
         client_for(sandbox) as sms,
-        Ledger.sqlite(tmp_path / "run.db") as ledger,
+        place() as ledger,
     ):
         proxy = sandbox.proxy
         assert proxy is not None

@@ -26,6 +26,7 @@ from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
 from tests.batch.test_send_many import number
 from tests.client.tools import client_of_version, port_of
+from tests.ledger.tools import PLACES
 
 pytestmark = pytest.mark.anyio
 FAULTS = [
@@ -120,13 +121,17 @@ async def _check(sandbox: Sandbox, ledger: Ledger, senders: _Senders) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize(("block", "dialect"), [(0, "contract"), (1, "contract"), (2, "latest")])
 async def test_senders_that_share_messages(
-    tmp_path: Path, anyio_backend: str, block: int, dialect: Literal["contract", "latest"]
+    tmp_path: Path, kind: str, anyio_backend: str, block: int, dialect: Literal["contract", "latest"]
 ) -> None:
     """Whatever breaks, no message is sent twice, nobody waits for ever, and all senders agree in the end."""
     for seed in range(block * 5, block * 5 + 5):
         chance = random.Random(seed)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        place = PLACES[kind](folder)
         plan = FaultPlan.script([chance.choice([Fault.PASS, *FAULTS]) for _ in range(15)])
         async with (
             run_sandbox(dialect=dialect) as sandbox,
@@ -138,7 +143,7 @@ async def test_senders_that_share_messages(
                 timeouts=Timeouts(connect=1, read=1),
                 retry=RetryPolicy(attempts=2, initial=0.001, maximum=0.001),
             ) as sms,
-            Ledger.sqlite(tmp_path / f"{seed}.db") as ledger,
+            place() as ledger,
         ):
             senders = _Senders(sms, ledger, chance)
             await senders.run()

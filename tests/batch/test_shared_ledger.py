@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,14 +23,15 @@ from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox
 from tests.batch.test_send_many import number
 from tests.client.tools import client_for, until
+from tests.ledger.tools import Place
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Ledger]:
+async def ledger(place: Place, anyio_backend: str) -> AsyncIterator[Ledger]:
     """Open a new ledger during the test."""
-    async with Ledger.sqlite(tmp_path / "run.db") as opened:
+    async with place() as opened:
         yield opened
 
 

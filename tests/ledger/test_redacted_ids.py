@@ -135,7 +135,8 @@ async def test_placeholders_are_not_tracked(
     place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`to_track` leaves out messages without their whole ids, also whole pages, and logs one warning."""
-    monkeypatch.setattr("smsapi_async.ledger.sqlite.sqlite_ledger._PAGE", 2)
+    for module in ("sqlite.sqlite_ledger", "postgres.postgres_ledger"):
+        monkeypatch.setattr(f"smsapi_async.ledger.{module}._PAGE", 2)
     async with place(redact=True) as ledger:
         await fill(ledger, 5, FORMS["plus"])
         await ledger.claim("other", keyed(ledger, 2, first=5))
@@ -237,9 +238,9 @@ async def test_an_id_with_a_placeholder_is_no_id(wrong: str) -> None:
     assert wrong not in str(caught.value)
 
 
-async def test_an_older_redacted_ledger(place: Place, path: Path) -> None:
+async def test_an_older_redacted_ledger(path: Path) -> None:
     """A redacted ledger of an older version contains whole ids, which are returned and tracked as before."""
-    async with place(redact=True) as ledger:
+    async with Ledger.sqlite(path, redact=True) as ledger:
         ids = await fill(ledger, 2, FORMS["plus"])
         await execute(ledger, f"UPDATE requests SET segment_ids = '{json.dumps(ids)}'")  # noqa: S608
         assert await found_again(ledger, 2) == [(each,) for each in ids]

@@ -24,10 +24,12 @@ from smsapi_async.ledger.sqlite.sqlite_ledger import SqliteLedger
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
 from smsapi_async.tracking import Delivery
+from tests.postgres.server import shared_server, skip_without_server
 
 ACCEPTED_AT = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
 NUMBER = "79031234567"
 TEXT = "The code is 4711"
+ACCOUNT = "postgres-account"
 
 
 class Place(Protocol):
@@ -36,8 +38,18 @@ class Place(Protocol):
     def __call__(self, *, redact: bool = False, read_only: bool = False) -> Ledger: ...
 
 
+def _new_account(directory: Path) -> Place:
+    """Return the place of a new account in the PostgreSQL server of this process."""
+    skip_without_server()
+    account = secrets.token_hex(8)
+    # `bytes_of` reads what the account contains.
+    (directory / ACCOUNT).write_text(account)
+    return partial(Ledger.postgres, shared_server().dsn(), account=account)
+
+
 PLACES: dict[str, Callable[[Path], Place]] = {
     "sqlite": lambda directory: partial(Ledger.sqlite, directory / "run.db"),
+    "postgres": _new_account,
 }
 """For each implementation of `Ledger`, a function that returns the place in a new directory.
 
@@ -193,8 +205,10 @@ def content_of(path: Path) -> bytes:
 
 
 def bytes_of(directory: Path) -> bytes:
-    """Return the joined contents of all files in a directory."""
-    return b"".join(each.read_bytes() for each in directory.iterdir())
+    """Return the joined contents of all files in a directory, and of the account that belongs to it."""
+    account = directory / ACCOUNT
+    stored = shared_server().content_of(account.read_text()).encode() if account.exists() else b""
+    return stored + b"".join(each.read_bytes() for each in directory.iterdir())
 
 
 def put(path: Path, content: bytes = b"", mode: int = 0o600) -> None:

@@ -21,6 +21,7 @@ LAYERS = [
     {"models"},
     {"errors"},
     {"outcomes", "settings", "session", "streams", "guard"},
+    {"postgres"},
     {"protocol"},
     {"http"},
     {"calls"},
@@ -37,7 +38,7 @@ HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms
 OUTSIDE = {"sandbox", "cli", "contrib", "testing", "__main__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # `OWN_EXTRAS` maps a room to the libraries of optional extras that only this room may import.
-OWN_EXTRAS = {"http": {"httptools", "socksio"}}
+OWN_EXTRAS = {"http": {"httptools", "socksio"}, "postgres": {"psycopg"}}
 EXTRAS = {
     "aiohttp",
     "charset_normalizer",
@@ -46,6 +47,7 @@ EXTRAS = {
     "jinja2",
     "phonenumbers",
     "platformdirs",
+    "psycopg",
     "python_calamine",
     "pytest",
     "rich",

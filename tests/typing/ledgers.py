@@ -30,11 +30,14 @@ from smsapi_async.ledger import (
 async def life(path: Path) -> None:
     assert_type(Ledger.sqlite("run.db"), Ledger)
     assert_type(Ledger.sqlite(path, redact=True, read_only=True, accept_copy=True), Ledger)
+    assert_type(Ledger.postgres("postgresql://host/shop"), Ledger)
+    assert_type(Ledger.postgres("dbname=shop", account="main", redact=True, read_only=True), Ledger)
     async with Ledger.sqlite(path) as ledger:
         assert_type(ledger, Ledger)
         await ledger.aclose()
     Ledger()  # type: ignore[abstract]
     Ledger.sqlite(5)  # type: ignore[arg-type]
+    Ledger.postgres(5)  # type: ignore[arg-type]
     Ledger.sqlite("run.db", True)  # type: ignore[call-arg]
 
 

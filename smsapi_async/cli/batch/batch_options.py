@@ -65,7 +65,8 @@ class LedgerOptions:
         str | None,
         Parameter(
             help="A file that records each message. After an interruption, run the same command with the "
-            "same file: the command sends the remaining rows and sends no message twice."
+            "same file: the command sends the remaining rows and sends no message twice. A URL such as "
+            "postgresql://user@host/database in place of a file means the ledger in a PostgreSQL database."
         ),
     ] = None
     again: Annotated[

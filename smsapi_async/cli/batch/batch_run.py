@@ -34,8 +34,9 @@ from smsapi_async.cli.batch.row_converter import (
 from smsapi_async.cli.batch.row_messages import RowMessages
 from smsapi_async.cli.batch.send_window import SendGate, SendWindow
 from smsapi_async.cli.batch.template import Template
+from smsapi_async.cli.ledger_places import files_of_ledger, ledger_at
 from smsapi_async.cli.output import one_line
-from smsapi_async.cli.output_file import Target, files_of_ledger
+from smsapi_async.cli.output_file import Target
 from smsapi_async.cli.signals import receive_signals
 from smsapi_async.cli.tables.rows import BadRow, Table, open_table
 from smsapi_async.cli.tables.table_options import DETECTED, TableOptions
@@ -219,7 +220,7 @@ async def _opened_ledger(plan: BatchPlan, run: "_BatchRun", stack: AsyncExitStac
     if plan.ledger is None:
         sys.stderr.write(f"smsapi-async: {_ADVICE}\n")
         return None
-    ledger = await stack.enter_async_context(Ledger.sqlite(plan.ledger, redact=plan.record.redact))
+    ledger = await stack.enter_async_context(ledger_at(plan.ledger, redact=plan.record.redact))
     if not plan.record.again:
         run.source.check = OtherTexts(ledger, run.ask if can_ask(plan.recipients) else None).check
     return ledger

@@ -17,6 +17,7 @@ from smsapi_async.cli.batch.progress_bar import ProgressBar
 from smsapi_async.cli.batch.row_converter import RowMessage, SkippedRow
 from smsapi_async.cli.batch.row_messages import RowMessages
 from smsapi_async.cli.batch.text_counts import TextCounts, text_facts
+from smsapi_async.cli.ledger_places import opened_if_exists
 from smsapi_async.cli.tables.rows import BadRow, Table
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.ledger import Ledger, MessageState
@@ -127,9 +128,7 @@ async def dry_run(plan: BatchPlan, client: AsyncSmsClient | Balance | None = Non
         ledger = None
         if plan.ledger is not None:
             counted.recorded = LedgerCounts()
-            if await anyio.Path(plan.ledger).exists():
-                opened = Ledger.sqlite(plan.ledger, redact=plan.record.redact, read_only=True)
-                ledger = await stack.enter_async_context(opened)
+            ledger = await opened_if_exists(plan.ledger, stack, redact=plan.record.redact)
         counting = await _Counting.of(plan, table, ledger, counted)
         async with anyio.create_task_group() as group:
             if isinstance(client, AsyncSmsClient):

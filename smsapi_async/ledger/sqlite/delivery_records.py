@@ -3,18 +3,16 @@
 All functions of this module are synchronous and run in the thread of the ledger.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 from smsapi_async.errors import LedgerError
+from smsapi_async.ledger.delivery_rows import delivery_row
 from smsapi_async.ledger.keys import recorded_key_of
-from smsapi_async.ledger.redacted_ids import RedactedId, redacted_ids
 from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
-from smsapi_async.ledger.sqlite.delivery_rows import delivery_row
 from smsapi_async.ledger.sqlite.request_records import RequestRecords
-from smsapi_async.ledger.sqlite.statements import Row, insert_many
-from smsapi_async.ledger.sqlite.stored_values import StoredAnswer, answers_of
+from smsapi_async.ledger.sqlite.statements import PLACES, Row, insert_many
+from smsapi_async.ledger.sqlite.stored_values import answers_of
 from smsapi_async.tracking import Delivery
 
 
@@ -40,7 +38,10 @@ class DeliveryRecords:
             answers = answers_of(connection, found.values())
             for key, delivery, row in keyed:
                 message = found.get(key)
-                if message is not None and _is_of(delivery, message, answers[message["request"]]):
+                if message is None:
+                    continue
+                place = message["id"] % PLACES, message["size"]
+                if answers[message["request"]].has_delivery(delivery, *place):
                     rows[message["id"]] = (message["id"], *row)
                     recorded += 1
             insert_many(connection, statements.RECORD_DELIVERIES, list(rows.values()))
@@ -49,19 +50,3 @@ class DeliveryRecords:
                 f"{len(keyed) - recorded} of {len(keyed)} deliveries were not recorded, because this ledger"
                 " has no accepted message with the same key and segment ids"
             )
-
-
-def _is_of(delivery: Delivery, row: sqlite3.Row, stored: StoredAnswer) -> bool:
-    """Return whether a delivery belongs to a recorded message.
-
-    An equal message that was sent without this ledger has the same key, but other segment ids.
-    """
-    answer, given = stored.answer, delivery.receipt.segment_ids
-    share = stored.share(row)
-    if share is None:
-        return answer.state == "accepted" and answer.segment_ids == given == ()
-    if answer.segment_ids[share] == given:
-        return True
-    ids = stored.redacted_ids[share]
-    digests: set[str] = set().union(*(each.digests for each in ids if isinstance(each, RedactedId)))
-    return bool(digests) and redacted_ids(given, digests) == ids

@@ -51,7 +51,7 @@ def _of_sqlite(path: str, error: sqlite3.Error, read_only: bool) -> LedgerError:
     # The lowest byte of an extended error code of SQLite is the primary error code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _IN_USE:
-        return LedgerInUse(f"{path} is in use")
+        return LedgerInUse(f"{path} is in use; a ledger can have only one writer at a time")
     if code in _UNWRITABLE:
         if read_only:
             return LedgerError(f"{path} cannot be read: {_UNWRITABLE[code]}")

@@ -6,22 +6,23 @@ All functions of this module are synchronous and run in the thread of the ledger
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from itertools import count
 from typing import TypeVar, cast
 
+from smsapi_async.ledger.delivery_rows import PHASES, delivery_in
 from smsapi_async.ledger.records import MessageState, Record, UnknownMessage
 from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
-from smsapi_async.ledger.sqlite.delivery_rows import PHASES, delivery_in
 from smsapi_async.ledger.sqlite.request_records import Keyed, RequestRecords
+from smsapi_async.ledger.sqlite.statements import PLACES
 from smsapi_async.ledger.sqlite.stored_values import (
     answers_of,
     contents_of,
-    encoded,
     message_in,
-    outcome_in,
     time_in,
 )
+from smsapi_async.ledger.stored_answers import encoded
 from smsapi_async.ledger.summaries import DeliverySummary, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Accepted, Outcome
@@ -199,7 +200,8 @@ class _Details:
             number: the destination address, if the caller has passed the message.
         """
         message = self.message(row)
-        return outcome_in(row, self._answers[row["request"]], message, message.key, number)
+        place = row["id"] % PLACES, row["size"]
+        return self._answers[row["request"]].outcome_of(*place, message, message.key, number)
 
     def receipt(self, row: sqlite3.Row, number: str = "") -> Receipt:
         outcome = self.outcome(row, number)
@@ -216,7 +218,8 @@ class _Details:
         """
         if delivery is None or delivery["phase"] is None:
             return None
-        return delivery_in(self.receipt(row, number), delivery)
+        updated_at = datetime.fromisoformat(delivery["updated_at"])
+        return delivery_in(self.receipt(row, number), delivery, updated_at)
 
     def unknown(self, row: sqlite3.Row) -> UnknownMessage:
         message, answer = self.message(row), self._answers[row["request"]].answer

@@ -34,15 +34,13 @@ from smsapi_async.ledger.sqlite.statements import (
 )
 from smsapi_async.ledger.sqlite.stored_ids import ids_to_store
 from smsapi_async.ledger.sqlite.stored_values import (
-    StoredAnswer,
     answer_row,
     answers_of,
     content_row,
-    encoded,
-    outcome_in,
     stored_number,
     stored_time,
 )
+from smsapi_async.ledger.stored_answers import StoredAnswer, encoded
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Rejected
 from smsapi_async.protocol.addresses import checked_destination_address
@@ -449,7 +447,8 @@ class RequestRecords:
         if row["state"] == "sending" and self.is_live(row["token"]):
             return InFlight(row["token"])
         message = candidate.message
-        return outcome_in(row, answers[row["request"]], message, candidate.given, message.destination_address)
+        place, number = row["id"] % PLACES, message.destination_address
+        return answers[row["request"]].outcome_of(place, row["size"], message, candidate.given, number)
 
     def _columns(self, changes: Changes, candidate: Candidate, position: int) -> Row:
         """Return number, content_id, position and key of a new message."""

@@ -13,7 +13,8 @@ from smsapi_async.ledger.sqlite import statements
 from smsapi_async.ledger.sqlite.database import Database
 from smsapi_async.ledger.sqlite.request_records import Changes, RequestRecords
 from smsapi_async.ledger.sqlite.statements import REQUEST_BITS, Row, settle_many
-from smsapi_async.ledger.sqlite.stored_values import answer_row, encoded, stored_time
+from smsapi_async.ledger.sqlite.stored_values import answer_row, stored_time
+from smsapi_async.ledger.stored_answers import encoded
 
 
 class Resolutions:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-import attrs
 
 from smsapi_async.errors import LedgerError
 from smsapi_async.eventloop import Event, caller_from_threads, event_type
 from smsapi_async.inbox import Checkpoint, Position
 from smsapi_async.ledger.interface import Ledger
 from smsapi_async.ledger.keys import checked_key
+from smsapi_async.ledger.pages import LedgerCheckpoint, Pages, PagesToTrack, SortedPages
 from smsapi_async.ledger.records import (
     MessageState,
     Record,
@@ -34,13 +32,11 @@ from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import sealed_async, steady_repr
-from smsapi_async.protocol.placeholders import has_placeholder
 from smsapi_async.tracking import Delivery
 
 if TYPE_CHECKING:
     from smsapi_async.ledger.sqlite.message_reader import MessageReader, Page
 
-_logger = logging.getLogger("smsapi_async")
 _Value = TypeVar("_Value")
 _PAGE = 500
 
@@ -175,7 +171,8 @@ class SqliteLedger(Ledger):
 
     def report(self) -> AsyncIterator[Record]:
         """See `Ledger.report`."""
-        return _Report(self)
+        end = partial(_end_report, weakref.ref(self))
+        return SortedPages(self.begin_report, self.page_of_report, end)
 
     async def pending(self, limit: int = 1000) -> list[tuple[str, Message | None]]:
         """See `Ledger.pending`."""
@@ -228,7 +225,7 @@ class SqliteLedger(Ledger):
 
     def to_track(self) -> AsyncIterator[Receipt | Delivery]:
         """See `Ledger.to_track`."""
-        return _ToTrack(self)
+        return PagesToTrack(self.page_to_track, 0)
 
     async def deliveries_summary(self) -> DeliverySummary:
         """See `Ledger.deliveries_summary`."""
@@ -236,7 +233,7 @@ class SqliteLedger(Ledger):
 
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
         """See `Ledger.checkpoint`."""
-        return _Checkpoint(self, name)
+        return LedgerCheckpoint(self, name)
 
     async def load_position(self, name: str) -> Position | None:
         """Return the position of an inbox that was saved last under a name, or None."""
@@ -291,7 +288,7 @@ class SqliteLedger(Ledger):
             event.set()
 
     def _pages(self, read: Callable[[MessageReader, int], Page[_Value]]) -> AsyncIterator[_Value]:
-        return _Pages(lambda last: self._run(lambda records: read(records.reader, last)))
+        return Pages(lambda last: self._run(lambda records: read(records.reader, last)), 0)
 
 
 async def _end_of(job: Job[_Value]) -> _Value:
@@ -302,95 +299,7 @@ async def _end_of(job: Job[_Value]) -> _Value:
     return job.result()
 
 
-class _Pages(AsyncIterator[_Value], Generic[_Value]):
-    """An async iterator over rows of a ledger, which reads the rows page by page.
-
-    Between two pages, no transaction is open.
-
-    Args:
-        page_after: an async function that takes the number from the page before, and returns the number for
-            the next page and the items of the page.
-    """
-
-    def __init__(self, page_after: Callable[[int], Awaitable[tuple[int, list[_Value]]]]) -> None:
-        self._page_after = page_after
-        self._last = 0
-        self._page: deque[_Value] = deque()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> _Value:
-        if not self._page:
-            self._last, page = await self._page_after(self._last)
-            self._page.extend(page)
-        if not self._page:
-            raise StopAsyncIteration
-        return self._page.popleft()
-
-
-class _ToTrack(_Pages[Receipt | Delivery]):
-    """An async iterator over the messages to track. Messages without their whole segment ids are left out."""
-
-    def __init__(self, ledger: SqliteLedger) -> None:
-        super().__init__(self._after)
-        self._ledger = ledger
-        self._left_out = 0
-
-    async def _after(self, last: int) -> tuple[int, list[Receipt | Delivery]]:
-        while True:
-            last, page = await self._ledger.page_to_track(last)
-            whole = [each for each in page if not _lacks_number(each)]
-            self._left_out += len(page) - len(whole)
-            if whole or not page:
-                break
-        if not page and self._left_out:
-            _logger.warning(
-                "ledger: %d accepted messages cannot be tracked, because their segment ids contain phone"
-                " numbers, which this ledger does not store; pass their receipts to `track`",
-                self._left_out,
-            )
-            self._left_out = 0
-        return last, whole
-
-
-def _lacks_number(item: Receipt | Delivery) -> bool:
-    receipt = item.receipt if isinstance(item, Delivery) else item
-    return any(map(has_placeholder, receipt.segment_ids))
-
-
-class _Report(_Pages[Record]):
-    """An async iterator over the records of all messages, in the order in which they were given."""
-
-    def __init__(self, ledger: SqliteLedger) -> None:
-        super().__init__(self._after)
-        self._ledger = ledger
-        self._name: str | None = None
-
-    async def _after(self, last: int) -> tuple[int, list[Record]]:
-        if self._name is None:
-            self._name = name = await self._ledger.begin_report()
-            weakref.finalize(self, _end_report, weakref.ref(self._ledger), name).atexit = False
-        return await self._ledger.page_of_report(self._name, last)
-
-
 def _end_report(ledger: weakref.ref[SqliteLedger], name: str) -> None:
     found = ledger()
     if found is not None:
         found.end_report(name)
-
-
-@attrs.frozen
-class _Checkpoint:
-    """The class of the checkpoints that `Ledger.checkpoint` returns."""
-
-    _ledger: SqliteLedger
-    _name: str
-
-    async def load(self) -> Position | None:
-        """Return the position of the inbox that was saved last, or None."""
-        return await self._ledger.load_position(self._name)
-
-    async def save(self, position: Position) -> None:
-        """Store a position, which replaces the earlier position of the same inbox."""
-        await self._ledger.save_position(self._name, position)

@@ -4,7 +4,7 @@ import sqlite3
 
 from smsapi_async.ledger.redacted_ids import StoredId, possible_digests, redacted_ids
 from smsapi_async.ledger.sqlite import statements
-from smsapi_async.ledger.sqlite.stored_values import encoded
+from smsapi_async.ledger.stored_answers import encoded
 
 
 def ids_to_store(

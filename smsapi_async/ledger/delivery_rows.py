@@ -1,13 +1,12 @@
 """Conversion of deliveries to table rows, and of table rows to deliveries."""
 
 import json
-import sqlite3
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from smsapi_async.errors import ValidationError
-from smsapi_async.ledger.sqlite.stored_values import date_of
+from smsapi_async.ledger.stored_answers import NamedColumns, date_of
 from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.states import Phase, known_state
 from smsapi_async.tracking import Delivery
@@ -43,12 +42,13 @@ def delivery_row(delivery: Delivery) -> DeliveryRow:
     )
 
 
-def delivery_in(receipt: Receipt, row: sqlite3.Row) -> Delivery:
+def delivery_in(receipt: Receipt, row: NamedColumns, updated_at: datetime) -> Delivery:
     """Return a delivery from a row.
 
     Args:
         receipt: the receipt of the message that the delivery belongs to.
         row: the row of the table ``deliveries`` that contains the delivery.
+        updated_at: the time of the delivery.
     """
     states = json.loads(row["states"])
     return Delivery(
@@ -56,7 +56,7 @@ def delivery_in(receipt: Receipt, row: sqlite3.Row) -> Delivery:
         PHASES[row["phase"]],
         tuple(_state_of(id_, state) for id_, state in zip(receipt.segment_ids, states, strict=True)),
         is_final=bool(row["is_final"]),
-        updated_at=datetime.fromisoformat(row["updated_at"]),
+        updated_at=updated_at,
     )
 
 
@@ -66,8 +66,8 @@ def _states_column(states: tuple[SegmentState | None, ...]) -> str:
     try:
         column.encode()
     except UnicodeEncodeError:
-        # A state description contains a lone surrogate. SQLite cannot store a lone surrogate, so the JSON
-        # must contain an ASCII escape.
+        # A state description contains a lone surrogate. A database cannot store a lone surrogate, so the
+        # JSON must contain an ASCII escape.
         return _encode_in_ascii(parts)
     return column
 
