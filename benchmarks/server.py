@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import cast
 
 SESSION_ID = "Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1"
@@ -40,9 +40,14 @@ _LOGIN, _SENT = _response(f'"{SESSION_ID}"'), _sent_to(1)
 
 
 class _Gateway(asyncio.Protocol):
-    """Writes the response to each request as soon as the request is complete."""
+    """Writes the response to each request as soon as the request is complete, or after a delay.
 
-    def __init__(self) -> None:
+    Args:
+        delay: the seconds between a request and its response.
+    """
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
         self._received = b""
         self._transport: asyncio.Transport
 
@@ -58,11 +63,17 @@ class _Gateway(asyncio.Protocol):
             whole = end + 4 + (int(length[1]) if length else 0)
             if len(received) < whole:
                 break
-            self._transport.write(_response_to(received, whole))
+            self._respond(_response_to(received, whole))
             received = received[whole:]
         self._received = received
         if len(received) > _LARGEST:
             self._transport.abort()
+
+    def _respond(self, response: bytes) -> None:
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, response)
+        else:
+            self._transport.write(response)
 
 
 def _response_to(received: bytes, end: int) -> bytes:
@@ -72,41 +83,50 @@ def _response_to(received: bytes, end: int) -> bytes:
     return _LOGIN if b"user/sessionid" in line else _SENT
 
 
-async def _serve() -> None:
+async def _serve(delay: float) -> None:
     """Print the port of the server, and serve until standard input is closed.
 
     The operating system closes standard input of the server when the parent process ends or is killed.
     """
-    server = await asyncio.get_running_loop().create_server(_Gateway, "127.0.0.1", 0, backlog=2048)
+    server = await asyncio.get_running_loop().create_server(
+        partial(_Gateway, delay), "127.0.0.1", 0, backlog=2048
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.buffer.read)
     server.close()
 
 
 def main() -> None:
-    """Run the server on the core that the command-line argument names, and use uvloop if it is installed."""
-    if len(sys.argv) > 1:
-        os.sched_setaffinity(0, {int(sys.argv[1])})
+    """Run the server, and use uvloop if it is installed.
+
+    The command-line arguments are the delay in seconds, and the core on which the server runs.
+    """
+    delay = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    if len(sys.argv) > 2:
+        os.sched_setaffinity(0, {int(sys.argv[2])})
     try:
         # With uvloop, the server needs less time for each request than with the asyncio event loop, so that
         # the server slows the contenders down less.
         import uvloop  # noqa: PLC0415
     except ImportError:
-        asyncio.run(_serve())
+        asyncio.run(_serve(delay))
     else:
-        uvloop.run(_serve())
+        uvloop.run(_serve(delay))
 
 
 @contextmanager
-def running() -> Iterator[str]:
+def running(delay: float = 0.0) -> Iterator[str]:
     """Run a server while the block runs, and yield its base URL.
 
     On a machine with two or more cores, the server runs on one core and the block on another core. The
     figures do not depend on the number of cores, because the server and the block do not compete for a core.
+
+    Args:
+        delay: the seconds between a request and its response.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     apart = len(cores) > 1
-    command = [sys.executable, "-m", "benchmarks.server", *([str(cores[-1])] if apart else [])]
+    command = [sys.executable, "-m", "benchmarks.server", str(delay), *([str(cores[-1])] if apart else [])]
     # Start the server in its own operating-system session, so that Ctrl-C does not reach the server. The end
     # of this process ends the server, because the operating system closes the standard input of the server.
     with subprocess.Popen(  # noqa: S603

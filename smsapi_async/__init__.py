@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         Statistics,
     )
     from smsapi_async.outcomes import Accepted, Outcome, Rejected, Unknown
+    from smsapi_async.pace import Pace
     from smsapi_async.privacy import Secret
     from smsapi_async.protocol.segments import segment
     from smsapi_async.session import LockingSessionStore, MemorySessionStore, Session, SessionStore
@@ -111,6 +112,7 @@ __all__ = [
     "NotSent",
     "Outcome",
     "OutcomeUnknown",
+    "Pace",
     "Phase",
     "Position",
     "PushedMessage",
@@ -154,6 +156,7 @@ _HOMES = (
     "version",
     "privacy",
     "clock",
+    "pace",
     "errors",
     "states",
     "models",

@@ -12,8 +12,8 @@ from typing import Literal, Self, Unpack
 
 import httpx
 
-from smsapi_async import settings
-from smsapi_async.batch import Batch, BatchSettings, ChunkSender, send_one
+from smsapi_async import settings, tracking
+from smsapi_async.batch import Batch, BatchSettings, ChunkSender, PendingOptions, queue_run, send_one
 from smsapi_async.calls.api_options import ApiOptions
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.gathering import gather
@@ -25,8 +25,9 @@ from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
 from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, read_incoming, read_period
 from smsapi_async.inbox.receiver import IncomingReceiver
-from smsapi_async.ledger import Ledger
+from smsapi_async.ledger import Ledger, Summary
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
+from smsapi_async.pace import Pace
 from smsapi_async.parameters import Options
 from smsapi_async.privacy import Hidden, Secret, sealed, sealed_async, steady_repr
 from smsapi_async.protocol import decoding, encoding
@@ -34,16 +35,7 @@ from smsapi_async.protocol.addresses import checked_source_address
 from smsapi_async.protocol.dates import GATEWAY_TIME_ZONE
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
-from smsapi_async.tracking import (
-    DEADLINE,
-    Delivery,
-    DeliverySink,
-    Schedule,
-    Tracker,
-    Tracking,
-    read_state,
-    tracking_with,
-)
+from smsapi_async.tracking import Delivery, DeliverySink, Schedule, Tracking
 
 
 @steady_repr
@@ -101,6 +93,9 @@ class AsyncSmsClient:
             most one send.
         requests_per_second: maximum number of requests per second, evenly spaced, for all calls of the client
             except logins. None means no limit (contract, "Rate").
+        pace: a `Pace` that allows each request except logins, for example ``shared.pace(per_second=50)`` for
+            all machines together. With ``requests_per_second`` too, both limits apply. If ``pace`` fails, a
+            send raises `NotSent`. None means no further limit.
         retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.
         login_cool_down: time without another login after a refused login (repeated wrong logins could lock
             the account), or after two successive refused sessions. Calls then raise the error of the refusal.
@@ -141,6 +136,7 @@ class AsyncSmsClient:
         timeouts: Timeouts | None = None,
         concurrency: int = settings.CONCURRENCY,
         requests_per_second: float | None = None,
+        pace: Pace | None = None,
         retry: RetryPolicy | None = None,
         login_cool_down: timedelta = settings.LOGIN_COOL_DOWN,
         proxy: str | None = None,
@@ -157,9 +153,8 @@ class AsyncSmsClient:
         self._base_url = self._api.url(settings.checked_base_url(base_url, allow_plain_http=allow_plain_http))
         self._source_address = None if source_address is None else checked_source_address(source_address)
         self._clock = settings.checked_clock(clock)
-        self._limiter = Limiter(
-            settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second), self._clock
-        )
+        most, rate = settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second)
+        self._limiter = Limiter(most, rate, self._clock, settings.checked_pace(pace))
         credentials = encoding.Credentials.of(
             settings.checked_credential("login", login),
             Secret(settings.checked_credential("password", password)),
@@ -188,7 +183,7 @@ class AsyncSmsClient:
         self._sender = Sender(self._caller, self._clock, self._source_address, self._api.time_zone)
         self._check_usable = self._lifetime.check_usable
         self._stream_clock = EndingClock(self._clock, self._lifetime)
-        self._tracking = tracking_with(self._caller, self._stream_clock, self._check_usable)
+        self._tracking = tracking.tracking_with(self._caller, self._stream_clock, self._check_usable)
         warn_if_unclosed(self, self._exchanger)
 
     @classmethod
@@ -293,13 +288,9 @@ class AsyncSmsClient:
             OutcomeUnknown: if it is not known whether the message was sent.
             LedgerError: if the ledger cannot record the message. The message was not sent.
         """
+        source = self._sender.source_address_of(source_address)
         message = Message(
-            destination_address,
-            text,
-            source_address=self._sender.source_address_of(source_address),
-            send_date=send_date,
-            validity=validity,
-            key=key,
+            destination_address, text, source_address=source, send_date=send_date, validity=validity, key=key
         )
         del destination_address, text, source_address, key
         self._check_usable()
@@ -367,12 +358,7 @@ class AsyncSmsClient:
         """
         source = self._sender.source_address_of(source_address)
         template = Message(
-            "",
-            text,
-            source_address=source,
-            send_date=send_date,
-            validity=validity,
-            by_time_zone=by_time_zone,
+            "", text, source_address=source, send_date=send_date, validity=validity, by_time_zone=by_time_zone
         )
         numbers = Hidden(destination_addresses)
         del destination_addresses, text, source_address
@@ -438,6 +424,24 @@ class AsyncSmsClient:
             check_usable=self._check_usable,
         )
 
+    @sealed_async
+    async def send_pending(
+        self, ledger: Ledger, *, once: bool = False, **options: Unpack[PendingOptions]
+    ) -> Summary:
+        """Send the pending messages of a ledger in PostgreSQL until cancelled; see `PendingOptions`.
+
+        Any number of machines can do this at the same time. While a server is away, the call waits. With
+        ``once``, the call returns the counts of its outcomes when no message is due.
+
+        Raises:
+            BatchHalted: if the account is paused. With ``once``, also if the gateway cannot be used now.
+        """
+        self._check_usable()
+        run = queue_run(
+            self._caller, self._stream_clock, self._api, ledger, self._source_address, once=once, **options
+        )
+        return await run.run(self._limiter.concurrency)
+
     async def state(self, segment_id: str, *, timeout: Seconds = None) -> SegmentState:  # noqa: ASYNC109
         """Return the state of one segment (contract, "Sms/State").
 
@@ -448,7 +452,7 @@ class AsyncSmsClient:
         del segment_id
         self._check_usable()
         seconds = settings.checked_timeout(timeout)
-        return (await read_state(self._caller, hidden, seconds=seconds)).value
+        return (await tracking.read_state(self._caller, hidden, seconds=seconds)).value
 
     @sealed
     def track(
@@ -456,7 +460,7 @@ class AsyncSmsClient:
         receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery] | Ledger,
         *,
         schedule: Schedule | None = None,
-        deadline: float | timedelta = DEADLINE,
+        deadline: float | timedelta = tracking.DEADLINE,
         ledger: DeliverySink | None = None,
     ) -> Tracking:
         """Track sent messages. The result is a stream of `Delivery` objects.
@@ -481,7 +485,7 @@ class AsyncSmsClient:
         """
         self._lifetime.check_open()
         checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
-        tracker = Tracker(checked, settings.checked_seconds("deadline", deadline))
+        tracker = tracking.Tracker(checked, settings.checked_seconds("deadline", deadline))
         if isinstance(receipts, Ledger):
             ledger = receipts if ledger is None else ledger
             receipts = receipts.to_track()
@@ -512,7 +516,7 @@ class AsyncSmsClient:
         """
         seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
         checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
-        tracker = Tracker(checked, DEADLINE.total_seconds(), timeout=seconds)
+        tracker = tracking.Tracker(checked, tracking.DEADLINE.total_seconds(), timeout=seconds)
         return await self._tracking([receipt], tracker, workers=1).last()
 
     async def incoming(
@@ -537,8 +541,7 @@ class AsyncSmsClient:
             ValidationError: if a date is not an aware datetime, or ``since`` is not before ``until``.
         """
         self._check_usable()
-        now = self._clock.now()
-        return await read_period(self._caller, now, since=since, until=until, timeout=timeout)
+        return await read_period(self._caller, self._clock.now(), since=since, until=until, timeout=timeout)
 
     def watch_incoming(
         self,
@@ -593,8 +596,5 @@ class AsyncSmsClient:
         self._check_usable()
         seconds = settings.checked_timeout(timeout)
         read = partial(self._caller.read, decode=decoding.decode_statistics, seconds=seconds)
-        reads = [
-            partial(read, request)
-            for request in encoding.statistics_requests(start, end, self._api.time_zone)
-        ]
-        return Statistics.sum(await gather(reads))
+        requests = encoding.statistics_requests(start, end, self._api.time_zone)
+        return Statistics.sum(await gather([partial(read, request) for request in requests]))

@@ -539,7 +539,7 @@ class LedgerError(SmsApiError):
 
 
 class LedgerInUse(LedgerError):
-    """Another `Ledger` object has the file open for writing, or another program locks the ledger."""
+    """Another `Ledger` object or program has or locks the ledger, or another worker may hold a role."""
 
     is_retryable = True
 

@@ -11,6 +11,7 @@ import httpx
 
 from smsapi_async.clock import Clock
 from smsapi_async.http.choice import Kind
+from smsapi_async.pace import Pace
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
 
@@ -28,6 +29,7 @@ class Options(TypedDict, total=False):
     timeouts: Timeouts | None
     concurrency: int
     requests_per_second: float | None
+    pace: Pace | None
     retry: RetryPolicy | None
     login_cool_down: timedelta
     proxy: str | None

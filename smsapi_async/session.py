@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from smsapi_async.errors import ValidationError
+from smsapi_async.errors import RequestRejected, ValidationError
 from smsapi_async.privacy import Secret, is_encodable, steady_repr
 
 LIFETIME = timedelta(minutes=120)
@@ -87,6 +87,37 @@ class LockingSessionStore(SessionStore, Protocol):
         `AsyncSmsClient.aclose` cancels a login that is running, so a release that waits must be shielded from
         cancellation.
         """
+
+
+@steady_repr
+@attrs.frozen
+class LoginRefusal:
+    """A login that the gateway refused.
+
+    Attributes:
+        error: the error of the login.
+        mark: a text with which a client recognises its own login and password. The text does not contain
+            them.
+        age: the seconds since the refusal.
+    """
+
+    error: RequestRejected
+    mark: str
+    age: float = 0.0
+
+
+class RefusalStore(Protocol):
+    """What a session store needs in addition, so that its processes try a wrong password only once.
+
+    After a refused login, no process logs in with the same login and password until ``login_cool_down`` has
+    passed, or until the store has no refusal any more. `SessionStore.save` must remove the refusal.
+    """
+
+    async def load_refusal(self) -> LoginRefusal | None:
+        """Return the refusal that was saved last; None if there is none."""
+
+    async def save_refusal(self, refusal: LoginRefusal) -> None:
+        """Save a refusal, which replaces the refusal that was saved before."""
 
 
 class MemorySessionStore:

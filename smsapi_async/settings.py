@@ -16,6 +16,7 @@ import attrs
 from smsapi_async.clock import Clock, SystemClock
 from smsapi_async.datetimes import InvalidDateError, plain_datetime
 from smsapi_async.errors import ValidationError
+from smsapi_async.pace import Pace
 from smsapi_async.privacy import is_encodable, mask_misplaced, sealed, steady_repr, type_name
 
 _Value = TypeVar("_Value")
@@ -352,6 +353,15 @@ def checked_rate(requests_per_second: object) -> float | None:
             "requests_per_second", mask_misplaced(requests_per_second), "pass a positive number, or None"
         )
     return float(requests_per_second)  # type: ignore[arg-type]
+
+
+def checked_pace(pace: Pace | None) -> Pace | None:
+    """Check and return the pace; None means no limit.
+
+    Raises:
+        ValidationError: if the object does not have the method of `Pace`.
+    """
+    return checked_methods("pace", pace, ("wait",), None)
 
 
 @sealed

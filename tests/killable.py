@@ -24,6 +24,7 @@ _context.set_forkserver_preload(
         "smsapi_async.http.asyncio_transport",
         "smsapi_async.http.httpcore_transport",
         "smsapi_async.ledger.postgres.postgres_ledger",
+        "smsapi_async.postgres.shared",
         "smsapi_async.ledger.sqlite.sqlite_ledger",
         "tests.batch.child",
     ]

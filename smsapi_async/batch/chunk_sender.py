@@ -91,7 +91,7 @@ class Result:
 
 
 @attrs.define(eq=False)
-class _ChunkWork:
+class ChunkWork:
     """What is left to do for one chunk.
 
     Attributes:
@@ -210,7 +210,7 @@ class ChunkSender:
             scope: the shielded cancel scope in which `send` is called. `stop` and a halt cancel this scope.
             previous: the result of the previous call of `send` in this scope, whose answer is recorded first.
         """
-        work = _ChunkWork(result, scope, [chunk], previous=previous)
+        work = ChunkWork(result, scope, [chunk], previous=previous)
         try:
             while not self._ending and (work.parts or work.elsewhere):
                 if work.parts:
@@ -238,7 +238,7 @@ class ChunkSender:
         held, result.held = result.held, 0
         try:
             if unrecorded is not None and self._ledger is not None:
-                await self._ledger.settle(*unrecorded)
+                await self._settle(*unrecorded)
         except SmsApiError as error:
             # The outcomes stay in the result, so that the caller receives the outcomes.
             self._halt(error, result)
@@ -265,10 +265,10 @@ class ChunkSender:
         if messages:
             await self._ledger.record_pending(messages, positions=positions)
 
-    async def _send_one(self, work: _ChunkWork) -> RateLimited | None:
+    async def _send_one(self, work: ChunkWork) -> RateLimited | None:
         """Claim the next part and send it. Return the refusal if the gateway asks for fewer requests."""
-        token = f"{self._token}{next(self._claims)}"
         part = work.parts[-1]
+        token = part.token or f"{self._token}{next(self._claims)}"
         await self._take_places(len(part), work)
         places = len(part)
         try:
@@ -286,7 +286,7 @@ class ChunkSender:
         finally:
             self._limit.release(places)
 
-    async def _take_places(self, count: int, work: _ChunkWork) -> None:
+    async def _take_places(self, count: int, work: ChunkWork) -> None:
         """Take places for a request. The unrecorded answer of the previous request hands over its places."""
         previous = work.previous
         if previous is not None and previous.held < count:
@@ -299,7 +299,7 @@ class ChunkSender:
         with self._waiting(work.scope):
             await self._limit.acquire(count)
 
-    async def _attempt(self, token: str, part: Chunk, work: _ChunkWork) -> RateLimited | None:
+    async def _attempt(self, token: str, part: Chunk, work: ChunkWork) -> RateLimited | None:
         """Send a part of a chunk, and record the outcomes of its messages.
 
         Returns:
@@ -346,7 +346,7 @@ class ChunkSender:
             self._halt(OutcomeUnknown(reason), work.result)
         return None
 
-    async def _keep(self, token: str, part: Chunk, answer: RequestAnswer, work: _ChunkWork) -> None:
+    async def _keep(self, token: str, part: Chunk, answer: RequestAnswer, work: ChunkWork) -> None:
         """Add the outcomes to the result, and record the answer, unless the next claim will record it."""
         work.result.outcomes += answer.outcomes(part.messages, part.outcome_keys)
         if self._ledger is not None:
@@ -357,7 +357,7 @@ class ChunkSender:
                 work.result.held = len(part)
 
     async def _interrupted(
-        self, token: str, part: Chunk, evidence: Evidence, error: BaseException, work: _ChunkWork
+        self, token: str, part: Chunk, evidence: Evidence, error: BaseException, work: ChunkWork
     ) -> None:
         """Record the messages of a request that a cancellation or an unexpected exception ended."""
         is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
@@ -399,10 +399,14 @@ class ChunkSender:
         return rejected_answer(refusal, self._clock)
 
     def _halt(self, cause: SmsApiError, result: Result) -> None:
+        self.halt(cause)
+        result.halt = self._cause
+
+    def halt(self, cause: SmsApiError) -> None:
+        """Start no more requests because of an error. Requests that were passed to the transport end."""
         self._ending = True
         # A later error may be only an effect of the halt, for example the `NotSent` of a withdrawn request.
         self._cause = self._cause or cause
-        result.halt = self._cause
         # The gateway may accept a request that was already passed to the transport, so the batch waits for
         # the response to such a request. The batch cancels all other requests, and the waits between
         # attempts.
@@ -410,7 +414,7 @@ class ChunkSender:
             if not evidence.begun:
                 scope.cancel()
 
-    async def _claim(self, token: str, part: Chunk, work: _ChunkWork) -> Chunk | None:
+    async def _claim(self, token: str, part: Chunk, work: ChunkWork) -> Chunk | None:
         """Set the messages of a part to the state ``sending`` in the ledger.
 
         Returns:
@@ -459,7 +463,7 @@ class ChunkSender:
                     self._origin = await self._ledger.first_position(*self._first)
         return self._origin
 
-    async def _prepare_local_bulk(self, token: str, part: Chunk, work: _ChunkWork) -> None:
+    async def _prepare_local_bulk(self, token: str, part: Chunk, work: ChunkWork) -> None:
         """Check before the first bulk at local times whether the gateway has the resource of such a bulk.
 
         The response to the bulk itself would come too late: HTTP status 404 does not prove that nothing was
@@ -484,7 +488,7 @@ class ChunkSender:
             self.local_bulks.are_used = False
             logger.warning("%s; the batch sends these messages one by one", error.summary())
 
-    async def _wait_elsewhere(self, work: _ChunkWork) -> None:
+    async def _wait_elsewhere(self, work: ChunkWork) -> None:
         """Wait until another sender has sent a part, or has given up. Then the part is claimed again."""
         assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
         part, token = work.elsewhere[-1]
@@ -497,16 +501,24 @@ class ChunkSender:
         work.elsewhere.pop()
         work.parts.append(part)
 
-    async def _release(self, token: str, parts: list[Chunk], work: _ChunkWork) -> None:
+    async def _release(self, token: str, parts: list[Chunk], work: ChunkWork) -> None:
         """Make the messages of a claim pending in the ledger, and add them to the parts that are not sent."""
         work.parts += parts
         if self._ledger is not None:
             try:
-                await self._ledger.release(token)
+                await self._give_back(token)
             except SmsApiError as error:
                 self._halt(error, work.result)
 
-    async def _wait_after_rate_limit(self, refusal: RateLimited, work: _ChunkWork) -> None:
+    async def _settle(self, token: str, answer: RequestAnswer) -> None:
+        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+        await self._ledger.settle(token, answer)
+
+    async def _give_back(self, token: str) -> None:
+        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+        await self._ledger.release(token)
+
+    async def _wait_after_rate_limit(self, refusal: RateLimited, work: ChunkWork) -> None:
         """Wait after HTTP status 429. This status proves that nothing was sent, so the part is sent again.
 
         During the wait, the messages are pending: if the process ends, they must not be unknown.

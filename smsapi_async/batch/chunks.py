@@ -91,6 +91,7 @@ class Chunk:
         key_prefix: the part of the derived keys before the number; None if it is not known.
         opened_at: the time in seconds at which the first message was added to the chunk, on the clock of
             AnyIO.
+        token: the token of the claim if the ledger has claimed the messages already, or None.
     """
 
     template: Message
@@ -101,6 +102,7 @@ class Chunk:
     places: list[int] = attrs.field(factory=list, repr=_count)
     key_prefix: str | None = attrs.field(default=None, repr=False)
     opened_at: float = 0.0
+    token: str | None = attrs.field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.messages)

@@ -85,10 +85,15 @@ class CoolDown:
         self._refusal: RequestRejected | None = None
         self.until = -math.inf
 
-    def begin(self, error: RequestRejected) -> None:
-        """Begin a cool-down after an error."""
+    def begin(self, error: RequestRejected, age: float = 0.0) -> None:
+        """Begin a cool-down after an error.
+
+        Args:
+            error: the error.
+            age: the seconds since the error.
+        """
         self._refusal = copy.copy(error)
-        self.until = self._clock.monotonic() + self._seconds
+        self.until = self._clock.monotonic() + self._seconds - age
 
     def stop(self) -> None:
         """End the cool-down."""

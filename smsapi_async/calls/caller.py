@@ -21,6 +21,7 @@ from smsapi_async.calls.authentication import Authentication, CredentialAuthenti
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, error_at_the_end
 from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sessions import SessionManager
+from smsapi_async.calls.shared_refusals import SharedRefusals
 from smsapi_async.calls.spreader import Spreader
 from smsapi_async.calls.verdicts import (
     Again,
@@ -41,6 +42,7 @@ from smsapi_async.errors import (
     InvalidCredentials,
     InvalidOperation,
     InvalidSession,
+    LedgerError,
     NotEnoughCredits,
     NotSent,
     OutcomeUnknown,
@@ -120,7 +122,13 @@ class Caller:
         self._authentication: Authentication = (
             CredentialAuthentication(credentials, clock, login_cool_down)
             if session_store is None
-            else SessionManager(self._log_in, session_store, clock, login_cool_down)
+            else SessionManager(
+                self._log_in,
+                session_store,
+                clock,
+                login_cool_down,
+                SharedRefusals(session_store, credentials.parameters),
+            )
         )
 
     @property
@@ -299,6 +307,8 @@ class Caller:
         call.evidence.reset()
         call.grant = None
         call.grant = grant = self._authentication.ready() or await self._granted(call.request)
+        if self._limiter.has_pace:
+            await self._wait_for_pace(call.request)
         # If the wait for the slot or the session has just ended, a cancellation reaches this task only at its
         # next wait.
         self._check_start(call)
@@ -307,6 +317,17 @@ class Caller:
         if isinstance(outcome, ExchangeFailure) and self._lifetime.is_over:
             raise error_at_the_end(call.request, call.evidence)
         return outcome
+
+    async def _wait_for_pace(self, request: Request) -> None:
+        try:
+            return await self._limiter.wait_for_pace()
+        except LedgerError as error:
+            problem = error.reason
+        except Exception as error:  # noqa: BLE001 - the caller's pace may raise any exception
+            # The text of an exception of the caller's code may contain anything.
+            problem = type(error).__name__
+        reason = f"the pace cannot be used: {problem}"
+        raise NotSent(reason) if request.resource.sends else TransportFailed(reason)
 
     def _record(self, grant: Grant | None, verdict: Verdict[Any]) -> None:
         """Record whether the gateway accepted or refused what identifies the account."""

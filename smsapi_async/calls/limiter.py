@@ -7,6 +7,7 @@ import anyio
 
 from smsapi_async.calls.waiting_line import WaitingLine
 from smsapi_async.clock import Clock
+from smsapi_async.pace import Pace
 
 # Number of waiting calls from which on the limiter is crowded.
 _CROWD = 100
@@ -34,9 +35,19 @@ class Limiter:
         requests_per_second: the number of requests that may begin in a second, evenly spaced; None means
             no limit.
         clock: provides the current time and the waits.
+        pace: allows each request after `acquire`; None means no further limit.
+
+    Attributes:
+        has_pace: whether `wait_for_pace` must be called before each request.
     """
 
-    def __init__(self, concurrency: int, requests_per_second: float | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        requests_per_second: float | None,
+        clock: Clock,
+        pace: Pace | None = None,
+    ) -> None:
         self.concurrency = concurrency
         self._free = concurrency
         self._sends = WaitingLine(self.release)
@@ -45,6 +56,8 @@ class Limiter:
         self._background = anyio.Lock(fast_acquire=True)
         self._interval = None if requests_per_second is None else 1 / requests_per_second
         self._pacing = anyio.Lock(fast_acquire=True)
+        self._pace_of_caller = pace
+        self.has_pace = pace is not None
         # The cancel scope of each call that waits for its time to begin.
         self._paced: set[anyio.CancelScope] = set()
         self._clock = clock
@@ -98,6 +111,21 @@ class Limiter:
                 if not has_begun:
                     self.release()
         return has_begun
+
+    async def wait_for_pace(self) -> None:
+        """Wait until the pace allows a request, or until the limiter is closed.
+
+        The caller must call this method immediately before the request. If the caller waited for something
+        else in between, for example for a login, then many allowed requests would begin at the same time.
+        """
+        if self._pace_of_caller is None or self._is_closed:
+            return
+        with anyio.CancelScope() as scope:
+            self._paced.add(scope)
+            try:
+                await self._pace_of_caller.wait()
+            finally:
+                self._paced.remove(scope)
 
     def close(self) -> None:
         """End the wait of all calls. These calls, and later calls that must wait, get no slot."""

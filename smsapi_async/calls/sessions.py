@@ -2,7 +2,9 @@
 
 A login runs in a task of its own. All calls that need a session wait for the login, and the login continues
 if a call is cancelled or reaches its timeout. After the gateway has refused a login, or a session that a
-login has just returned, the client makes no other login until a cool-down has passed.
+login has just returned, the client makes no other login until a cool-down has passed. If the session store
+can store refused logins, the client asks the store instead, because another process may have ended the
+cool-down.
 """
 
 import copy
@@ -22,6 +24,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 from smsapi_async.calls.authentication import CoolDown
 from smsapi_async.calls.background import run_in_background
 from smsapi_async.calls.guarded_store import GuardedStore
+from smsapi_async.calls.shared_refusals import SharedRefusals
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
     ClientClosed,
@@ -33,7 +36,7 @@ from smsapi_async.errors import (
 )
 from smsapi_async.privacy import Secret
 from smsapi_async.protocol.encoding import session_parameter
-from smsapi_async.session import LIFETIME, RENEW_BEFORE_END, Session, SessionStore
+from smsapi_async.session import LIFETIME, RENEW_BEFORE_END, LoginRefusal, Session, SessionStore
 
 logger = logging.getLogger("smsapi_async")
 _LIFETIME = LIFETIME.total_seconds()
@@ -110,15 +113,24 @@ class SessionManager:
         store: stores the session, so that other processes can share the session.
         clock: provides the current time.
         cool_down: the time for which no other login is made after a refused login.
+        refusals: the refused logins of all processes.
     """
 
     def __init__(
-        self, login: Callable[[], Awaitable[Secret]], store: SessionStore, clock: Clock, cool_down: timedelta
+        self,
+        login: Callable[[], Awaitable[Secret]],
+        store: SessionStore,
+        clock: Clock,
+        cool_down: timedelta,
+        refusals: SharedRefusals,
     ) -> None:
         self._login = login
         self._store = GuardedStore(store)
         self._clock = clock
         self._cool_down = CoolDown(clock, cool_down)
+        self._refusals = refusals
+        # Whether the cool-down began with a refusal that is in the store.
+        self._is_refusal_stored = False
         self._current: LiveSession | None = None
         self._running: _Login | None = None
         self._is_closed = False
@@ -194,7 +206,7 @@ class SessionManager:
             elif session.is_replacement and self._age(session) < _RIGHT_AFTER_LOGIN:
                 # The gateway refused two successive sessions, and the second session at its first use.
                 # Another login would probably return another session that the gateway refuses.
-                self._cool_down.begin(error)
+                self._begin_cool_down(error)
                 logger.warning("the gateway refused the session of a new login: %s", str(error))
         self._after_refusal = True
 
@@ -226,7 +238,8 @@ class SessionManager:
     def _begin(self) -> _Login:
         """Return the login that is running, or start a login."""
         if self._running is None:
-            self._cool_down.check()
+            if not self._is_refusal_stored:
+                self._cool_down.check()
             login = self._running = _Login()
             run_in_background(partial(self._run, login), partial(self._end, login), "smsapi_async login")
             return login
@@ -253,12 +266,36 @@ class SessionManager:
         # A session from the store may be as old as a session that the gateway refused. After such a session
         # was refused too, the client logs in without another look at the store.
         stored = await self._from_store(after=0)
-        return await self._store.locked(self._obtained_under_lock) if stored is None else stored
+        if stored is not None:
+            return stored
+        await self._check_refusal()
+        return await self._store.locked(self._obtained_under_lock)
 
     async def _obtained_under_lock(self) -> LiveSession:
         # Another process may have logged in while this process waited for the lock.
         stored = await self._from_store(after=1) if self._store.has_lock else None
-        return await self._from_login() if stored is None else stored
+        if stored is not None:
+            return stored
+        await self._check_refusal()
+        return await self._from_login()
+
+    async def _check_refusal(self) -> None:
+        """Raise the error of a login that another process or this client made, if the cool-down is not over.
+
+        If the store cannot be read, or has a refusal of another password, only the logins of this client
+        count.
+        """
+        if not self._refusals.are_shared:
+            return
+        refusal = await self._refusals.load()
+        if isinstance(refusal, LoginRefusal):
+            self._begin_cool_down(refusal.error, refusal.age, is_stored=True)
+        if refusal is not None:
+            self._cool_down.check()
+
+    def _begin_cool_down(self, error: RequestRejected, age: float = 0.0, *, is_stored: bool = False) -> None:
+        self._cool_down.begin(error, age)
+        self._is_refusal_stored = is_stored
 
     async def _from_store(self, *, after: int) -> LiveSession | None:
         """Return the session in the store.
@@ -290,13 +327,21 @@ class SessionManager:
         # the session does not end before `begins + _LIFETIME`.
         begins, obtained_at = self._clock.monotonic(), self._clock.now()
         is_replacement = self._after_refusal
-        session_id = await self._login()
+        try:
+            session_id = await self._login()
+        except RateLimited:
+            raise
+        except RequestRejected as error:
+            self._begin_cool_down(error)
+            self._is_refusal_stored = await self._refusals.save(error)
+            raise
         await self._store.save(Session(session_id, obtained_at))
         session = LiveSession(session_id, begins + _LIFETIME, is_own=True, is_replacement=is_replacement)
         self._use(session)
         self._stored_refused = 0
         self._renew_after = -math.inf
         self._cool_down.stop()
+        self._is_refusal_stored = False
         return session
 
     def _use(self, session: LiveSession | None) -> None:
@@ -306,8 +351,6 @@ class SessionManager:
 
     def _record(self, error: SmsApiError) -> None:
         """Record the failure of a login."""
-        if isinstance(error, RequestRejected) and not isinstance(error, RateLimited):
-            self._cool_down.begin(error)
         if isinstance(error, Unauthorized):
             # The gateway no longer accepts the login or the password, so calls must not use the old session.
             self._use(None)

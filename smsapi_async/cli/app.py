@@ -34,7 +34,7 @@ from smsapi_async.cli.options import (
     SourceAddress,
     Until,
 )
-from smsapi_async.cli.postgres_commands import postgres_app
+from smsapi_async.cli.postgres_commands import postgres_app, worker
 from smsapi_async.cli.serve import serve
 from smsapi_async.cli.stop_list import StopList
 from smsapi_async.cli.track_run import open_and_track
@@ -463,6 +463,12 @@ app.command(
 )
 app.command(ledger_app)
 app.command(postgres_app)
+app.command(
+    worker,
+    help="Send the pending messages of a PostgreSQL ledger until Ctrl-C or SIGTERM. Any number of workers on "
+    "any number of machines can run at the same time. While the server of the ledger or the gateway cannot "
+    "be reached, or the account is paused, the worker waits.",
+)
 
 
 @app.command(name="help", help=f"Explain a topic ({_TOPICS}), or show the help of a command.")

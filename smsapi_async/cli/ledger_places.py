@@ -2,6 +2,7 @@
 
 import os
 from contextlib import AsyncExitStack
+from typing import overload
 from urllib.parse import unquote
 
 import anyio
@@ -25,7 +26,7 @@ def ledger_at(place: str, *, redact: bool = False, read_only: bool = False) -> L
     """
     if not is_database(place):
         return Ledger.sqlite(place, redact=redact, read_only=read_only)
-    dsn, account = _without_account(place)
+    dsn, account = split_account(place, None)
     return Ledger.postgres(dsn, account=account, redact=redact, read_only=read_only)
 
 
@@ -73,10 +74,21 @@ def files_of_ledger(place: str | None) -> list[str | None]:
     return [f"{place}{ending}" for ending in ("", "-wal", "-shm", "-lock")]
 
 
-def _without_account(url: str) -> tuple[str, str]:
-    """Return a URL without the parameter ``account``, which libpq does not know, and the account."""
+@overload
+def split_account(url: str, account: str | None) -> tuple[str, str]: ...
+@overload
+def split_account(url: str, account: str | None, *, default: None) -> tuple[str, str | None]: ...
+def split_account(url: str, account: str | None, *, default: str | None = "main") -> tuple[str, str | None]:
+    """Return a URL without the parameter ``account``, which libpq does not know, and the name of the account.
+
+    Args:
+        url: the URL of a database.
+        account: the value of the option ``--account``, which has priority over the URL, or None.
+        default: the name if neither contains an account.
+    """
     head, _, query = url.partition("?")
     parts = query.split("&") if query else []
     names = [unquote(part.removeprefix(_ACCOUNT)) for part in parts if part.startswith(_ACCOUNT)]
     rest = "&".join(part for part in parts if not part.startswith(_ACCOUNT))
-    return f"{head}?{rest}" if rest else head, names[-1] if names else "main"
+    name = account if account is not None else names[-1] if names else default
+    return f"{head}?{rest}" if rest else head, name

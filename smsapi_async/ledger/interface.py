@@ -5,6 +5,8 @@ from __future__ import annotations
 import abc
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -59,7 +61,10 @@ class Ledger(abc.ABC):
 
     **Deliveries.** With ``sms.track(ledger)``, the ledger supplies the accepted messages and records their
     deliveries. `deliveries_summary` counts the accepted messages in each phase of delivery, and `report`
-    returns all that the ledger knows about each message.
+    returns all that the ledger knows about each message. A PostgreSQL ledger keeps the time of the next state
+    request of each message, so that some 1,000 messages are in memory, however many are under way. The stream
+    also follows what other processes send meanwhile, and ends when no message is under way. Hold the role
+    ``"follow"`` during the tracking, so that only one process asks for the states: see `role`.
 
     **Incoming messages.** `checkpoint` returns a checkpoint for `AsyncSmsClient.watch_incoming`.
 
@@ -502,6 +507,35 @@ class Ledger(abc.ABC):
     @abc.abstractmethod
     async def deliveries_summary(self) -> DeliverySummary:
         """Return the number of accepted messages in each phase. The call reads the whole file."""
+
+    @abc.abstractmethod
+    def role(
+        self, name: str, *, timeout: float | timedelta | None = None
+    ) -> AbstractAsyncContextManager[object]:
+        """Return a context manager that waits for a role, and holds the role during its block.
+
+        Of all workers with the same PostgreSQL database and account, exactly one holds a role at a time::
+
+            async with ledger.role("follow"), sms.track(ledger) as deliveries:
+                async for delivery in deliveries:
+                    ...
+
+        The holder has a lease of 10 seconds on the clock of the server, and renews the lease every second. At
+        the end of the block, the role is free at once. If the process is killed, another worker begins after
+        at most 10 seconds. If the lease cannot be renewed, for example because the server is away, the block
+        is cancelled one second before the end of the lease, and `LedgerInUse` is raised. Enter the role again
+        in a loop. The lease also ends if the event loop is blocked for longer.
+
+        A ledger in a file has only one process. There, the role excludes only the other tasks of the process.
+
+        Args:
+            name: the name of the role.
+            timeout: the longest time to wait for the role: seconds or a `timedelta`. None means no limit.
+
+        Raises:
+            LedgerInUse: if another worker holds the role for longer than `timeout`, or the role was lost.
+            ValidationError: if the name is not a text or is empty, or the timeout is wrong.
+        """
 
     @abc.abstractmethod
     def checkpoint(self, name: str = "incoming") -> Checkpoint:

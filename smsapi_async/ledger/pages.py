@@ -14,6 +14,7 @@ from smsapi_async.inbox import Position
 from smsapi_async.models import Receipt
 from smsapi_async.protocol.placeholders import has_placeholder
 from smsapi_async.tracking import Delivery
+from smsapi_async.tracking.visits import VisitStore
 
 _logger = logging.getLogger("smsapi_async")
 _Value = TypeVar("_Value")
@@ -51,35 +52,52 @@ class Pages(AsyncIterator[_Value], Generic[_Place, _Value]):
 
 
 class PagesToTrack(Pages[_Place, Receipt | Delivery]):
-    """An async iterator over the messages to track. Messages without their whole segment ids are left out."""
+    """An async iterator over the messages to track. Messages without their whole segment ids are left out.
+
+    Args:
+        page_after: the same as for `Pages`.
+        first: the same as for `Pages`.
+        ledger: the ledger of the messages, if it keeps the time of the next request of each message.
+        visits: what `AsyncSmsClient.track` then asks for due messages, in place of the iteration.
+    """
 
     def __init__(
         self,
         page_after: Callable[[_Place], Awaitable[tuple[_Place, list[Receipt | Delivery]]]],
         first: _Place,
+        ledger: object = None,
+        visits: VisitStore | None = None,
     ) -> None:
         super().__init__(self._after, first)
+        self.ledger = ledger
+        self.visits = visits
         self._page_to_track = page_after
         self._left_out = 0
 
     async def _after(self, last: _Place) -> tuple[_Place, list[Receipt | Delivery]]:
         while True:
             last, page = await self._page_to_track(last)
-            whole = [each for each in page if not _lacks_number(each)]
+            whole = [each for each in page if not lacks_number(each)]
             self._left_out += len(page) - len(whole)
             if whole or not page:
                 break
         if not page and self._left_out:
-            _logger.warning(
-                "ledger: %d accepted messages cannot be tracked, because their segment ids contain phone"
-                " numbers, which this ledger does not store; pass their receipts to `track`",
-                self._left_out,
-            )
+            warn_of_left_out(self._left_out)
             self._left_out = 0
         return last, whole
 
 
-def _lacks_number(item: Receipt | Delivery) -> bool:
+def warn_of_left_out(count: int) -> None:
+    """Log a warning about messages that cannot be tracked."""
+    _logger.warning(
+        "ledger: %d accepted messages cannot be tracked, because their segment ids contain phone numbers,"
+        " which this ledger does not store; pass their receipts to `track`",
+        count,
+    )
+
+
+def lacks_number(item: Receipt | Delivery) -> bool:
+    """Return whether a segment id of a message contains a placeholder in place of a number."""
     receipt = item.receipt if isinstance(item, Delivery) else item
     return any(map(has_placeholder, receipt.segment_ids))
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 import attrs
 
 from smsapi_async.errors import LedgerError, ValidationError
-from smsapi_async.privacy import type_name
+from smsapi_async.privacy import mask_word, type_name
 
 EXTRA = "smsapi-async[postgres]"
 """The name of the extra that installs psycopg."""
@@ -77,6 +77,17 @@ def checked_dsn(dsn: object) -> str:
     if not isinstance(dsn, str) or not dsn.strip():
         raise _refusal(dsn)
     return dsn
+
+
+def checked_account(account: object) -> str:
+    """Check the name of an account.
+
+    Raises:
+        ValidationError: if the name is not a `str`, is empty, or contains control characters.
+    """
+    if type(account) is not str or not account or not account.isprintable():
+        raise ValidationError("account", mask_word(account), "pass a name without control characters")
+    return account
 
 
 def _refusal(dsn: object) -> ValidationError:

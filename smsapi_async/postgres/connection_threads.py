@@ -46,6 +46,8 @@ _MOST_TOGETHER = 64
 # The number of attempts of a transaction that conflicts with other transactions.
 _CONFLICTS = 20
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+# A worker calls jobs with a patience of at most these seconds again and again, and logs the failure itself.
+_QUIET = 2.0
 _running: weakref.WeakSet[ConnectionThreads] = weakref.WeakSet()
 _INHERITED: list[ConnectionThreads] = []
 """The threads that a forked child process inherited from its parent.
@@ -64,6 +66,7 @@ class DatabaseJob(Generic[_Value]):
         reads: whether the transaction only reads.
         is_repeatable: whether the work may run again after a commit whose result is not known.
         patience: for how many seconds the job tries again while the server is away.
+        commits_each: whether the work begins and commits transactions itself.
         values: a list with the return value. The list is empty if the job failed.
         error: the error of the job, or None.
         together: a function that does the work of several jobs in one transaction, or None. It takes the
@@ -82,6 +85,7 @@ class DatabaseJob(Generic[_Value]):
     reads: bool = False
     is_repeatable: bool = False
     patience: float = attrs.field(factory=lambda: PATIENCE)
+    commits_each: bool = False
     values: list[_Value] = attrs.field(factory=list)
     error: BaseException | None = None
     together: Together | None = None
@@ -132,7 +136,12 @@ class DatabaseJob(Generic[_Value]):
         while True:
             failure: ServerFailure | None = None
             try:
-                return connection.transaction(self.work, reads=self.reads, is_repeat=self.may_be_committed)
+                return connection.transaction(
+                    self.work,
+                    reads=self.reads,
+                    is_repeat=self.may_be_committed,
+                    commits_each=self.commits_each,
+                )
             except Outdated:
                 pass
             except TransactionFailed as failed:
@@ -179,7 +188,7 @@ class _Pauses:
             return True
         if monotonic() + self._pause > self._deadline:
             return False
-        if self._pause == _FIRST_PAUSE:
+        if self._pause == _FIRST_PAUSE and self._deadline - monotonic() > _QUIET:
             _logger.warning("ledger: %s; trying again for up to a few minutes", error.reason)
         sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -8,10 +8,12 @@ from typing import Final
 
 import attrs
 
-from smsapi_async.errors import LedgerError, LedgerVersion
+from smsapi_async.errors import LedgerError, LedgerVersion, ValidationError
 from smsapi_async.postgres.address import Address
+from smsapi_async.postgres.enqueue_function import CREATE_ENQUEUE
 from smsapi_async.postgres.server_errors import no_tables
 from smsapi_async.postgres.transactions import ServerConnection, Transaction, TransactionFailed
+from smsapi_async.privacy import mask_word
 
 # The state belongs to the request, and all its messages share it. A request that is `sending` after
 # `claimed_until` has lost its sender: it reads as unknown, and nobody rewrites it. `not_before` is the time
@@ -22,12 +24,19 @@ from smsapi_async.postgres.transactions import ServerConnection, Transaction, Tr
 # each other. The type json, unlike text and jsonb, can store the character NUL. The foreign keys are not
 # declared: a check for each row would make a claim slower, and only this package writes the tables.
 #
+# A follower makes a row in `deliveries` for each message of an accepted request, and sets `is_followed`. The
+# row has no phase until a state is known. A row without `next_ask_at` is not asked for again.
+#
+# The column `redacted` of an account is NULL until a ledger has opened the account. The account "main" exists
+# from the beginning, because two open transactions that create an account wait for each other.
+#
 # The tables `sessions`, `rates` and `roles` belong to the workers on several machines.
-_VERSION_1: Final = """
+_VERSION_1: Final = (
+    """
 CREATE TABLE smsapi.properties (version integer NOT NULL);
 INSERT INTO smsapi.properties VALUES (1);
 CREATE TABLE smsapi.accounts (
-    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE, redacted boolean NOT NULL,
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE, redacted boolean,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(), paused_at timestamptz, pause_reason text,
     pause_code bigint, unknown_in_a_row integer NOT NULL DEFAULT 0
 );
@@ -40,13 +49,14 @@ CREATE TABLE smsapi.requests (
     token text, size integer NOT NULL, priority smallint NOT NULL DEFAULT 0,
     not_before timestamptz NOT NULL DEFAULT 'infinity', claimed_until timestamptz, sent_at timestamptz,
     answered_at timestamptz, reason text, code bigint, segment_ids json,
-    segment_count integer NOT NULL DEFAULT 0,
+    segment_count integer NOT NULL DEFAULT 0, is_followed boolean NOT NULL DEFAULT false,
     CHECK (state <> 'sending' OR (token IS NOT NULL AND claimed_until IS NOT NULL AND sent_at IS NOT NULL))
 );
 CREATE INDEX requests_token ON smsapi.requests (token) WHERE token IS NOT NULL;
 CREATE INDEX requests_queue ON smsapi.requests (account_id, priority DESC, not_before, id)
-    WHERE state = 'pending';
+    WHERE state = 'pending' AND not_before < 'infinity';
 CREATE INDEX requests_open ON smsapi.requests (account_id, id) WHERE state IN ('sending', 'unknown');
+CREATE INDEX requests_new ON smsapi.requests (account_id, id) WHERE state = 'accepted' AND NOT is_followed;
 CREATE TABLE smsapi.messages (
     id bigint GENERATED ALWAYS AS IDENTITY, account_id integer NOT NULL, request_id bigint NOT NULL,
     content_id bigint NOT NULL, position bigint NOT NULL, place integer NOT NULL,
@@ -56,11 +66,12 @@ CREATE INDEX messages_request ON smsapi.messages (request_id, place);
 CREATE INDEX messages_number ON smsapi.messages (account_id, number);
 CREATE INDEX messages_position ON smsapi.messages (account_id, position);
 CREATE TABLE smsapi.deliveries (
-    message_id bigint PRIMARY KEY, account_id integer NOT NULL, phase text NOT NULL,
-    is_final boolean NOT NULL, failed_state bigint, updated_at timestamptz NOT NULL, states json NOT NULL,
-    next_ask_at timestamptz
+    message_id bigint PRIMARY KEY, account_id integer NOT NULL, request_id bigint NOT NULL,
+    place integer NOT NULL, phase text, is_final boolean NOT NULL, failed_state bigint,
+    updated_at timestamptz, states json, followed_since timestamptz NOT NULL, next_ask_at timestamptz
 );
-CREATE INDEX deliveries_next ON smsapi.deliveries (account_id, next_ask_at) WHERE NOT is_final;
+CREATE INDEX deliveries_next ON smsapi.deliveries (account_id, next_ask_at)
+    WHERE NOT is_final AND next_ask_at IS NOT NULL;
 CREATE TABLE smsapi.checkpoints (
     account_id integer NOT NULL, name text NOT NULL, position text NOT NULL, PRIMARY KEY (account_id, name)
 );
@@ -70,7 +81,7 @@ CREATE TABLE smsapi.checkpoint_changes (
 );
 CREATE TABLE smsapi.sessions (
     account_id integer PRIMARY KEY, session_id text, obtained_at timestamptz, refused_at timestamptz,
-    refused_code bigint, refused_reason text
+    refused_code bigint, refused_reason text, refused_error json, refused_mark text
 );
 CREATE TABLE smsapi.rates (
     account_id integer NOT NULL, name text NOT NULL, tat timestamptz NOT NULL, PRIMARY KEY (account_id, name)
@@ -79,7 +90,10 @@ CREATE TABLE smsapi.roles (
     account_id integer NOT NULL, name text NOT NULL, holder text NOT NULL, until timestamptz NOT NULL,
     PRIMARY KEY (account_id, name)
 );
+INSERT INTO smsapi.accounts (name) VALUES ('main');
 """
+    + CREATE_ENQUEUE
+)
 
 _UPGRADES: Final = (_VERSION_1,)
 """For each version, the statements that change the tables of the version before."""
@@ -93,7 +107,17 @@ _HAS_SCHEMA: Final = "SELECT to_regnamespace('smsapi') IS NOT NULL AS found"
 _HAS_VERSION: Final = "SELECT to_regclass('smsapi.properties') IS NOT NULL AS found"
 _READ_VERSION: Final = "SELECT version FROM smsapi.properties"
 _ENCODING: Final = "SELECT current_setting('server_encoding') AS encoding"
+_ACCOUNTS: Final = "SELECT name FROM smsapi.accounts ORDER BY id"
 _STORE_VERSION: Final = "UPDATE smsapi.properties SET version = %s"
+_HAS_ROLE: Final = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+# The server quotes the name of the role.
+_CREATE_ROLE: Final = "SELECT format('CREATE ROLE %%I LOGIN', %s::text) AS statement"
+_ALLOW_ENQUEUE: Final = (
+    "SELECT format('GRANT USAGE ON SCHEMA smsapi TO %%1$I;"
+    " GRANT EXECUTE ON FUNCTION smsapi.enqueue(text) TO %%1$I', %s::text) AS statement"
+)
+# A name in bytes that is longer is cut off by PostgreSQL.
+_LONGEST_ROLE: Final = 63
 
 
 @attrs.frozen
@@ -104,14 +128,18 @@ class Initialized:
         name: the name of the database.
         version: the version of the tables now.
         before: the version of the tables before; 0 if there were no tables.
+        web_role: the role that may enqueue messages, or None.
+        is_new_role: whether the role did not exist before.
     """
 
     name: str
     version: int
     before: int
+    web_role: str | None = None
+    is_new_role: bool = False
 
 
-def create_tables(dsn: str) -> Initialized:
+def create_tables(dsn: str, *, web_role: str | None = None) -> Initialized:
     """Create the tables of this package in a database, or change the tables of an older version.
 
     If the tables exist already, the function changes nothing. The role needs the permission to create a
@@ -119,20 +147,50 @@ def create_tables(dsn: str) -> Initialized:
 
     Args:
         dsn: a URL such as ``postgresql://user@host/database``, or a connection string of libpq.
+        web_role: the name of a role that gets the right to enqueue messages, and no other right. If the role
+            does not exist, the function creates a role that may log in and has no password.
 
     Raises:
-        ValidationError: if the text is not a connection string.
+        ValidationError: if the text is not a connection string, or the name cannot be the name of a role.
         LedgerVersion: if a newer version of this package created the tables.
         LedgerError: if the database cannot be used.
     """
+    if web_role is not None:
+        _check_role(web_role)
     address = Address.of(dsn)
+
+    def work(transaction: Transaction) -> Initialized:
+        before = _upgrade(transaction, address.name)
+        is_new = web_role is not None and _allow_enqueue(transaction, web_role)
+        return Initialized(address.name, VERSION, before, web_role, is_new)
+
     connection = ServerConnection(address)
     try:
-        before = connection.transaction(lambda given: _upgrade(given, address.name), reads=False)
+        return connection.transaction(work, reads=False)
+    except TransactionFailed as failed:
+        error = failed.failure.error
+    finally:
+        connection.close()
+    raise error
+
+
+def account_names(dsn: str) -> list[str]:
+    """Return the names of all accounts in a database.
+
+    Args:
+        dsn: a URL such as ``postgresql://user@host/database``, or a connection string of libpq.
+
+    Raises:
+        ValidationError: if the text is not a connection string.
+        LedgerError: if the database cannot be used.
+    """
+    connection = ServerConnection(Address.of(dsn))
+    try:
+        rows = connection.transaction(lambda given: given.rows(_ACCOUNTS), reads=True)
     except TransactionFailed as failed:
         error = failed.failure.error
     else:
-        return Initialized(address.name, VERSION, before)
+        return [row["name"] for row in rows]
     finally:
         connection.close()
     raise error
@@ -186,3 +244,18 @@ def _version(transaction: Transaction, name: str) -> int:
             " use the version of the package that created the tables, or a newer version"
         )
     return version
+
+
+def _check_role(name: object) -> None:
+    # The name "public" would mean all roles.
+    is_name = isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= _LONGEST_ROLE
+    if not is_name or name in {"public", "none"} or str(name).startswith("pg_"):
+        raise ValidationError("web_role", mask_word(name), "pass the name of a role of PostgreSQL")
+
+
+def _allow_enqueue(transaction: Transaction, role: str) -> bool:
+    """Let a role enqueue messages, and return whether the role is new. A role that is missing is created."""
+    is_new = transaction.value(_HAS_ROLE, role) is None
+    for statement in (_CREATE_ROLE, _ALLOW_ENQUEUE) if is_new else (_ALLOW_ENQUEUE,):
+        transaction.script(str(transaction.value(statement, role)))
+    return is_new

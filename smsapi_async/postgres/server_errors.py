@@ -55,6 +55,17 @@ _MEANINGS: Final = {
     "SSL": "the encrypted connection failed",
 }
 
+# The failures that do not end by themselves.
+_LASTING: Final = (
+    _UNWRITABLE["42501"],
+    "the name of the host is unknown",
+    "the server refused the user or the password",
+    "the server asks for a password",
+    "the server does not allow this user, host or database",
+    "the database or the user does not exist",
+    "the encrypted connection failed",
+)
+
 
 @attrs.frozen
 class ServerFailure:
@@ -86,6 +97,13 @@ def failure_of(place: str, error: Exception, *, is_lost: bool) -> ServerFailure:
         return ServerFailure("conflict", LedgerError(f"{place}: too many conflicts with other transactions"))
     kind: Kind = "pooled" if state in _POOLED else "other"
     return ServerFailure(kind, _other(place, state, error))
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether an error of a ledger ends without a change by a person, for example after a restart."""
+    if isinstance(error, LedgerInUse):
+        return True
+    return isinstance(error, LedgerUnwritable) and not error.reason.endswith(_LASTING)
 
 
 def lost(place: str, reason: str) -> LedgerError:

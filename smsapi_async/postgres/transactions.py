@@ -86,6 +86,20 @@ class Transaction:
         """Run a statement, and return the number of rows that it changed."""
         return self._execute(statement, parameters, {}).rowcount
 
+    def rows_of_script(self, statements: str) -> list[Row]:
+        """Run several statements without parameters in one message to the server.
+
+        Returns:
+            The rows of the last result that has columns.
+        """
+        cursor = self._connection.execute(statements)
+        rows: list[Row] = []
+        while True:
+            if cursor.description is not None:
+                rows = cursor.fetchall()
+            if not cursor.nextset():
+                return rows
+
     def script(self, statements: str) -> None:
         """Run several statements without parameters."""
         self._connection.execute(statements)
@@ -115,7 +129,12 @@ class ServerConnection:
         self._may_prepare = True
 
     def transaction(
-        self, work: Callable[[Transaction], _Value], *, reads: bool, is_repeat: bool = False
+        self,
+        work: Callable[[Transaction], _Value],
+        *,
+        reads: bool,
+        is_repeat: bool = False,
+        commits_each: bool = False,
     ) -> _Value:
         """Run a function in one transaction.
 
@@ -123,6 +142,8 @@ class ServerConnection:
             work: the function.
             reads: whether the transaction only reads.
             is_repeat: whether an earlier attempt of the same work may be committed.
+            commits_each: whether the function begins and commits transactions itself, in one message to the
+                server; see `Transaction.rows_of_script`.
 
         Raises:
             TransactionFailed: if PostgreSQL reported an error, or the connection was lost.
@@ -132,6 +153,8 @@ class ServerConnection:
         try:
             connection = self._opened()
             try:
+                if commits_each:
+                    return work(Transaction(connection, reads=reads, is_repeat=is_repeat))
                 connection.execute(_BEGIN_READING if reads else _BEGIN_WRITING)
                 value = work(Transaction(connection, reads=reads, is_repeat=is_repeat))
                 is_committing = not reads

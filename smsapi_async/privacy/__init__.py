@@ -4,6 +4,7 @@ from smsapi_async.privacy.frames import clear_frames, sealed, sealed_async
 from smsapi_async.privacy.masks import (
     Hidden,
     HiddenBytes,
+    HiddenText,
     Secret,
     is_encodable,
     mask_id,
@@ -23,6 +24,7 @@ from smsapi_async.privacy.scrubbing import masked, scrub, visible
 __all__ = [
     "Hidden",
     "HiddenBytes",
+    "HiddenText",
     "Secret",
     "clear_frames",
     "is_encodable",

@@ -68,6 +68,18 @@ class HiddenBytes(bytes):
     __str__ = __repr__
 
 
+class HiddenText(str):
+    """A text whose `repr` shows only its length, for example the parameter of an SQL statement."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - the types of `str`
+        return HiddenText(super().__getitem__(index))
+
+    def __repr__(self) -> str:
+        return f"<text of {len(self)} characters>"
+
+
 def type_name(value: object) -> str:
     """Return the type of a value with its module, such as ``<httpx.Client>``, and not the value.
 

@@ -1,17 +1,22 @@
 """Reads the state of a segment, for the method `AsyncSmsClient.state` and for `Tracking`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from functools import partial
+from typing import Any, Protocol
 
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.limiter import Priority
 from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
-from smsapi_async.models import SegmentState
+from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.privacy import Hidden
 from smsapi_async.protocol.decoding import decode_state
 from smsapi_async.protocol.encoding import state_request
+from smsapi_async.tracking.delivery import Delivery, DeliverySink
+from smsapi_async.tracking.paged_stream import PagedTracking
 from smsapi_async.tracking.stream import Tracking
+from smsapi_async.tracking.tracker import Tracker
+from smsapi_async.tracking.visits import VisitStore, VisitTracker
 
 
 async def read_state(
@@ -39,8 +44,25 @@ async def read_state(
     return await caller.read_dated(request, decode, priority=priority, seconds=seconds)
 
 
-def tracking_with(caller: Caller, clock: Clock, check_usable: Callable[[], None]) -> "partial[Tracking]":
-    """Return the class `Tracking` with the arguments that are the same for all streams of a client.
+class StartTracking(Protocol):
+    """A function that returns a stream of deliveries, which is not entered yet."""
+
+    def __call__(
+        self,
+        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
+        tracker: Tracker,
+        *,
+        workers: int,
+        ledger: DeliverySink | None = None,
+    ) -> Tracking:
+        """Return the stream. See `Tracking` for the parameters."""
+
+
+def tracking_with(caller: Caller, clock: Clock, check_usable: Callable[[], None]) -> StartTracking:
+    """Return a function that makes the streams of deliveries of a client.
+
+    If a ledger supplies the messages page by page and also records the deliveries, the stream keeps only the
+    messages of one page in memory.
 
     Args:
         caller: makes the requests.
@@ -52,7 +74,20 @@ def tracking_with(caller: Caller, clock: Clock, check_usable: Callable[[], None]
         check_usable()
         return read_state(caller, Hidden(segment_id), priority=Priority.BACKGROUND)
 
-    return partial(Tracking, read_state=read, clock=clock, check_usable=check_usable)
+    def start(
+        receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery],
+        tracker: Tracker,
+        *,
+        workers: int,
+        ledger: DeliverySink | None = None,
+    ) -> Tracking:
+        options: Any = {"clock": clock, "workers": workers, "check_usable": check_usable}
+        store: VisitStore | None = getattr(receipts, "visits", None)
+        if store is not None and getattr(receipts, "ledger", None) is ledger:
+            return PagedTracking(store, VisitTracker.like(tracker), read, **options)
+        return Tracking(receipts, tracker, read, ledger=ledger, **options)
+
+    return start
 
 
 def _decode(segment_id: Hidden[str], body: bytes) -> SegmentState:

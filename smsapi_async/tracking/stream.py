@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -128,7 +128,8 @@ class Tracking(AsyncIterator[Delivery]):
         self._following: anyio.CancelScope | None = None
         self._timer: Timer
         self._deliveries: MemoryObjectReceiveStream[list[Delivery]]
-        self._queue: DeliveryQueue
+        # The queue of a subclass has other items, which `_record` and `_deliveries_in` understand.
+        self._queue: DeliveryQueue[Any]
         self._ready: deque[Delivery] = deque()
         self._busy = 0
         self.requests = 0
@@ -238,18 +239,22 @@ class Tracking(AsyncIterator[Delivery]):
             while (delivery := self._tracker.expired(now)) is not None:
                 self._queue.put(delivery)
                 await self._queue.room()
-            while self._busy < self._workers and (ask := self._tracker.due(now)) is not None:
-                self._busy += 1
-                # `send_nowait` never fails: the memory stream can hold one request per worker, and at most
-                # one request per worker is in progress.
-                asks.send_nowait(ask)
+            self._start_requests(asks, now)
             if self._all_read and not self._tracker:
                 return
-            # If all workers are busy, no request can start, so the timer waits only for the next deadline.
-            is_free = self._busy < self._workers
-            await self._timer.wait_until(
-                self._tracker.next_time() if is_free else self._tracker.next_deadline()
-            )
+            await self._timer.wait_until(self._next_time())
+
+    def _start_requests(self, asks: MemoryObjectSendStream[StateRequest], now: float) -> None:
+        while self._busy < self._workers and (ask := self._tracker.due(now)) is not None:
+            self._busy += 1
+            # `send_nowait` never fails: the memory stream can hold one request per worker, and at most one
+            # request per worker is in progress.
+            asks.send_nowait(ask)
+
+    def _next_time(self) -> float | None:
+        # If all workers are busy, no request can start, so the timer waits only for the next deadline.
+        is_free = self._busy < self._workers
+        return self._tracker.next_time() if is_free else self._tracker.next_deadline()
 
     async def _work(self, asked: MemoryObjectReceiveStream[StateRequest]) -> None:
         async for ask in asked:
@@ -289,9 +294,14 @@ class Tracking(AsyncIterator[Delivery]):
                     self._end_with(error)
                     return
                 self._queue.drop(len(batch))
-                await batches.send(batch)
+                if deliveries := self._deliveries_in(batch):
+                    await batches.send(deliveries)
 
-    async def _record(self, deliveries: list[Delivery]) -> None:
+    @staticmethod
+    def _deliveries_in(batch: list[Any]) -> list[Delivery]:
+        return batch
+
+    async def _record(self, deliveries: list[Any]) -> None:
         if self._ledger is not None and deliveries:
             await self._ledger.record(deliveries)
 

@@ -47,11 +47,11 @@ _LONGEST_PAUSE = 60.0
 # stale entries outnumber the other entries by more than `_STALE_ENTRIES`.
 _STALE_ENTRIES = 1000
 
-_States = tuple[SegmentState | None, ...]
+States = tuple[SegmentState | None, ...]
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class _TrackedMessage:
+class TrackedMessage:
     """A message whose states the tracker still requests, or requested until its tracking ended.
 
     Attributes:
@@ -76,7 +76,7 @@ class _TrackedMessage:
     age_starts_at: float
     due: float
     deadline: float
-    states: _States
+    states: States
     open: int
     asks_each_segment: bool = False
 
@@ -89,7 +89,7 @@ class _TrackedMessage:
 class StateRequest:
     """A request for the state of one segment, which the caller of `Tracker.due` must make now."""
 
-    tracked: _TrackedMessage
+    tracked: TrackedMessage
     index: int
 
     @property
@@ -121,15 +121,15 @@ class Tracker:
         timeout: float | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        self._schedule = schedule
-        self._length = deadline
+        self.schedule = schedule
+        self.length = deadline
         self._timeout = timeout
         # The last request for a message is made 5 seconds before its tracking ends. If the deadline or the
         # timeout is shorter than 50 seconds, the last request is made after 90 % of that duration.
         self._last_look = min(_LAST_LOOK, min(deadline, timeout or deadline) / 10)
         self._chance = random.Random() if chance is None else chance  # noqa: S311 - jitter is no secret
-        self._requests: list[tuple[float, int, int, _TrackedMessage]] = []
-        self._deadlines: list[tuple[float, int, _TrackedMessage]] = []
+        self._requests: list[tuple[float, int, int, TrackedMessage]] = []
+        self._deadlines: list[tuple[float, int, TrackedMessage]] = []
         self._serial = 0
         self._under_way = 0
         self._failures = 0
@@ -141,7 +141,7 @@ class Tracker:
         """Return the number of messages whose tracking has not ended."""
         return self._under_way
 
-    def add(self, receipt: Receipt, now: float, states: _States = ()) -> Delivery | None:
+    def add(self, receipt: Receipt, now: float, states: States = ()) -> Delivery | None:
         """Start to track a message.
 
         Args:
@@ -157,26 +157,11 @@ class Tracker:
         Raises:
             ValidationError: if a date of the receipt is invalid.
         """
-        begins, due = self._dates(receipt, states, now)
-        deadline = self._deadline(due, now)
-        segments = len(receipt.segment_ids)
-        known = states or (None,) * segments
-        opened = sum(1 << index for index, state in enumerate(known) if state is None or not state.is_final)
-        tracked = _TrackedMessage(self._serial, receipt, now, begins, due, deadline, known, opened)
-        self._serial += 1
-        self._under_way += 1
-        if not opened or phase_of(known, opened, at_the_end=False) is Phase.FAILED:
+        tracked = self._new(receipt, now, states)
+        if not tracked.open or phase_of(tracked.states, tracked.open, at_the_end=False) is Phase.FAILED:
             return self._finish(tracked, now)
-        heappush(self._deadlines, (deadline, tracked.serial, tracked))
-        # If an earlier run has received a final state for one segment, each other segment needs its own
-        # requests.
-        tracked.asks_each_segment = opened != (1 << segments) - 1
-        first = self._not_beyond_a_milestone(tracked, begins + self._schedule.wait(0, self._chance), now)
-        for index in range(segments):
-            if tracked.is_open(index):
-                self._push(tracked, index, max(first, now))
-                if not tracked.asks_each_segment:
-                    break
+        heappush(self._deadlines, (tracked.deadline, tracked.serial, tracked))
+        self._push_first(tracked, max(self._first_request(tracked, now), now))
         return None
 
     def due(self, now: float) -> StateRequest | None:
@@ -201,7 +186,7 @@ class Tracker:
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, _, tracked = heappop(self._deadlines)
             if tracked.open and deadline == tracked.deadline:
-                timed_out = self._timeout is not None and tracked.deadline < tracked.due + self._length
+                timed_out = self._timeout is not None and tracked.deadline < tracked.due + self.length
                 return self._finish(tracked, now, is_final=not timed_out)
         return None
 
@@ -228,7 +213,7 @@ class Tracker:
         if state.state == State.NOT_IN_DATABASE:
             # State 255 does not say whether the segment was delivered, so it must not replace the last known
             # state of the segment.
-            wait = min(_CONFIRMATION, self._length / 2)
+            wait = min(_CONFIRMATION, self.length / 2)
             is_confirmed = previous is not None or now >= tracked.added_at + wait
             is_settled = is_confirmed and now >= tracked.due + MEMORY
             known = state if is_settled and previous is None else previous
@@ -292,7 +277,7 @@ class Tracker:
         elif retry_after is not None:
             self._paused_until = max(self._paused_until, now + retry_after)
         tracked = ask.tracked
-        wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+        wait = self.schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
         # The wait before a retry is at most half of the remaining time, so that another request is possible
         # before the deadline.
         wait = min(wait, _LONGEST_RETRY, (tracked.deadline - now) / 2)
@@ -328,19 +313,44 @@ class Tracker:
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
-    def _dates(self, receipt: Receipt, states: _States, now: float) -> tuple[float, float]:
+    def _new(self, receipt: Receipt, added_at: float, states: States) -> TrackedMessage:
+        begins, due = self._dates(receipt, states, added_at)
+        segments = len(receipt.segment_ids)
+        known = states or (None,) * segments
+        opened = sum(1 << index for index, state in enumerate(known) if state is None or not state.is_final)
+        deadline = self._deadline(due, added_at)
+        tracked = TrackedMessage(self._serial, receipt, added_at, begins, due, deadline, known, opened)
+        # If an earlier run has received a final state for one segment, each other segment needs its own
+        # requests.
+        tracked.asks_each_segment = opened != (1 << segments) - 1
+        self._serial += 1
+        self._under_way += 1
+        return tracked
+
+    def _first_request(self, tracked: TrackedMessage, now: float) -> float:
+        at = tracked.age_starts_at + self.schedule.wait(0, self._chance)
+        return self._not_beyond_a_milestone(tracked, at, now)
+
+    def _push_first(self, tracked: TrackedMessage, at: float) -> None:
+        for index in range(len(tracked.states)):
+            if tracked.is_open(index):
+                self._push(tracked, index, at)
+                if not tracked.asks_each_segment:
+                    break
+
+    def _dates(self, receipt: Receipt, states: States, now: float) -> tuple[float, float]:
         begins, due = beginning(receipt, now, self._ahead)
         return corrected(begins, states, now, self._ahead), corrected(due, states, now, self._ahead)
 
     def _deadline(self, due: float, added_at: float) -> float:
-        deadline = due + self._length
+        deadline = due + self.length
         if deadline <= added_at:
             # The original deadline has already passed, for example because the program did not run for
             # several days. The new deadline gives the tracker time for the last requests.
-            deadline = added_at + min(_LATE_START, self._length)
+            deadline = added_at + min(_LATE_START, self.length)
         return deadline if self._timeout is None else min(deadline, added_at + self._timeout)
 
-    def _correct(self, tracked: _TrackedMessage, state: SegmentState, now: float) -> None:
+    def _correct(self, tracked: TrackedMessage, state: SegmentState, now: float) -> None:
         """Correct the dates of a message if the gateway created the message later than our clock says."""
         due = corrected(tracked.due, (state,), now, self._ahead)
         if due == tracked.due:
@@ -352,24 +362,24 @@ class Tracker:
             tracked.deadline = deadline
             heappush(self._deadlines, (deadline, tracked.serial, tracked))
 
-    def _push(self, tracked: _TrackedMessage, index: int, at: float) -> None:
+    def _push(self, tracked: TrackedMessage, index: int, at: float) -> None:
         heappush(self._requests, (at, tracked.serial, index, tracked))
 
-    def _plan(self, tracked: _TrackedMessage, index: int, now: float) -> None:
+    def _plan(self, tracked: TrackedMessage, index: int, now: float) -> None:
         if now < tracked.deadline - self._last_look:
-            wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+            wait = self.schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
             self._push(tracked, index, self._not_beyond_a_milestone(tracked, now + wait, now))
 
-    def _first_after(self, tracked: _TrackedMessage, now: float) -> float:
-        wait = self._schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
+    def _first_after(self, tracked: TrackedMessage, now: float) -> float:
+        wait = self.schedule.wait(max(0.0, now - tracked.age_starts_at), self._chance)
         return max(now, tracked.age_starts_at) + wait
 
-    def _not_beyond_a_milestone(self, tracked: _TrackedMessage, at: float, now: float) -> float:
+    def _not_beyond_a_milestone(self, tracked: TrackedMessage, at: float, now: float) -> float:
         last_look = tracked.deadline - self._last_look
         ahead = milestones(tracked.receipt.message, tracked.due, last_look)
         return min([at, *(milestone for milestone in ahead if milestone > now)])
 
-    def _end_requests(self, tracked: _TrackedMessage, index: int, now: float) -> Delivery | None:
+    def _end_requests(self, tracked: TrackedMessage, index: int, now: float) -> Delivery | None:
         """End the requests for a segment; return the last delivery if tracking of the whole message ends."""
         tracked.open &= ~(1 << index)
         if not tracked.open or phase_of(tracked.states, tracked.open, at_the_end=False) is Phase.FAILED:
@@ -379,15 +389,19 @@ class Tracker:
             self._ask_the_others(tracked, index, now)
         return None
 
-    def _ask_the_others(self, tracked: _TrackedMessage, index: int, now: float) -> None:
+    def _ask_the_others(self, tracked: TrackedMessage, index: int, now: float) -> None:
         tracked.asks_each_segment = True
         for other in range(len(tracked.states)):
             if other != index and tracked.is_open(other):
                 self._push(tracked, other, now)
 
-    def _finish(self, tracked: _TrackedMessage, now: float, *, is_final: bool = True) -> Delivery:
+    def _finish(self, tracked: TrackedMessage, now: float, *, is_final: bool = True) -> Delivery:
         # We compute the delivery before we set `open` to 0, because its phase depends on `open`.
         delivery = self._delivery(tracked, now, at_the_end=True, is_final=is_final)
+        self._forget(tracked)
+        return delivery
+
+    def _forget(self, tracked: TrackedMessage) -> None:
         tracked.open = 0
         self._under_way -= 1
         if len(self._deadlines) > 2 * self._under_way + _STALE_ENTRIES:
@@ -395,17 +409,16 @@ class Tracker:
             # average, the rebuilds therefore need a constant time per finished message.
             self._deadlines = [entry for entry in self._deadlines if _is_current(entry)]
             heapify(self._deadlines)
-        return delivery
 
     @staticmethod
     def _delivery(
-        tracked: _TrackedMessage, now: float, *, at_the_end: bool = False, is_final: bool = False
+        tracked: TrackedMessage, now: float, *, at_the_end: bool = False, is_final: bool = False
     ) -> Delivery:
         phase = phase_of(tracked.states, tracked.open, at_the_end=at_the_end)
         return Delivery(tracked.receipt, phase, tracked.states, is_final, datetime.fromtimestamp(now, UTC))
 
 
-def _is_current(entry: tuple[float, int, _TrackedMessage]) -> bool:
+def _is_current(entry: tuple[float, int, TrackedMessage]) -> bool:
     """Return whether an entry of the heap `_deadlines` is the deadline of a message that is not finished."""
     return bool(entry[2].open) and entry[0] == entry[2].deadline
 

@@ -1,13 +1,15 @@
 """The timer and the queue of deliveries for which the tasks of `Tracking` wait."""
 
 from collections import deque
+from typing import Generic, TypeVar
 
 import anyio
 import attrs
 
 from smsapi_async.clock import Clock
 from smsapi_async.privacy import steady_repr
-from smsapi_async.tracking.delivery import Delivery
+
+_Item = TypeVar("_Item")
 
 # Number of queued deliveries at which the producers wait for the consumer, so that the memory use stays
 # bounded.
@@ -57,19 +59,19 @@ class Timer:
 
 
 @attrs.define(eq=False)
-class DeliveryQueue:
+class DeliveryQueue(Generic[_Item]):
     """A queue of deliveries that are not recorded in the ledger yet.
 
     A delivery stays in the queue until it is recorded, so that a cancellation during the recording loses no
     delivery.
     """
 
-    _noticed: deque[Delivery] = attrs.field(factory=deque, init=False)
+    _noticed: deque[_Item] = attrs.field(factory=deque, init=False)
     _filled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _emptied: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _ended: bool = attrs.field(init=False, default=False)
 
-    def put(self, delivery: Delivery) -> None:
+    def put(self, delivery: _Item) -> None:
         """Add a delivery to the queue without waiting."""
         self._noticed.append(delivery)
         self._filled.set()
@@ -85,7 +87,7 @@ class DeliveryQueue:
             self._emptied = anyio.Event()
             await self._emptied.wait()
 
-    async def next_batch(self) -> list[Delivery]:
+    async def next_batch(self) -> list[_Item]:
         """Wait for at least one delivery, then return all queued deliveries.
 
         The deliveries stay in the queue until `drop` removes them. The list is empty if `end` was called and
@@ -96,7 +98,7 @@ class DeliveryQueue:
             await self._filled.wait()
         return self.rest()
 
-    def rest(self) -> list[Delivery]:
+    def rest(self) -> list[_Item]:
         """Return all queued deliveries without waiting."""
         return list(self._noticed)
 

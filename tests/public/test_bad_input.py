@@ -299,6 +299,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a number for the session store": ({"session_store": 5}, "session_store"),
     "a rate of nothing": ({"requests_per_second": 0}, "requests_per_second"),
     "a bool for the rate": ({"requests_per_second": True}, "requests_per_second"),
+    "a number for the pace": ({"pace": 50}, "pace"),
+    "a pace without a method": ({"pace": object()}, "pace"),
     "a number for the client": ({"client": 5}, "client"),
     "a synchronous client": ({"client": httpx.Client}, "client"),
     "a number for the transport": ({"transport": 5}, "transport"),

@@ -17,7 +17,7 @@ ROOT = PACKAGE.parent
 # Each set in `LAYERS` is a layer of rooms, from the lowest layer to the highest. A module imports from its
 # own room and from rooms in lower layers, but not from another room in the same layer.
 LAYERS = [
-    {"version", "privacy", "clock", "datetimes", "states", "eventloop"},
+    {"version", "privacy", "clock", "datetimes", "states", "eventloop", "pace"},
     {"models"},
     {"errors"},
     {"outcomes", "settings", "session", "streams", "guard"},
@@ -27,11 +27,15 @@ LAYERS = [
     {"calls"},
     {"inbox", "tracking"},
     {"ledger"},
+    {"postgres (public)"},
     {"batch"},
     {"parameters"},
     {"client"},
     {"__init__"},
 ]
+# The folder `postgres` contains two rooms. The ledger uses the modules of the room `postgres`. The modules of
+# the room `postgres (public)` use the ledger.
+PUBLIC_POSTGRES = {"__init__", "outbox", "outbox_connections", "outbox_failures", "outbox_messages", "shared"}
 HEIGHTS = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 # The rooms in `OUTSIDE` are in no layer: the sandbox imitates the gateway, the command line uses the public
 # names, each module of `contrib` needs a library, and `testing` is the pytest plugin.
@@ -47,6 +51,7 @@ EXTRAS = {
     "jinja2",
     "phonenumbers",
     "platformdirs",
+    "procrastinate",
     "psycopg",
     "python_calamine",
     "pytest",
@@ -70,6 +75,8 @@ def _module(file: Path) -> str:
 def _room(module: str) -> str:
     """Return the room of a module: the name after `smsapi_async.`, or `__init__` for `smsapi_async`."""
     parts = module.split(".")
+    if parts[1:2] == ["postgres"] and (parts[2] if len(parts) > 2 else "__init__") in PUBLIC_POSTGRES:
+        return "postgres (public)"
     return parts[1] if len(parts) > 1 else "__init__"
 
 

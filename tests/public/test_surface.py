@@ -114,6 +114,7 @@ def test_the_options_of_the_client_are_keyword_only() -> None:
         "send_by_time_zone": ["destination_address", "text"],
         "send_bulk": ["destination_addresses", "text"],
         "send_many": ["messages"],
+        "send_pending": ["ledger"],
         "state": ["segment_id"],
         "incoming": [],
         "track": ["receipts"],

@@ -19,6 +19,7 @@ from smsapi_async import (
     IncomingMessage,
     LockingSessionStore,
     MemorySessionStore,
+    Pace,
     Receipt,
     RetryPolicy,
     Schedule,
@@ -31,6 +32,8 @@ from smsapi_async import (
     Timeouts,
     __version__,
 )
+from smsapi_async.ledger import Ledger
+from smsapi_async.postgres import Shared
 
 
 class AppClient(AsyncSmsClient):
@@ -63,6 +66,18 @@ class SynchronousSessionStore:
         return None
 
     def save(self, session: Session) -> None: ...
+
+
+class SlowPace:
+    """A pace that inherits from no class of the package."""
+
+    async def wait(self) -> None: ...
+
+
+class SynchronousPace:
+    """A pace whose method is not async."""
+
+    def wait(self) -> None: ...
 
 
 class FrozenClock:
@@ -116,10 +131,18 @@ def options(http: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, tls: s
     AsyncSmsClient("login", "password", ca_file="ca.pem", proxy=None, requests_per_second=0.5)
     AsyncSmsClient("login", "password", session_store=FileSessionStore(), clock=FrozenClock())
     AsyncSmsClient("login", "password", session_store=LockedSessionStore())
+    AsyncSmsClient("login", "password", pace=SlowPace(), requests_per_second=10)
     AsyncSmsClient("login", "password", client=http, ssl_context=tls)
     AsyncSmsClient("login", "password", transport=transport)
     AsyncSmsClient("login", "password", transport="asyncio")
     AsyncSmsClient("login", "password", transport="httpcore")
+
+
+def paces(shared: Shared, pace: Pace) -> None:
+    AsyncSmsClient("login", "password", pace=pace)
+    AsyncSmsClient("login", "password", pace=shared.pace(per_second=50), session_store=shared.sessions)
+    AsyncSmsClient.from_env(pace=shared.pace(0.5), session_store=shared.sessions)
+    assert_type(shared.ledger, Ledger)
 
 
 def wrong_options(http: httpx.Client, synchronous: httpx.BaseTransport) -> None:
@@ -137,10 +160,12 @@ def wrong_options(http: httpx.Client, synchronous: httpx.BaseTransport) -> None:
     AsyncSmsClient("login", "password", transport="requests")  # type: ignore[arg-type]
     AsyncSmsClient("login", "password", session_store=SynchronousSessionStore())  # type: ignore[arg-type]
     AsyncSmsClient("login", "password", clock=datetime.now)  # type: ignore[arg-type]
+    AsyncSmsClient("login", "password", pace=50)  # type: ignore[arg-type]
+    AsyncSmsClient("login", "password", pace=SynchronousPace())  # type: ignore[arg-type]
 
 
 def environment(http: httpx.AsyncClient) -> None:
-    AsyncSmsClient.from_env(source_address="ACME", concurrency=5, transport="asyncio")
+    AsyncSmsClient.from_env(source_address="ACME", concurrency=5, transport="asyncio", pace=SlowPace())
     AsyncSmsClient.from_env(login="login", password="password", client=http, ca_file=Path("ca.pem"))
     AsyncSmsClient.from_env(pasword="password")  # type: ignore[call-arg]
     AsyncSmsClient.from_env(concurrency="5")  # type: ignore[arg-type]

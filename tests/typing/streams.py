@@ -31,7 +31,7 @@ from smsapi_async import (
     Tracking,
     Unknown,
 )
-from smsapi_async.ledger import Ledger
+from smsapi_async.ledger import Ledger, Summary
 
 
 class VipMessage(Message):
@@ -84,6 +84,9 @@ async def messages_of_a_batch(
     sms.send_many({Message("79031234567", "text")}, ledger=ledger)
     sms.send_many(lazily, ledger=None, recipients_per_request=100, lookahead=100)
     sms.send_many(table, linger=0.5, unknown_limit=1, grace=0)
+    assert_type(await sms.send_pending(ledger), Summary)
+    await sms.send_pending(ledger, once=True, unknown_limit=3, on_poll=print)
+    await sms.send_pending(table)  # type: ignore[arg-type]
 
 
 async def wrong_batches(sms: AsyncSmsClient, message: Message, file: str) -> None:

@@ -136,7 +136,7 @@ class BatchCounts:
         if self.counts[Unknown]:
             return ExitCode.OUTCOME_UNKNOWN
         if self.halted is not None:
-            return _code_of_a_halt(self.halted)
+            return code_of_a_halt(self.halted)
         if self.report_error is not None:
             return ExitCode.UNEXPECTED
         if self.counts[Rejected] or self.bad_rows:
@@ -177,7 +177,8 @@ class BatchCounts:
         return advice
 
 
-def _code_of_a_halt(error: SmsApiError) -> ExitCode:
+def code_of_a_halt(error: SmsApiError) -> ExitCode:
+    """Return the exit code for an error that halted the sending."""
     if isinstance(error, AnotherText):
         return ExitCode.REJECTED
     code = explain(_cause(error), in_doubt=False).code

@@ -12,6 +12,8 @@ import attrs
 
 from smsapi_async.errors import LedgerError
 from smsapi_async.ledger.postgres import postgres_statements as sql
+from smsapi_async.ledger.postgres import queue_claims
+from smsapi_async.ledger.postgres import queue_statements as queue_sql
 from smsapi_async.ledger.postgres.stored_messages import (
     LedgerAccount,
     SoughtMessage,
@@ -20,6 +22,7 @@ from smsapi_async.ledger.postgres.stored_messages import (
     sought,
     stored_content_of,
 )
+from smsapi_async.ledger.queue import DueClaim, DuePart, Pause
 from smsapi_async.ledger.redacted_ids import StoredId, possible_digests, redacted_ids
 from smsapi_async.ledger.requests import Claimed, InFlight, RequestAnswer
 from smsapi_async.ledger.stored_answers import StoredAnswer, ids_column, reason_column
@@ -55,10 +58,18 @@ class ClaimPart:
 
 @attrs.frozen(eq=False)
 class SettlePart:
-    """One call of `Ledger.settle`: the token of the claim, and the answer."""
+    """One call of `Ledger.settle`, or of `RequestQueue.settle_due`.
+
+    Attributes:
+        token: the token of the claim.
+        answer: the answer.
+        unknown_limit: the number of successive unknown requests after which the account is paused; None for a
+            request that does not count.
+    """
 
     token: str
     answer: RequestAnswer
+    unknown_limit: int | None = None
 
 
 @attrs.frozen(eq=False)
@@ -68,13 +79,16 @@ class ReleasePart:
     Attributes:
         token: the token of the claim.
         is_quiet: whether it is no mistake if the messages are not in flight.
+        delay: the number of seconds for which no worker may claim the messages from the queue.
     """
 
     token: str
     is_quiet: bool = False
+    delay: float = 0.0
 
 
-Part = ClaimPart | SettlePart | ReleasePart
+Part = ClaimPart | SettlePart | ReleasePart | DuePart
+PartResult = list[Claimed] | DueClaim | Pause | None
 
 
 @attrs.frozen(eq=False)
@@ -94,13 +108,11 @@ class Chosen:
     position: int | None = None
 
 
-def run_parts(
-    transaction: Transaction, account: LedgerAccount, parts: Sequence[Part]
-) -> list[list[Claimed] | None]:
+def run_parts(transaction: Transaction, account: LedgerAccount, parts: Sequence[Part]) -> list[PartResult]:
     """Record answers and releases, and then claims, so that a claim finds what was released.
 
     Returns:
-        The results of each claim; None for each other part.
+        The results of each claim. For an answer, the pause of the account; see `RequestQueue.settle_due`.
 
     Raises:
         Outdated: if another sender claimed or inserted one of the messages meanwhile.
@@ -109,9 +121,29 @@ def run_parts(
     claims = [part for part in parts if isinstance(part, ClaimPart)]
     ends = [part for part in parts if isinstance(part, SettlePart)]
     _settle(transaction, account, ends + [each.settle for each in claims if each.settle is not None])
+    pause = _count_unknown(transaction, account, ends)
     _release(transaction, account, [part for part in parts if isinstance(part, ReleasePart)])
-    results = iter(_claim(transaction, account, claims))
-    return [next(results) if isinstance(part, ClaimPart) else None for part in parts]
+    claimed = iter(_claim(transaction, account, claims))
+
+    def result(part: Part) -> PartResult:
+        if isinstance(part, ClaimPart):
+            return next(claimed)
+        if isinstance(part, DuePart):
+            return queue_claims.claim_due(transaction, account, part, CLAIM_SECONDS)
+        is_unknown = isinstance(part, SettlePart) and part.answer.state == "unknown"
+        return pause if is_unknown else None
+
+    return [result(part) for part in parts]
+
+
+def _count_unknown(
+    transaction: Transaction, account: LedgerAccount, parts: Sequence[SettlePart]
+) -> Pause | None:
+    counted = [part for part in parts if part.unknown_limit is not None]
+    if not counted:
+        return None
+    limit = min(part.unknown_limit for part in counted if part.unknown_limit is not None)
+    return queue_claims.count_unknown(transaction, account, [part.answer.state for part in counted], limit)
 
 
 def _claim(
@@ -242,7 +274,12 @@ def _insert(
     if rows[0]["added"] != len(new):
         raise Outdated
     moved = [each for each in chosen if each.wanted.row is not None]
-    move(transaction, account, [(each.wanted, rows[each.request]["id"], each.place) for each in moved])
+    moves = [(each.wanted, int(rows[each.request]["id"]), each.place) for each in moved]
+    queued = [(new, each.row["request_id"]) for each, new, _ in moves if each.row and each.row["is_queued"]]
+    if queued:
+        # If these messages are released, workers send them as before.
+        transaction.run(queue_sql.INHERIT_PLACE, [new for new, _ in queued], [old for _, old in queued])
+    move(transaction, account, moves)
 
 
 def move(
@@ -323,9 +360,8 @@ def _release(transaction: Transaction, account: LedgerAccount, parts: Sequence[R
     """Make the messages of claims pending. Releases that change nothing are logged."""
     if not parts:
         return
-    released = {
-        row["token"] for row in transaction.rows(sql.RELEASE, account.id, [each.token for each in parts])
-    }
+    tokens, delays = [each.token for each in parts], [each.delay for each in parts]
+    released = {row["token"] for row in transaction.rows(sql.RELEASE, tokens, delays, account.id)}
     loud = [each for each in parts if not each.is_quiet]
     # A released request has no token any more, so a repeat cannot find it.
     if not transaction.is_repeat:

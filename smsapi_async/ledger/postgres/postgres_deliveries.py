@@ -4,13 +4,19 @@ All functions of this module are synchronous and run in one transaction.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from smsapi_async.inbox import Position, snapshot_of
 from smsapi_async.ledger.checkpoint_changes import PositionLogs, changed_position
 from smsapi_async.ledger.delivery_rows import DeliveryRow, delivery_row
 from smsapi_async.ledger.keys import recorded_key_of
 from smsapi_async.ledger.postgres import postgres_statements as sql
-from smsapi_async.ledger.postgres.stored_messages import LedgerAccount, answers_of, find, sought
+from smsapi_async.ledger.postgres.stored_messages import (
+    LedgerAccount,
+    answers_of,
+    find,
+    sought,
+)
 from smsapi_async.postgres.transactions import Transaction
 from smsapi_async.tracking import Delivery
 
@@ -37,19 +43,26 @@ def record_deliveries(
     wanted = {key: sought(key, None, redacted=account.redacted) for key, _, _ in given}
     find(transaction, account, list(wanted.values()))
     answers = answers_of(transaction, [each.row for each in wanted.values() if each.row is not None])
-    rows: dict[int, DeliveryRow] = {}
+    rows: dict[int, tuple[int, int, DeliveryRow]] = {}
     missing = 0
     for key, delivery, columns in given:
         row = wanted[key].row
         if row is None or not answers[row["request_id"]].has_delivery(delivery, row["place"], row["size"]):
             missing += 1
             continue
-        rows[row["id"]] = columns
+        rows[row["id"]] = row["request_id"], row["place"], columns
     if rows:
-        phases, finals, failed, times, states = map(list, zip(*rows.values(), strict=True))
-        ids, are_final = list(rows), list(map(bool, finals))
-        transaction.run(sql.RECORD_DELIVERIES, account.id, ids, phases, are_final, failed, times, states)
+        requests, places, columns_ = map(list, zip(*rows.values(), strict=True))
+        transaction.run(
+            sql.RECORD_DELIVERIES, account.id, list(rows), requests, places, *columns_of(columns_)
+        )
     return missing
+
+
+def columns_of(rows: Sequence[DeliveryRow]) -> list[list[Any]]:
+    """Return the columns of rows."""
+    phases, finals, failed, times, states = map(list, zip(*rows, strict=True))
+    return [phases, list(map(bool, finals)), failed, times, states]
 
 
 def load_position(transaction: Transaction, account: LedgerAccount, name: str) -> Position | None:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-import attrs
 
 from smsapi_async.clock import time_since_boot
 from smsapi_async.errors import LedgerError, SmsApiError, ValidationError
-from smsapi_async.eventloop import Event, caller_from_threads, event_type
+from smsapi_async.eventloop import caller_from_threads, event_type
 from smsapi_async.inbox import Checkpoint, Position
 from smsapi_async.ledger.checkpoint_changes import PositionLogs
-from smsapi_async.ledger.interface import Ledger
+from smsapi_async.ledger.file_roles import checked_role
 from smsapi_async.ledger.keys import checked_key, key_of
 from smsapi_async.ledger.pages import LedgerCheckpoint, Pages, PagesToTrack
 from smsapi_async.ledger.postgres import claims, message_queries, postgres_deliveries, postgres_resolutions
 from smsapi_async.ledger.postgres import postgres_statements as sql
+from smsapi_async.ledger.postgres.ledger_connection import OpenedLedger, account_of
+from smsapi_async.ledger.postgres.postgres_queue import PostgresQueue
+from smsapi_async.ledger.postgres.roles import PostgresRole
 from smsapi_async.ledger.postgres.stored_messages import LedgerAccount, StoredDetails
+from smsapi_async.ledger.postgres.visited_messages import PostgresVisits
 from smsapi_async.ledger.records import (
     MessageState,
     Record,
@@ -33,18 +38,16 @@ from smsapi_async.ledger.requests import Claimed, RequestAnswer
 from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary, outcome_states
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
-from smsapi_async.postgres.address import Address, checked_dsn
+from smsapi_async.postgres.address import Address, checked_account, checked_dsn
 from smsapi_async.postgres.connection_threads import ConnectionThreads, DatabaseJob
 from smsapi_async.postgres.schema import check_version
 from smsapi_async.postgres.transactions import Row, Transaction
-from smsapi_async.privacy import mask_key, mask_word, sealed_async, steady_repr
+from smsapi_async.privacy import mask_key, sealed_async, steady_repr
+from smsapi_async.settings import checked_timeout
 from smsapi_async.tracking import Delivery
 
 _Value = TypeVar("_Value")
 _PAGE = 500
-
-SETTLE_PATIENCE: Final = 180.0
-"""The longest time, in seconds, for which an answer or a release is repeated while the server is away."""
 
 # The wait between two looks at a claim of another sender, in seconds. It begins with the first number.
 _FIRST_LOOK, _LONGEST_LOOK = 0.05, 1.0
@@ -54,70 +57,19 @@ class AccountMissing(LedgerError):
     """A ledger was opened for reading only, and its account does not exist."""
 
 
-@attrs.define(eq=False)
-class _Opened:
-    """What belongs to one opening of a ledger.
-
-    Attributes:
-        name: the name of the database and the account, for texts.
-        threads: the threads with the connections.
-        live: for each claim of this object that has not ended, its token and the time of its end, in seconds
-            since the start of the computer.
-        account: the account; None until the database has been checked.
-        abandoned: the jobs that change something, whose callers were cancelled.
-    """
-
-    name: str
-    threads: ConnectionThreads
-    live: dict[str, float]
-    account: LedgerAccount | None = None
-    abandoned: list[DatabaseJob[Any]] = attrs.field(factory=list)
-
-    async def end_of(self, job: DatabaseJob[Any]) -> None:
-        """Wait until a job has ended. If the caller is cancelled, the job continues to its end."""
-        assert job.ended is not None  # noqa: S101 - the type checker needs this line
-        try:
-            await job.ended.wait()
-        except BaseException:
-            if not job.reads:
-                self.abandoned.append(job)
-            raise
-
-    async def end_of_abandoned(self) -> None:
-        """Wait until the changes of cancelled callers are stored, so that a read finds these changes."""
-        while self.abandoned:
-            first = self.abandoned[0]
-            job: DatabaseJob[Any] | None = first
-            while job is not None and job.ended is not None:
-                await job.ended.wait()
-                job = job.follower
-            if first in self.abandoned:
-                self.abandoned.remove(first)
-
-    def run_parts(self, transaction: Transaction, parts: Sequence[claims.Part]) -> Sequence[Any]:
-        """Run claims, answers and releases in one transaction; see `claims.run_parts`."""
-        return claims.run_parts(transaction, _account_of(self), parts)
-
-
 @steady_repr
-class PostgresLedger(Ledger):
+class PostgresLedger(PostgresQueue):
     """The class of the ledgers that `Ledger.postgres` creates."""
 
     def __init__(
         self, dsn: str, *, account: str = "main", redact: bool = False, read_only: bool = False
     ) -> None:
+        super().__init__(read_only=read_only)
         self._dsn = checked_dsn(dsn)
-        if type(account) is not str or not account or not account.isprintable():
-            raise ValidationError("account", mask_word(account), "pass a name without control characters")
-        self._name = account
+        self._name = checked_account(account)
         self._redact = redact
-        self._read_only = read_only
         self._place = f"the ledger of the account {account!r}"
-        self._state: _Opened | None = None
-        self._event: Callable[[], Event] = anyio.Event
         self._logs = PositionLogs()
-        # For each token for which somebody waits, the event of its end in this process.
-        self._ends: dict[str, anyio.Event] = {}
 
     def __repr__(self) -> str:
         return f"<Ledger {self._place}, {'closed' if self._state is None else 'open'}>"
@@ -144,7 +96,7 @@ class PostgresLedger(Ledger):
         self._place = f"{address.name}, account {self._name!r}"
         live: dict[str, float] = {}
         threads = ConnectionThreads(address, caller_from_threads())
-        self._state = opened = _Opened(self._place, threads, live)
+        self._state = opened = OpenedLedger(self._place, address, threads, live)
         weakref.finalize(self, threads.end).atexit = False
         self._event = event_type()
         try:
@@ -208,7 +160,7 @@ class PostgresLedger(Ledger):
 
     async def _claimed(
         self,
-        opened: _Opened,
+        opened: OpenedLedger,
         token: str,
         job: DatabaseJob[list[Claimed]],
         settle: tuple[str, RequestAnswer] | None,
@@ -394,11 +346,22 @@ class PostgresLedger(Ledger):
                 lambda given, account: message_queries.page_to_track(given, account, after, _PAGE)
             )
 
-        return PagesToTrack(page_after, message_queries.BEGINNING)
+        visits = PostgresVisits(self._write)
+        return PagesToTrack(page_after, message_queries.BEGINNING, ledger=self, visits=visits)
 
     async def deliveries_summary(self) -> DeliverySummary:
         """See `Ledger.deliveries_summary`."""
         return await self._read(message_queries.deliveries_summary_of)
+
+    def role(
+        self, name: str, *, timeout: float | timedelta | None = None
+    ) -> AbstractAsyncContextManager[object]:
+        """See `Ledger.role`."""
+        opened, checked, seconds = self._opened(), checked_role(name), checked_timeout(timeout)
+        self._check_writable()
+        place, address, account = opened.name, opened.address, account_of(opened)
+        work = {"read": self._read, "write": self._write}
+        return PostgresRole(checked, place=place, address=address, account=account, timeout=seconds, **work)
 
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
         """See `Ledger.checkpoint`."""
@@ -419,45 +382,13 @@ class PostgresLedger(Ledger):
             is_repeatable=True,
         )
 
-    def _opened(self) -> _Opened:
-        if self._state is None:
-            raise LedgerError(f"{self._place} is not open; use `async with`")
-        return self._state
-
-    def _check_writable(self) -> None:
-        if self._read_only:
-            raise LedgerError(f"{self._place} was opened for reading only")
-
-    async def _run(self, work: Callable[[Transaction], _Value], **options: Any) -> _Value:  # noqa: ANN401
-        job: DatabaseJob[_Value] = DatabaseJob(work, ended=self._event(), **options)
-        opened = self._opened()
-        if job.reads and opened.abandoned:
-            await opened.end_of_abandoned()
-        opened.threads.add(job)
-        await opened.end_of(job)
-        return job.result()
-
-    async def _read(self, work: Callable[[Transaction, LedgerAccount], _Value]) -> _Value:
-        account = _account_of(self._opened())
-        return await self._run(lambda given: work(given, account), reads=True)
-
-    async def _write(
-        self, work: Callable[[Transaction, LedgerAccount], _Value], *, is_repeatable: bool = False
-    ) -> _Value:
-        account = _account_of(self._opened())
-        self._check_writable()
-        return await self._run(lambda given: work(given, account), is_repeatable=is_repeatable)
-
-    def _settle_job(self, opened: _Opened, token: str, answer: RequestAnswer) -> DatabaseJob[None]:
+    def _settle_job(self, opened: OpenedLedger, token: str, answer: RequestAnswer) -> DatabaseJob[None]:
         return self._end_job(opened, claims.SettlePart(token, answer))
 
-    def _release_job(self, opened: _Opened, token: str, *, is_quiet: bool = False) -> DatabaseJob[None]:
+    def _release_job(self, opened: OpenedLedger, token: str, *, is_quiet: bool = False) -> DatabaseJob[None]:
         return self._end_job(opened, claims.ReleasePart(token, is_quiet))
 
-    def _end_job(self, opened: _Opened, part: claims.Part) -> DatabaseJob[None]:
-        return DatabaseJob.of_part(opened.run_parts, part, ended=self._event(), patience=SETTLE_PATIENCE)
-
-    async def _end_claim(self, opened: _Opened, token: str, job: DatabaseJob[None]) -> None:
+    async def _end_claim(self, opened: OpenedLedger, token: str, job: DatabaseJob[None]) -> None:
         try:
             opened.threads.add(job)
             # A job that was passed to the threads is done, also if the caller is cancelled.
@@ -472,15 +403,10 @@ class PostgresLedger(Ledger):
             # Those who wait claim the message again, and learn from the ledger what became of it.
             self._wake(token)
 
-    def _give_up(self, opened: _Opened, token: str) -> None:
-        ending = _ending_of(_account_of(opened), [token])
+    def _give_up(self, opened: OpenedLedger, token: str) -> None:
+        ending = _ending_of(account_of(opened), [token])
         if ending is not None and self._state is opened and not opened.threads.is_inherited:
             opened.threads.add(ending)
-
-    def _wake(self, token: str) -> None:
-        event = self._ends.pop(token, None)
-        if event is not None:
-            event.set()
 
     def _pages(
         self, states: Sequence[str], item: Callable[[StoredDetails, Row], _Value]
@@ -495,12 +421,6 @@ class PostgresLedger(Ledger):
         return Pages(page_after, message_queries.BEGINNING)
 
 
-def _account_of(opened: _Opened) -> LedgerAccount:
-    if opened.account is None:
-        raise LedgerError(f"{opened.name} is not open; use `async with`")
-    return opened.account
-
-
 def _account(transaction: Transaction, database: str, name: str, *, redact: bool) -> LedgerAccount:
     """Check the tables, and return the account. Opening changes no request of anybody."""
     check_version(transaction, database)
@@ -510,13 +430,19 @@ def _account(transaction: Transaction, database: str, name: str, *, redact: bool
     if row is None:
         transaction.run(sql.ADD_ACCOUNT, name, redact)
         row = transaction.row(sql.FIND_ACCOUNT, name)
+    if row is not None and row["redacted"] is None and not transaction.reads:
+        if redact:
+            # Transactions that enqueue have read the account, so this line waits for their end.
+            transaction.run(sql.LOCK_ACCOUNTS)
+        transaction.run(sql.DECIDE_REDACTED, redact, row["id"])
+        row = transaction.row(sql.FIND_ACCOUNT, name)
     assert row is not None  # noqa: S101 - the account was inserted
     if redact and not row["redacted"]:
         raise LedgerError(
             f"{database}: the account {name!r} contains phone numbers and texts: it was created without"
             " `redact`; pass redact=False, or use another account"
         )
-    return LedgerAccount(row["id"], row["redacted"])
+    return LedgerAccount(row["id"], bool(row["redacted"]))
 
 
 def _is_live(transaction: Transaction, account: LedgerAccount, token: str) -> bool:

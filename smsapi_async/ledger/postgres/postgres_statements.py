@@ -16,11 +16,19 @@ FIND_ACCOUNT: Final = "SELECT id, redacted FROM smsapi.accounts WHERE name = %s"
 ADD_ACCOUNT: Final = (
     "INSERT INTO smsapi.accounts (name, redacted) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
 )
+LOCK_ACCOUNTS: Final = "LOCK TABLE smsapi.accounts IN ACCESS EXCLUSIVE MODE"
+# An account that contains messages with numbers and texts cannot be redacted.
+DECIDE_REDACTED: Final = (
+    "UPDATE smsapi.accounts a SET redacted ="
+    " %s AND NOT EXISTS (SELECT 1 FROM smsapi.messages WHERE account_id = a.id)"
+    " WHERE id = %s AND redacted IS NULL"
+)
 
 # Messages by their keys.
 _MESSAGE: Final = (
     "m.id, m.key, m.number, m.content_id, m.request_id, m.place, m.position, c.digest,"
-    f" {_STATE} AS state, r.token, r.size, r.sent_at"
+    f" {_STATE} AS state, r.token, r.size, r.sent_at,"
+    " r.not_before < 'infinity' AS is_queued"
 )
 _WITH: Final = "JOIN smsapi.requests r ON r.id = m.request_id JOIN smsapi.contents c ON c.id = m.content_id"
 FIND: Final = (
@@ -103,12 +111,15 @@ SETTLED: Final = (
     "SELECT r.token FROM smsapi.requests r JOIN unnest(%s::text[], %s::text[], %s::timestamptz[])"
     " AS g (token, state, answered_at) USING (token, state, answered_at) WHERE r.account_id = %s"
 )
-# The result needs the token that the row has no more.
+# The result needs the token that the row has no more. A delay moves a request back in the queue.
 RELEASE: Final = (
-    "WITH released AS (SELECT id, token FROM smsapi.requests WHERE account_id = %s"
-    " AND token = ANY(%s::text[]) AND state = 'sending' AND claimed_until > clock_timestamp()"
-    " ORDER BY id FOR UPDATE)"
-    " UPDATE smsapi.requests r SET state = 'pending', token = NULL, sent_at = NULL, claimed_until = NULL"
+    "WITH released AS (SELECT r.id, r.token, g.delay FROM smsapi.requests r"
+    " JOIN unnest(%s::text[], %s::double precision[]) AS g (token, delay) ON g.token = r.token"
+    " WHERE r.account_id = %s AND r.state = 'sending' AND r.claimed_until > clock_timestamp()"
+    " ORDER BY r.id FOR UPDATE OF r)"
+    " UPDATE smsapi.requests r SET state = 'pending', token = NULL, sent_at = NULL, claimed_until = NULL,"
+    " not_before = CASE WHEN released.delay > 0 AND r.not_before < 'infinity'"
+    " THEN clock_timestamp() + released.delay * interval '1 second' ELSE r.not_before END"
     " FROM released WHERE r.id = released.id RETURNING released.token"
 )
 END_CLAIMS: Final = (
@@ -216,7 +227,7 @@ SEGMENTS: Final = (
 )
 DELIVERY_SUMMARY: Final = (
     "SELECT phase, failed_state, count(*) AS count FROM smsapi.deliveries WHERE account_id = %s"
-    " GROUP BY phase, failed_state"
+    " AND phase IS NOT NULL GROUP BY phase, failed_state"
 )
 ACCEPTED_BY_IDS: Final = (
     f"SELECT {_HAS_IDS} AS has_ids, count(*) AS count FROM smsapi.messages m"  # noqa: S608
@@ -224,15 +235,66 @@ ACCEPTED_BY_IDS: Final = (
     " WHERE r.account_id = %s AND r.state = 'accepted' GROUP BY 1"
 )
 
-# Deliveries.
+# Deliveries. The row of a message names its request, because the table of messages has no index by id.
 RECORD_DELIVERIES: Final = (
-    "INSERT INTO smsapi.deliveries"
-    " (message_id, account_id, phase, is_final, failed_state, updated_at, states)"
-    " SELECT g.message_id, %s, g.phase, g.is_final, g.failed_state, g.updated_at, g.states::json"
-    " FROM unnest(%s::bigint[], %s::text[], %s::boolean[], %s::bigint[], %s::timestamptz[], %s::text[])"
-    " AS g (message_id, phase, is_final, failed_state, updated_at, states) ORDER BY g.message_id"
+    "INSERT INTO smsapi.deliveries AS d (message_id, account_id, request_id, place, phase, is_final,"
+    " failed_state, updated_at, states, followed_since, next_ask_at)"
+    " SELECT g.message_id, %s, g.request_id, g.place, g.phase, g.is_final, g.failed_state, g.updated_at,"
+    " g.states::json, g.updated_at, g.updated_at FROM unnest(%s::bigint[], %s::bigint[], %s::integer[],"
+    " %s::text[], %s::boolean[], %s::bigint[], %s::timestamptz[], %s::text[])"
+    " AS g (message_id, request_id, place, phase, is_final, failed_state, updated_at, states)"
+    " ORDER BY g.message_id"
     " ON CONFLICT (message_id) DO UPDATE SET phase = excluded.phase, is_final = excluded.is_final,"
     " failed_state = excluded.failed_state, updated_at = excluded.updated_at, states = excluded.states"
+)
+
+# Following. A follower first makes a row for each message of the new requests.
+_MOST_NEW_REQUESTS: Final = 1000
+FOLLOW_NEW: Final = (
+    "WITH new AS MATERIALIZED (SELECT id, size, segment_count, answered_at FROM smsapi.requests"  # noqa: S608
+    " WHERE account_id = %(account)s AND state = 'accepted' AND NOT is_followed ORDER BY id"
+    f" LIMIT {_MOST_NEW_REQUESTS} FOR UPDATE SKIP LOCKED),"
+    " r AS MATERIALIZED (SELECT * FROM (SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM new) s"
+    f" WHERE before < {MOST_MESSAGES}),"
+    " followed AS (UPDATE smsapi.requests q SET is_followed = true FROM r WHERE q.id = r.id),"
+    " added AS (INSERT INTO smsapi.deliveries"
+    " (message_id, account_id, request_id, place, is_final, followed_since, next_ask_at)"
+    " SELECT m.id, %(account)s, r.id, m.place, false, %(now)s,"
+    " least(r.answered_at, %(now)s) + %(wait)s * interval '1 second'"
+    f" FROM r JOIN smsapi.messages m ON m.request_id = r.id WHERE {_HAS_IDS}"
+    " ORDER BY m.id ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) AS count FROM added"
+)
+DUE: Final = (
+    f"SELECT {_MESSAGE}, {_DELIVERY}, d.followed_since, d.next_ask_at FROM"  # noqa: S608
+    " (SELECT * FROM smsapi.deliveries WHERE account_id = %s AND NOT is_final AND next_ask_at <= %s"
+    " AND message_id <> ALL(%s::bigint[]) ORDER BY next_ask_at LIMIT %s) d"
+    " JOIN smsapi.messages m ON m.request_id = d.request_id AND m.place = d.place"
+    f" {_WITH} ORDER BY d.next_ask_at"
+)
+NEXT_DUE: Final = (
+    "SELECT least((SELECT min(next_ask_at) FROM smsapi.deliveries WHERE account_id = %(account)s"
+    " AND NOT is_final AND next_ask_at > %(now)s), (SELECT %(now)s::timestamptz FROM smsapi.requests"
+    " WHERE account_id = %(account)s AND state = 'accepted' AND NOT is_followed LIMIT 1)) AS at"
+)
+STOP_FOLLOWING: Final = "UPDATE smsapi.deliveries SET next_ask_at = NULL WHERE message_id = ANY(%s::bigint[])"
+# Both statements change no final delivery, which another follower may have recorded. Two followers lock the
+# rows in the order of the ids.
+LOCK_DELIVERIES: Final = (
+    "SELECT 1 AS found FROM smsapi.deliveries WHERE message_id = ANY(%s::bigint[])"
+    " ORDER BY message_id FOR UPDATE"
+)
+PLAN_DELIVERIES: Final = (
+    "UPDATE smsapi.deliveries d SET next_ask_at = g.next_ask_at"
+    " FROM unnest(%s::bigint[], %s::timestamptz[]) AS g (message_id, next_ask_at)"
+    " WHERE d.message_id = g.message_id AND NOT d.is_final"
+)
+CHANGE_DELIVERIES: Final = (
+    "UPDATE smsapi.deliveries d SET phase = g.phase, is_final = g.is_final, failed_state = g.failed_state,"
+    " updated_at = g.updated_at, states = g.states::json, next_ask_at = g.next_ask_at"
+    " FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::boolean[], %s::bigint[],"
+    " %s::timestamptz[], %s::text[])"
+    " AS g (message_id, next_ask_at, phase, is_final, failed_state, updated_at, states)"
+    " WHERE d.message_id = g.message_id AND NOT d.is_final"
 )
 
 # Positions of inboxes.
@@ -253,3 +315,22 @@ ADD_POSITION_CHANGE: Final = (
     " ON CONFLICT (account_id, name, number) DO UPDATE SET change = excluded.change"
 )
 CLEAR_POSITION_CHANGES: Final = "DELETE FROM smsapi.checkpoint_changes WHERE account_id = %s AND name = %s"
+
+# Roles. A role without a row, or whose lease has ended, is free.
+ROLE_SECONDS: Final = (
+    "SELECT extract(epoch FROM until - clock_timestamp())::double precision AS seconds FROM smsapi.roles"
+    " WHERE account_id = %s AND name = %s AND holder <> %s"
+)
+TAKE_ROLE: Final = (
+    "INSERT INTO smsapi.roles AS r (account_id, name, holder, until)"
+    " VALUES (%s, %s, %s, clock_timestamp() + %s * interval '1 second')"
+    " ON CONFLICT (account_id, name) DO UPDATE SET holder = excluded.holder, until = excluded.until"
+    " WHERE r.until <= clock_timestamp() OR r.holder = excluded.holder RETURNING 1 AS taken"
+)
+RENEW_ROLE: Final = (
+    "UPDATE smsapi.roles SET until = clock_timestamp() + %s * interval '1 second'"
+    " WHERE account_id = %s AND name = %s AND holder = %s"
+)
+RELEASE_ROLE: Final = (
+    "UPDATE smsapi.roles SET until = clock_timestamp() WHERE account_id = %s AND name = %s AND holder = %s"
+)

@@ -1,7 +1,7 @@
 """Conversion of messages to rows of the PostgreSQL ledger, and of rows to messages and outcomes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +44,13 @@ class LedgerAccount:
 
     id: int
     redacted: bool
+
+
+LedgerWork = Callable[..., Awaitable[Any]]
+"""The type of a method of a ledger that runs a function in a transaction.
+
+The method takes a function of a `Transaction` and a `LedgerAccount`, and returns the result of the function.
+"""
 
 
 @attrs.define(eq=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +15,7 @@ import anyio
 from smsapi_async.errors import LedgerError
 from smsapi_async.eventloop import Event, caller_from_threads, event_type
 from smsapi_async.inbox import Checkpoint, Position
+from smsapi_async.ledger.file_roles import FileRoles, checked_role
 from smsapi_async.ledger.interface import Ledger
 from smsapi_async.ledger.keys import checked_key
 from smsapi_async.ledger.pages import LedgerCheckpoint, Pages, PagesToTrack, SortedPages
@@ -32,6 +35,7 @@ from smsapi_async.ledger.summaries import DeliverySummary, OutcomeState, Summary
 from smsapi_async.models import Message, Receipt
 from smsapi_async.outcomes import Outcome
 from smsapi_async.privacy import sealed_async, steady_repr
+from smsapi_async.settings import checked_timeout
 from smsapi_async.tracking import Delivery
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ class SqliteLedger(Ledger):
         self._event: Callable[[], Event] = anyio.Event
         # For each token in flight for which somebody waits, the event of its end.
         self._ends: dict[str, anyio.Event] = {}
+        self._roles = FileRoles()
 
     def __repr__(self) -> str:
         return f"<Ledger {self._path!r}, {'closed' if self._thread is None else 'open'}>"
@@ -234,6 +239,12 @@ class SqliteLedger(Ledger):
     def checkpoint(self, name: str = "incoming") -> Checkpoint:
         """See `Ledger.checkpoint`."""
         return LedgerCheckpoint(self, name)
+
+    def role(
+        self, name: str, *, timeout: float | timedelta | None = None
+    ) -> AbstractAsyncContextManager[object]:
+        """See `Ledger.role`."""
+        return self._roles.held(checked_role(name), checked_timeout(timeout))
 
     async def load_position(self, name: str) -> Position | None:
         """Return the position of an inbox that was saved last under a name, or None."""

@@ -11,7 +11,7 @@ from smsapi_async.sandbox.faults.messages import RawRequest, RawResponse
 
 
 @attrs.frozen
-class Pace:
+class FaultDelays:
     """The delays of a fault proxy.
 
     Attributes:
@@ -40,7 +40,7 @@ class Exchange:
     answer: RawResponse
     retry_after: float
     origin: str
-    pace: Pace
+    pace: FaultDelays
 
 
 async def misbehave_unread(client: ClientConnection, fault: Fault) -> None:

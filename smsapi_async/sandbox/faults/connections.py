@@ -12,7 +12,7 @@ from typing import NamedTuple
 import attrs
 
 from smsapi_async.sandbox.faults import canned
-from smsapi_async.sandbox.faults.behaviours import Exchange, Pace, misbehave, misbehave_unread
+from smsapi_async.sandbox.faults.behaviours import Exchange, FaultDelays, misbehave, misbehave_unread
 from smsapi_async.sandbox.faults.client_connection import LINGER_SECONDS, ClientConnection, reset_on_close
 from smsapi_async.sandbox.faults.decisions import Decider, Decision
 from smsapi_async.sandbox.faults.kinds import Fault
@@ -104,7 +104,7 @@ class Connections:
 
     upstream: tuple[str, int]
     origin: str
-    pace: Pace
+    pace: FaultDelays
     tls: ssl.SSLContext | None
     decider: Decider
     history: FaultHistory = attrs.field(factory=lambda: FaultHistory(None))

@@ -13,7 +13,7 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
-from smsapi_async.sandbox.faults.behaviours import Pace
+from smsapi_async.sandbox.faults.behaviours import FaultDelays
 from smsapi_async.sandbox.faults.connections import Connections, FaultHistory, HistoryEntry
 from smsapi_async.sandbox.faults.decisions import Decider
 from smsapi_async.sandbox.faults.kinds import Fault
@@ -73,7 +73,7 @@ class FaultProxy:
         self._connections = Connections(
             upstream=(upstream_host, upstream_port),
             origin=self._origin,
-            pace=Pace(byte_interval, idle_delay),
+            pace=FaultDelays(byte_interval, idle_delay),
             tls=tls,
             decider=Decider(self._plan),
             history=FaultHistory(keep),

@@ -1,0 +1,84 @@
+"""The SQL statements of the queue of a PostgreSQL ledger."""
+
+from typing import Final
+
+# A request with a `not_before` of infinity is the rest of a stopped batch: workers do not send it. The index
+# of the queue does not contain such requests, so their number does not make a poll slower.
+_QUEUED: Final = "account_id = %(account)s AND state = 'pending' AND not_before < 'infinity'"
+_LEASE: Final = (
+    "sent_at = clock_timestamp(), claimed_until = clock_timestamp() + %(seconds)s * interval '1 second'"
+)
+
+CLAIM_DUE: Final = (
+    "WITH due AS MATERIALIZED (SELECT id, size, priority, not_before FROM smsapi.requests"  # noqa: S608
+    f" WHERE {_QUEUED} AND not_before <= statement_timestamp()"
+    " ORDER BY priority DESC, not_before, id LIMIT %(count)s FOR UPDATE SKIP LOCKED),"
+    " numbered AS (SELECT id, row_number() OVER queue AS place, sum(size) OVER queue AS total FROM due"
+    " WINDOW queue AS (ORDER BY priority DESC, not_before, id)),"
+    " claimed AS (UPDATE smsapi.requests r SET state = 'sending', token = (%(tokens)s::text[])[n.place],"
+    f" {_LEASE} FROM numbered n WHERE r.id = n.id"
+    " AND (n.total <= %(room)s OR (n.place = 1 AND %(is_alone)s))"
+    " RETURNING r.id, r.token, r.size, n.place)"
+    " SELECT d.due, c.id, c.token, c.size FROM (SELECT count(*) AS due FROM due) d"
+    " LEFT JOIN claimed c ON true ORDER BY c.place"
+)
+# The commit of an earlier attempt may have succeeded. No message of these requests was sent.
+CLAIM_AGAIN: Final = (
+    f"UPDATE smsapi.requests SET {_LEASE} WHERE account_id = %(account)s"  # noqa: S608
+    " AND token = ANY(%(tokens)s::text[]) AND state = 'sending' RETURNING id, token, size"
+)
+MESSAGES_OF: Final = (
+    "SELECT id, key, number, content_id, request_id, place FROM smsapi.messages"
+    " WHERE request_id = ANY(%s::bigint[]) ORDER BY request_id, place"
+)
+# Messages that moved to another request leave gaps.
+RENUMBER: Final = (
+    "UPDATE smsapi.messages m SET place = g.place FROM unnest(%s::bigint[], %s::integer[]) AS g (id, place)"
+    " WHERE m.account_id = %s AND m.request_id = ANY(%s::bigint[]) AND m.id = g.id"
+)
+RESIZE: Final = (
+    "UPDATE smsapi.requests r SET size = g.size FROM unnest(%s::bigint[], %s::integer[]) AS g (id, size)"
+    " WHERE r.id = g.id"
+)
+# A message in the queue stays in the queue if it moves to another request.
+INHERIT_PLACE: Final = (
+    "UPDATE smsapi.requests r SET priority = g.priority, not_before = g.not_before FROM"
+    " (SELECT p.new_id, max(o.priority) AS priority, min(o.not_before) AS not_before"
+    " FROM unnest(%s::bigint[], %s::bigint[]) AS p (new_id, old_id)"
+    " JOIN smsapi.requests o ON o.id = p.old_id GROUP BY p.new_id) g WHERE r.id = g.new_id"
+)
+
+# The pause of an account, and its number of successive unknown requests.
+_PAUSE: Final = "paused_at, pause_reason, pause_code"
+READ_ACCOUNT: Final = f"SELECT {_PAUSE}, unknown_in_a_row FROM smsapi.accounts WHERE id = %s"  # noqa: S608
+LOCK_ACCOUNT: Final = f"{READ_ACCOUNT} FOR UPDATE"
+PAUSE: Final = (
+    "UPDATE smsapi.accounts SET paused_at = clock_timestamp(), pause_reason = %s, pause_code = %s"
+    " WHERE id = %s AND paused_at IS NULL"
+)
+RESUME: Final = (
+    "UPDATE smsapi.accounts SET paused_at = NULL, pause_reason = NULL, pause_code = NULL,"
+    " unknown_in_a_row = 0 WHERE id = %s"
+)
+FORGET_REFUSAL: Final = (
+    "UPDATE smsapi.sessions SET refused_at = NULL, refused_code = NULL, refused_reason = NULL"
+    " WHERE account_id = %s"
+)
+COUNT_UNKNOWN: Final = "UPDATE smsapi.accounts SET unknown_in_a_row = %s WHERE id = %s"
+# A row that is not changed is not locked, so the answers of several workers do not wait for each other.
+NONE_UNKNOWN: Final = "UPDATE smsapi.accounts SET unknown_in_a_row = 0 WHERE id = %s AND unknown_in_a_row > 0"
+# The claim of a killed worker is ignored after a minute.
+IN_FLIGHT: Final = (
+    "SELECT count(*) AS count FROM smsapi.requests WHERE account_id = %s AND state = 'sending'"
+    " AND claimed_until > clock_timestamp() AND sent_at > clock_timestamp() - interval '1 minute'"
+)
+QUEUED: Final = (
+    "SELECT count(*) AS requests, coalesce(sum(size), 0) AS messages"  # noqa: S608
+    f" FROM (SELECT size FROM smsapi.requests WHERE {_QUEUED} LIMIT %(limit)s) q"
+)
+FENCE: Final = (
+    "WITH fenced AS (UPDATE smsapi.requests SET state = 'unknown', answered_at = clock_timestamp(),"
+    " sent_at = coalesce(sent_at, clock_timestamp()), claimed_until = NULL, reason = %s"
+    " WHERE account_id = %s AND state IN ('pending', 'sending') RETURNING id)"
+    " SELECT count(*) AS count FROM smsapi.messages m JOIN fenced ON fenced.id = m.request_id"
+)

@@ -1,0 +1,92 @@
+"""The function ``smsapi.enqueue`` in the database, which inserts pending messages for a caller.
+
+A role that may only enqueue has the right to execute this function, and no right on any table. The function
+works with the rights of its owner.
+"""
+
+from typing import Final
+
+# The parameter is JSON text, because each driver can pass one text:
+#
+#     {"account": "main", "not_before": null, "priority": 0,
+#      "requests": [["digest", "{...}"]], "messages": [["key", "number", "digest", 0, 0]]}
+#
+# A request has the digest of its content, and the content. A message has its key, its number, the digest of
+# its content, the index of its request, and its index in the call. All keys of a call differ, and the
+# messages have the order of their keys: two callers that insert equal keys in opposite orders would wait for
+# each other.
+#
+# The function returns a refusal, and does not raise an error: after an error, the caller could not continue
+# its transaction. A savepoint would cost more. The result is NULL if nothing was refused.
+#
+# The function locks no row of other callers. A caller waits only for an open transaction with an equal key.
+#
+# The position in the report comes from a sequence. The highest position of the account would be a read of
+# the rows of other callers, so that transactions with the isolation level SERIALIZABLE would fail.
+#
+# A loop with short statements needs half the time of one statement for all messages if the call has one
+# message, and the same time if the call has many messages.
+CREATE_ENQUEUE: Final = r"""
+CREATE FUNCTION smsapi.enqueue(parameter text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    given CONSTANT json := parameter::json;
+    due CONSTANT timestamptz := coalesce((given->>'not_before')::timestamptz, clock_timestamp());
+    urgency CONSTANT smallint := given->>'priority';
+    first_position CONSTANT bigint := nextval('smsapi.messages_id_seq');
+    last_request CONSTANT integer := json_array_length(given->'requests') - 1;
+    account integer;
+    is_redacted boolean;
+    request_ids bigint[];
+    content_ids bigint[];
+    sizes integer[];
+    each json;
+    request integer;
+BEGIN
+    SELECT id, redacted INTO account, is_redacted FROM smsapi.accounts WHERE name = given->>'account';
+    IF account IS NULL THEN
+        INSERT INTO smsapi.accounts (name, redacted) VALUES (given->>'account', false)
+        ON CONFLICT (name) DO NOTHING;
+        SELECT id, redacted INTO account, is_redacted FROM smsapi.accounts WHERE name = given->>'account';
+    END IF;
+    IF is_redacted THEN
+        RETURN '{"refused": "account"}';
+    END IF;
+    FOR request IN 0..last_request LOOP
+        request_ids[request] := nextval('smsapi.requests_id_seq');
+        content_ids[request] := nextval('smsapi.contents_id_seq');
+        sizes[request] := 0;
+    END LOOP;
+    FOR each IN SELECT json_array_elements(given->'messages') LOOP
+        request := each->>3;
+        INSERT INTO smsapi.messages (account_id, request_id, content_id, position, place, key, number)
+        VALUES (
+            account, request_ids[request], content_ids[request], first_position + (each->>4)::bigint,
+            sizes[request], each->>0, each->>1
+        ) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            sizes[request] := sizes[request] + 1;
+        ELSE
+            PERFORM FROM smsapi.messages m JOIN smsapi.contents c ON c.id = m.content_id
+            WHERE m.account_id = account AND m.key = each->>0
+                AND (m.number <> each->>1 OR c.digest <> each->>2);
+            IF FOUND THEN
+                DELETE FROM smsapi.messages WHERE request_id = ANY (request_ids);
+                RETURN json_build_object('refused', 'key', 'index', (each->>4)::bigint);
+            END IF;
+        END IF;
+    END LOOP;
+    request := -1;
+    FOR each IN SELECT json_array_elements(given->'requests') LOOP
+        request := request + 1;
+        CONTINUE WHEN sizes[request] = 0;
+        INSERT INTO smsapi.contents (id, digest, content)
+        VALUES (content_ids[request], each->>0, (each->>1)::json);
+        INSERT INTO smsapi.requests (id, account_id, state, size, priority, not_before)
+        VALUES (request_ids[request], account, 'pending', sizes[request], urgency, due);
+    END LOOP;
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION smsapi.enqueue(text) FROM PUBLIC;
+"""
