@@ -120,8 +120,10 @@ def run_parts(transaction: Transaction, account: LedgerAccount, parts: Sequence[
     """
     claims = [part for part in parts if isinstance(part, ClaimPart)]
     ends = [part for part in parts if isinstance(part, SettlePart)]
-    _settle(transaction, account, ends + [each.settle for each in claims if each.settle is not None])
-    pause = _count_unknown(transaction, account, ends)
+    changed = _settle(
+        transaction, account, ends + [each.settle for each in claims if each.settle is not None]
+    )
+    pause = _count_unknown(transaction, account, ends, changed)
     _release(transaction, account, [part for part in parts if isinstance(part, ReleasePart)])
     claimed = iter(_claim(transaction, account, claims))
 
@@ -137,13 +139,30 @@ def run_parts(transaction: Transaction, account: LedgerAccount, parts: Sequence[
 
 
 def _count_unknown(
-    transaction: Transaction, account: LedgerAccount, parts: Sequence[SettlePart]
+    transaction: Transaction, account: LedgerAccount, parts: Sequence[SettlePart], changed: set[str]
 ) -> Pause | None:
+    """Count the unknown requests. A repeated answer is in the tables already, and is not counted again.
+
+    Args:
+        transaction: an open transaction.
+        account: the account of the ledger.
+        parts: the answers.
+        changed: the tokens of the answers that changed the tables.
+
+    Returns:
+        The pause of the account if one of the answers is unknown and the account is paused, or None.
+    """
     counted = [part for part in parts if part.unknown_limit is not None]
-    if not counted:
-        return None
-    limit = min(part.unknown_limit for part in counted if part.unknown_limit is not None)
-    return queue_claims.count_unknown(transaction, account, [part.answer.state for part in counted], limit)
+    states = [
+        part.answer.state for part in counted if part.answer.state != "unknown" or part.token in changed
+    ]
+    pause = None
+    if states:
+        limit = min(part.unknown_limit for part in counted if part.unknown_limit is not None)
+        pause = queue_claims.count_unknown(transaction, account, states, limit)
+    if pause is None and len(states) < len(counted):
+        return queue_claims.paused(transaction, account)
+    return pause
 
 
 def _claim(
@@ -327,15 +346,20 @@ def first_position(transaction: Transaction, account: LedgerAccount, keyed: Keye
     return int(transaction.value(sql.LAST_POSITION, account.id)) + 1
 
 
-def _settle(transaction: Transaction, account: LedgerAccount, parts: Sequence[SettlePart]) -> None:
-    """Record the answers to requests. Answers that change nothing are logged."""
+def _settle(transaction: Transaction, account: LedgerAccount, parts: Sequence[SettlePart]) -> set[str]:
+    """Record the answers to requests. Answers that change nothing are logged.
+
+    Returns:
+        The tokens of the answers that changed the tables.
+    """
     if not parts:
-        return
+        return set()
     first: dict[str, RequestAnswer] = {}
     for part in parts:
         first.setdefault(part.token, part.answer)
     redacted = _redacted_ids(transaction, account, first) if account.redacted else {}
     answers = list(first.values())
+    recorded = _recorded(transaction, account, first) if transaction.is_repeat else set()
     settled = transaction.rows(
         sql.SETTLE,
         list(first),
@@ -347,13 +371,20 @@ def _settle(transaction: Transaction, account: LedgerAccount, parts: Sequence[Se
         [len(each.segment_ids) for each in answers],
         account.id,
     )
-    known = {row["token"] for row in settled}
-    if transaction.is_repeat:
-        states, times = [each.state for each in answers], [each.at for each in answers]
-        known |= {
-            row["token"] for row in transaction.rows(sql.SETTLED, list(first), states, times, account.id)
-        }
-    _warn("answers", len(parts) - len(known), len(parts))
+    changed = {row["token"] for row in settled} - recorded
+    _warn("answers", len(parts) - len(changed | recorded), len(parts))
+    return changed
+
+
+def _recorded(
+    transaction: Transaction, account: LedgerAccount, answers: dict[str, RequestAnswer]
+) -> set[str]:
+    """Return the tokens of the answers that an earlier attempt has recorded."""
+    tokens = list(answers)
+    # The server may still work on the commit of the earlier attempt. The lock waits for its end.
+    transaction.rows(sql.FIND_CLAIMS, account.id, tokens)
+    states, times = [each.state for each in answers.values()], [each.at for each in answers.values()]
+    return {row["token"] for row in transaction.rows(sql.SETTLED, tokens, states, times, account.id)}
 
 
 def _release(transaction: Transaction, account: LedgerAccount, parts: Sequence[ReleasePart]) -> None:

@@ -17,6 +17,7 @@ from smsapi_async.ledger.postgres.ledger_connection import (
 from smsapi_async.ledger.queue import DueClaim, DuePart, Pause, RequestQueue
 from smsapi_async.ledger.requests import RequestAnswer
 from smsapi_async.postgres.connection_threads import DatabaseJob
+from smsapi_async.postgres.transactions import Transaction
 from smsapi_async.privacy import sealed_async
 
 
@@ -116,8 +117,13 @@ class PostgresQueue(LedgerConnection, RequestQueue):
         self, opened: OpenedLedger, tokens: Sequence[str], delay: float = 0.0, patience: float | None = None
     ) -> DatabaseJob[Any]:
         parts = [claims.ReleasePart(token, is_quiet=True, delay=delay) for token in tokens]
+
+        def work(transaction: Transaction) -> None:
+            queue_claims.wait_for_claim(transaction, tokens)
+            opened.run_parts(transaction, parts)
+
         return DatabaseJob(
-            lambda given: opened.run_parts(given, parts),
+            work,
             ended=self._event(),
             is_repeatable=True,
             patience=SETTLE_PATIENCE if patience is None else patience,

@@ -35,11 +35,12 @@ def claim_due(transaction: Transaction, account: LedgerAccount, part: DuePart, s
         seconds: for how many seconds the claims are valid.
     """
     values = {"account": account.id, "tokens": list(part.tokens), "seconds": seconds}
+    state = transaction.row(queue_sql.READ_ACCOUNT_AND_LOCK_CLAIM, _lock_name(part.tokens), account.id)
+    assert state is not None  # noqa: S101 - nobody deletes an account
     if transaction.is_repeat:
         rows = transaction.rows(queue_sql.CLAIM_AGAIN, **values)
         if rows:
             return DueClaim(_requests(transaction, account, rows), has_more=True)
-    state = _account_row(transaction, account)
     count = len(part.tokens)
     if state["paused_at"] is not None:
         return DueClaim(pause=_pause(state))
@@ -55,6 +56,20 @@ def claim_due(transaction: Transaction, account: LedgerAccount, part: DuePart, s
     claimed = [row for row in rows if row["id"] is not None]
     has_more = rows[0]["due"] > len(claimed) or count == rows[0]["due"]
     return DueClaim(_requests(transaction, account, claimed), has_more=has_more)
+
+
+def wait_for_claim(transaction: Transaction, tokens: Sequence[str]) -> None:
+    """Wait for the end of a claim whose connection was lost, so that this transaction sees its requests.
+
+    Args:
+        transaction: an open transaction.
+        tokens: the tokens of the call of `claim_due`.
+    """
+    transaction.rows(queue_sql.LOCK_CLAIM, _lock_name(tokens))
+
+
+def _lock_name(tokens: Sequence[str]) -> str | None:
+    return tokens[0] if tokens else None
 
 
 def _requests(transaction: Transaction, account: LedgerAccount, claimed: Sequence[Row]) -> list[DueRequest]:

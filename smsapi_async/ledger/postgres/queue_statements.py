@@ -22,6 +22,11 @@ CLAIM_DUE: Final = (
     " SELECT d.due, c.id, c.token, c.size FROM (SELECT count(*) AS due FROM due) d"
     " LEFT JOIN claimed c ON true ORDER BY c.place"
 )
+# If a connection is lost in a commit, the server may still work on the commit. A repeated claim would not see
+# its rows, and would give their tokens to other requests. The lock makes the repeat wait for the end of the
+# commit. Without a token, the parameter is NULL, and nothing is locked.
+_LOCK: Final = "pg_advisory_xact_lock(hashtextextended('smsapi-async claim ' || %s::text, 0))"
+LOCK_CLAIM: Final = f"SELECT {_LOCK} AS locked"
 # The commit of an earlier attempt may have succeeded. No message of these requests was sent.
 CLAIM_AGAIN: Final = (
     f"UPDATE smsapi.requests SET {_LEASE} WHERE account_id = %(account)s"  # noqa: S608
@@ -51,6 +56,9 @@ INHERIT_PLACE: Final = (
 # The pause of an account, and its number of successive unknown requests.
 _PAUSE: Final = "paused_at, pause_reason, pause_code"
 READ_ACCOUNT: Final = f"SELECT {_PAUSE}, unknown_in_a_row FROM smsapi.accounts WHERE id = %s"  # noqa: S608
+READ_ACCOUNT_AND_LOCK_CLAIM: Final = (
+    f"SELECT {_PAUSE}, unknown_in_a_row, {_LOCK} AS locked FROM smsapi.accounts WHERE id = %s"  # noqa: S608
+)
 LOCK_ACCOUNT: Final = f"{READ_ACCOUNT} FOR UPDATE"
 PAUSE: Final = (
     "UPDATE smsapi.accounts SET paused_at = clock_timestamp(), pause_reason = %s, pause_code = %s"
@@ -67,10 +75,12 @@ FORGET_REFUSAL: Final = (
 COUNT_UNKNOWN: Final = "UPDATE smsapi.accounts SET unknown_in_a_row = %s WHERE id = %s"
 # A row that is not changed is not locked, so the answers of several workers do not wait for each other.
 NONE_UNKNOWN: Final = "UPDATE smsapi.accounts SET unknown_in_a_row = 0 WHERE id = %s AND unknown_in_a_row > 0"
-# The claim of a killed worker is ignored after a minute.
+# The claim of a killed worker is ignored after a minute. The requests of batches have no place in the queue:
+# their answers do not change the number of successive unknown requests, so workers do not wait for them.
 IN_FLIGHT: Final = (
     "SELECT count(*) AS count FROM smsapi.requests WHERE account_id = %s AND state = 'sending'"
-    " AND claimed_until > clock_timestamp() AND sent_at > clock_timestamp() - interval '1 minute'"
+    " AND not_before < 'infinity' AND claimed_until > clock_timestamp()"
+    " AND sent_at > clock_timestamp() - interval '1 minute'"
 )
 QUEUED: Final = (
     "SELECT count(*) AS requests, coalesce(sum(size), 0) AS messages"  # noqa: S608

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.killable import Connection, Killable
 from tests.ledger.tools import Place
 from tests.postgres.server import Server
 from tests.postgres.worker.kills import CONCURRENCY, killed_workers, restarted_server
-from tests.postgres.worker.tools import end_claims, fill, messages
+from tests.postgres.worker.tools import change_request, end_claims, fill, messages
 
 pytestmark = pytest.mark.anyio
 
@@ -74,6 +75,68 @@ async def test_a_claim_whose_commit_is_lost(
         assert losses == 0
         assert len({each.destination_address for each in sandbox.account.messages}) == 30
         assert await ledger.summary() == Summary(accepted=30, segments=30)
+
+
+@pytest.fixture
+def slow_commit(server: Server) -> Iterator[None]:
+    """Let the server work for half a second on the commit of a claim of a request with the priority 7."""
+    server.rows(
+        "CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;"
+        " CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON smsapi.requests DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.priority = 7 AND OLD.state = 'pending' AND NEW.state = 'sending')"
+        " EXECUTE FUNCTION slow_commit()"
+    )
+    yield
+    server.rows("DROP FUNCTION slow_commit CASCADE")
+
+
+@pytest.mark.usefixtures("slow_commit")
+async def test_a_commit_that_ends_after_its_connection(
+    server: Server, place: Place, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the server commits a claim after the connection was lost, all messages are sent once."""
+    commit, cuts = transactions.ServerConnection._commit, 0
+
+    def cut(connection: Any) -> None:
+        nonlocal cuts
+        if not cuts:
+            cuts += 1
+            connection.pgconn.send_query(b"COMMIT")
+            connection.close()
+        commit(connection)
+
+    async with (
+        run_sandbox(latency=0.7) as sandbox,
+        place() as ledger,
+        AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, concurrency=2) as sms,
+    ):
+        await fill(server, account, ledger, messages(6))
+        change_request(server, account, "order 0", "priority = 7")
+        monkeypatch.setattr(transactions.ServerConnection, "_commit", staticmethod(cut))
+        assert await sms.send_pending(ledger, once=True) == Summary(accepted=6, segments=6)
+        assert cuts == 1
+        assert len({each.destination_address for each in sandbox.account.messages}) == 6
+        assert await ledger.summary() == Summary(accepted=6, segments=6)
+
+
+@pytest.mark.usefixtures("slow_commit")
+async def test_a_release_waits_for_the_commit_of_its_claim(
+    server: Server, place: Place, account: str
+) -> None:
+    """A claim that is given back during its slow commit is pending afterwards, and not unknown."""
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    async with place() as ledger, place() as other:
+        await fill(server, account, ledger, messages(1))
+        change_request(server, account, "order 0", "priority = 7")
+        part = DuePart(["a", "b"], room=100, is_alone=True, unknown_limit=5)
+        async with anyio.create_task_group() as group:
+            group.start_soon(ledger.claim_due, part)  # type: ignore[attr-defined]
+            with anyio.fail_after(10):
+                while not server.rows(asleep):  # noqa: ASYNC110 - no event tells it
+                    await anyio.sleep(0.01)
+            await other.release_due(["a", "b"])  # type: ignore[attr-defined]
+        assert await ledger.summary() == Summary(pending=1)
 
 
 async def test_a_worker_that_is_cancelled_while_the_server_is_away(

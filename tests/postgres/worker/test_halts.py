@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -20,7 +21,9 @@ from smsapi_async import (
     Unauthorized,
 )
 from smsapi_async.ledger import Summary
-from smsapi_async.postgres import Shared
+from smsapi_async.ledger.queue import DuePart, RequestQueue
+from smsapi_async.ledger.requests import RequestAnswer
+from smsapi_async.postgres import Shared, transactions
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.ledger.tools import Place
 from tests.postgres.server import Server
@@ -145,6 +148,34 @@ async def test_an_answer_ends_the_row(server: Server, place: Place, account: str
             assert await own.paused() is None
 
 
+async def test_a_repeated_answer_is_counted_once(
+    server: Server, place: Place, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown request whose record is repeated after a lost connection is counted as one request."""
+    commit, losses = transactions.ServerConnection._commit, 0
+
+    def lose(connection: Any) -> None:
+        nonlocal losses
+        commit(connection)
+        if losses < 2:
+            losses += 1
+            connection.close()
+            commit(connection)
+
+    async with place() as ledger:
+        assert isinstance(ledger, RequestQueue)
+        await fill(server, account, ledger, messages(2))
+        part = DuePart(["a", "b"], room=100, is_alone=True, unknown_limit=2)
+        assert len((await ledger.claim_due(part)).requests) == 2
+        monkeypatch.setattr(transactions.ServerConnection, "_commit", staticmethod(lose))
+        answer = RequestAnswer(state="unknown", at=datetime.now(UTC), reason="no response")
+        assert await ledger.settle_due("a", answer, unknown_limit=2) is None
+        assert losses == 2
+        pause = await ledger.settle_due("b", answer, unknown_limit=2)
+        assert pause is not None
+        assert pause.reason == "2 requests in a row had an unknown outcome"
+
+
 async def test_a_gateway_that_is_away(server: Server, place: Place, account: str) -> None:
     """While the gateway cannot be reached, a worker waits. With `once`, it raises the cause."""
     async with run_sandbox() as sandbox, place() as ledger:
@@ -171,6 +202,18 @@ async def test_a_message_that_others_send_is_not_counted(server: Server, place: 
         async with machine(server, account, sandbox) as (sms, own):
             assert await sms.send_pending(own, once=True) == Summary(accepted=3, segments=3)
         assert await ledger.summary() == Summary(accepted=3, sending=1, segments=3)
+
+
+async def test_a_batch_does_not_delay_the_workers(server: Server, place: Place, account: str) -> None:
+    """After an unknown request, workers do not wait for the requests of a batch."""
+    async with run_sandbox() as sandbox, place() as ledger:
+        await fill(server, account, ledger, [ending(messages(1)[0], "809"), *messages(3, first=1)])
+        for message in messages(5, first=10):
+            assert await ledger.claim(f"batch {message.key}", [(message.key or "", message)]) == [None]
+        async with machine(server, account, sandbox, concurrency=1) as (sms, own):
+            with anyio.fail_after(20):
+                counts = await sms.send_pending(own, once=True, unknown_limit=5)
+            assert counts == Summary(accepted=3, unknown=1, segments=3)
 
 
 async def test_fence(server: Server, place: Place, account: str) -> None:
