@@ -177,7 +177,9 @@ class QueueSender(ChunkSender):
             self._has_warned = True
             _logger.warning(
                 "messages without a source address stay pending, because the client of this worker has no"
-                " default; pass source_address, or set SMSAPI_SOURCE_ADDRESS"
+                " default; pass source_address, or set SMSAPI_SOURCE_ADDRESS; workers try these messages"
+                " again after %g seconds",
+                _HELD,
             )
 
     def stop(self, grace: float) -> None:

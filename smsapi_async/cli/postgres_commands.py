@@ -110,6 +110,16 @@ def postgres_status(dsn: Dsn, /, *, account: AccountName = None, as_json: AsJson
     return Invocation(run=run, document=QueueStatus.document, view=QueueStatus.view, as_json=as_json)
 
 
+async def _check_account(dsn: str, name: str) -> None:
+    """Check that an account exists. A ledger that may write would create an account with a misspelt name.
+
+    Raises:
+        LedgerError: if there is no account with this name.
+    """
+    async with Ledger.postgres(dsn, account=name, read_only=True):
+        pass
+
+
 @postgres_app.command(
     name="resume",
     help="End the pause of an account, so that the workers of all machines go on. First remove the cause of "
@@ -119,6 +129,7 @@ def postgres_resume(dsn: Dsn, /, *, account: AccountName = None, as_json: AsJson
     dsn, name = split_account(dsn, account)
 
     async def run() -> tuple[Pause | None]:
+        await _check_account(dsn, name)
         async with Ledger.postgres(dsn, account=name) as ledger:
             # The result None would mean that the command has printed its output.
             return (await queue_of(ledger).resume(),)
@@ -148,6 +159,8 @@ def postgres_fence(dsn: Dsn, /, *, account: AccountName = None, as_json: AsJson 
     dsn, name = split_account(dsn, account, default=None)
 
     async def run() -> dict[str, int]:
+        if name is not None:
+            await _check_account(dsn, name)
         names = [name] if name is not None else await anyio.to_thread.run_sync(account_names, dsn)
         fenced = {}
         for each in names:

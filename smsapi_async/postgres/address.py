@@ -25,6 +25,8 @@ _DEFAULTS = {
 # An `@` or `/` in a password that is not encoded makes a part of the password look like the host.
 _HOST = re.compile(r"[A-Za-z0-9._:,\[\]-]+|/[A-Za-z0-9._/-]*")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+# An index entry of PostgreSQL has at most 2,704 bytes.
+_LONGEST_ACCOUNT = 1000
 # The beginning of a URL, also with a typing error after the colon, and a connection string of libpq.
 _DATABASE = re.compile(
     r"\s*postgres(ql)?:|(.*\s)?(host|hostaddr|dbname|service|user|password)\s*=", re.IGNORECASE | re.DOTALL
@@ -83,10 +85,13 @@ def checked_account(account: object) -> str:
     """Check the name of an account.
 
     Raises:
-        ValidationError: if the name is not a `str`, is empty, or contains control characters.
+        ValidationError: if the name is not a `str`, is empty or too long, or contains control characters.
     """
     if type(account) is not str or not account or not account.isprintable():
         raise ValidationError("account", mask_word(account), "pass a name without control characters")
+    if len(account.encode()) > _LONGEST_ACCOUNT:
+        value = f"a name of {len(account)} characters"
+        raise ValidationError("account", value, f"pass at most {_LONGEST_ACCOUNT} bytes")
     return account
 
 

@@ -1,8 +1,9 @@
 """The lock that lets only one of all machines log in at a time.
 
-A thread holds the lock in an open transaction on a connection of its own. PostgreSQL releases the lock when
-the connection ends, so a killed process does not keep the lock. A transaction, unlike a session of
-PostgreSQL, keeps its lock also with a connection pooler.
+A thread locks a row in an open transaction on a connection of its own. PostgreSQL releases the lock when the
+connection ends, so a killed process does not keep the lock. A transaction, unlike a session of PostgreSQL,
+keeps its lock also with a connection pooler. An advisory lock would not do: each role of the database, such
+as the role of a web backend, could take an advisory lock, and so prevent all logins.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ from smsapi_async.errors import LedgerError
 from smsapi_async.postgres.account_connections import AccountConnections
 from smsapi_async.postgres.transactions import ServerConnection, Transaction, TransactionFailed
 
-# The locks of this package have this number, and the id of the account.
-_KIND: Final = 0x736D7361
-_TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(%s, %s) AS got"
+# Only logins use this row, so nobody else waits for the lock.
+_ADD_ROW: Final = (
+    "INSERT INTO smsapi.rates (account_id, name, tat) VALUES (%s, 'login', clock_timestamp())"
+    " ON CONFLICT DO NOTHING"
+)
+_TRY_LOCK: Final = (
+    "SELECT true AS got FROM smsapi.rates WHERE account_id = %s AND name = 'login' FOR UPDATE SKIP LOCKED"
+)
 # The server may end an open transaction that is idle, and must notice that the machine of the holder is gone.
 # A login takes three minutes at most. Not each version of PostgreSQL has the setting `transaction_timeout`.
 _SETTINGS: Final = (
@@ -67,6 +73,8 @@ class LoginLock:
 
     def _run(self) -> None:
         try:
+            # Other machines see the row only after a commit.
+            self._connection.transaction(self._add_row, reads=False)
             self._connection.transaction(self._hold, reads=False)
         except TransactionFailed as failed:
             self._error = failed.failure.error
@@ -76,10 +84,13 @@ class LoginLock:
             self._connection.close()
             self._tell(decided=True, ended=True)
 
+    def _add_row(self, transaction: Transaction) -> int:
+        return transaction.run(_ADD_ROW, self._account_id)
+
     def _hold(self, transaction: Transaction) -> None:
         transaction.rows(_SETTINGS)
         pause = _FIRST_PAUSE
-        while not transaction.value(_TRY_LOCK, _KIND, self._account_id):
+        while not transaction.value(_TRY_LOCK, self._account_id):
             if self._release.wait(uniform(pause / 2, pause)):  # noqa: S311 - no secret
                 return
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -112,7 +112,7 @@ async def test_the_process_that_logs_in_is_killed(
             process.connection.send("go")
             await gate.arrived(1)
             group.start_soon(sms.balance)
-            await until(lambda: _locks(server, granted=True) == 1 and _is_polling(server))
+            await until(lambda: _lock_users(server) == 2)
             assert sandbox.account.logins == 1
             process.kill()
             killed = time.monotonic()
@@ -122,16 +122,17 @@ async def test_the_process_that_logs_in_is_killed(
     assert sandbox.account.logins == 2
 
 
-def _locks(server: Server, *, granted: bool) -> int:
-    ((count,),) = server.rows(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted = %s", granted
-    )
-    return int(count)
+def _lock_users(server: Server) -> int:
+    """Return the number of connections that hold the lock of a login, or try to get the lock."""
+    tried = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT true AS got FROM smsapi.rates%'"
+    return int(server.rows(tried)[0][0])
 
 
-def _is_polling(server: Server) -> bool:
-    tried = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory%'"
-    return len(server.rows(tried)) > 1
+def _is_held(server: Server, account: str) -> bool:
+    """Return whether a machine holds the lock of the account."""
+    row = f"FROM smsapi.rates WHERE name = 'login' AND account_id = {_account_id(server, account)}"
+    assert server.rows(f"SELECT 1 {row}") == [(1,)]
+    return not server.rows(f"SELECT 1 {row} FOR UPDATE SKIP LOCKED")
 
 
 @asynccontextmanager
@@ -271,9 +272,9 @@ async def test_a_cancelled_wait_leaves_no_lock(server: Server, account: str) -> 
             assert scope.cancelled_caught
         with anyio.fail_after(10):
             async with shared.sessions.login_lock():
-                assert _locks(server, granted=True) == 1
+                assert _is_held(server, account)
             # The release has ended before the block ends.
-            assert _locks(server, granted=True) == 0
+            assert not _is_held(server, account)
 
 
 async def test_a_role_that_ends_idle_transactions(server: Server, account: str) -> None:
@@ -284,7 +285,7 @@ async def test_a_role_that_ends_idle_transactions(server: Server, account: str) 
         server.rows(f"ALTER ROLE hasty SET {setting}")
     async with Shared.postgres(server.dsn(user="hasty"), account) as shared, shared.sessions.login_lock():
         await anyio.sleep(0.3)
-        assert _locks(server, granted=True) == 1
+        assert _is_held(server, account)
 
 
 async def test_the_database_is_away(
@@ -324,6 +325,24 @@ async def test_the_session_is_for_workers_alone(server: Server, account: str) ->
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute("SELECT session_id FROM smsapi.sessions")
+
+
+async def test_other_roles_cannot_prevent_a_login(server: Server, account: str) -> None:
+    """A role without rights on the tables cannot lock what a login locks."""
+    server.rows("DROP ROLE IF EXISTS bystander")
+    server.rows("CREATE ROLE bystander LOGIN")
+    server.rows("GRANT USAGE ON SCHEMA smsapi TO bystander")
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    try:
+        async with Shared.postgres(server.dsn(), account) as shared, shared.sessions.login_lock():
+            assert server.rows(held) == [(0,)]
+            with (
+                psycopg.connect(server.dsn(user="bystander")) as connection,
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+            ):
+                connection.execute("SELECT FROM smsapi.rates FOR UPDATE")
+    finally:
+        server.rows("DROP OWNED BY bystander")
 
 
 async def test_a_lock_that_is_never_released_ends(

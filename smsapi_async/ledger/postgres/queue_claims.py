@@ -6,17 +6,15 @@ transaction failed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
 from smsapi_async.ledger.postgres import postgres_statements as sql
 from smsapi_async.ledger.postgres import queue_statements as queue_sql
-from smsapi_async.ledger.postgres.stored_messages import LedgerAccount, utc
+from smsapi_async.ledger.postgres.stored_messages import LedgerAccount, content_fields, utc
 from smsapi_async.ledger.queue import DueClaim, DuePart, DueRequest, Pause
-from smsapi_async.ledger.stored_answers import content_value
-from smsapi_async.models import CONTENT_FIELDS, Message
+from smsapi_async.models import Message
 from smsapi_async.postgres.transactions import Row, Transaction
 
 FENCED: Final = "the database was restored or promoted, and may have lost the record of a send"
@@ -94,13 +92,7 @@ def _requests(transaction: Transaction, account: LedgerAccount, claimed: Sequenc
 
 def _contents(transaction: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
     found = transaction.rows(sql.CONTENTS, sorted({row["content_id"] for row in rows}))
-    contents = {}
-    for row in found:
-        values = json.loads(row["content"])
-        contents[row["id"]] = {
-            field.name: content_value(field, values.get(field.name)) for field in CONTENT_FIELDS
-        }
-    return contents
+    return {row["id"]: content_fields(row["content"]) for row in found}
 
 
 def _close_gaps(

@@ -129,6 +129,22 @@ def stored_content_of(message: Message, *, redacted: bool) -> str:
     return _encode_content({field.name: value for field, value in zip(CONTENT_FIELDS, values, strict=True)})
 
 
+def content_fields(content: str) -> dict[str, Any]:
+    """Return the fields of a content from JSON text.
+
+    A role that may only enqueue messages can store any JSON. If the JSON is no content, the message has no
+    text, so that a worker refuses this message and continues with the others.
+    """
+    try:
+        values = json.loads(content)
+        fields = {field.name: content_value(field, values.get(field.name)) for field in CONTENT_FIELDS}
+        # The fields of a message must be hashable.
+        hash(tuple(fields.values()))
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return {field.name: content_value(field, None) for field in CONTENT_FIELDS}
+    return fields
+
+
 def utc(moment: datetime | None) -> datetime | None:
     """Return a time of the server in UTC."""
     return None if moment is None else moment.astimezone(UTC)
@@ -174,8 +190,7 @@ class StoredDetails:
         self._answers = answers_of(transaction, rows)
 
     def _fields(self, content: str) -> dict[str, Any]:
-        values = json.loads(content)
-        fields = {field.name: content_value(field, values.get(field.name)) for field in CONTENT_FIELDS}
+        fields = content_fields(content)
         return {**fields, "text": ""} if self._redacted else fields
 
     def message(self, row: Row) -> Message:

@@ -94,6 +94,7 @@ async def test_what_is_no_message(messages: Any, connection: object) -> None:
     [
         ({"account": ""}, "account"),
         ({"account": None}, "account"),
+        ({"account": "x" * 1001}, "account"),
         ({"not_before": datetime(2030, 1, 1)}, "not_before"),  # noqa: DTZ001
         ({"not_before": 5}, "not_before"),
         ({"priority": 40_000}, "priority"),

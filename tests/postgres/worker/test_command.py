@@ -223,3 +223,14 @@ async def test_fence_of_all_accounts(account: str, server: Server) -> None:
         await fill(server, account, ledger, messages(2, first=3))
         code, document, _ = await run(sandbox, "postgres", "fence", server.dsn())
         assert (code, document["accounts"][account]) == (0, 2)
+
+
+@pytest.mark.parametrize("command", ["resume", "fence"])
+async def test_an_account_that_does_not_exist(server: Server, account: str, command: str) -> None:
+    """A misspelt account is an error of `postgres resume` and `fence`, and is not created."""
+    done = await anyio.run_process(
+        [*COMMAND, "postgres", command, server.dsn(), "--account", account], check=False
+    )
+    assert done.returncode == 2
+    assert f"there is no account '{account}'".encode() in done.stderr
+    assert server.rows("SELECT 1 FROM smsapi.accounts WHERE name = %s", account) == []

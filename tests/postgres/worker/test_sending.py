@@ -1,5 +1,6 @@
 """Tests of `AsyncSmsClient.send_pending` with one worker."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -110,6 +111,39 @@ async def test_an_invalid_message(server: Server, place: Place, account: str) ->
         await fill(server, account, ledger, [bad, *messages(2, first=1)])
         assert await sms.send_pending(ledger, once=True) == Summary(accepted=2, rejected=1, segments=2)
         assert (await recorded(ledger))["order 0"].reason.startswith("source_address")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null",
+        "[]",
+        "{}",
+        '{"text": 5}',
+        '{"text": ["hi"]}',
+        '{"text": "hi", "send_date": "soon"}',
+        '{"text": "hi", "send_date": 5}',
+        '{"text": "hi", "source_address": {}}',
+        '{"text": "hi", "validity": 1e400}',
+    ],
+)
+async def test_a_content_that_this_package_did_not_write(
+    server: Server, place: Place, account: str, content: str
+) -> None:
+    """A web backend that passes nonsense to the function in the database does not stop the workers."""
+    parameter = {
+        "account": account,
+        "not_before": None,
+        "priority": 1,
+        "requests": [["digest", content]],
+        "messages": [["key", "79035550011", "digest", 0, 0]],
+    }
+    async with run_sandbox() as sandbox, place() as ledger, client(sandbox, source_address="Shop") as sms:
+        server.rows("SELECT smsapi.enqueue(%s)", json.dumps(parameter))
+        await fill(server, account, ledger, messages(1))
+        assert await sms.send_pending(ledger, once=True) == Summary(accepted=1, rejected=1, segments=1)
+        assert [each.text for each in sandbox.account.messages] == ["text 0"]
+        assert (await recorded(ledger)).keys() == {"key", "order 0"}
 
 
 async def test_a_message_without_a_source_address(
