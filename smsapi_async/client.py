@@ -292,7 +292,7 @@ class AsyncSmsClient:
         message = Message(
             destination_address, text, source_address=source, send_date=send_date, validity=validity, key=key
         )
-        del destination_address, text, source_address, key
+        del destination_address, text, source_address, source, key
         self._check_usable()
         return await send_one(self._sender, ledger, self._clock, message, timeout)
 
@@ -361,7 +361,7 @@ class AsyncSmsClient:
             "", text, source_address=source, send_date=send_date, validity=validity, by_time_zone=by_time_zone
         )
         numbers = Hidden(destination_addresses)
-        del destination_addresses, text, source_address
+        del destination_addresses, text, source_address, source
         self._check_usable()
         return await self._sender.send_bulk(numbers, template, timeout)
 
