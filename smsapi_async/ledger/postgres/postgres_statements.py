@@ -248,10 +248,13 @@ RECORD_DELIVERIES: Final = (
     " failed_state = excluded.failed_state, updated_at = excluded.updated_at, states = excluded.states"
 )
 
-# Following. A follower first makes a row for each message of the new requests.
+# Following. A follower first makes a row for each message of the new requests. Messages whose ids contain a
+# placeholder are due at once, so that one page has all messages that are left out, and one warning counts them.
 _MOST_NEW_REQUESTS: Final = 1000
+# An id with a placeholder is a list in the list of the ids.
+_HAS_PLACEHOLDER: Final = "r.segment_ids::text LIKE '[%%[%%'"
 FOLLOW_NEW: Final = (
-    "WITH new AS MATERIALIZED (SELECT id, size, segment_count, answered_at FROM smsapi.requests"  # noqa: S608
+    "WITH new AS MATERIALIZED (SELECT id, size, segment_count, segment_ids, answered_at FROM smsapi.requests"  # noqa: S608
     " WHERE account_id = %(account)s AND state = 'accepted' AND NOT is_followed ORDER BY id"
     f" LIMIT {_MOST_NEW_REQUESTS} FOR UPDATE SKIP LOCKED),"
     " r AS MATERIALIZED (SELECT * FROM (SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM new) s"
@@ -260,7 +263,8 @@ FOLLOW_NEW: Final = (
     " added AS (INSERT INTO smsapi.deliveries"
     " (message_id, account_id, request_id, place, is_final, followed_since, next_ask_at)"
     " SELECT m.id, %(account)s, r.id, m.place, false, %(now)s,"
-    " least(r.answered_at, %(now)s) + %(wait)s * interval '1 second'"
+    f" CASE WHEN {_HAS_PLACEHOLDER} THEN %(now)s"
+    " ELSE least(r.answered_at, %(now)s) + %(wait)s * interval '1 second' END"
     f" FROM r JOIN smsapi.messages m ON m.request_id = r.id WHERE {_HAS_IDS}"
     " ORDER BY m.id ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) AS count FROM added"
 )
