@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
+from smsapi_async.batch.beginning import begun_in_time
 from smsapi_async.batch.chunks import BatchSettings, Chunk, LocalBulks
 from smsapi_async.batch.in_flight import InFlightLimit
 from smsapi_async.calls.api_options import ApiOptions
@@ -309,12 +310,10 @@ class ChunkSender:
             await self._prepare_local_bulk(token, part, work)
             return None
         evidence = Evidence()
-        if self._ledger is not None:
-            evidence.may_write = partial(self._ledger.may_send, token)
         try:
             self._in_flight[work.scope] = evidence
             try:
-                answer = await self._request(part, evidence)
+                answer = await self._request(token, part, evidence)
             finally:
                 del self._in_flight[work.scope]
         except ONE_MESSAGE as refusal:
@@ -339,8 +338,10 @@ class ChunkSender:
             # exception.
             await self._interrupted(token, part, evidence, error, work)
             raise
-        work.result.rate_limited = 0
-        await self._keep(token, part, answer, work)
+        if answer is None:
+            await self._release(token, [part], work)
+        else:
+            await self._keep(token, part, answer, work)
         if self._unknown_in_a_row >= self._settings.unknown_limit:
             reason = f"{self._unknown_in_a_row} requests in a row had an unknown outcome"
             self._halt(OutcomeUnknown(reason), work.result)
@@ -348,6 +349,7 @@ class ChunkSender:
 
     async def _keep(self, token: str, part: Chunk, answer: RequestAnswer, work: ChunkWork) -> None:
         """Add the outcomes to the result, and record the answer, unless the next claim will record it."""
+        work.result.rate_limited = 0
         work.result.outcomes += answer.outcomes(part.messages, part.outcome_keys)
         if self._ledger is not None:
             work.result.unrecorded = (token, answer)
@@ -372,19 +374,21 @@ class ChunkSender:
         work.result.unrecorded = (token, answer)
         await self._store(work.result)
 
-    async def _request(self, part: Chunk, evidence: Evidence) -> RequestAnswer:
-        """Send a part in one request, and return the answer."""
-        request = part.request()
+    async def _request(self, token: str, part: Chunk, evidence: Evidence) -> RequestAnswer | None:
+        """Send a part in one request, and return the answer. None means that the claim must be renewed."""
+        send = partial(self._caller.send, part.request(), evidence, may_start=self._may_start)
         try:
             # If the request was already passed to the transport, `_halt` does not cancel the scope. If such a
             # request then fails, `may_start` prevents another attempt.
-            segment_ids = Hidden(await self._caller.send(request, evidence, may_start=self._may_start))
+            segment_ids = Hidden(await begun_in_time(send, evidence, self._ledger, token))
         except OutcomeUnknown as error:
             self._unknown_in_a_row += 1
             return unknown_answer(error, self._clock)
         except RequestRejected:
             self._unknown_in_a_row = 0
             raise
+        if segment_ids.value is None:
+            return None
         self._unknown_in_a_row = 0
         self._forbidden.clear()
         return RequestAnswer(state="accepted", at=self._clock.now(), segment_ids=segment_ids.value)

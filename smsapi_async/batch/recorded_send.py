@@ -8,6 +8,7 @@ from functools import partial
 import anyio
 import attrs
 
+from smsapi_async.batch.beginning import begun_in_time
 from smsapi_async.batch.chunk_sender import ONE_MESSAGE, rejected_answer, unknown_answer
 from smsapi_async.calls.sender import Seconds, Sender, single
 from smsapi_async.clock import Clock
@@ -89,7 +90,10 @@ async def _send_with_ledger(
         if claimed is None:
             # The claim may have taken the whole time, and a timeout must be positive.
             left = None if seconds is None else max(_SHORTEST, deadline - anyio.current_time())
-            return await _Claim(ledger, clock, token).send(sender, message, left)
+            receipt = await _Claim(ledger, clock, token).send(sender, message, left)
+            if receipt is not None:
+                return receipt
+            continue
         if not isinstance(claimed, InFlight):
             return _recorded(claimed)
         with anyio.CancelScope(deadline=deadline) as scope:
@@ -106,11 +110,12 @@ class _Claim:
     clock: Clock
     token: str
 
-    async def send(self, sender: Sender, message: Message, seconds: float | None) -> Receipt:
-        """Send the message, and record the receipt or the error."""
-        evidence = Evidence(may_write=partial(self.ledger.may_send, self.token))
+    async def send(self, sender: Sender, message: Message, seconds: float | None) -> Receipt | None:
+        """Send the message, and record the receipt or the error. Return None if the claim must be renewed."""
+        evidence = Evidence()
+        request = partial(sender.send, message, seconds, evidence)
         try:
-            receipt = await sender.send(message, seconds, evidence)
+            receipt = await begun_in_time(request, evidence, self.ledger, self.token)
         except ONE_MESSAGE as refusal:
             await self._settle(rejected_answer(refusal, self.clock))
             raise
@@ -130,6 +135,9 @@ class _Claim:
                 reason = f"the send was interrupted by {type(error).__name__}"
                 await self._settle(RequestAnswer(state="unknown", at=self.clock.now(), reason=reason))
             raise
+        if receipt is None:
+            await self._release()
+            return None
         await self._settle(
             RequestAnswer(state="accepted", at=receipt.accepted_at, segment_ids=receipt.segment_ids)
         )

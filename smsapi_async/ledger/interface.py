@@ -251,6 +251,15 @@ class Ledger(abc.ABC):
             ValidationError: if a field of a message has a wrong type. No message of the call is claimed.
         """
 
+    @property
+    def begin_within(self) -> float | None:
+        """The seconds after a claim within which a sender must begin its request; None means no limit.
+
+        A sender that waits for longer, for example for a slow pace, releases the claim and claims the
+        messages again.
+        """
+        return None
+
     def may_send(self, token: str) -> bool:  # noqa: ARG002 - only some ledgers need the token
         """Return whether the messages of a claim may still be sent. The call does not wait.
 

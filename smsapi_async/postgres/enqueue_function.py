@@ -21,12 +21,10 @@ from typing import Final
 #
 # The function locks no row of other callers. A caller waits only for an open transaction with an equal key.
 #
-# The position in the report comes from a sequence. The highest position of the account would be a read of
-# the rows of other callers, so that transactions with the isolation level SERIALIZABLE would fail.
-#
 # A loop with short statements needs half the time of one statement for all messages if the call has one
-# message, and the same time if the call has many messages. Most calls have one new message of a known account:
-# for these, three statements are a fifth faster than the loop. Otherwise the first of them inserts nothing.
+# message, and the same time if the call has many messages. Most calls have one new message of a known
+# account: for these, three statements are a fifth faster than the loop. Otherwise the first of the three
+# inserts nothing.
 CREATE_ENQUEUE: Final = r"""
 CREATE FUNCTION smsapi.enqueue(parameter text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$

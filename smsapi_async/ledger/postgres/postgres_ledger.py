@@ -180,6 +180,11 @@ class PostgresLedger(PostgresQueue):
             opened.live.pop(token, None)
         return results
 
+    @property
+    def begin_within(self) -> float:
+        """See `Ledger.begin_within`."""
+        return claims.CLAIM_SECONDS / 3
+
     def may_send(self, token: str) -> bool:
         """See `Ledger.may_send`."""
         return self._state is not None and time_since_boot() < self._state.live.get(token, 0.0)
