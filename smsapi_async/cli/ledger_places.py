@@ -1,7 +1,8 @@
 """The ledgers that the commands use: a file, or a PostgreSQL database."""
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import overload
 from urllib.parse import unquote
 
@@ -28,6 +29,25 @@ def ledger_at(place: str, *, redact: bool = False, read_only: bool = False) -> L
         return Ledger.sqlite(place, redact=redact, read_only=read_only)
     dsn, account = split_account(place, None)
     return Ledger.postgres(dsn, account=account, redact=redact, read_only=read_only)
+
+
+@asynccontextmanager
+async def existing_ledger(place: str) -> AsyncIterator[Ledger]:
+    """Open a ledger for writing, in a block. A file or an account that does not exist is not created.
+
+    Args:
+        place: the path of a file, or the URL of a PostgreSQL database, as for `ledger_at`.
+
+    Raises:
+        ValidationError: if the ledger file does not exist.
+        LedgerError: if the account does not exist, or the ledger cannot be written.
+    """
+    check_ledger_exists(place)
+    if is_database(place):
+        async with ledger_at(place, read_only=True):
+            pass
+    async with ledger_at(place) as ledger:
+        yield ledger
 
 
 async def opened_if_exists(place: str, stack: AsyncExitStack, *, redact: bool) -> Ledger | None:

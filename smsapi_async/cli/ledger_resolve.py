@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from smsapi_async.cli.csv_output import original
-from smsapi_async.cli.ledger_places import check_ledger_exists, ledger_at
+from smsapi_async.cli.ledger_places import check_ledger_exists, existing_ledger
 from smsapi_async.cli.output import Document
 from smsapi_async.cli.tables.rows import BadRow, Row, open_table
 from smsapi_async.errors import ValidationError
@@ -101,7 +101,7 @@ async def resolve(path: str, choice: Choice) -> Resolved:
     """
     check_ledger_exists(path)
     given, left = ([], 0) if choice.is_all else await _given(choice)
-    async with ledger_at(path) as ledger:
+    async with existing_ledger(path) as ledger:
         if choice.is_all:
             count = await ledger.resolve_all(sent=bool(choice.sent))
             return Resolved(accepted=count) if choice.sent else Resolved(pending=count)

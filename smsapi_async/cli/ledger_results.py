@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from smsapi_async.cli import output
-from smsapi_async.cli.ledger_places import check_is_file, check_ledger_exists, ledger_at
+from smsapi_async.cli.ledger_places import check_is_file, check_ledger_exists, existing_ledger, ledger_at
 from smsapi_async.cli.output import Document
 from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable
 from smsapi_async.ledger import Ledger, Summary
@@ -47,8 +47,7 @@ async def retry(path: str, codes: Sequence[int] | None) -> int:
         ValidationError: if the ledger file does not exist.
         LedgerError: if the file is not a ledger, or if another process has the ledger open for writing.
     """
-    check_ledger_exists(path)
-    async with ledger_at(path) as ledger:
+    async with existing_ledger(path) as ledger:
         return await ledger.retry_rejected(codes)
 
 

@@ -43,7 +43,8 @@ WebRole = Annotated[
     str | None,
     Parameter(
         help="Let this role of PostgreSQL enqueue messages, and do nothing else: the role for a web "
-        "application. If the role does not exist, the command creates the role, without a password.",
+        "application. The role can add an account, and learns whether a key is in use. If the role does not "
+        "exist, the command creates the role, without a password.",
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 import anyio
 
-from smsapi_async.cli.ledger_places import check_ledger_exists, ledger_at
+from smsapi_async.cli.ledger_places import existing_ledger
 from smsapi_async.cli.signals import receive_signals
 from smsapi_async.cli.tracking_counts import LiveTable, TrackingCounts
 from smsapi_async.client import AsyncSmsClient
@@ -36,8 +36,7 @@ async def open_and_track(
         LedgerError: if the file is not a ledger or cannot be written, or if another process has the ledger
             open for writing.
     """
-    check_ledger_exists(path)
-    async with ledger_at(path) as ledger, client as sms:
+    async with existing_ledger(path) as ledger, client as sms:
         return await track_open_ledger(ledger, sms, deadline=deadline, longest=longest, schedule=schedule)
 
 

@@ -36,8 +36,9 @@ def enqueue(
             enqueue(connection, Message(phone, "Your order has shipped", key=f"shipped {order.pk}"))
 
     The function checks all messages before the statement. A message that is enqueued already is left out, so
-    a program may repeat a transaction. Without `Message.key`, two messages with equal contents and equal
-    destination addresses are the same message. Set a key to send both messages.
+    a program may repeat a transaction. A message that a stopped batch holds stays with the batch: no worker
+    sends the message. Without `Message.key`, two messages with equal contents and equal destination addresses
+    are the same message. Set a key to send both messages.
 
     Messages of equal content share requests of up to 500 messages. A message without ``source_address`` gets
     the source address of the worker's client.

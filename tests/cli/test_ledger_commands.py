@@ -516,6 +516,20 @@ def test_each_account_of_a_database_is_a_ledger(
     assert cli("track", first, "--for", "0.1", "--json").document["enroute"] == 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["ledger", "summary"], ["ledger", "unknown"], ["ledger", "report"], ["ledger", "retry"],
+     ["ledger", "resolve", "--all", "--sent"], ["track"]],
+)  # fmt: skip
+def test_a_misspelt_account(cli: Cli, environment: dict[str, str], command: list[str]) -> None:
+    """A command for an account that does not exist is refused, also when it is repeated."""
+    place = new_database()
+    for _ in range(2):
+        outcome = cli(*command, place)
+        assert outcome.code == ExitCode.BAD_INPUT
+        assert "there is no account" in outcome.err
+
+
 def test_report(cli: Cli, ledger: str, tmp_path: Path) -> None:
     """`ledger report` writes each message with its outcome; a spreadsheet executes no cell of the file."""
     out = tmp_path / "report.csv"
