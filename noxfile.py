@@ -49,10 +49,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def chaos(session: nox.Session) -> None:
-    """Run batches with thousands of fault scripts and 1,000 killed processes. Print the counts."""
+    """Run batches with thousands of fault scripts and 1,600 killed processes. Print the counts."""
     for backend, transport in (("asyncio", "asyncio"), ("asyncio", "httpcore"), ("trio", "httpcore")):
-        options = ("--scripts", "2000", "--backend", backend, "--transport", transport)
-        session.run(sys.executable, "-m", "tests.batch.chaos", *options)
+        options = ("--backend", backend, "--transport", transport)
+        session.run(sys.executable, "-m", "tests.batch.chaos", "--scripts", "2000", *options)
+        session.run(sys.executable, "-m", "tests.postgres.worker.kills", "--kills", "170", *options)
     session.run(sys.executable, "-m", "tests.batch.chaos", "--scripts", "2000", "--ledger", "postgres")
     session.run(sys.executable, "-m", "tests.batch.kills", "110", "10", "1")
 

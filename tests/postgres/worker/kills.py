@@ -7,6 +7,7 @@ use a small number of kills.
 import argparse
 import random
 import secrets
+import sys
 from collections import Counter
 from functools import partial
 
@@ -185,7 +186,10 @@ def _main() -> None:
             backend=given.backend,
             transport=given.transport,
         )
-    print(anyio.run(run))
+    found = anyio.run(run)
+    print(found)
+    if found.duplicates or found.lost:
+        sys.exit("a message was sent twice, or was lost")
 
 
 if __name__ == "__main__":
