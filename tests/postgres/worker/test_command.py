@@ -2,10 +2,13 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tty
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -234,3 +237,39 @@ async def test_an_account_that_does_not_exist(server: Server, account: str, comm
     assert done.returncode == 2
     assert f"there is no account '{account}'".encode() in done.stderr
     assert server.rows("SELECT 1 FROM smsapi.accounts WHERE name = %s", account) == []
+
+
+def _read(terminal: int) -> str:
+    """Return what a process has written to its terminal, or "" after the end of the process."""
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+async def test_the_line_on_a_terminal(server: Server, place: Place, account: str) -> None:
+    """On a terminal, a worker shows its state and its counts, and wraps no line of 60 columns."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    shown = ""
+    async with run_sandbox() as sandbox, place() as ledger:
+        await fill(server, account, ledger, messages(7))
+        size = {"COLUMNS": "60", "TERM": "xterm", "NO_COLOR": "1"}
+        process = await anyio.open_process(
+            [*COMMAND, "worker", server.dsn(), "--account", account],
+            env={**environment(sandbox), **size}, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+        )  # fmt: skip
+        try:
+            with anyio.fail_after(30):
+                while "accepted 7" not in shown:
+                    shown += await anyio.to_thread.run_sync(_read, ours)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+            os.close(theirs)
+            os.close(ours)
+            await process.aclose()
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", each) for each in re.split(r"[\r\n]+", shown)]
+    assert max(map(len, lines)) < 60
+    assert any(re.search(r"accepted 7 +rejected 0 +unknown 0", each) for each in lines)
+    assert PASSWORD not in shown
