@@ -207,7 +207,9 @@ async def test_the_end_of_the_event_loop_ends_a_login(backend: str) -> None:
         done = await anyio.run_process(
             [*command, f"http://127.0.0.1:{port}/rest", backend], check=False, stderr=subprocess.PIPE
         )
-    assert (done.returncode, done.stderr) == (0, b"")
+    # On a busy machine, the debug mode of asyncio reports steps that took long.
+    errors = [line for line in done.stderr.splitlines() if not line.startswith(b"Executing ")]
+    assert (done.returncode, errors) == (0, [])
 
 
 async def test_a_renewal_does_not_delay_a_call() -> None:
