@@ -131,6 +131,8 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     }, 150);
   }
 
+  // Plans of faults are saved one after another, in the order of the user's changes.
+  let savedPlans = Promise.resolve(), unsavedPlans = 0;
   const on = {
     message: (data) => { const made = message(data); if (put("messages", made)) arrive(made); readAccount(); },
     incoming: (data) => put("incoming", incoming(data)),
@@ -140,7 +142,8 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     push: (data) => put("pushes", data),
     clock: (data) => { seen.clock = clock(data); },
     account: (data) => { seen.account = data; accounts += 1; },
-    faults: (data) => { seen.faults = data; },
+    // While the page saves a plan, events tell of older plans.
+    faults: (data) => { seen.faults = unsavedPlans ? { ...data, plan: seen.faults.plan } : data; },
     cleared: () => {
       for (const [list, known] of Object.entries(places)) { seen[list] = []; known.clear(); }
       seen.version += 1;
@@ -235,11 +238,18 @@ export function connect({ seen, render, arrive, opened, cleared }) {
     removeAnswers: () => call("DELETE", "answers"),
     state: (id, state) => call("PUT", `messages/${encodeURIComponent(id)}/state`, { state }),
     faults: async (plan) => {
+      unsavedPlans += 1;
       try {
-        return await call("PUT", "faults", plan);
+        const saved = savedPlans.then(() => call("PUT", "faults", plan));
+        savedPlans = saved.catch(() => {});
+        const { base_url, history, ...stored } = await saved;
+        if (unsavedPlans === 1) seen.faults = { ...seen.faults, base_url, history, plan: stored };
+        return true;
       } catch (error) {
         again(); // The page may show a plan that the sandbox has refused.
         throw error;
+      } finally {
+        unsavedPlans -= 1;
       }
     },
     clearFaults: () => call("DELETE", "faults"),
