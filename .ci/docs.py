@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 MODULES = (
     "smsapi_async",
+    "smsapi_async.blocking",
     "smsapi_async.ledger",
+    "smsapi_async.observers",
     "smsapi_async.postgres",
     "smsapi_async.sandbox",
     "smsapi_async.sandbox.faults",

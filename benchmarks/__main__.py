@@ -34,6 +34,7 @@ NAMES = (
     "tracking",
     "outbox",
     "machines",
+    "observers",
 )
 _NEEDED = (
     "aiohttp",

@@ -7,9 +7,9 @@ from functools import partial
 from benchmarks.measure import Goal, Options, Stopwatch, Table, alternate
 
 ROUNDS = 5
-GOAL = 1.2
+GOAL = 1.8
 EMPTY, REFERENCE = "pass", "import httpx"
-OURS = ("import smsapi_async", "from smsapi_async import AsyncSmsClient")
+OURS = ("import smsapi_async", "import smsapi_async; smsapi_async.AsyncSmsClient")
 OTHERS = ("import aiohttp",)
 
 
@@ -37,7 +37,5 @@ def run(_: str, options: Options) -> list[Table]:
     for statement in OURS:
         ratio = 1 / (table.ratio(statement, "ms") or 1.0)
         table.goals.append(Goal(f"{statement} / {REFERENCE}", ratio, GOAL, "x", at_least=False))
-    table.notes.append(
-        "The package imports its modules lazily: `import smsapi_async` alone does not import httpx."
-    )
+    table.notes.append("The client imports httpx in a thread, when the client is entered.")
     return [table]

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Position,
         PushedMessage,
     )
+    from smsapi_async.json import from_json, to_json
     from smsapi_async.models import (
         Encoding,
         IncomingMessage,
@@ -69,10 +70,11 @@ if TYPE_CHECKING:
     from smsapi_async.pace import Pace
     from smsapi_async.privacy import Secret
     from smsapi_async.protocol.segments import segment
+    from smsapi_async.schedule import Schedule
     from smsapi_async.session import LockingSessionStore, MemorySessionStore, Session, SessionStore
     from smsapi_async.settings import RetryPolicy, Timeouts
     from smsapi_async.states import Phase, State
-    from smsapi_async.tracking import Delivery, DeliverySink, Schedule, Tracking
+    from smsapi_async.tracking import Delivery, DeliverySink, Tracking
     from smsapi_async.version import __version__
 
 __all__ = [
@@ -146,29 +148,108 @@ __all__ = [
     "ValidationError",
     "WrongEventLoop",
     "__version__",
+    "from_json",
     "segment",
+    "to_json",
 ]
 
-# The modules that define the public names of this package. Modules that import few other modules come first.
-# A public name is imported only when it is used for the first time (PEP 562), so that a program that only
-# catches an error does not wait for the import of an HTTP library.
-_HOMES = (
-    "version",
-    "privacy",
-    "clock",
-    "pace",
-    "errors",
-    "states",
-    "models",
-    "outcomes",
-    "settings",
-    "protocol.segments",
-    "session",
-    "inbox",
-    "tracking",
-    "batch",
-    "client",
-)
+# The modules that define the public names of this package. A public name is imported only when it is used for
+# the first time (PEP 562), so that a program that only catches an error does not wait for other modules.
+_HOMES = {
+    "batch": ("Batch",),
+    "client": ("AsyncSmsClient",),
+    "clock": (
+        "Clock",
+        "SystemClock",
+    ),
+    "errors": (
+        "ArgumentNullOrEmpty",
+        "BatchHalted",
+        "ClientClosed",
+        "Forbidden",
+        "GatewayFault",
+        "InboxInUse",
+        "InternalServerError",
+        "InvalidAnswer",
+        "InvalidArgument",
+        "InvalidCredentials",
+        "InvalidOperation",
+        "InvalidSession",
+        "LedgerError",
+        "LedgerInUse",
+        "LedgerUnwritable",
+        "LedgerVersion",
+        "NotEnoughCredits",
+        "NotSent",
+        "OutcomeUnknown",
+        "RateLimited",
+        "ReadFailed",
+        "RealSendBlocked",
+        "RequestRejected",
+        "ResourceNotFound",
+        "SegmentIdsUnattributed",
+        "SmsApiError",
+        "StreamLeftElsewhere",
+        "StreamNotEntered",
+        "TransportFailed",
+        "Unauthorized",
+        "UsageError",
+        "ValidationError",
+        "WrongEventLoop",
+    ),
+    "inbox": (
+        "CallbackCheckpoint",
+        "Checkpoint",
+        "Inbox",
+        "IncomingReceiver",
+        "MemoryCheckpoint",
+        "Position",
+        "PushedMessage",
+    ),
+    "json": (
+        "from_json",
+        "to_json",
+    ),
+    "models": (
+        "Encoding",
+        "IncomingMessage",
+        "Message",
+        "Receipt",
+        "SegmentState",
+        "Segmentation",
+        "Statistics",
+    ),
+    "outcomes": (
+        "Accepted",
+        "Outcome",
+        "Rejected",
+        "Unknown",
+    ),
+    "pace": ("Pace",),
+    "privacy": ("Secret",),
+    "protocol.segments": ("segment",),
+    "schedule": ("Schedule",),
+    "session": (
+        "LockingSessionStore",
+        "MemorySessionStore",
+        "Session",
+        "SessionStore",
+    ),
+    "settings": (
+        "RetryPolicy",
+        "Timeouts",
+    ),
+    "states": (
+        "Phase",
+        "State",
+    ),
+    "tracking": (
+        "Delivery",
+        "DeliverySink",
+        "Tracking",
+    ),
+    "version": ("__version__",),
+}
 
 # `__getattr__` is hidden from type checkers, because with `__getattr__` a type checker would accept every
 # misspelt name of this package.
@@ -176,10 +257,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name in __all__:
-            for home in _HOMES:
-                value = getattr(import_module(f"{__name__}.{home}"), name, None)
-                if value is not None:
-                    return globals().setdefault(name, value)
+            home = next(home for home, names in _HOMES.items() if name in names)
+            return globals().setdefault(name, getattr(import_module(f"{__name__}.{home}"), name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
-from typing import Literal, Self, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
-import httpx
-
-from smsapi_async import settings, tracking
-from smsapi_async.batch import Batch, BatchSettings, ChunkSender, PendingOptions, queue_run, send_one
+from smsapi_async import settings, variables
 from smsapi_async.calls.api_options import ApiOptions
 from smsapi_async.calls.caller import Caller
-from smsapi_async.calls.gathering import gather
+from smsapi_async.calls.decoders import decoding
+from smsapi_async.calls.event_hub import EventHub
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, warn_if_unclosed
 from smsapi_async.calls.limiter import Limiter
 from smsapi_async.calls.sender import Seconds, Sender
+from smsapi_async.calls.statistics_reading import read_statistics
 from smsapi_async.clock import Clock
-from smsapi_async.http.choice import Kind
 from smsapi_async.http.factory import build_exchanger
-from smsapi_async.inbox import Checkpoint, Inbox, InboxSettings, Position, read_incoming, read_period
-from smsapi_async.inbox.receiver import IncomingReceiver
-from smsapi_async.ledger import Ledger, Summary
+from smsapi_async.http.libraries import Http, Kind, SuppliedClient, SuppliedTransport
+from smsapi_async.loading import STREAMS, batch, inbox, ledgers, pathlib, ssl, tracking
 from smsapi_async.models import IncomingMessage, Message, Receipt, SegmentState, Statistics
+from smsapi_async.observers import ClientStats, Observer
 from smsapi_async.pace import Pace
 from smsapi_async.parameters import Options
-from smsapi_async.privacy import Hidden, Secret, sealed, sealed_async, steady_repr
-from smsapi_async.protocol import decoding, encoding
+from smsapi_async.privacy import Hidden, sealed, sealed_async, steady_repr
+from smsapi_async.protocol import encoding
 from smsapi_async.protocol.addresses import checked_source_address
 from smsapi_async.protocol.dates import GATEWAY_TIME_ZONE
+from smsapi_async.schedule import DEADLINE, Schedule
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
-from smsapi_async.tracking import Delivery, DeliverySink, Schedule, Tracking
+
+if TYPE_CHECKING:
+    from smsapi_async.batch import Batch
+    from smsapi_async.inbox import Checkpoint, Inbox, IncomingReceiver, Position
+    from smsapi_async.ledger import Ledger, Summary
+    from smsapi_async.tracking import Delivery, DeliverySink, StartTracking, Tracking
 
 
 @steady_repr
@@ -54,8 +56,7 @@ class AsyncSmsClient:
       request was written: it is safe to send the message again. A send raises `OutcomeUnknown` if the message
       may have been sent: after a broken connection, after HTTP status 3xx, 408 or 5xx, or after a response
       that does not match the contract. The client repeats a send only if no byte was written, or if the
-      gateway refused the session (contract, "Session"). HTTP status 429 raises `RateLimited`: nothing was
-      sent.
+      gateway refused the session (contract, "Session"). HTTP status 429 (`RateLimited`): nothing was sent.
     - A read (`balance`, `state`, `incoming`, `statistics`) and a login are repeated after a broken connection
       and after HTTP status 408, 429 or 5xx; ``retry`` limits the attempts. If the last attempt also fails, a
       read raises `ReadFailed`, or `RateLimited` after status 429.
@@ -63,8 +64,7 @@ class AsyncSmsClient:
     ``timeout`` of a method is the maximum time of the whole call, including the wait for other calls, the
     login and all attempts: seconds or a `timedelta`. None means that only `Timeouts` and `RetryPolicy` apply.
     After the timeout, a read raises `TransportFailed`, and a send raises `NotSent` or `OutcomeUnknown`. Do
-    not cancel a send, for example with `asyncio.wait_for`: a cancelled send cannot report whether the message
-    was sent.
+    not cancel a send, for example with `asyncio.wait_for`: a cancelled send cannot report its outcome.
 
     All tasks share one login. The login continues if a call that waits for the login is cancelled. If a
     session ends in less than 5 minutes, the next call starts a renewal, but uses the old session. The client
@@ -76,9 +76,8 @@ class AsyncSmsClient:
         password: the password of the account.
         source_address: default source address: at most 11 Latin characters, or at most 15 digits (contract,
             "Addresses"). None means no default, so each message needs a source address.
-        base_url: the base URL of the gateway or of a sandbox, with ``https://``. A URL with ``http://`` is
-            allowed only for a loopback address, or if ``allow_plain_http`` is true. Pass an international
-            host in its ASCII form (``xn--``).
+        base_url: the base URL of the gateway or of a sandbox: ``https://``, or ``http://`` for a loopback
+            address or with ``allow_plain_http``. Pass an international host in its ASCII form (``xn--``).
         api_version: 1 or 2. With 2, the client adds ``/v2`` to a ``base_url`` without it, and sends the login
             and the password in each request, without a session (contract, "API version 2").
         gateway_time_zone: the time zone of the gateway for ``send_date`` and `statistics`: GMT+03:00, but in
@@ -88,9 +87,8 @@ class AsyncSmsClient:
         timeouts: timeouts for the steps of a request. None means the defaults of `Timeouts`. If the timeouts
             are short, more sends have an unknown outcome.
         concurrency: maximum number of requests in flight; login requests do not count. Further calls wait in
-            the client. A send waits for all earlier sends: after 3,000 sends in one `asyncio.gather`, a send
-            with a short ``timeout`` is not sent. `send_many` leaves room for other sends. A read waits for at
-            most one send.
+            the client. A read waits for at most one send, and a send for all earlier sends: after 3,000 sends
+            at once, a send with a short ``timeout`` is not sent. `send_many` leaves room for other sends.
         requests_per_second: maximum number of requests per second, evenly spaced, for all calls of the client
             except logins. None means no limit (contract, "Rate").
         pace: a `Pace` that allows each request except logins, for example ``shared.pace(per_second=50)`` for
@@ -99,24 +97,24 @@ class AsyncSmsClient:
         retry: policy for repeated attempts of a call. None means the defaults of `RetryPolicy`.
         login_cool_down: time without another login after a refused login (repeated wrong logins could lock
             the account), or after two successive refused sessions. Calls then raise the error of the refusal.
-        proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio). None
-            means no proxy. Percent-encode the login and the password: ``#`` is ``%23``. The client does not
-            read a proxy from environment variables.
+        proxy: URL of a proxy: ``http://``, ``https://`` or ``socks5://`` (needs the package socksio).
+            Percent-encode its login and password: ``#`` is ``%23``. Environment variables are not read.
         ca_file: file of PEM certificates that are trusted instead of the public certificates.
         ssl_context: TLS context, if ``ca_file`` is None. None means a context that verifies certificates.
-        allow_plain_http: whether the password may be sent unencrypted to an ``http://`` URL that is not a
-            loopback address.
-        client: an `httpx.AsyncClient` of the caller, which `aclose` does not close. After a failed exchange,
-            a send raises `NotSent` only if the transport of ``client`` reports the trace events of httpcore,
-            else `OutcomeUnknown`. A response hook of ``client`` must not raise an error, because then a send
-            that the gateway refuses raises `OutcomeUnknown`.
-        transport: an httpx transport of the caller; the condition for `NotSent` is the same as for
+        allow_plain_http: whether the password may be sent unencrypted to an ``http://`` URL beyond loopback.
+        http: ``"httpx2"`` selects the connections of httpx2; with None or ``"httpx"``, ``transport`` decides.
+        client: an `httpx.AsyncClient` or `httpx2.AsyncClient` of the caller, which `aclose` does not close.
+            After a failed exchange, a send raises `NotSent` only if the transport of ``client`` reports the
+            trace events of httpcore, else `OutcomeUnknown`. If a response hook of ``client`` raises an error,
+            a send that the gateway refuses raises `OutcomeUnknown`.
+        transport: an httpx or httpx2 transport of the caller; the condition for `NotSent` is the same as for
             ``client``. ``"asyncio"`` or ``"httpcore"`` selects a transport of this package. None selects the
             asyncio transport if asyncio runs and no proxy is set, else httpcore; see the client's `repr`.
         session_store: object that stores the session. None means that the session is stored in memory.
             Processes that share a session store share one login; see also `LockingSessionStore`.
         response_limit: largest allowed body of a response in bytes; for `incoming`, four times this number.
         clock: source of the time, for tests and simulations. None means the system clock.
+        observers: functions that are called with each event of the client; see `smsapi_async.observers`.
 
     Raises:
         ValidationError: if a setting is wrong, or two settings contradict each other.
@@ -140,14 +138,16 @@ class AsyncSmsClient:
         retry: RetryPolicy | None = None,
         login_cool_down: timedelta = settings.LOGIN_COOL_DOWN,
         proxy: str | None = None,
-        ca_file: str | Path | None = None,
+        ca_file: str | pathlib.Path | None = None,
         ssl_context: ssl.SSLContext | None = None,
         allow_plain_http: bool = False,
-        client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | Kind | None = None,
+        http: Http | None = None,
+        client: SuppliedClient | None = None,
+        transport: SuppliedTransport | Kind | None = None,
         session_store: SessionStore | None = None,
         response_limit: int = settings.RESPONSE_LIMIT,
         clock: Clock | None = None,
+        observers: Iterable[Observer] | None = None,
     ) -> None:
         self._api = ApiOptions.checked(api_version, gateway_time_zone, bulk_by_time_zone)
         self._base_url = self._api.url(settings.checked_base_url(base_url, allow_plain_http=allow_plain_http))
@@ -155,10 +155,7 @@ class AsyncSmsClient:
         self._clock = settings.checked_clock(clock)
         most, rate = settings.checked_concurrency(concurrency), settings.checked_rate(requests_per_second)
         self._limiter = Limiter(most, rate, self._clock, settings.checked_pace(pace))
-        credentials = encoding.Credentials.of(
-            settings.checked_credential("login", login),
-            Secret(settings.checked_credential("password", password)),
-        )
+        credentials = encoding.Credentials.checked(login, password)
         self._exchanger = build_exchanger(
             self._base_url,
             settings.checked_instance("timeouts", timeouts, Timeouts, Timeouts()),
@@ -168,6 +165,7 @@ class AsyncSmsClient:
             client=client,
             transport=transport,
             body_limit=settings.checked_response_limit(response_limit),
+            http=http,
         )
         self._lifetime = Lifetime()
         self._caller = Caller(
@@ -179,22 +177,26 @@ class AsyncSmsClient:
             credentials=credentials,
             session_store=self._api.session_store(session_store),
             login_cool_down=settings.checked_cool_down(login_cool_down),
+            hub=EventHub(observers, self._base_url),
         )
         self._sender = Sender(self._caller, self._clock, self._source_address, self._api.time_zone)
         self._check_usable = self._lifetime.check_usable
         self._stream_clock = EndingClock(self._clock, self._lifetime)
-        self._tracking = tracking.tracking_with(self._caller, self._stream_clock, self._check_usable)
         warn_if_unclosed(self, self._exchanger)
+
+    @property
+    def _tracking(self) -> StartTracking:
+        return tracking.tracking_with(self._caller, self._stream_clock, self._check_usable)
 
     @classmethod
     @sealed
     def from_env(cls, **options: Unpack[Options]) -> Self:
         """Create a client with settings from environment variables.
 
-        ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are required. ``SMSAPI_BASE_URL`` and
-        ``SMSAPI_SOURCE_ADDRESS`` are optional. An empty variable counts as unset. A value in quotation marks
-        or with a comment (`` # ...``), as some tools read it from an env file, is refused; pass such a value
-        as a parameter.
+        ``SMSAPI_LOGIN`` and ``SMSAPI_PASSWORD`` are required. ``SMSAPI_BASE_URL``, ``SMSAPI_SOURCE_ADDRESS``
+        and ``SMSAPI_ALLOW_PLAIN_HTTP`` (1 or 0) are optional. With ``SMSAPI_GUARD=1``, requests beyond
+        loopback raise `RealSendBlocked`. An empty variable counts as unset. A value in quotation marks or
+        with a comment (`` # ...``), which some tools read from env files, is refused; pass it as a parameter.
 
         Args:
             **options: parameters of the constructor, which take precedence over the environment variables.
@@ -202,11 +204,12 @@ class AsyncSmsClient:
         Raises:
             ValidationError: if the login or the password is not set, or a value is wrong.
         """
-        return cls(**settings.with_environment(options))
+        return cls(**variables.with_environment(options))
 
     async def __aenter__(self) -> Self:
+        self._lifetime.check_open()
+        await self._exchanger.open(STREAMS)
         self._check_usable()
-        await self._exchanger.open()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -237,6 +240,11 @@ class AsyncSmsClient:
     def __repr__(self) -> str:
         state = f"{self._exchanger.description}{' closed' if self._lifetime.is_closed else ''}"
         return f"<{type(self).__name__} {self._base_url} concurrency={self._limiter.concurrency} {state}>"
+
+    @property
+    def stats(self) -> ClientStats:
+        """What the client does now, and how its calls have ended."""
+        return self._caller.stats()
 
     async def balance(self, *, timeout: Seconds = None) -> Decimal:  # noqa: ASYNC109
         """Return the balance of the account (contract, "User/Balance"). The response contains no currency."""
@@ -294,7 +302,7 @@ class AsyncSmsClient:
         )
         del destination_address, text, source_address, source, key
         self._check_usable()
-        return await send_one(self._sender, ledger, self._clock, message, timeout)
+        return await batch.send_one(self._sender, ledger, self._clock, message, timeout)
 
     async def send_by_time_zone(
         self,
@@ -310,9 +318,8 @@ class AsyncSmsClient:
     ) -> Receipt:
         """Send one message at a local time of the recipient (contract, "Sms/SendByTimeZone").
 
-        ``send_date`` is a naive datetime in the local time of the recipient; fractions of a second are
-        dropped. The gateway derives the time zone from the destination address. All other parameters, the
-        result and the errors are those of `send`.
+        ``send_date`` is a naive datetime in the local time of the recipient, without fractions of a second.
+        The gateway derives the time zone from the destination address. All other things are those of `send`.
         """
         message = Message(
             destination_address,
@@ -325,7 +332,7 @@ class AsyncSmsClient:
         )
         del destination_address, text, source_address, key
         self._check_usable()
-        return await send_one(self._sender, ledger, self._clock, message, timeout)
+        return await batch.send_one(self._sender, ledger, self._clock, message, timeout)
 
     async def send_bulk(
         self,
@@ -403,7 +410,7 @@ class AsyncSmsClient:
             ValidationError: if a setting is wrong. For an invalid message, the outcome is `Rejected`.
             BatchHalted: after the last outcome, if the batch ended early. The other messages were not sent.
         """
-        batch_settings = BatchSettings(
+        batch_settings = batch.BatchSettings(
             recipients_per_request=recipients_per_request,
             lookahead=lookahead,
             linger=linger,
@@ -414,11 +421,9 @@ class AsyncSmsClient:
         )
         self._lifetime.check_open()
         settings.check_ledger(ledger)
-        return Batch(
+        return batch.Batch(
             messages,
-            ChunkSender(self._caller, ledger, self._stream_clock, batch_settings, self._api),
-            ledger=ledger,
-            settings=batch_settings,
+            batch.ChunkSender(self._caller, ledger, self._stream_clock, batch_settings, self._api),
             default_source_address=self._source_address,
             workers=self._limiter.concurrency,
             check_usable=self._check_usable,
@@ -426,7 +431,7 @@ class AsyncSmsClient:
 
     @sealed_async
     async def send_pending(
-        self, ledger: Ledger, *, once: bool = False, **options: Unpack[PendingOptions]
+        self, ledger: Ledger, *, once: bool = False, **options: Unpack[batch.PendingOptions]
     ) -> Summary:
         """Send the pending messages of a ledger in PostgreSQL until cancelled; see `PendingOptions`.
 
@@ -437,7 +442,7 @@ class AsyncSmsClient:
             BatchHalted: if the account is paused. With ``once``, also if the gateway cannot be used now.
         """
         self._check_usable()
-        run = queue_run(
+        run = batch.queue_run(
             self._caller, self._stream_clock, self._api, ledger, self._source_address, once=once, **options
         )
         return await run.run(self._limiter.concurrency)
@@ -448,11 +453,10 @@ class AsyncSmsClient:
         ``segment_id`` is one of the ids in `Receipt.segment_ids`. To follow all segments of a message until
         their states are final, use `track` or `wait_delivered`.
         """
-        hidden = Hidden(segment_id)
+        given = Hidden(segment_id)
         del segment_id
         self._check_usable()
-        seconds = settings.checked_timeout(timeout)
-        return (await tracking.read_state(self._caller, hidden, seconds=seconds)).value
+        return (await tracking.read_state(self._caller, given, timeout=timeout)).value
 
     @sealed
     def track(
@@ -460,7 +464,7 @@ class AsyncSmsClient:
         receipts: Iterable[Receipt | Delivery] | AsyncIterable[Receipt | Delivery] | Ledger,
         *,
         schedule: Schedule | None = None,
-        deadline: float | timedelta = tracking.DEADLINE,
+        deadline: float | timedelta = DEADLINE,
         ledger: DeliverySink | None = None,
     ) -> Tracking:
         """Track sent messages. The result is a stream of `Delivery` objects.
@@ -484,9 +488,8 @@ class AsyncSmsClient:
             ValidationError: if a setting is wrong.
         """
         self._lifetime.check_open()
-        checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
-        tracker = tracking.Tracker(checked, settings.checked_seconds("deadline", deadline))
-        if isinstance(receipts, Ledger):
+        tracker = tracking.tracker_for(schedule, Schedule, deadline)
+        if isinstance(receipts, ledgers.Ledger):
             ledger = receipts if ledger is None else ledger
             receipts = receipts.to_track()
         settings.checked_methods("ledger", ledger, ("record",), None)
@@ -507,16 +510,13 @@ class AsyncSmsClient:
             schedule: the same as for `track`.
             timeout: maximum time of the call: seconds or a `timedelta`. After the timeout, the method returns
                 the current delivery, whose ``is_final`` is false if the delivery may still change. None means
-                48 hours and 10 minutes after the acceptance, or after ``send_date`` if ``send_date`` is
-                later.
+                48 hours and 10 minutes after the acceptance, or after a later ``send_date``.
 
         Raises:
             RequestRejected: if the gateway refused the credentials or the account.
             ValidationError: if the receipt, the schedule or the timeout is wrong.
         """
-        seconds = None if timeout is None else settings.checked_seconds("timeout", timeout)
-        checked = settings.checked_instance("schedule", schedule, Schedule, Schedule())
-        tracker = tracking.Tracker(checked, tracking.DEADLINE.total_seconds(), timeout=seconds)
+        tracker = tracking.tracker_for(schedule, Schedule, DEADLINE, timeout=timeout)
         return await self._tracking([receipt], tracker, workers=1).last()
 
     async def incoming(
@@ -541,7 +541,9 @@ class AsyncSmsClient:
             ValidationError: if a date is not an aware datetime, or ``since`` is not before ``until``.
         """
         self._check_usable()
-        return await read_period(self._caller, self._clock.now(), since=since, until=until, timeout=timeout)
+        return await inbox.read_period(
+            self._caller, self._clock.now(), since=since, until=until, timeout=timeout
+        )
 
     def watch_incoming(
         self,
@@ -571,12 +573,13 @@ class AsyncSmsClient:
             InvalidCredentials: while iterating, if the login or the password is wrong. The stream ends.
             ValidationError: if a setting is wrong.
         """
-        inbox_settings = InboxSettings(every=every, overlap=overlap, window=window)
+        inbox_settings = inbox.InboxSettings(every=every, overlap=overlap, window=window)
         self._lifetime.check_open()
-        return Inbox(
-            partial(read_incoming, self._caller),
+        return inbox.Inbox(
+            partial(inbox.read_incoming, self._caller),
             self._stream_clock,
             self._check_usable,
+            self._caller.hub,
             since=since,
             settings=inbox_settings,
             checkpoint=checkpoint,
@@ -594,7 +597,4 @@ class AsyncSmsClient:
             ValidationError: if a date is not an aware datetime, or ``start`` is after ``end``.
         """
         self._check_usable()
-        seconds = settings.checked_timeout(timeout)
-        read = partial(self._caller.read, decode=decoding.decode_statistics, seconds=seconds)
-        requests = encoding.statistics_requests(start, end, self._api.time_zone)
-        return Statistics.sum(await gather([partial(read, request) for request in requests]))
+        return await read_statistics(self._caller, start, end, self._api.time_zone, timeout)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
+from collections.abc import Iterable
 from datetime import timedelta, tzinfo
-from pathlib import Path
 from typing import Literal, TypedDict
 
-import httpx
-
 from smsapi_async.clock import Clock
-from smsapi_async.http.choice import Kind
+from smsapi_async.http.libraries import Http, Kind, SuppliedClient, SuppliedTransport
+from smsapi_async.loading import pathlib, ssl
+from smsapi_async.observers import Observer
 from smsapi_async.pace import Pace
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy, Timeouts
 
 
-class Options(TypedDict, total=False):
-    """The types of the parameters of `AsyncSmsClient.from_env`, for type checkers."""
+class FurtherOptions(TypedDict, total=False):
+    """The types of the parameters of `AsyncSmsClient` after the login and the password."""
 
-    login: str
-    password: str
     source_address: str | None
     base_url: str
     api_version: Literal[1, 2]
@@ -33,11 +30,20 @@ class Options(TypedDict, total=False):
     retry: RetryPolicy | None
     login_cool_down: timedelta
     proxy: str | None
-    ca_file: str | Path | None
+    ca_file: str | pathlib.Path | None
     ssl_context: ssl.SSLContext | None
     allow_plain_http: bool
-    client: httpx.AsyncClient | None
-    transport: httpx.AsyncBaseTransport | Kind | None
+    http: Http | None
+    client: SuppliedClient | None
+    transport: SuppliedTransport | Kind | None
     session_store: SessionStore | None
     response_limit: int
     clock: Clock | None
+    observers: Iterable[Observer] | None
+
+
+class Options(FurtherOptions, total=False):
+    """The types of the parameters of `AsyncSmsClient.from_env`, for type checkers."""
+
+    login: str
+    password: str

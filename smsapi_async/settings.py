@@ -1,15 +1,13 @@
 """The settings of the client, with their defaults, and the checks of the client's parameters."""
 
+from __future__ import annotations
+
 import ipaddress
-import os
 import random
 import re
-import ssl
 import sys
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -19,16 +17,11 @@ from smsapi_async.errors import ValidationError
 from smsapi_async.pace import Pace
 from smsapi_async.privacy import is_encodable, mask_misplaced, sealed, steady_repr, type_name
 
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
 _Value = TypeVar("_Value")
-_VARIABLES = {
-    "login": "SMSAPI_LOGIN",
-    "password": "SMSAPI_PASSWORD",
-    "base_url": "SMSAPI_BASE_URL",
-    "source_address": "SMSAPI_SOURCE_ADDRESS",
-}
-_REQUIRED = {"login", "password"}
-_QUOTED = re.compile(r"""\s*(["']).*\1\s*""", re.DOTALL)
-_COMMENT = re.compile(r"\s#|\A#\s")
 # The pattern matches the scheme, the login, the host, the port and the path of a URL (RFC 3986). All
 # characters are printable ASCII characters except the space, the backslash, `?` and `#`. A backslash is a
 # slash for some programs, and a part of the host for other programs.
@@ -40,6 +33,10 @@ _ADDRESS = re.compile(
 # A label of a host name has 1 to 63 characters, and a host name at most 253 (RFC 1035, 2.3.4).
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _LONGEST_NAME = 253
+# An address in this form must be an IPv4 address (RFC 3986, 3.2.2).
+_DOTTED = re.compile(r"[0-9]+(\.[0-9]+){3}", re.ASCII)
+# httpx refuses a longer URL.
+_LONGEST_URL = 65_536
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 
 BASE_URL = "https://integrationapi.net/rest"
@@ -57,13 +54,13 @@ LOGIN_COOL_DOWN = timedelta(seconds=60)
 """The default time for which the client makes no other login after a refused login."""
 
 
-def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+def _positive(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         hint = "pass a positive number"
         raise ValidationError(f"{type(instance).__name__}.{attribute.name}", mask_misplaced(value), hint)
 
 
-def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+def _whole(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         name = f"{type(instance).__name__}.{attribute.name}"
         raise ValidationError(name, mask_misplaced(value), "pass a whole number, 1 or greater")
@@ -149,54 +146,6 @@ class RetryPolicy:
 
 
 @sealed
-def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a client, completed from environment variables.
-
-    Args:
-        given: the parameters that the caller passed. A variable for one of them is not read.
-
-    Raises:
-        ValidationError: if the login or the password is missing, or `environment_value` refuses a variable.
-    """
-    names = {option: name for option, name in _VARIABLES.items() if option not in given}
-    # All variables are checked before the first value is in a local variable, which a traceback may show.
-    for option, name in names.items():
-        if environment_value(name) is None and option in _REQUIRED:
-            raise ValidationError(name, "an unset variable", "set this environment variable")
-    found = {option: environment_value(name) for option, name in names.items()}
-    return {**given, **{option: value for option, value in found.items() if value is not None}}
-
-
-@sealed
-def environment_value(name: str) -> str | None:
-    """Return the value of an environment variable; None if the variable is not set or empty.
-
-    A shell removes quotation marks and comments. Docker, systemd and other readers of env files keep some of
-    them as a part of the value. The variable is refused because such a value would be sent as it is.
-
-    Args:
-        name: the name of the variable. The error shows the name, and never the value.
-
-    Raises:
-        ValidationError: if the value is in quotation marks, contains a comment (a blank and ``#``), or begins
-            with ``#`` and a blank.
-    """
-    value = os.environ.get(name) or None
-    if value is None:
-        return None
-    if _QUOTED.fullmatch(value):
-        problem = "quotation marks"
-    elif _COMMENT.search(value):
-        problem = "a comment"
-    else:
-        return value
-    # Some programs show the local variables of each frame of a traceback, and the value may be a password.
-    del value
-    hint = f"remove {problem} from the value, or pass the value as a parameter of AsyncSmsClient"
-    raise ValidationError(name, f"a value with {problem}", hint)
-
-
-@sealed
 def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     """Return the gateway's address in its normal form.
 
@@ -218,9 +167,17 @@ def checked_base_url(base_url: object, *, allow_plain_http: bool) -> str:
     except _InvalidURLError as error:
         raise ValidationError("base_url", ascii(base_url[:80]), error.hint or hint) from None
     if url.scheme == "http" and not allow_plain_http and not _is_loopback(url.host):
-        hint = "pass an https:// address, or allow_plain_http=True to send the password unencrypted"
+        hint = (
+            "pass an https:// address, or allow_plain_http=True (for from_env: SMSAPI_ALLOW_PLAIN_HTTP=1) to "
+            "send the password unencrypted"
+        )
         raise ValidationError("base_url", repr(base_url), hint)
     return f"{url.scheme}://{url.authority}{url.path}".rstrip("/")
+
+
+def host_of(base_url: str) -> str:
+    """Return the host of a base URL in its normal form, without brackets."""
+    return _parsed(base_url, {"http", "https"}).host
 
 
 def checked_proxy(proxy: object) -> str:
@@ -278,7 +235,7 @@ def _parsed(url: str, schemes: set[str]) -> _URL:
     Raises:
         _InvalidURLError: if the URL is not valid, has another scheme, or contains ``?`` or ``#``.
     """
-    match = _ADDRESS.fullmatch(url)
+    match = _ADDRESS.fullmatch(url) if len(url) <= _LONGEST_URL else None
     if match is None:
         raise _InvalidURLError(_hint_for(url))
     scheme, login, host, port, path = (match[group] or "" for group in range(1, 6))
@@ -302,6 +259,11 @@ def _checked_host(host: str) -> str:
             raise _InvalidURLError
         return str(address)
     name = host.removesuffix(".").lower()
+    if _DOTTED.fullmatch(name):
+        try:
+            return str(ipaddress.IPv4Address(name))
+        except ValueError:
+            raise _InvalidURLError from None
     # A longer name or an empty label makes the resolver of Python raise a UnicodeError.
     if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise _InvalidURLError
@@ -531,6 +493,12 @@ def tls_context(ssl_context: ssl.SSLContext | None, ca_file: str | Path | None) 
         ValidationError: if both parameters are given, if a parameter has a wrong type, or if the file cannot
             be read.
     """
+    if ssl_context is None and ca_file is None:
+        return None
+    # The imports are inside the function, because few clients have one of these settings.
+    import ssl  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         raise ValidationError("ssl_context", type_name(ssl_context), "pass an ssl.SSLContext")
     if ca_file is None:

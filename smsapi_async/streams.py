@@ -1,17 +1,21 @@
 """What the streams share: reading the iterables of callers, and the tasks of a stream."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from time import monotonic
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from smsapi_async.errors import StreamLeftElsewhere
 from smsapi_async.eventloop import running_asyncio_task
 from smsapi_async.privacy import sealed_async
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
 
 _Item = TypeVar("_Item")
 

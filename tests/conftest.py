@@ -4,13 +4,18 @@ import gc
 import os
 import signal
 from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from smsapi_async.http import factory
+from smsapi_async import client
+from smsapi_async.http import choice
 from smsapi_async.http.choice import AutomaticTransport, Kind
+from smsapi_async.http.exchange import Exchanger
+from smsapi_async.http.factory import build_exchanger
 
 # Each key is the id of a test run. Each value contains the AnyIO backend and the client's transport.
 TRANSPORTS: dict[str, tuple[Any, Kind]] = {
@@ -18,6 +23,12 @@ TRANSPORTS: dict[str, tuple[Any, Kind]] = {
     "asyncio-httpcore": (("asyncio", {"use_uvloop": False}), "httpcore"),
     "asyncio": (("asyncio", {"use_uvloop": False}), "asyncio"),
     "uvloop": (("asyncio", {"use_uvloop": True}), "asyncio"),
+}
+
+# The same with the connections of httpx2, for the modules with the mark `over_httpx2`.
+OVER_HTTPX2: dict[str, tuple[Any, str]] = {
+    "trio-httpx2": (("trio", {}), "httpx2"),
+    "asyncio-httpx2": (("asyncio", {"use_uvloop": False}), "httpx2"),
 }
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -46,17 +57,37 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of the tests whose gateway has a remote name. No request leaves this machine."""
     # The plugin of this package registers the marker, too, if the package is installed from this folder.
     config.addinivalue_line("markers", "sms_real: the guard of the plugin lets the requests pass")
+    config.addinivalue_line("markers", "over_httpx2: further values of the fixture transport")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses the fixture `transport` once for each combination in `TRANSPORTS`."""
     if "transport" in metafunc.fixturenames:
-        names, values = ("anyio_backend", "transport"), list(TRANSPORTS.values())
+        marker = metafunc.definition.get_closest_marker("over_httpx2")
+        chosen = {**TRANSPORTS, **{name: OVER_HTTPX2[name] for name in (marker.args if marker else ())}}
+        names, values = ("anyio_backend", "transport"), list(chosen.values())
         # Use a mark, because a mark overrides the parameters of the fixture `anyio_backend`, but
         # `metafunc.parametrize` does not.
-        mark = pytest.mark.parametrize(names, values, ids=list(TRANSPORTS), indirect=["transport"])
+        mark = pytest.mark.parametrize(names, values, ids=list(chosen), indirect=["transport"])
         metafunc.definition.add_marker(mark)
+
+
+def need_httpx2() -> ModuleType:
+    """Return httpx2. Skip the test if httpx2 is not installed, except in continuous integration."""
+    if os.environ.get("CI"):
+        return import_module("httpx2")
+    httpx2: ModuleType = pytest.importorskip("httpx2")
+    return httpx2
+
+
+def _over_httpx2(*args: Any, **options: Any) -> Exchanger:
+    """Build an exchanger over httpx2, unless the caller supplies a client or a transport."""
+    if options["client"] is None and options["transport"] is None:
+        options["http"] = "httpx2"
+    exchanger = build_exchanger(*args, **options)
+    assert exchanger.description in {"transport=httpcore2", "client=the caller's", "transport=the caller's"}
+    return exchanger
 
 
 @pytest.fixture
@@ -96,6 +127,11 @@ def transport(
 ) -> Iterator[Kind]:
     """Yield the name of the HTTP transport, and fail the test if a client uses another HTTP transport."""
     kind: Kind = request.param
+    if request.param == "httpx2":
+        need_httpx2()
+        monkeypatch.setattr(client, "build_exchanger", _over_httpx2)
+        yield kind
+        return
     if anyio_backend[1].get("use_uvloop"):
         pytest.importorskip("uvloop")
     # The fixture must force a transport only for httpcore on asyncio, because by default a client uses the
@@ -103,14 +139,14 @@ def transport(
     forced = kind if (anyio_backend[0], kind) == ("asyncio", "httpcore") else None
     made: list[AutomaticTransport] = []
 
-    def make(given: Kind | None, ssl_context: Any, proxy: Any) -> AutomaticTransport:
-        automatic = AutomaticTransport(given or forced, ssl_context, proxy)
+    def make(given: Kind | None, ssl_context: Any, proxy: Any, *core: str) -> AutomaticTransport:
+        automatic = AutomaticTransport(given or forced, ssl_context, proxy, *core)
         # Do not check a client with a proxy, because such a client always uses httpcore.
         if proxy is None:
             made.append(automatic)
         return automatic
 
-    monkeypatch.setattr(factory, "AutomaticTransport", make)
+    monkeypatch.setattr(choice, "AutomaticTransport", make)
     yield kind
     # The name "auto" is also correct: an `AutomaticTransport` chooses a transport only at its first request.
     assert {each.name for each in made} <= {kind, "auto"}

@@ -16,6 +16,7 @@ import attrs
 from smsapi_async.batch.beginning import begun_in_time
 from smsapi_async.batch.chunks import BatchSettings, Chunk, LocalBulks
 from smsapi_async.batch.in_flight import InFlightLimit
+from smsapi_async.batch.ledger_claims import observed_claim
 from smsapi_async.calls.api_options import ApiOptions
 from smsapi_async.calls.caller import Caller
 from smsapi_async.calls.resource_check import has_local_bulks
@@ -137,6 +138,9 @@ class ChunkSender:
         api: the variant of the gateway's HTTP API.
 
     Attributes:
+        ledger: the ledger, or None.
+        settings: the settings of the batch.
+        hub: gives events to the observers of the client.
         zone: the time zone of the gateway.
         local_bulks: whether messages with ``by_time_zone`` are sent in bulks.
     """
@@ -150,9 +154,10 @@ class ChunkSender:
         api: ApiOptions,
     ) -> None:
         self._caller = caller
-        self._ledger = ledger
+        self.hub = caller.hub
+        self.ledger = ledger
         self._clock = clock
-        self._settings = settings
+        self.settings = settings
         self._limit = InFlightLimit(settings.max_in_flight)
         self.zone = api.time_zone
         self.local_bulks = LocalBulks(api.bulk_by_time_zone)
@@ -238,7 +243,7 @@ class ChunkSender:
         unrecorded, result.unrecorded = result.unrecorded, None
         held, result.held = result.held, 0
         try:
-            if unrecorded is not None and self._ledger is not None:
+            if unrecorded is not None and self.ledger is not None:
                 await self._settle(*unrecorded)
         except SmsApiError as error:
             # The outcomes stay in the result, so that the caller receives the outcomes.
@@ -252,7 +257,7 @@ class ChunkSender:
         Raises:
             LedgerError: if the ledger cannot record the messages.
         """
-        if self._ledger is None:
+        if self.ledger is None:
             return
         messages: list[tuple[str, Message]] = []
         positions: list[int] = []
@@ -261,10 +266,10 @@ class ChunkSender:
             messages += zip(chunk.keys, chunk.messages, strict=True)
             positions += [origin + place for place in chunk.places]
             if len(messages) >= _PENDING_AT_ONCE:
-                await self._ledger.record_pending(messages, positions=positions)
+                await self.ledger.record_pending(messages, positions=positions)
                 messages, positions = [], []
         if messages:
-            await self._ledger.record_pending(messages, positions=positions)
+            await self.ledger.record_pending(messages, positions=positions)
 
     async def _send_one(self, work: ChunkWork) -> RateLimited | None:
         """Claim the next part and send it. Return the refusal if the gateway asks for fewer requests."""
@@ -342,7 +347,7 @@ class ChunkSender:
             await self._release(token, [part], work)
         else:
             await self._keep(token, part, answer, work)
-        if self._unknown_in_a_row >= self._settings.unknown_limit:
+        if self._unknown_in_a_row >= self.settings.unknown_limit:
             reason = f"{self._unknown_in_a_row} requests in a row had an unknown outcome"
             self._halt(OutcomeUnknown(reason), work.result)
         return None
@@ -351,7 +356,7 @@ class ChunkSender:
         """Add the outcomes to the result, and record the answer, unless the next claim will record it."""
         work.result.rate_limited = 0
         work.result.outcomes += answer.outcomes(part.messages, part.outcome_keys)
-        if self._ledger is not None:
+        if self.ledger is not None:
             work.result.unrecorded = (token, answer)
             if work.parts or work.elsewhere:
                 await self._store(work.result)
@@ -380,7 +385,7 @@ class ChunkSender:
         try:
             # If the request was already passed to the transport, `_halt` does not cancel the scope. If such a
             # request then fails, `may_start` prevents another attempt.
-            segment_ids = Hidden(await begun_in_time(send, evidence, self._ledger, token))
+            segment_ids = Hidden(await begun_in_time(send, evidence, self.ledger, token))
         except OutcomeUnknown as error:
             self._unknown_in_a_row += 1
             return unknown_answer(error, self._clock)
@@ -398,7 +403,7 @@ class ChunkSender:
         if isinstance(refusal, Forbidden):
             # Many forbidden numbers in a row mean that the gateway forbids the whole account.
             self._forbidden.add(part.numbers[0])
-            if len(self._forbidden) >= self._settings.forbidden_limit:
+            if len(self._forbidden) >= self.settings.forbidden_limit:
                 self._halt(refusal, result)
         return rejected_answer(refusal, self._clock)
 
@@ -425,19 +430,20 @@ class ChunkSender:
             A chunk with the messages that must be sent now; None if there is no such message. Outcomes that
             the ledger knows are added to the result, and messages of other senders to ``work.elsewhere``.
         """
-        if self._ledger is None:
+        if self.ledger is None:
             return part
         origin = await self._position()
         previous, settle = work.previous, None
         if previous is not None:
             settle, previous.unrecorded = previous.unrecorded, None
         try:
-            claimed = await self._ledger.claim(
+            claim = self.ledger.claim(
                 token,
                 list(zip(part.keys, part.messages, strict=True)),
                 positions=[origin + place for place in part.places],
                 settle=settle,
             )
+            claimed = await observed_claim(self.hub, self.ledger, token, len(part), claim)
         finally:
             if previous is not None:
                 work.previous = None
@@ -462,9 +468,9 @@ class ChunkSender:
             # Only one task asks: after a claim of another task, the answer would be another one.
             async with self._origin_lock:
                 if self._origin is None:
-                    assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+                    assert self.ledger is not None  # noqa: S101 - a type checker needs this assertion
                     assert self._first is not None  # noqa: S101 - a type checker needs this assertion
-                    self._origin = await self._ledger.first_position(*self._first)
+                    self._origin = await self.ledger.first_position(*self._first)
         return self._origin
 
     async def _prepare_local_bulk(self, token: str, part: Chunk, work: ChunkWork) -> None:
@@ -494,11 +500,11 @@ class ChunkSender:
 
     async def _wait_elsewhere(self, work: ChunkWork) -> None:
         """Wait until another sender has sent a part, or has given up. Then the part is claimed again."""
-        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
+        assert self.ledger is not None  # noqa: S101 - a type checker needs this assertion
         part, token = work.elsewhere[-1]
         try:
             with self._waiting(work.scope):
-                await self._ledger.wait(token)
+                await self.ledger.wait(token)
         except SmsApiError as error:
             self._halt(error, work.result)
             return
@@ -508,19 +514,19 @@ class ChunkSender:
     async def _release(self, token: str, parts: list[Chunk], work: ChunkWork) -> None:
         """Make the messages of a claim pending in the ledger, and add them to the parts that are not sent."""
         work.parts += parts
-        if self._ledger is not None:
+        if self.ledger is not None:
             try:
                 await self._give_back(token)
             except SmsApiError as error:
                 self._halt(error, work.result)
 
     async def _settle(self, token: str, answer: RequestAnswer) -> None:
-        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
-        await self._ledger.settle(token, answer)
+        assert self.ledger is not None  # noqa: S101 - a type checker needs this assertion
+        await self.ledger.settle(token, answer)
 
     async def _give_back(self, token: str) -> None:
-        assert self._ledger is not None  # noqa: S101 - a type checker needs this assertion
-        await self._ledger.release(token)
+        assert self.ledger is not None  # noqa: S101 - a type checker needs this assertion
+        await self.ledger.release(token)
 
     async def _wait_after_rate_limit(self, refusal: RateLimited, work: ChunkWork) -> None:
         """Wait after HTTP status 429. This status proves that nothing was sent, so the part is sent again.

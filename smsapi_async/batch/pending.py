@@ -94,4 +94,5 @@ def queue_run(
         grace=settings.grace,
         once=once,
         on_poll=on_poll,
+        hub=caller.hub,
     )

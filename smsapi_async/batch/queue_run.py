@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 import anyio
 import attrs
 
+from smsapi_async.batch.batch_progress import ProgressCounts
+from smsapi_async.batch.ledger_claims import claim_due
 from smsapi_async.batch.queue_sender import QueueSender
+from smsapi_async.calls.event_hub import EventHub
 from smsapi_async.errors import (
     BatchHalted,
     InvalidSession,
@@ -51,6 +54,7 @@ class QueueRun:
         grace: the maximum time in seconds to wait for the requests in flight after a cancellation.
         once: whether the run ends when nothing is due.
         on_poll: a function that is called after each claim with the counts of the outcomes, or None.
+        hub: gives events to the observers of the client.
     """
 
     queue: RequestQueue
@@ -60,6 +64,7 @@ class QueueRun:
     grace: float
     once: bool
     on_poll: Callable[[Summary], object] | None
+    hub: EventHub
     _slots: int = 1
     _counts: Summary = attrs.field(factory=Summary)
     _token: str = attrs.field(factory=lambda: f"{secrets.token_hex(8)}-")
@@ -71,6 +76,9 @@ class QueueRun:
     _unclear: DuePart | None = None
     _broken: BaseException | None = None
     _is_away: bool = False
+    _progress: ProgressCounts = attrs.field(
+        init=False, default=attrs.Factory(lambda run: ProgressCounts(run.hub), takes_self=True)
+    )
 
     async def run(self, slots: int) -> Summary:
         """Send the due requests, and return the counts of the outcomes.
@@ -83,23 +91,34 @@ class QueueRun:
             LedgerError: if the ledger cannot be used, and not only because its server is away.
         """
         self._slots = slots
-        backoff = 0.0
         try:
-            while True:
-                before = self._counts
-                cause = await self._round()
-                if cause is None:
-                    return self._counts
-                if self.once or not _passes(cause):
-                    raise await self._halted(cause)
-                has_sent = self._counts != before
-                backoff = _FIRST_BACKOFF if has_sent or not backoff else min(2 * backoff, _LONGEST_BACKOFF)
-                _logger.warning("nothing is sent for some seconds: %s", cause.summary())
-                await self._wait(max(backoff, min(cause.retry_after or 0.0, _LONGEST_WAIT)))
+            return await self._rounds()
+        except Exception as error:
+            self._broken = self._broken or error
+            raise
         finally:
-            # The requests in flight at a cancellation have ended after the last claim.
-            self._poll()
-            await self._give_up_claim()
+            try:
+                # The requests in flight at a cancellation have ended after the last claim.
+                self._poll()
+            finally:
+                await self._give_up_claim()
+                self._progress.emit(sum(self._in_flight.values()), has_ended=True, error=self._broken)
+
+    async def _rounds(self) -> Summary:
+        """Send the due requests, and return the counts. The errors are those of `run`."""
+        backoff = 0.0
+        while True:
+            before = self._counts
+            cause = await self._round()
+            if cause is None:
+                return self._counts
+            if self.once or not _passes(cause):
+                self._broken = cause
+                raise await self._halted(cause)
+            has_sent = self._counts != before
+            backoff = _FIRST_BACKOFF if has_sent or not backoff else min(2 * backoff, _LONGEST_BACKOFF)
+            _logger.warning("nothing is sent for some seconds: %s", cause.summary())
+            await self._wait(max(backoff, min(cause.retry_after or 0.0, _LONGEST_WAIT)))
 
     async def _round(self) -> SmsApiError | None:
         """Send requests with one sender. Return the error that ended the sending; None if nothing is due."""
@@ -163,7 +182,7 @@ class QueueRun:
             is_alone=not self._in_flight,
             unknown_limit=self.unknown_limit,
         )
-        claim = await self._if_there(lambda: self.queue.claim_due(part), part)
+        claim = await self._if_there(lambda: claim_due(self.hub, self.queue, part), part)
         self._unclear = part if part.may_be_committed else None
         return claim
 
@@ -201,6 +220,7 @@ class QueueRun:
         finally:
             del self._in_flight[request.token]
             self._changed.set()
+            self._progress.emit(sum(self._in_flight.values()))
 
     async def _pause_account(self, cause: SmsApiError | None) -> None:
         """Stop the workers of all machines, if the gateway refused the account.
@@ -247,6 +267,8 @@ class QueueRun:
 
     def _count(self, outcomes: list[Outcome]) -> None:
         """Count the outcomes of one request. Recorded outcomes are those of another sender."""
+        if self._progress.is_active:
+            self._progress.add(outcomes)
         own = [each for each in outcomes if not each.recorded]
         accepted = [each for each in own if isinstance(each, Accepted)]
         rejected = sum(isinstance(each, Rejected) for each in own)

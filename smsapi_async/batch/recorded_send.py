@@ -10,6 +10,7 @@ import attrs
 
 from smsapi_async.batch.beginning import begun_in_time
 from smsapi_async.batch.chunk_sender import ONE_MESSAGE, rejected_answer, unknown_answer
+from smsapi_async.batch.ledger_claims import observed_claim
 from smsapi_async.calls.sender import Seconds, Sender, single
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
@@ -86,7 +87,9 @@ async def _send_with_ledger(
     deadline = math.inf if seconds is None else anyio.current_time() + seconds
     while True:
         token = secrets.token_hex(8)
-        (claimed,) = await ledger.claim(token, [(key.value, message)])
+        (claimed,) = await observed_claim(
+            sender.hub, ledger, token, 1, ledger.claim(token, [(key.value, message)])
+        )
         if claimed is None:
             # The claim may have taken the whole time, and a timeout must be positive.
             left = None if seconds is None else max(_SHORTEST, deadline - anyio.current_time())

@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import anyio
 import attrs
 
+from smsapi_async.batch.batch_progress import ProgressCounts
 from smsapi_async.batch.bounded_queue import BoundedQueue
 from smsapi_async.batch.chunk_sender import ChunkSender, Result
-from smsapi_async.batch.chunks import BatchSettings, Chunk, Found, Grouper
+from smsapi_async.batch.chunks import Chunk, Found, Grouper
 from smsapi_async.errors import BatchHalted, SmsApiError, StreamNotEntered, ValidationError
 from smsapi_async.eventloop import running_asyncio_loop
 from smsapi_async.models import Message
@@ -21,9 +22,6 @@ from smsapi_async.outcomes import Outcome, Rejected
 from smsapi_async.privacy import mask_key
 from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.streams import StreamTasks, is_from_iterable, read_all
-
-if TYPE_CHECKING:
-    from smsapi_async.ledger import Ledger
 
 
 class Batch(AsyncIterator[Outcome]):
@@ -95,16 +93,15 @@ class Batch(AsyncIterator[Outcome]):
         messages: Iterable[Message] | AsyncIterable[Message],
         chunk_sender: ChunkSender,
         *,
-        ledger: Ledger | None,
-        settings: BatchSettings,
         default_source_address: str | None,
         workers: int,
         check_usable: Callable[[], None],
     ) -> None:
         self._messages = messages
         self._chunk_sender = chunk_sender
-        self._ledger = ledger
-        self._settings = settings
+        self._ledger = chunk_sender.ledger
+        self._settings = settings = chunk_sender.settings
+        self._progress = ProgressCounts(chunk_sender.hub)
         self._grouper = Grouper(settings, default_source_address, chunk_sender.zone, chunk_sender.local_bulks)
         self._workers = workers
         self._check_usable = check_usable
@@ -130,7 +127,9 @@ class Batch(AsyncIterator[Outcome]):
         # The number of messages with a key that were read and are not repetitions.
         self._read_count = 0
         self._returned = 0
+        # `_halt` is None again after the caller has got the error.
         self._halt: SmsApiError | None = None
+        self._cause: BaseException | None = None
         self._broken: BaseException | None = None
         self._stopped = False
         self.unread: list[Outcome] = []
@@ -162,8 +161,11 @@ class Batch(AsyncIterator[Outcome]):
             while self._outcomes:
                 self._ready.extend(self._outcomes.pop())
             self.unread.extend(self._ready)
-            with anyio.CancelScope(shield=True):
-                await self._record_pending(is_failing=exc_type is not None)
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._record_pending(is_failing=exc_type is not None)
+            finally:
+                self._progress.emit(has_ended=True, error=self._cause)
 
     def __aiter__(self) -> Self:
         return self
@@ -215,7 +217,7 @@ class Batch(AsyncIterator[Outcome]):
     def _halt_for(self, cause: SmsApiError) -> None:
         """Read no more messages and start no more requests, but finish the requests in flight."""
         if self._halt is None:
-            self._halt = cause
+            self._halt = self._cause = cause
             self._reading.cancel()
 
     async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -245,6 +247,7 @@ class Batch(AsyncIterator[Outcome]):
                 # receives the error. After a halt, the caller receives only the cause of the halt: the
                 # error may come from our own cancellation of the iterable.
                 self._broken = error if self._halt is None else None
+                self._cause = self._cause or error
             # We cancel only the sleep of `_flush_when_overdue`. If we cancelled its whole task, a chunk
             # that the task has just removed from the grouper could be lost.
             self._exhausted = True
@@ -253,6 +256,7 @@ class Batch(AsyncIterator[Outcome]):
             await self._hand_over(chunk)
 
     async def _process(self, message: Message) -> None:
+        self._progress.read += 1
         key = None
         try:
             found = self._grouper.look_up(message)
@@ -266,7 +270,7 @@ class Batch(AsyncIterator[Outcome]):
                     return
             chunk = self._grouper.add(message, found, self._time, key, self._read_count)
         except ValidationError as error:
-            self._outcomes.add([Rejected(message=message, reason=str(error), key=key)])
+            self._give([Rejected(message=message, reason=str(error), key=key)])
             await self._outcomes.wait_for_room()
             return
         if key is not None:
@@ -342,7 +346,14 @@ class Batch(AsyncIterator[Outcome]):
             self._unfinished_chunks[id(part)] = part
         if result.halt is not None:
             self._halt_for(result.halt)
-        self._outcomes.add(self._with_repetitions(result))
+        self._give(self._with_repetitions(result))
+
+    def _give(self, outcomes: list[Outcome]) -> None:
+        """Give the outcomes of a request to the caller, and report the progress."""
+        self._outcomes.add(outcomes)
+        if self._progress.is_active and outcomes:
+            self._progress.add(outcomes)
+            self._progress.emit()
 
     def _with_repetitions(self, result: Result) -> list[Outcome]:
         if self._ledger is None:

@@ -1,5 +1,7 @@
 """Identifies the account in each request: by a session, or by login and password (API version 2)."""
 
+from __future__ import annotations
+
 import copy
 import math
 from datetime import timedelta

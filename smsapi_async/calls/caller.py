@@ -5,19 +5,27 @@ result. If the gateway refuses the session, the call gets another session, but a
 login. A call makes another attempt only if a repeat is safe.
 """
 
+from __future__ import annotations
+
 import copy
 import logging
 import math
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from time import perf_counter
+from typing import Any, Generic, NoReturn, TypeVar
 
 import anyio
 import attrs
 from anyio import to_thread
 
+from smsapi_async.calls.attempts import Attempts
 from smsapi_async.calls.authentication import Authentication, CredentialAuthentication, Grant
+from smsapi_async.calls.decoders import decoding
+from smsapi_async.calls.event_hub import EventHub, name_of_error, outcome_of
 from smsapi_async.calls.lifetime import EndingClock, Lifetime, error_at_the_end
 from smsapi_async.calls.limiter import Limiter, Priority
 from smsapi_async.calls.sessions import SessionManager
@@ -53,8 +61,8 @@ from smsapi_async.errors import (
     Unauthorized,
 )
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
+from smsapi_async.observers import ClientStats, RequestBegun, RequestOutcome
 from smsapi_async.privacy import Secret, clear_frames
-from smsapi_async.protocol.decoding import decode_login
 from smsapi_async.protocol.encoding import Credentials, Request, login_request
 from smsapi_async.session import SessionStore
 from smsapi_async.settings import RetryPolicy
@@ -88,11 +96,10 @@ class Caller:
         session_store: stores the session, so that other processes can use the session too. None means that
             each request contains the login and the password (contract, "API version 2").
         login_cool_down: the time for which no other login is made after a refused login.
+        hub: gives events to the observers, and counts the calls.
 
     Attributes:
-        spread: an async function that waits for a later iteration of the event loop, and returns the time of
-            the wait in seconds. Without this wait, thousands of calls that begin at the same time would block
-            the event loop.
+        hub: the same as the argument.
     """
 
     def __init__(
@@ -106,18 +113,18 @@ class Caller:
         credentials: Credentials,
         session_store: SessionStore | None,
         login_cool_down: timedelta,
+        hub: EventHub,
     ) -> None:
         self._exchanger = exchanger
         self._limiter = limiter
-        self.spread = Spreader().wait
+        self._spreader = Spreader()
+        self.hub = hub
         self._retry = retry
         self._clock = clock
         self._lifetime = lifetime
         self._waits = EndingClock(clock, lifetime)
         self._credentials = credentials
         self._chance = random.Random()  # noqa: S311 - the numbers are not secret
-        # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
-        self._decoding = anyio.CapacityLimiter(_DECODING_THREADS)
         self._has_sessions = session_store is not None
         self._authentication: Authentication = (
             CredentialAuthentication(credentials, clock, login_cool_down)
@@ -131,10 +138,36 @@ class Caller:
             )
         )
 
+    @cached_property
+    def _decoding(self) -> anyio.CapacityLimiter:
+        # We use our own limiter, because the program may use all threads of AnyIO's default limiter.
+        return anyio.CapacityLimiter(_DECODING_THREADS)
+
     @property
     def is_crowded(self) -> bool:
         """Whether a new call must wait with `spread`, because many calls already wait for a slot."""
         return self._limiter.is_crowded
+
+    async def spread(self, request_of: Callable[[], Request]) -> float:
+        """Wait for a later iteration of the event loop, and return the time of the wait in seconds.
+
+        Without this wait, thousands of calls that begin at the same time would block the event loop.
+
+        Args:
+            request_of: a function that returns the request, if the call ends in this wait.
+        """
+        began_at = perf_counter()
+        try:
+            return await self._spreader.wait()
+        except BaseException as error:
+            # A call with invalid parameters does not count.
+            with suppress(Exception):
+                self.hub.call_failed(request_of(), Evidence(), error, waited=perf_counter() - began_at)
+            raise
+
+    def stats(self) -> ClientStats:
+        """Return what the calls do now, and how they have ended."""
+        return self.hub.stats(self._lifetime.in_flight, len(self._spreader))
 
     async def _log_in(self) -> Secret:
         """Log in, and return the new session id.
@@ -147,13 +180,20 @@ class Caller:
         # the last slot. If the login also needed a slot, the login would wait for ever.
         request = login_request()
         parameters = request.with_grant(self._credentials.parameters)
-        attempts = _Attempts(self._retry, self._clock, self._chance)
-        while True:
-            outcome = await self._exchange(request, parameters, Evidence())
-            verdict = judge_read(outcome, decode_login, self._circumstances(request, None))
-            if isinstance(verdict, Done):
-                return verdict.value
-            await attempts.wait_or_raise(verdict)
+        attempts = Attempts(self._retry, self._clock, self._chance)
+        began_at = perf_counter()
+        try:
+            while True:
+                outcome = await self._exchange(request, parameters, Evidence())
+                verdict = judge_read(outcome, decoding.decode_login, self._circumstances(request, None))
+                if isinstance(verdict, Done):
+                    break
+                await attempts.wait_or_raise(verdict)
+        except BaseException as error:
+            self.hub.login_failed(began_at, max(1, attempts.made), error)
+            raise
+        self.hub.login_made(began_at, attempts.made + 1)
+        return verdict.value
 
     async def read(
         self,
@@ -195,9 +235,9 @@ class Caller:
         )
         return await self._read(_Call(request, judge, Evidence(), priority), seconds)
 
-    async def _read(self, call: "_Call[_Value]", seconds: float | None) -> _Value:
+    async def _read(self, call: _Call[_Value], seconds: float | None) -> _Value:
         try:
-            waited = await self.spread() if self.is_crowded else 0.0
+            waited = await self.spread(lambda: call.request) if self.is_crowded else 0.0
             return await self._call(call, seconds, waited)
         except (RateLimited, ReadFailed) as error:
             # One wrong header `Retry-After` must not stop a stream for years.
@@ -241,26 +281,40 @@ class Caller:
             evidence = Evidence()
         return self._call(_Call(request, judge_send, evidence, Priority.SEND, may_start), seconds, waited)
 
-    async def _call(self, call: "_Call[_Value]", seconds: float | None, waited: float) -> _Value:
-        self._check_start(call)
-        left, deadline = None, math.inf
-        if seconds is not None:
-            left = seconds - waited
-            deadline = anyio.current_time() + left
-        # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a slot,
-        # and thousands of scopes that end in the same moment block the event loop.
-        if await self._limiter.acquire(call.priority, left):
-            if seconds is None and self._exchanger.ends_exchanges:
-                # A cancel scope costs a tenth of the CPU time of a send, so a call has one only if needed.
-                return await self._make_attempts(call, None)
-            with anyio.CancelScope(deadline=deadline) as scope:
-                return await self._make_attempts(call, scope)
-        # The code below runs only if the time has passed or the client was closed.
+    async def _call(self, call: _Call[_Value], seconds: float | None, waited: float) -> _Value:
+        hub = self.hub
+        hub.calls += 1
+        call.free_since = perf_counter() - waited
+        try:
+            self._check_start(call)
+            left, deadline = None, math.inf
+            if seconds is not None:
+                left = seconds - waited
+                deadline = anyio.current_time() + left
+            # The wait for the first slot is outside of the cancel scope. Thousands of calls can wait for a
+            # slot, and thousands of scopes that end in the same moment block the event loop.
+            if await self._limiter.acquire(call.priority, left):
+                if seconds is None and self._exchanger.ends_exchanges:
+                    # A cancel scope costs a tenth of the CPU time of a send, so it is made only if needed.
+                    return hub.call_succeeded(call.request, await self._make_attempts(call, None))
+                with anyio.CancelScope(deadline=deadline) as scope:
+                    return hub.call_succeeded(call.request, await self._make_attempts(call, scope))
+            # The line below runs only if the time has passed or the client was closed.
+            self._raise_at_the_end(call, seconds, deadline)
+        except BaseException as error:
+            waited_for = None if call.attempt else perf_counter() - call.free_since
+            hub.call_failed(call.request, call.evidence, error, waited=waited_for)
+            raise
+        finally:
+            hub.calls -= 1
+
+    def _raise_at_the_end(self, call: _Call[Any], seconds: float | None, deadline: float) -> NoReturn:
+        """Raise the error of a call whose time has passed, or whose client was closed."""
         if seconds is None or (self._lifetime.is_closed and anyio.current_time() < deadline):
             raise error_at_the_end(call.request, call.evidence)
         raise _timed_out(call, seconds)
 
-    async def _make_attempts(self, call: "_Call[_Value]", scope: anyio.CancelScope | None) -> _Value:
+    async def _make_attempts(self, call: _Call[_Value], scope: anyio.CancelScope | None) -> _Value:
         """Make the attempts of a call. The call already has the slot of the limiter for the first attempt.
 
         Args:
@@ -269,7 +323,7 @@ class Caller:
         """
         self._lifetime.enter(call, scope, call.evidence)
         try:
-            attempts = _Attempts(self._retry, self._waits, self._chance)
+            attempts = Attempts(self._retry, self._waits, self._chance)
             while True:
                 try:
                     try:
@@ -282,6 +336,12 @@ class Caller:
                     else:
                         verdict = call.judge(outcome, circumstances)
                     self._record(call.grant, verdict)
+                    if call.begun is not None:
+                        self._report(call, outcome, verdict)
+                except BaseException as error:
+                    if call.begun is not None:
+                        self._report_broken(call, error, scope)
+                    raise
                 finally:
                     self._authentication.end(call.grant)
                 if isinstance(verdict, Done):
@@ -298,12 +358,12 @@ class Caller:
         finally:
             self._lifetime.leave(call)
 
-    async def _take_next_slot(self, call: "_Call[_Value]") -> None:
+    async def _take_next_slot(self, call: _Call[_Value]) -> None:
         if not await self._limiter.acquire(call.priority):
             # Without a limit of time, a call gets no slot only if the client was closed.
             raise error_at_the_end(call.request, call.evidence)
 
-    async def _attempt(self, call: "_Call[_Value]") -> HttpResponse | ExchangeFailure:
+    async def _attempt(self, call: _Call[_Value]) -> HttpResponse | ExchangeFailure:
         call.evidence.reset()
         call.grant = None
         call.grant = grant = self._authentication.ready() or await self._granted(call.request)
@@ -313,10 +373,46 @@ class Caller:
         # next wait.
         self._check_start(call)
         parameters = call.request.with_grant(grant.parameters)
+        call.attempt += 1
+        if self.hub.is_active:
+            call.began_at = perf_counter()
+            waited = call.began_at - call.free_since
+            call.begun = self.hub.request_begun(call.request, call.attempt, waited)
+            self.hub.emit(call.begun)
         outcome = await self._exchange(call.request, parameters, call.evidence)
         if isinstance(outcome, ExchangeFailure) and self._lifetime.is_over:
             raise error_at_the_end(call.request, call.evidence)
         return outcome
+
+    def _report(
+        self, call: _Call[_Value], exchange: HttpResponse | ExchangeFailure, verdict: Verdict[_Value]
+    ) -> None:
+        """Emit the event of a request with a verdict."""
+        begun, call.begun = call.begun, None
+        assert begun is not None  # noqa: S101 - for the type checker
+        call.free_since = perf_counter()
+        is_send = call.request.resource.sends
+        if isinstance(verdict, Done):
+            segments = len(verdict.value) if is_send and isinstance(verdict.value, tuple) else None
+            outcome: RequestOutcome = "accepted" if is_send else "succeeded"
+            self.hub.request_ended(begun, call.began_at, outcome, exchange, segments=segments)
+        else:
+            outcome = outcome_of(call.request, call.evidence, verdict.error)
+            self.hub.request_ended(begun, call.began_at, outcome, exchange, error=verdict.error)
+
+    def _report_broken(self, call: _Call[Any], error: BaseException, scope: anyio.CancelScope | None) -> None:
+        """Emit the event of a request that a cancellation or an unexpected exception ended."""
+        begun, call.begun = call.begun, None
+        assert begun is not None  # noqa: S101 - for the type checker
+        outcome = outcome_of(call.request, call.evidence, error)
+        name = name_of_error(error)
+        if scope is not None and scope.cancel_called and not isinstance(error, Exception):
+            # The client cancels the call, because its time has passed or the client is closed.
+            closed = error_at_the_end(call.request, call.evidence)
+            is_time = not call.request.resource.sends and not self._lifetime.is_closed
+            outcome = "failed" if outcome == "cancelled" else outcome
+            name = TransportFailed.__name__ if is_time else type(closed).__name__
+        self.hub.request_ended(begun, call.began_at, outcome, None, error=name)
 
     async def _wait_for_pace(self, request: Request) -> None:
         try:
@@ -342,7 +438,7 @@ class Caller:
             self._authentication.neither(grant)
 
     async def _wait_for_repeat(
-        self, call: "_Call[_Value]", attempts: "_Attempts", verdict: Verdict[_Value]
+        self, call: _Call[_Value], attempts: Attempts, verdict: Verdict[_Value]
     ) -> None:
         """Return when the call may make another attempt, or raise the error of the last attempt."""
         if isinstance(verdict, SessionRefused):
@@ -407,7 +503,7 @@ class Caller:
             with anyio.CancelScope(shield=True):
                 await self._exchanger.aclose()
 
-    def _check_start(self, call: "_Call[Any]") -> None:
+    def _check_start(self, call: _Call[Any]) -> None:
         """Raise an error if the call may not start another request."""
         # While a closed client waits for the requests in flight, no other request may start.
         if self._lifetime.is_closed:
@@ -463,6 +559,10 @@ class _Call(Generic[_Value]):
         priority: the priority of the call in the line for a slot of the limiter.
         may_start: a function that returns whether the call may start another request.
         grant: what identified the account in the current attempt; None before an attempt has a session.
+        attempt: the number of requests so far.
+        free_since: the time of the beginning of the call, or of the end of its last request.
+        began_at: the time of the beginning of the current request.
+        begun: the event of the current request, until the request ends; None without observers.
     """
 
     request: Request
@@ -471,41 +571,10 @@ class _Call(Generic[_Value]):
     priority: Priority
     may_start: Callable[[], bool] = lambda: True
     grant: Grant | None = None
-
-
-class _Attempts:
-    """Counts the attempts of one call, and waits between the attempts.
-
-    Attributes:
-        replacements: the number of sessions that the call got in place of refused sessions.
-    """
-
-    def __init__(self, retry: RetryPolicy, clock: Clock, chance: random.Random) -> None:
-        self._retry = retry
-        self._clock = clock
-        self._chance = chance
-        self._started = clock.monotonic()
-        self._made = 0
-        self.replacements = 0
-
-    async def wait_or_raise(self, verdict: Verdict[Any]) -> None:
-        """Wait before the next attempt, or raise the error of the last attempt.
-
-        Args:
-            verdict: the verdict on the last attempt, which did not succeed: any verdict except `Done`.
-
-        Raises:
-            SmsApiError: if the verdict or the retry policy does not allow another attempt.
-        """
-        assert not isinstance(verdict, Done)  # noqa: S101 - for the type checker
-        self._made += 1
-        if not isinstance(verdict, Again):
-            raise verdict.error
-        elapsed = self._clock.monotonic() - self._started
-        wait = self._retry.wait(self._made, elapsed, verdict.retry_after, self._chance)
-        if wait is None:
-            raise verdict.error
-        await self._clock.sleep(wait)
+    attempt: int = 0
+    free_since: float = 0.0
+    began_at: float = 0.0
+    begun: RequestBegun | None = None
 
 
 def _timed_out(call: _Call[Any], seconds: float) -> NotSent | OutcomeUnknown | ReadFailed:

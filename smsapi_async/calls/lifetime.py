@@ -94,6 +94,11 @@ class Lifetime:
         if self._all_ended is not None and not self._in_progress:
             self._all_ended.set()
 
+    @property
+    def in_flight(self) -> int:
+        """The number of requests that were passed to the transport and have not ended."""
+        return sum(evidence.begun for _, evidence in self._in_progress.copy().values())
+
     def close(self) -> None:
         """Let no request start any more, and end the calls whose request was not passed to the transport."""
         self.is_closed = True

@@ -1,7 +1,10 @@
 """Limits the requests in flight, so that no request waits in the connection pool."""
 
+from __future__ import annotations
+
 import enum
 import math
+from functools import cached_property
 
 import anyio
 
@@ -53,9 +56,7 @@ class Limiter:
         self._sends = WaitingLine(self.release)
         self._reads = WaitingLine(self.release)
         self._is_turn_of_read = True
-        self._background = anyio.Lock(fast_acquire=True)
         self._interval = None if requests_per_second is None else 1 / requests_per_second
-        self._pacing = anyio.Lock(fast_acquire=True)
         self._pace_of_caller = pace
         self.has_pace = pace is not None
         # The cancel scope of each call that waits for its time to begin.
@@ -63,6 +64,15 @@ class Limiter:
         self._clock = clock
         self._next = 0.0
         self._is_closed = False
+
+    # A client can be created without an event loop, so the locks are created when they are needed.
+    @cached_property
+    def _background(self) -> anyio.Lock:
+        return anyio.Lock(fast_acquire=True)
+
+    @cached_property
+    def _pacing(self) -> anyio.Lock:
+        return anyio.Lock(fast_acquire=True)
 
     @property
     def is_crowded(self) -> bool:

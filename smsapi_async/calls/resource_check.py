@@ -6,6 +6,7 @@ Only later documents of the vendor describe this resource (contract, "Sms/SendBy
 import attrs
 
 from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.decoders import decoding
 from smsapi_async.errors import (
     InvalidOperation,
     InvalidSession,
@@ -16,7 +17,6 @@ from smsapi_async.errors import (
     SmsApiError,
     Unauthorized,
 )
-from smsapi_async.protocol.decoding import decode_balance
 from smsapi_async.protocol.encoding import Request, balance_request
 from smsapi_async.protocol.resources import SEND_BULK_BY_TIME_ZONE
 
@@ -97,7 +97,7 @@ async def _answer(caller: Caller, seconds: float) -> RequestRejected | ReadFaile
 async def _is_reached(caller: Caller, seconds: float) -> bool:
     """Return whether the gateway responds to a request that each gateway supports."""
     try:
-        await caller.read(balance_request(), decode_balance, seconds=seconds)
+        await caller.read(balance_request(), decoding.decode_balance, seconds=seconds)
     except SmsApiError:
         return False
     return True

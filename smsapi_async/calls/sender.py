@@ -40,11 +40,13 @@ class Sender:
         zone: the time zone of the gateway.
 
     Attributes:
+        hub: gives events to the observers of the client.
         zone: the time zone of the gateway.
     """
 
     def __init__(self, caller: Caller, clock: Clock, source_address: str | None, zone: tzinfo) -> None:
         self._caller = caller
+        self.hub = caller.hub
         self._clock = clock
         self._source_address = source_address
         self.zone = zone
@@ -69,7 +71,9 @@ class Sender:
             evidence: the same as for `Caller.send`.
         """
         seconds = checked_timeout(timeout)
-        waited = await self._caller.spread() if self._caller.is_crowded else 0.0
+        waited = 0.0
+        if self._caller.is_crowded:
+            waited = await self._caller.spread(lambda: single(message, self.zone)[1])
         message, request = single(message, self.zone)
         segment_ids = Hidden(await self._caller.send(request, evidence, seconds=seconds, waited=waited))
         return Receipt(message, segment_ids.value, self._clock.now())
@@ -88,7 +92,11 @@ class Sender:
         The method raises the same errors as `AsyncSmsClient.send_bulk`.
         """
         seconds = checked_timeout(timeout)
-        waited = await self._caller.spread() if self._caller.is_crowded else 0.0
+        waited = 0.0
+        if self._caller.is_crowded:
+            waited = await self._caller.spread(
+                lambda: bulk_request(template, destination_addresses.value, self.zone)
+            )
         bulk, request = await _bulk(destination_addresses.value, template, self.zone)
         segment_ids = Hidden(await self._sent_bulk(request, seconds, waited))
         accepted_at = self._clock.now()

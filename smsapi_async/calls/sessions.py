@@ -7,6 +7,8 @@ can store refused logins, the client asks the store instead, because another pro
 cool-down.
 """
 
+from __future__ import annotations
+
 import copy
 import logging
 import math
@@ -95,9 +97,10 @@ class _Login:
         traceback: the traceback of an exception that is a defect of the program, or None.
     """
 
-    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    # AnyIO imports the module of a class when the class is used, so the classes are used in functions.
+    scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope())  # noqa: PLW0108
     token: EventLoopToken = attrs.field(factory=current_token)
-    finished: anyio.Event = attrs.field(factory=anyio.Event)
+    finished: anyio.Event = attrs.field(factory=lambda: anyio.Event())  # noqa: PLW0108
     task_id: int | None = None
     session: LiveSession | None = None
     error: Exception | None = None

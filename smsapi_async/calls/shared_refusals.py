@@ -5,18 +5,26 @@ slow hash of 16 bits. A process recognises its own password, but nobody can find
 because 1 of 65,536 other passwords has the same mark.
 """
 
-import hashlib
+from __future__ import annotations
+
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
 from anyio import to_thread
 
+from smsapi_async.deferred import Deferred
 from smsapi_async.errors import RequestRejected
 from smsapi_async.privacy import Secret
 from smsapi_async.session import LoginRefusal, SessionStore
+
+if TYPE_CHECKING:
+    import hashlib
+    import secrets
+else:
+    hashlib, secrets = Deferred("hashlib"), Deferred("secrets")
 
 logger = logging.getLogger("smsapi_async")
 # The longest time in seconds for one call of the store.
@@ -44,7 +52,6 @@ class SharedRefusals:
         # The last mark, and whether it is a mark of the credentials of this client.
         self._last_mark: tuple[str, bool] = ("", False)
         # A mark takes some 30 ms, so a thread makes the mark.
-        self._threads = anyio.CapacityLimiter(1)
 
     async def load(self) -> LoginRefusal | Literal["other"] | None:
         """Return the last refused login if it had the credentials of this client.
@@ -75,6 +82,10 @@ class SharedRefusals:
             salt = mark.partition(":")[0]
             self._last_mark = (mark, await self._mark(salt) == mark)
         return self._last_mark[1]
+
+    @cached_property
+    def _threads(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(1)
 
     async def _mark(self, salt: str) -> str:
         return await to_thread.run_sync(_mark_of, self._credentials, salt, limiter=self._threads)

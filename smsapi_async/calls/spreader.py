@@ -23,6 +23,9 @@ class Spreader:
         # Number of calls of the current group that have not gone on yet.
         self._group = 0
 
+    def __len__(self) -> int:
+        return len(self._line) + self._group
+
     async def wait(self) -> float:
         """Wait for a later iteration of the event loop. Return the time of the wait in seconds."""
         began = perf_counter()

@@ -6,13 +6,16 @@ and reads, the verdict `SessionRefused` says that the gateway refused the sessio
 request can be repeated.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import datetime
-from email.utils import parsedate_to_datetime
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
+from smsapi_async.calls.decoders import decoding
+from smsapi_async.deferred import Deferred
 from smsapi_async.errors import (
     FAULTS,
     REJECTIONS,
@@ -30,8 +33,12 @@ from smsapi_async.errors import (
 from smsapi_async.http.exchange import ExchangeFailure, HttpResponse
 from smsapi_async.privacy import scrub
 from smsapi_async.protocol.dates import parse_http_date
-from smsapi_async.protocol.decoding import ErrorBody, Undecodable, decode_error, decode_segment_ids
 from smsapi_async.protocol.resources import Resource
+
+if TYPE_CHECKING:
+    from email import utils
+else:
+    utils = Deferred("email.utils")
 
 _Value = TypeVar("_Value")
 
@@ -118,13 +125,13 @@ def judge_send(
         return Again(NotSent(reason)) if outcome.not_sent else Failed(OutcomeUnknown(reason))
     if 200 <= outcome.status < 300:
         try:
-            return Done(decode_segment_ids(_plain_body(outcome)))
-        except Undecodable as error:
+            return Done(decoding.decode_segment_ids(_plain_body(outcome)))
+        except decoding.Undecodable as error:
             # The code below returns `OutcomeUnknown`, because the gateway may have accepted the message.
             reason = str(error)
     else:
         reason = f"the gateway answered with HTTP {outcome.status}"
-    body = None if outcome.coding else decode_error(outcome.body)
+    body = None if outcome.coding else decoding.decode_error(outcome.body)
     refusal = _refusal(outcome, body, circumstances)
     if refusal is not None:
         return refusal
@@ -186,10 +193,10 @@ def judge_read(
     if outcome.status == 200:
         try:
             return Done(decode(_plain_body(outcome)))
-        except Undecodable as error:
+        except decoding.Undecodable as error:
             reason = str(error)
         return Failed(InvalidAnswer(reason, http_status=outcome.status))
-    body = None if outcome.coding else decode_error(outcome.body)
+    body = None if outcome.coding else decoding.decode_error(outcome.body)
     refusal = _refusal(outcome, body, circumstances)
     # A read is repeated after HTTP status 429. A send is not repeated after status 429, but raises
     # `RateLimited`.
@@ -202,12 +209,12 @@ def _plain_body(response: HttpResponse) -> bytes:
     # A body with a content coding is refused, because the client does not request one and a decoded body may
     # be a thousand times larger.
     if response.coding is not None:
-        raise Undecodable("the response has a content coding, and the client does not decode it")
+        raise decoding.Undecodable("the response has a content coding, and the client does not decode it")
     return response.body
 
 
 def _refusal(
-    answer: HttpResponse, body: ErrorBody | None, circumstances: Circumstances
+    answer: HttpResponse, body: decoding.ErrorBody | None, circumstances: Circumstances
 ) -> SessionRefused | Failed | None:
     """Return the verdict if the response is a definite refusal, else None.
 
@@ -242,7 +249,7 @@ def _refusal(
 
 
 def _failed_read(
-    answer: HttpResponse, body: ErrorBody | None, circumstances: Circumstances
+    answer: HttpResponse, body: decoding.ErrorBody | None, circumstances: Circumstances
 ) -> Again | Failed:
     reason = f"the gateway answered with HTTP {answer.status}"
     kind = FAULTS.get(body.code) if body else None
@@ -277,7 +284,7 @@ def _seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
     if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 16:
         return float(text)
     try:
-        date = parsedate_to_datetime(text)
+        date = utils.parsedate_to_datetime(text)
         return max(0.0, (date - now).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None

@@ -34,7 +34,7 @@ class _Turn(Protocol):
 class _TrioTurn:
     """The same as a future of asyncio, for the event loop of trio."""
 
-    event: anyio.Event = attrs.field(factory=anyio.Event)
+    event: anyio.Event = attrs.field(factory=lambda: anyio.Event())  # noqa: PLW0108 - see `_Login`
     result: bool = False
 
     def done(self) -> bool:

@@ -19,7 +19,7 @@ from cyclopts.config import Dict
 
 from smsapi_async.cli.usage_errors import closest, safe_name
 from smsapi_async.errors import ValidationError
-from smsapi_async.settings import environment_value
+from smsapi_async.variables import ALLOW_PLAIN_HTTP, environment_value
 
 REFUSED_KEYS = ("again", "exclude", "text", "text_file", "send_date")
 """The options that decide what one run sends. They stay on the command line.
@@ -34,6 +34,7 @@ _FILE_VARIABLE = "SMSAPI_CONFIG"
 _PROFILE_VARIABLE = "SMSAPI_PROFILE"
 # These options have an environment variable, which the commands read after the configuration.
 _VARIABLES = {
+    "allow_plain_http": ALLOW_PLAIN_HTTP,
     "base_url": "SMSAPI_BASE_URL",
     "login": "SMSAPI_LOGIN",
     "source_address": "SMSAPI_SOURCE_ADDRESS",

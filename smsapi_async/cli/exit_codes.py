@@ -157,7 +157,7 @@ _OPTIONS = {
 }
 # The settings in the hints of these exceptions, and the options.
 _SETTINGS = {
-    "allow_plain_http=True": "--allow-plain-http",
+    "allow_plain_http=True (for from_env: SMSAPI_ALLOW_PLAIN_HTTP=1)": "--allow-plain-http",
     "api_version=2": "--api-version 2",
     "a gateway_time_zone": "a --gateway-time-zone",
 }

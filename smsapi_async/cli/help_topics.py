@@ -29,7 +29,10 @@ values of a profile:
 environment variable SMSAPI_CONFIG chooses another file. The usual file on this computer is {path}.
 
 If a value has several sources, the first of these counts: option, environment variable, profile, key \
-outside the profiles. A relative path in the file is relative to the directory of the file.
+outside the profiles. These options have an environment variable: --login (SMSAPI_LOGIN), --base-url \
+(SMSAPI_BASE_URL), --source-address (SMSAPI_SOURCE_ADDRESS) and --allow-plain-http \
+(SMSAPI_ALLOW_PLAIN_HTTP, 1 or 0). With SMSAPI_GUARD=1, each command refuses all hosts except 127.0.0.1, \
+::1 and localhost, for example in tests. A relative path in the file is relative to the directory of the file.
 
 The file cannot contain the password: set the environment variable SMSAPI_PASSWORD, or type the password \
 in the terminal. These options are not allowed in the file, because they decide what one run sends: \

@@ -16,7 +16,7 @@ from smsapi_async.client import AsyncSmsClient
 from smsapi_async.contrib.phonenumbers import normalize_number
 from smsapi_async.errors import ValidationError
 from smsapi_async.session import SessionStore
-from smsapi_async.settings import environment_value
+from smsapi_async.variables import environment_value
 
 HYPHENATED = "an argument that begins with a hyphen"
 """The value of the error of an argument that is probably a misspelt option."""
@@ -116,7 +116,9 @@ class AccountOptions:
     allow_plain_http: Annotated[
         bool,
         Parameter(
-            negative="", help="Allow an http:// URL. Login and password are then sent without encryption."
+            negative="",
+            help="Allow an http:// URL. Login and password are then sent without encryption. Default: the "
+            "environment variable SMSAPI_ALLOW_PLAIN_HTTP.",
         ),
     ] = False
     proxy: Annotated[
@@ -179,9 +181,10 @@ class AccountOptions:
             options["gateway_time_zone"] = parse_time_zone("gateway_time_zone", self.gateway_time_zone)
         if self.uses_sessions:
             options["session_store"] = session_store
-        return AsyncSmsClient.from_env(
-            **options, allow_plain_http=self.allow_plain_http, api_version=self.api_version
-        )
+        if self.allow_plain_http:
+            # Without the option, `from_env` reads the environment variable.
+            options["allow_plain_http"] = True
+        return AsyncSmsClient.from_env(**options, api_version=self.api_version)
 
     @property
     def uses_sessions(self) -> bool:

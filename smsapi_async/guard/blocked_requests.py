@@ -17,10 +17,8 @@ ADVICE = (
 """What a reader of the error can do."""
 
 # The packages whose frames lie between a request and the code that makes the request.
-_BETWEEN = {"anyio", "asyncio", "concurrent", "contextlib", "cyclopts", "httpcore", "httpx", "outcome"} | {
-    "runpy"
-}
-_BETWEEN |= {"smsapi_async", "threading", "trio", "uvloop"}
+_BETWEEN = {"anyio", "asyncio", "concurrent", "contextlib", "cyclopts", "httpcore", "httpcore2", "httpx"}
+_BETWEEN |= {"httpx2", "outcome", "runpy", "smsapi_async", "threading", "trio", "uvloop"}
 # The frames of pytest: the code that makes the request is not on the stack.
 _RUNNERS = {"_pytest", "pluggy", "pytest", "pytest_asyncio", "pytest_trio"}
 # The ends of the names that networks of containers and local networks use.

@@ -1,6 +1,6 @@
-"""The base class of this package's transports, and the `httpx.AsyncClient` that uses a transport."""
+"""The base class of this package's transports, and functions for requests and responses."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -12,11 +12,6 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 KEEPALIVE_SECONDS = 20.0
 """The number of seconds after which an idle connection is not used again."""
-WITHDRAWN = "send_request_headers.withdrawn"
-"""The name of a trace event: no byte of the request was written, although the write was reported.
-
-httpcore defines all other trace events; this package defines only this event.
-"""
 
 
 class BundledTransport(httpx.AsyncBaseTransport):
@@ -38,31 +33,6 @@ class BundledTransport(httpx.AsyncBaseTransport):
 
     name: str
     ends_exchanges: bool = False
-
-
-class DirectClient(httpx.AsyncClient):
-    """An `httpx.AsyncClient` that passes each request directly to the transport.
-
-    httpx's own `send` also handles redirects, cookies, credentials and event hooks, which this package does
-    not use. `DirectClient` skips this work of httpx, because the work takes more time than the exchange.
-
-    Args:
-        transport: sends the requests and returns the whole responses.
-    """
-
-    def __init__(self, transport: BundledTransport) -> None:
-        super().__init__(transport=transport, trust_env=False)
-        self._own = transport
-
-    def send(
-        self,
-        request: httpx.Request,
-        **_: Any,  # noqa: ANN401 - httpx's options are ignored
-    ) -> Coroutine[Any, Any, httpx.Response]:
-        """Return the whole response."""
-        # This method and `AutomaticTransport.handle_async_request` return the coroutine of the transport,
-        # because each further coroutine would cost time in every send. A redirect is not followed.
-        return self._own.handle_async_request(request)
 
 
 class ResponseTooLarge(httpx.RemoteProtocolError):
@@ -102,16 +72,6 @@ def whole_response(status: int, headers: Sequence[tuple[bytes, bytes]], body: by
     would decode compressed content, and the result may be a thousand times larger than the body.
     """
     return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body), extensions={"body": body})
-
-
-def coding_of(response: httpx.Response) -> str | None:
-    """Return the content coding of the body, for example ``gzip``; None if the body is not encoded."""
-    # `httpx.Headers` decodes every header field before a lookup, so we search the bytes.
-    codings = [value for name, value in response.headers.raw if name.lower() == b"content-encoding"]
-    if not codings:
-        return None
-    coding = b", ".join(codings).decode("ascii", "replace").strip()
-    return None if coding.lower() in {"", "identity"} else coding
 
 
 def target_of(request: httpx.Request) -> bytes:

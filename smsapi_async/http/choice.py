@@ -7,7 +7,7 @@ The choice depends on the running event loop. Therefore the client chooses the t
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from anyio import ClosedResourceError
@@ -15,11 +15,12 @@ from anyio import ClosedResourceError
 from smsapi_async.errors import ValidationError
 from smsapi_async.eventloop import running_asyncio_task
 from smsapi_async.http.base import BundledTransport
+from smsapi_async.http.libraries import Kind
 
 if TYPE_CHECKING:
     import ssl
 
-Kind = Literal["asyncio", "httpcore"]
+__all__ = ["AutomaticTransport", "Kind"]
 
 
 class AutomaticTransport(BundledTransport):
@@ -29,6 +30,7 @@ class AutomaticTransport(BundledTransport):
         kind: the transport to use; None means the transport for the running event loop.
         ssl_context: the TLS context for ``https://`` addresses.
         proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None. Only httpcore supports proxies.
+        core: the package that opens the connections of the httpcore transport: ``httpcore`` or ``httpcore2``.
 
     Attributes:
         proxy_host: the name or the IP address of the proxy; None without a proxy.
@@ -39,16 +41,21 @@ class AutomaticTransport(BundledTransport):
     """
 
     def __init__(
-        self, kind: Kind | None, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
+        self,
+        kind: Kind | None,
+        ssl_context: ssl.SSLContext | None,
+        proxy: httpx.Proxy | None,
+        core: str = "httpcore",
     ) -> None:
         if kind == "asyncio" and proxy is not None:
             raise ValidationError("transport", repr(kind), "omit this parameter: proxies need httpcore")
         self.proxy_host = None if proxy is None else proxy.url.host
         self._is_forced = kind == "asyncio"
         self._ssl_context = ssl_context
+        self._core = core
         self._is_closed = False
         is_open = kind != "httpcore" and proxy is None
-        self._chosen: BundledTransport | None = None if is_open else _over_httpcore(ssl_context, proxy)
+        self._chosen: BundledTransport | None = None if is_open else _over_httpcore(ssl_context, proxy, core)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -88,7 +95,9 @@ class AutomaticTransport(BundledTransport):
             hint = "omit this parameter: the asyncio transport runs on asyncio only"
             raise ValidationError("transport", "'asyncio'", hint)
         self._chosen = (
-            _over_asyncio(self._ssl_context) if runs_asyncio else _over_httpcore(self._ssl_context, None)
+            _over_asyncio(self._ssl_context)
+            if runs_asyncio
+            else _over_httpcore(self._ssl_context, None, self._core)
         )
         return self._chosen
 
@@ -100,9 +109,11 @@ def _over_asyncio(ssl_context: ssl.SSLContext | None) -> BundledTransport:
     return AsyncioTransport(ssl_context)
 
 
-def _over_httpcore(ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> BundledTransport:
+def _over_httpcore(
+    ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None, core: str
+) -> BundledTransport:
     # The import is inside the function, because httpcore imports the whole of trio if trio is installed. The
     # asyncio transport does not need this slow import.
     from smsapi_async.http.httpcore_transport import HttpcoreTransport  # noqa: PLC0415
 
-    return HttpcoreTransport(ssl_context, proxy)
+    return HttpcoreTransport(ssl_context, proxy, core)

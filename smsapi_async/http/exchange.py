@@ -3,42 +3,46 @@
 A failed exchange also says whether there is a proof that the request was not sent.
 """
 
+from __future__ import annotations
+
 import re
-import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import anyio
 import attrs
-import httpx
 
 from smsapi_async import guard
+from smsapi_async.deferred import are_imported, import_all
 from smsapi_async.errors import ClientClosed, NotSent
+from smsapi_async.eventloop import in_thread, running_asyncio_loop
 
 # The guard needs this module when it blocks a request, and a test may have replaced the file system by then.
 from smsapi_async.guard import blocked_requests as _loaded  # noqa: F401
-from smsapi_async.http.base import WITHDRAWN, body_limit_of, coding_of, read_body, whole_response
-from smsapi_async.http.choice import AutomaticTransport
-from smsapi_async.http.redaction import PrivateURL, in_exchange
-from smsapi_async.privacy import HiddenBytes
+from smsapi_async.http.libraries import transport_errors
+from smsapi_async.http.redaction import in_exchange
 
-# The exceptions that transports are known to raise for a failed exchange. Any other exception is a defect of
-# the program. We do not catch `Exception`, because an error of the SDK would hide the defect.
-TRANSPORT_ERRORS = (
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    httpx.StreamError,
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-    anyio.EndOfStream,
-    OSError,
-    EOFError,
-)
+WITHDRAWN = "send_request_headers.withdrawn"
+"""The name of a trace event: no byte of the request was written, although the write was reported.
+
+httpcore defines all other trace events; this package defines only this event.
+"""
+
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b", re.ASCII)
-# The largest number of header sets that are stored for a resource. Each length of the body has its own set.
-_LENGTHS_REMEMBERED = 256
+# The modules that the calls of a client use, and that no other module imports before the first call.
+_MODULES = (
+    "anyio.to_thread",
+    "email.utils",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "hashlib",
+    "secrets",
+    "smsapi_async.protocol.decoding",
+)
+_ON_ASYNCIO = ("anyio._backends._asyncio", "concurrent.futures.thread")
+_ON_TRIO = ("anyio._backends._trio",)
 # The end of the name of the trace event that httpcore reports before the first byte of a request is written.
 # The full name of the event begins with the protocol, for example ``http11``.
 _WRITING = ".send_request_headers.started"
@@ -163,74 +167,109 @@ class ExchangeFailure:
     not_sent: bool
 
 
-@attrs.frozen
-class _RequestParts:
-    """The URL, the path and the headers that all requests for one resource share."""
+class Route(Protocol):
+    """The way of requests to the gateway: the transport and the form of the requests.
 
-    url: httpx.URL
-    path: bytes
-    headers: httpx.Headers
-    _sized: dict[int, httpx.Headers] = attrs.field(factory=dict, repr=False)
+    Attributes:
+        name: the name of the way, for the `repr` of the client.
+        is_closed: whether the connections were closed.
+        ends_exchanges: whether `aclose` ends each exchange that is in progress at once.
+    """
 
-    def headers_for(self, length: int) -> httpx.Headers:
-        """Return the headers of a request with a body of the given length.
+    @property
+    def name(self) -> str:
+        """See the class."""
 
-        The headers are stored for each length of the body, because a new `httpx.Headers` takes much more time
-        than a copy.
+    @property
+    def is_closed(self) -> bool:
+        """See the class."""
+
+    @property
+    def ends_exchanges(self) -> bool:
+        """See the class."""
+
+    def choose(self) -> None:
+        """Choose the transport for the running event loop."""
+
+    def request(
+        self, method: str, resource: str, parameters: bytes, evidence: Evidence, body_limit: int
+    ) -> Any:  # noqa: ANN401 - a request of httpx or httpx2
+        """Return a request, after the check of the guard.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            resource: the path of the resource below the base URL.
+            parameters: the URL-encoded parameters.
+            evidence: records the trace events of the request.
+            body_limit: the largest allowed body of the response in bytes.
         """
-        headers = self._sized.get(length)
-        if headers is None:
-            if len(self._sized) >= _LENGTHS_REMEMBERED:
-                self._sized.clear()
-            headers = self._sized[length] = self.headers.copy()
-            headers["Content-Length"] = str(length)
-        return headers
+
+    def send(self, request: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401
+        """Send a request, and return a response whose ``body`` extension is the body as it arrived."""
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """Close the connections, unless the caller supplied the HTTP client."""
 
 
 @attrs.define
 class Exchanger:
-    """Makes exchanges through an `httpx.AsyncClient`.
+    """Makes exchanges with the gateway.
+
+    The route needs an HTTP library, whose import takes longer than the import of the rest of this package.
+    So the route is built when the client is entered, or else at the first request.
 
     Attributes:
-        client: the HTTP client that sends the requests.
-        base_url: the base URL of the gateway.
-        headers: the HTTP headers that every request contains.
-        timeout: httpx's ``timeout`` extension: the seconds for each step, and ``total`` for an exchange.
+        build: imports the HTTP library, and returns the route. Any thread may call the function.
+        name: the name of the route, for the `repr` of the client before the route is built.
         body_limit: the largest allowed body of a response in bytes.
-        owned: whether this package made the HTTP client, and `aclose` therefore closes the HTTP client.
-        own: this package's transport, which accepts the query outside the URL; None if the caller
-            supplies the transport or the HTTP client.
-        is_network: whether the transport of the caller uses the network and reports no trace events, so that
-            the guard must check each request before the transport gets it.
+        core: the package that opens the connections on trio; None if the caller supplies the HTTP client or
+            the transport, which a client that was not closed does not leave open.
         is_used: whether at least one request was made.
     """
 
-    client: httpx.AsyncClient
-    base_url: httpx.URL
-    headers: dict[str, str]
-    timeout: dict[str, float | None]
+    build: Callable[[], Route] = attrs.field(repr=False)
+    name: str
     body_limit: int
-    owned: bool
-    own: AutomaticTransport | None
-    is_network: bool = False
+    core: str | None
     is_used: bool = False
-    _resources: dict[tuple[str, str], _RequestParts] = attrs.field(factory=dict, repr=False)
+    _route: Route | None = attrs.field(default=None, repr=False)
+    _is_closed: bool = False
 
     @property
     def description(self) -> str:
-        """The transport in use, for the `repr` of the client."""
-        if self.own is not None:
-            return f"transport={self.own.name}"
-        return "transport=the caller's" if self.owned else "client=the caller's"
+        """The route in use, for the `repr` of the client."""
+        return self.name if self._route is None else self._route.name
 
-    async def open(self) -> None:
-        """Choose the transport, unless the caller supplies the transport or the HTTP client.
+    async def open(self, modules: Iterable[str] = ()) -> Route:
+        """Build the route, unless it is built, and choose the transport for the running event loop.
+
+        The imports and the TLS context take up to 0.2 seconds, so a thread does this work.
+
+        Args:
+            modules: further modules that the thread imports.
 
         Raises:
             ValidationError: if the caller requires a transport that cannot run on this event loop.
+            ClientClosed: if the client is closed.
         """
-        if self.own is not None:
-            self.own.choose()
+        runs_asyncio = running_asyncio_loop() is not None
+        needed = (*_MODULES, *(_ON_ASYNCIO if runs_asyncio else _ON_TRIO), *modules)
+        if self.core is not None:
+            transport = "asyncio_transport" if runs_asyncio else "httpcore_transport"
+            needed += (f"smsapi_async.http.{transport}", *(() if runs_asyncio else (self.core,)))
+        route = self._route
+        if route is None or not are_imported(needed):
+            route = await in_thread(partial(self._prepared, needed))
+        if self._is_closed:
+            raise ClientClosed
+        # Another call may have built the route in the meantime.
+        self._route = self._route or route
+        self._route.choose()
+        return self._route
+
+    def _prepared(self, modules: Iterable[str]) -> Route:
+        import_all(modules)
+        return self._route or self.build()
 
     async def exchange(
         self, method: str, resource: str, parameters: bytes, evidence: Evidence, *, body_factor: int = 1
@@ -251,29 +290,15 @@ class Exchanger:
             ClientClosed: if the HTTP client is closed.
             RealSendBlocked: if the guard is on, and the gateway or the proxy is beyond loopback.
         """
-        if self.client.is_closed:
+        route = self._route or await self.open()
+        if route.is_closed:
             raise ClientClosed
-        if self.own is not None:
-            guard.check(self.base_url.host, self.own.proxy_host, resource=resource)
-        elif self.is_network:
-            guard.check(self.base_url.host, resource=resource)
+        request = route.request(method, resource, parameters, evidence, self.body_limit * body_factor)
         evidence.begun = self.is_used = True
-        if self.own is None:
-            evidence.host, evidence.resource = self.base_url.host, resource
-            request = self._request(method, resource, parameters, evidence)
-        else:
-            # This package's transports report every write. Therefore a request without trace events was not
-            # written, for example because the request failed before the pool assigned a connection.
-            evidence.reported = evidence.trusted = True
-            request = self._own_request(method, resource, parameters, evidence)
-        request.extensions["body_limit"] = self.body_limit * body_factor
         # While `in_exchange` is true, the module `redaction` drops the log records of httpcore.
         token = in_exchange.set(True)
         try:
-            if self.own is None:
-                response = await self._send_within_limits(request)
-            else:
-                response = await self.client.send(request)
+            response = await route.send(request)
         except transport_errors() as error:
             return _failure(error, evidence)
         finally:
@@ -283,108 +308,41 @@ class Exchanger:
         # Nobody needs the date of a send, and a send must be fast.
         date = headers.get("date") if method == "GET" else None
         body: bytes = response.extensions["body"]
-        return HttpResponse(response.status_code, body, retry_after, coding_of(response), date)
-
-    async def _send_within_limits(self, request: httpx.Request) -> httpx.Response:
-        """Send a request through the HTTP client or the transport of the caller."""
-        with anyio.move_on_after(self.timeout["total"]):
-            # A redirect must not be followed: a 307 or 308 would repeat the send.
-            response = await self.client.send(request, follow_redirects=False, stream=True)
-            try:
-                # If the response is closed, a hook of the caller or the transport has already read the body.
-                if response.is_closed:
-                    body = response.content
-                else:
-                    raw = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
-                    async with aclosing(raw) as pieces:
-                        body = await read_body(pieces, body_limit_of(request))
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await response.aclose()
-            return whole_response(response.status_code, response.headers.raw, body)
-        raise httpx.ReadTimeout("the exchange took too long")
+        return HttpResponse(response.status_code, body, retry_after, coding_of(headers.raw), date)
 
     @property
     def ends_exchanges(self) -> bool:
         """Whether `aclose` ends each exchange that is in progress at once."""
-        return self.own is not None and self.own.ends_exchanges
+        return self._route is not None and self._route.ends_exchanges
 
     @property
     def is_unclosed(self) -> bool:
         """Whether `aclose` must be called to close connections of this package's transport."""
-        return self.own is not None and self.is_used and not self.client.is_closed
+        route = self._route
+        return self.core is not None and self.is_used and route is not None and not route.is_closed
 
     async def aclose(self) -> None:
-        """Close the HTTP client, unless the caller supplied the HTTP client."""
-        if self.owned:
-            await self.client.aclose()
-
-    def _own_request(
-        self, method: str, resource: str, parameters: bytes, evidence: Evidence
-    ) -> httpx.Request:
-        same = self._same(method, resource)
-        target, content, headers = same.path, parameters, same.headers
-        if method == "POST":
-            headers = same.headers_for(len(content))
-        else:
-            target, content = HiddenBytes(b"%s?%s" % (target, parameters)), b""
-        return httpx.Request(
-            method,
-            same.url,
-            headers=headers,
-            # We pass `stream` because, with `content`, httpx would compute the Content-Length header again.
-            stream=httpx.ByteStream(content),
-            extensions={
-                "timeout": self.timeout,
-                "trace": evidence.trace,
-                "target": target,
-                "content": content,
-            },
-        )
-
-    def _request(self, method: str, resource: str, parameters: bytes, evidence: Evidence) -> httpx.Request:
-        same = self._same(method, resource)
-        request = self.client.build_request(
-            method,
-            same.url,
-            headers=same.headers,
-            content=parameters if method == "POST" else None,
-            extensions={"timeout": self.timeout, "trace": evidence.trace},
-        )
-        # httpx logs the URL of each request. `PrivateURL` hides the query, which contains the session id.
-        query = {} if method == "POST" else {"query": parameters}
-        request.url = PrivateURL(request.url.copy_with(**query))
-        return request
-
-    def _same(self, method: str, resource: str) -> _RequestParts:
-        same = self._resources.get((method, resource))
-        if same is None:
-            url = self.base_url.copy_with(path=f"{self.base_url.path.rstrip('/')}/{resource}")
-            # If the caller supplies the HTTP client or the transport, httpx sets the `Host` header itself.
-            host = {} if self.own is None else {"Host": url.netloc.decode("ascii")}
-            headers = httpx.Headers({**host, **self.headers})
-            if method == "POST":
-                headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
-            same = self._resources[method, resource] = _RequestParts(url, url.raw_path, headers)
-        return same
+        """Close the connections, unless the caller supplied the HTTP client."""
+        self._is_closed = True
+        if self._route is None and self.core is None:
+            # The transport of the caller must be closed, also if the client was never used.
+            self._route = self.build()
+        if self._route is not None:
+            await self._route.aclose()
 
 
-def transport_errors() -> tuple[type[Exception], ...]:
-    """Return `TRANSPORT_ERRORS`, and httpcore's exceptions if httpcore is imported."""
-    # This function does not import httpcore, because the import takes 0.1 seconds. If httpcore is not
-    # imported, no code can raise an exception of httpcore.
-    httpcore = sys.modules.get("httpcore")
-    if httpcore is None:
-        return TRANSPORT_ERRORS
-    return (
-        *TRANSPORT_ERRORS,
-        httpcore.ConnectionNotAvailable,
-        httpcore.NetworkError,
-        httpcore.ProtocolError,
-        httpcore.ProxyError,
-        httpcore.TimeoutException,
-        httpcore.UnsupportedProtocol,
-    )
+def coding_of(fields: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """Return the content coding of a body, for example ``gzip``; None if the body is not encoded.
+
+    Args:
+        fields: the names and values of the headers.
+    """
+    # `httpx.Headers` decodes every header field before a lookup, so we search the bytes.
+    codings = [value for name, value in fields if name.lower() == b"content-encoding"]
+    if not codings:
+        return None
+    coding = b", ".join(codings).decode("ascii", "replace").strip()
+    return None if coding.lower() in {"", "identity"} else coding
 
 
 def _to_proxy(info: Mapping[str, Any]) -> bool:
@@ -398,7 +356,9 @@ def _to_proxy(info: Mapping[str, Any]) -> bool:
 
 def _failure(error: BaseException, evidence: Evidence) -> ExchangeFailure:
     kind = f"{type(error).__module__.split('.')[0]}.{type(error).__qualname__}"
-    if isinstance(error, ssl.SSLError):
+    # Without the module, no code can raise its exception.
+    ssl = sys.modules.get("ssl")
+    if ssl is not None and isinstance(error, ssl.SSLError):
         kind = f"ssl.{type(error).__qualname__}"
     return ExchangeFailure(kind=kind, words=_words(error), not_sent=evidence.proves_not_sent(error))
 

@@ -1,4 +1,4 @@
-"""Connections for httpcore that never return a response to the wrong request.
+"""Connections for httpcore and httpcore2 that never return a response to the wrong request.
 
 httpcore keeps the bytes that arrive after a response, and reads these surplus bytes as the next response.
 Therefore this module never uses a connection again after surplus bytes have arrived.
@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 import anyio
-import httpcore
 
 from smsapi_async.http.answer_end import HEAD_LIMIT, AnswerEnd
 from smsapi_async.http.base import ResponseTooLarge
@@ -43,19 +42,22 @@ write_observer: ContextVar[WriteObserver | None] = ContextVar("write_observer", 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
-class HttpcoreBackend(httpcore.AsyncNetworkBackend):
+class HttpcoreBackend:
     """Opens connections that check for surplus bytes.
 
     Args:
         network: the httpcore backend that opens the underlying connections.
+        core: the package httpcore or httpcore2, whose exceptions the connections raise.
 
     Attributes:
+        core: see "Args".
         is_closed: whether all connections refuse to write. The flag is necessary because a connection attempt
             in progress continues after httpcore's pool is closed.
     """
 
-    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(self, network: Any, core: Any) -> None:  # noqa: ANN401 - of either package
         self._network = network
+        self.core = core
         self.is_closed = False
 
     async def connect_tcp(
@@ -65,13 +67,13 @@ class HttpcoreBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> "HttpcoreStream":
         """Open a connection to a host."""
         stream = await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         return HttpcoreStream(stream, self)
 
 
-class HttpcoreStream(httpcore.AsyncNetworkStream):
+class HttpcoreStream:
     """One connection, with a check for bytes that arrive after the response to the last request.
 
     Args:
@@ -79,7 +81,7 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
         backend: the backend that opened the connection.
     """
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream, backend: HttpcoreBackend) -> None:
+    def __init__(self, stream: Any, backend: HttpcoreBackend) -> None:  # noqa: ANN401
         self._stream = stream
         self._backend = backend
         self._is_new = True
@@ -98,9 +100,9 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Read a part of the response."""
-        data = await self._stream.read(max_bytes, timeout)
+        data: bytes = await self._stream.read(max_bytes, timeout)
         if not data and self._was_cut_off():
-            raise httpcore.ReadError("the TLS connection was cut off")
+            raise self._backend.core.ReadError("the TLS connection was cut off")
         self._answering = True
         self._is_whole = None
         self._received += len(data)
@@ -108,7 +110,7 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
             self._retained += data
             self._end.find(self._retained)
         if self._end.flaw is not None:
-            raise httpcore.RemoteProtocolError(self._end.flaw)
+            raise self._backend.core.RemoteProtocolError(self._end.flaw)
         request = write_observer.get()
         if request is not None:
             # Surplus bytes after a whole response do not make the response too large. Surplus bytes only
@@ -152,23 +154,27 @@ class HttpcoreStream(httpcore.AsyncNetworkStream):
 
     def _refusal(self) -> Exception | None:
         """Return the exception to raise in place of a write, or None if the connection may write."""
-        if self._backend.is_closed:
-            return httpcore.ConnectError("the client was closed")
+        core = self._backend.core
+        refused: Exception | None = None
         is_new, self._is_new = self._is_new, False
+        if self._backend.is_closed:
+            refused = core.ConnectError("the client was closed")
         # A new TLS connection is not checked: the server may have sent session tickets (RFC 8446, 4.6.1), and
         # session tickets are not a response.
-        if is_new and self._ssl_object is None and is_readable(self._socket):
-            return httpcore.ConnectError("the server sent bytes before the first request")
+        elif is_new and self._ssl_object is None and is_readable(self._socket):
+            refused = core.ConnectError("the server sent bytes before the first request")
         # Bytes that arrived since httpcore's check of the idle connection are not a response to this request.
         # After `ConnectionNotAvailable` the pool sends the request on another connection.
-        return httpcore.ConnectionNotAvailable() if self._answering and self.has_surplus() else None
+        elif self._answering and self.has_surplus():
+            refused = core.ConnectionNotAvailable()
+        return refused
 
     async def start_tls(
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> "HttpcoreStream":
         """Start TLS on this connection, and return the connection under TLS."""
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)

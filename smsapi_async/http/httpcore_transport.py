@@ -1,16 +1,15 @@
-"""The transport for asyncio and trio: httpcore's connection pool, with checked connections."""
+"""The transport for asyncio and trio: the pool of httpcore or httpcore2, with checked connections."""
 
 import os
 import ssl
-from typing import Self
+from importlib import import_module
+from typing import Any, Self
 
 import anyio
-import httpcore
 import httpx
 
 from smsapi_async.http.base import (
     KEEPALIVE_SECONDS,
-    WITHDRAWN,
     BundledTransport,
     ResponseTooLarge,
     Trace,
@@ -20,6 +19,7 @@ from smsapi_async.http.base import (
     trace_of,
     whole_response,
 )
+from smsapi_async.http.exchange import WITHDRAWN
 from smsapi_async.http.httpcore_streams import HttpcoreBackend, write_observer
 from smsapi_async.privacy import HiddenBytes
 
@@ -27,21 +27,29 @@ from smsapi_async.privacy import HiddenBytes
 class HttpcoreTransport(BundledTransport):
     """Sends requests through httpcore, on asyncio and trio. httpcore's exceptions are raised unchanged.
 
+    httpcore2, the package below httpx2, has the interface of httpcore.
+
     Args:
         ssl_context: the TLS context for ``https://`` addresses.
         proxy: an ``http://``, ``https://`` or ``socks5://`` proxy, or None.
+        core: the name of the package: ``httpcore`` or ``httpcore2``.
+
+    Attributes:
+        name: the name of the package.
 
     Raises:
         RuntimeError: if the package `socksio` for SOCKS proxies is not installed.
     """
 
-    name = "httpcore"
-
-    def __init__(self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
+    def __init__(
+        self, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None, core: str = "httpcore"
+    ) -> None:
+        self.name = core
+        self._core: Any = import_module(core)
         if proxy is not None and proxy.url.scheme in {"socks5", "socks5h"}:
-            self._backend, proxy = HttpcoreBackend(_socks(proxy)), None
+            self._backend, proxy = HttpcoreBackend(_socks(proxy, self._core), self._core), None
         else:
-            self._backend = HttpcoreBackend(httpcore.AnyIOBackend())
+            self._backend = HttpcoreBackend(self._core.AnyIOBackend(), self._core)
         self._pool = _pool(self._backend, ssl_context, proxy)
         self._process = os.getpid()
 
@@ -51,7 +59,7 @@ class HttpcoreTransport(BundledTransport):
             with anyio.fail_after(timeouts_of(request).get("total")):
                 return await self._exchange(request)
         except TimeoutError:
-            raise httpcore.ReadTimeout("the exchange took too long") from None
+            raise self._core.ReadTimeout("the exchange took too long") from None
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         url, content, trace = request.url, HiddenBytes(await request.aread()), trace_of(request)
@@ -60,11 +68,11 @@ class HttpcoreTransport(BundledTransport):
         token = write_observer.set(_Withdrawal(trace, body_limit_of(request)))
         try:
             response = await self._pool.handle_async_request(
-                httpcore.Request(
+                self._core.Request(
                     request.method,
                     # The target is in the URL and not in the `target` extension. httpcore would copy the
                     # extension into the CONNECT request, and the proxy would receive the target unencrypted.
-                    httpcore.URL(
+                    self._core.URL(
                         scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target_of(request)
                     ),
                     headers=request.headers.raw,
@@ -134,29 +142,27 @@ class _Body:
         raise StopAsyncIteration
 
 
-def _socks(proxy: httpx.Proxy) -> httpcore.AsyncNetworkBackend:
+def _socks(proxy: httpx.Proxy, core: Any) -> object:  # noqa: ANN401 - a module
     try:
         from smsapi_async.http.socks import SocksBackend  # noqa: PLC0415 - socksio is optional
     except ModuleNotFoundError as error:
         raise RuntimeError(f"run `pip install {error.name}`") from None
-    return SocksBackend(proxy)
+    return SocksBackend(proxy, core)
 
 
-def _pool(
-    backend: HttpcoreBackend, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None
-) -> httpcore.AsyncConnectionPool:
+def _pool(backend: HttpcoreBackend, ssl_context: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> Any:  # noqa: ANN401 - of httpcore or httpcore2
     # `max_connections` is None because the client's `Limiter` limits the requests in flight.
     if proxy is None:
-        return httpcore.AsyncConnectionPool(
+        return backend.core.AsyncConnectionPool(
             ssl_context=ssl_context,
             max_connections=None,
             keepalive_expiry=KEEPALIVE_SECONDS,
             network_backend=backend,
         )
-    address = httpcore.URL(
+    address = backend.core.URL(
         scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
     )
-    return httpcore.AsyncHTTPProxy(
+    return backend.core.AsyncHTTPProxy(
         proxy_url=address,
         proxy_auth=proxy.raw_auth,
         proxy_headers=proxy.headers.raw,

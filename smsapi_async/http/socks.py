@@ -5,9 +5,9 @@ as the whole reply, raises exceptions of the library `socksio`, and does not clo
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import anyio
-import httpcore
 import httpx
 from socksio import SOCKSError, socks5
 
@@ -22,16 +22,19 @@ _Request = (
 )
 
 
-class SocksBackend(httpcore.AnyIOBackend):
+class SocksBackend:
     """Opens connections through a SOCKS5 proxy.
 
     Each failure of the proxy is reported as a failure to connect, because no byte of the request was written.
 
     Args:
         proxy: the address of the proxy, and a login and password if the proxy requires them.
+        core: the package httpcore or httpcore2, whose exceptions are raised.
     """
 
-    def __init__(self, proxy: httpx.Proxy) -> None:
+    def __init__(self, proxy: httpx.Proxy, core: Any) -> None:  # noqa: ANN401 - a module
+        self._core = core
+        self._network = core.AnyIOBackend()
         self._host = proxy.url.host
         self._port = proxy.url.port or _PORT
         self._login = proxy.raw_auth
@@ -43,7 +46,7 @@ class SocksBackend(httpcore.AnyIOBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> Any:  # noqa: ANN401 - a stream of the package
         """Connect to a host through the proxy. The proxy resolves the name of the host.
 
         Raises:
@@ -52,7 +55,7 @@ class SocksBackend(httpcore.AnyIOBackend):
         """
         try:
             with anyio.fail_after(timeout):
-                stream = await super().connect_tcp(
+                stream = await self._network.connect_tcp(
                     self._host, self._port, None, local_address, socket_options
                 )
                 try:
@@ -63,31 +66,33 @@ class SocksBackend(httpcore.AnyIOBackend):
                         await stream.aclose()
                     raise
         except TimeoutError:
-            raise httpcore.ConnectTimeout("the SOCKS proxy did not connect in time") from None
+            raise self._core.ConnectTimeout("the SOCKS proxy did not connect in time") from None
         except OverflowError:
-            raise httpcore.ConnectError("the host name or the login is too long for a SOCKS proxy") from None
-        except (SOCKSError, httpcore.ReadError, httpcore.WriteError, EOFError, ValueError):
+            raise self._core.ConnectError(
+                "the host name or the login is too long for a SOCKS proxy"
+            ) from None
+        except (SOCKSError, self._core.ReadError, self._core.WriteError, EOFError, ValueError):
             # The text of the exception is not shown: the text may quote the proxy.
-            raise httpcore.ConnectError("the SOCKS proxy sent no valid SOCKS5 reply") from None
+            raise self._core.ConnectError("the SOCKS proxy sent no valid SOCKS5 reply") from None
         return stream
 
-    async def _ask_for(self, host: str, port: int, stream: httpcore.AsyncNetworkStream) -> None:
+    async def _ask_for(self, host: str, port: int, stream: Any) -> None:  # noqa: ANN401
         handshake = _Handshake(stream)
         method = socks5.SOCKS5AuthMethod
         wanted = method.NO_AUTH_REQUIRED if self._login is None else method.USERNAME_PASSWORD
         offered = await handshake.ask(socks5.SOCKS5AuthMethodsRequest([wanted]), 2)
         if offered != socks5.SOCKS5AuthReply(wanted):
-            raise httpcore.ConnectError("the SOCKS proxy requires another login method")
+            raise self._core.ConnectError("the SOCKS proxy requires another login method")
         if self._login is not None:
             granted = await handshake.ask(socks5.SOCKS5UsernamePasswordRequest(*self._login), 2)
             if granted != socks5.SOCKS5UsernamePasswordReply(success=True):
-                raise httpcore.ConnectError("the SOCKS proxy refused the login")
+                raise self._core.ConnectError("the SOCKS proxy refused the login")
         connect = socks5.SOCKS5Command.CONNECT
         reply = await handshake.ask(socks5.SOCKS5CommandRequest.from_address(connect, (host, port)), None)
         assert isinstance(reply, socks5.SOCKS5Reply)  # noqa: S101 - for the type checker
         if reply.reply_code != socks5.SOCKS5ReplyCode.SUCCEEDED:
             words = reply.reply_code.name.lower().replace("_", " ")
-            raise httpcore.ConnectError(f"the SOCKS proxy made no connection: {words}")
+            raise self._core.ConnectError(f"the SOCKS proxy made no connection: {words}")
 
 
 class _Handshake:
@@ -100,7 +105,7 @@ class _Handshake:
         stream: the connection to the proxy.
     """
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401
         self._stream = stream
         self._protocol = socks5.SOCKS5Connection()
 

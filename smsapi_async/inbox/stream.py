@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from anyio.lowlevel import checkpoint as let_others_run
 
+from smsapi_async.calls.event_hub import EventHub
 from smsapi_async.calls.verdicts import Dated
 from smsapi_async.clock import Clock
 from smsapi_async.errors import (
@@ -33,6 +34,7 @@ from smsapi_async.inbox.receiver import IncomingReceiver
 from smsapi_async.inbox.register import Turn
 from smsapi_async.inbox.rounds import InboxSettings
 from smsapi_async.models import IncomingMessage
+from smsapi_async.observers import InboxRecovered, InboxRoundFailed
 from smsapi_async.privacy import Hidden, type_name
 from smsapi_async.protocol.dates import aware
 from smsapi_async.protocol.decoding import IncomingRows
@@ -135,6 +137,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
         read: Read,
         clock: Clock,
         check_usable: Callable[[], None],
+        hub: EventHub,
         *,
         since: datetime | None,
         settings: InboxSettings,
@@ -144,6 +147,10 @@ class Inbox(AsyncIterator[IncomingMessage]):
         self._read = read
         self._clock = clock
         self._check_usable = check_usable
+        self._hub = hub
+        # The number of successive failed rounds, and the time of the first one.
+        self._failures = 0
+        self._failing_since = 0.0
         self._first = None if since is None else aware("since", since)
         self._settings = settings
         self._checkpoint = checked_checkpoint(checkpoint)
@@ -274,8 +281,9 @@ class Inbox(AsyncIterator[IncomingMessage]):
         self._check_usable()
         try:
             response = await self._read(since=window.since, until=window.until)
-        except InvalidCredentials:
+        except InvalidCredentials as error:
             self._over = True
+            self._report_failure(error, None)
             raise
         except (ReadFailed, RequestRejected) as error:
             if not self._skips(error, window, started, progress):
@@ -286,6 +294,7 @@ class Inbox(AsyncIterator[IncomingMessage]):
         self._report(response.value.skipped, window)
         self._warn(now, gateway)
         self.last_error = None
+        self._report_success()
         self._unsaved = progress.upcoming is None
         self._due = started if progress.is_behind else started + self._settings.every
 
@@ -359,12 +368,38 @@ class Inbox(AsyncIterator[IncomingMessage]):
         logger.warning("the gateway refuses periods that begin a year ago; the inbox begins at %s", since)
         self._due = self._clock.monotonic()
         self.last_error = error
+        self._report_failure(error, 0.0)
         return True
 
     def _put_off(self, error: ReadFailed | RequestRejected) -> None:
-        self._due = self._clock.monotonic() + max(self._settings.every, error.retry_after or 0.0)
+        wait = max(self._settings.every, error.retry_after or 0.0)
+        self._due = self._clock.monotonic() + wait
         self.last_error = error
+        self._report_failure(error, wait)
         logger.warning("the request Sms/In failed and will be repeated: %s", error)
+
+    def _report_failure(self, error: ReadFailed | RequestRejected, retry_in: float | None) -> None:
+        """Emit the event of a failed round. The argument `retry_in` is None if the stream has ended."""
+        self._failures += 1
+        if self._failures == 1:
+            self._failing_since = self._clock.monotonic()
+        if self._hub.is_active:
+            self._hub.emit(
+                InboxRoundFailed(
+                    failures=self._failures,
+                    retry_in=retry_in,
+                    code=error.code,
+                    http_status=error.http_status,
+                    error_type=type(error).__name__,
+                )
+            )
+
+    def _report_success(self) -> None:
+        """Emit the event of a round that succeeded after failed rounds."""
+        failures, self._failures = self._failures, 0
+        if failures and self._hub.is_active:
+            elapsed = self._clock.monotonic() - self._failing_since
+            self._hub.emit(InboxRecovered(failures=failures, elapsed=elapsed))
 
     async def _save(self, progress: Progress) -> None:
         if self._handled_id is not None and self._register is not None:

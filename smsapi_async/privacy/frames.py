@@ -16,7 +16,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _AsyncFunction = TypeVar("_AsyncFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
 # Only frames of these packages are cleared. In Python 3.12 and older, `FrameType.clear` ends a coroutine that
 # is not finished, and a traceback may contain a frame of such a coroutine of the caller.
-_CLEARED = frozenset({"smsapi_async", "httpx", "httpcore", "h11"})
+_CLEARED = frozenset({"smsapi_async", "httpx", "httpx2", "httpcore", "httpcore2", "h11"})
 
 
 def sealed(function: _Function) -> _Function:

@@ -2,10 +2,16 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 from smsapi_async.datetimes import InvalidDateError, plain_datetime
+from smsapi_async.deferred import Deferred
 from smsapi_async.errors import ValidationError
+
+if TYPE_CHECKING:
+    from email import utils
+else:
+    utils = Deferred("email.utils")
 
 GATEWAY_TIME_ZONE = timezone(timedelta(hours=3), "GMT+03:00")
 """The default time zone of the gateway (contract, "Dates sent")."""
@@ -242,10 +248,10 @@ def parse_http_date(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = parsedate_to_datetime(text).astimezone(UTC)
+        moment = utils.parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         return None
-    is_exact = text.strip(" \t") == format_datetime(moment, usegmt=True)
+    is_exact = text.strip(" \t") == utils.format_datetime(moment, usegmt=True)
     return moment if is_exact and moment >= _EARLIEST_HTTP_DATE else None
 
 

@@ -26,7 +26,8 @@ from smsapi_async.protocol.resources import (
     STATISTICS,
     Resource,
 )
-from smsapi_async.protocol.segments import utf16_units
+from smsapi_async.protocol.segments import segment_count, utf16_units
+from smsapi_async.settings import checked_credential
 
 _TEXT_LIMIT = 2000
 # The gateway runs on .NET, and an `int` of .NET has 32 bits.
@@ -42,12 +43,23 @@ class Request:
     Attributes:
         resource: the resource of the gateway that the request addresses.
         form: the URL-encoded parameters of the request, without the parameters that identify the account.
-        private: the parameter values that must not appear in an error text, for example phone numbers.
+        private: the parameter values that must not appear in an error text, for example phone numbers. For a
+            send: the text, and then the numbers.
     """
 
     resource: Resource
     form: str = attrs.field(repr=False)
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def recipients(self) -> int:
+        """The number of recipients of a send; 0 for a read."""
+        return len(self.private) - 1 if self.resource.sends else 0
+
+    @property
+    def segments(self) -> int:
+        """The number of segments of all messages of a send; 0 for a read."""
+        return self.recipients * segment_count(self.private[0]) if self.resource.sends else 0
 
     def with_grant(self, parameters: Secret) -> HiddenBytes:
         """Return the URL-encoded parameters of the request.
@@ -92,6 +104,16 @@ class Credentials:
             (revealed,),
             credentials_hint(login, revealed),
         )
+
+    @classmethod
+    def checked(cls, login: object, password: object) -> Self:
+        """Check and encode a login and a password.
+
+        Raises:
+            ValidationError: if one of them is not a `str`, is empty, or contains a lone surrogate.
+        """
+        checked = checked_credential("login", login)
+        return cls.of(checked, Secret(checked_credential("password", password)))
 
 
 def balance_request() -> Request:

@@ -12,6 +12,8 @@ from smsapi_async.models import Receipt, SegmentState
 from smsapi_async.privacy import Hidden
 from smsapi_async.protocol.decoding import decode_state
 from smsapi_async.protocol.encoding import state_request
+from smsapi_async.schedule import Schedule
+from smsapi_async.settings import checked_instance, checked_seconds, checked_timeout
 from smsapi_async.tracking.delivery import Delivery, DeliverySink
 from smsapi_async.tracking.paged_stream import PagedTracking
 from smsapi_async.tracking.stream import Tracking
@@ -24,7 +26,7 @@ async def read_state(
     segment_id: Hidden[str],
     *,
     priority: Priority = Priority.READ,
-    seconds: float | None = None,
+    timeout: object = None,  # noqa: ASYNC109
 ) -> Dated[SegmentState]:
     """Return the state of a segment with the time of the response on the clock of the gateway.
 
@@ -32,16 +34,35 @@ async def read_state(
         caller: makes the request.
         segment_id: the id of the segment.
         priority: the priority of the request in the line for a slot of the limiter.
-        seconds: the maximum time of the call; None means no limit.
+        timeout: the maximum time of the call; None means no limit.
 
     Raises:
-        ValidationError: if the id is wrong.
+        ValidationError: if the id or the timeout is wrong.
         RequestRejected: if the gateway refused the request or the login.
         ReadFailed: if no usable response arrived.
     """
     request = state_request(segment_id.value)
     decode = partial(_decode, segment_id)
-    return await caller.read_dated(request, decode, priority=priority, seconds=seconds)
+    return await caller.read_dated(request, decode, priority=priority, seconds=checked_timeout(timeout))
+
+
+def tracker_for(
+    schedule: Schedule | None, default: Callable[[], Schedule], deadline: object, *, timeout: object = None
+) -> Tracker:
+    """Return the tracker of a stream of deliveries.
+
+    Args:
+        schedule: the time between two requests for a state; None means the default.
+        default: returns the default.
+        deadline: the time after which the tracking of a message ends.
+        timeout: the maximum time of `AsyncSmsClient.wait_delivered`; None means no limit.
+
+    Raises:
+        ValidationError: if a parameter is wrong.
+    """
+    seconds = checked_timeout(timeout)
+    checked = checked_instance("schedule", schedule, Schedule, default())
+    return Tracker(checked, checked_seconds("deadline", deadline), timeout=seconds)
 
 
 class StartTracking(Protocol):

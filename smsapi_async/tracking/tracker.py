@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heappush
 import attrs
 
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.schedule import Schedule
 from smsapi_async.states import Phase, State
 from smsapi_async.tracking.delivery import Delivery, phase_of
 from smsapi_async.tracking.moments import (
@@ -22,7 +23,6 @@ from smsapi_async.tracking.moments import (
     corrected,
     milestones,
 )
-from smsapi_async.tracking.schedule import Schedule
 
 # Time in seconds between the last request for a message and its deadline, so that the response arrives before
 # the deadline.

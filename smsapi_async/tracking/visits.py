@@ -16,9 +16,9 @@ from typing import Protocol, Self
 import attrs
 
 from smsapi_async.models import Receipt, SegmentState
+from smsapi_async.schedule import Schedule
 from smsapi_async.states import Phase
 from smsapi_async.tracking.delivery import Delivery, phase_of
-from smsapi_async.tracking.schedule import Schedule
 from smsapi_async.tracking.tracker import StateRequest, TrackedMessage, Tracker
 
 # The latest time that a store can contain: the beginning of the year 9999.

@@ -75,6 +75,31 @@ def test_a_variable_precedes_the_file(cli: Cli, gateway: Sandbox, monkeypatch: p
     assert "--base-url" in cli("balance").err
 
 
+@pytest.mark.sms_real
+@pytest.mark.usefixtures("environment", "once")
+def test_plain_http_in_the_environment(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SMSAPI_ALLOW_PLAIN_HTTP precedes the key of the configuration file, and the option precedes both.
+
+    The test sets SMSAPI_GUARD, so that no request leaves this machine.
+    """
+    monkeypatch.setenv("SMSAPI_BASE_URL", "http://sandbox.invalid:8099/rest")
+    monkeypatch.setenv("SMSAPI_GUARD", "1")
+    assert "--allow-plain-http" in cli("balance").err
+    monkeypatch.setenv("SMSAPI_ALLOW_PLAIN_HTTP", "1")
+    assert "the guard blocked" in cli("balance").err
+    place.write_text("allow_plain_http = true")
+    monkeypatch.setenv("SMSAPI_ALLOW_PLAIN_HTTP", "0")
+    assert "--allow-plain-http" in cli("balance").err
+    assert "the guard blocked" in cli("balance", "--allow-plain-http").err
+    monkeypatch.setenv("SMSAPI_ALLOW_PLAIN_HTTP", "")
+    assert "the guard blocked" in cli("balance").err
+    monkeypatch.setenv("SMSAPI_ALLOW_PLAIN_HTTP", "maybe")
+    outcome = cli("balance")
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert "SMSAPI_ALLOW_PLAIN_HTTP" in outcome.err
+    assert "maybe" not in outcome.err
+
+
 @pytest.mark.parametrize("choose", ["--config", "SMSAPI_CONFIG"])
 def test_another_file(
     cli: Cli, gateway: Sandbox, ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choose: str

@@ -1,5 +1,7 @@
 """Tests of the creation and the close of a client."""
 
+from typing import Any
+
 import anyio
 import httpx
 import pytest
@@ -56,9 +58,10 @@ async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_callers_client_that_was_closed_is_named(sandbox: Sandbox) -> None:
-    """If the caller's own httpx client is closed, a call raises `ClientClosed` and not an error of httpx."""
-    client = httpx.AsyncClient()
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+async def test_a_callers_client_that_was_closed_is_named(sandbox: Sandbox, library: Any) -> None:
+    """If the caller's own HTTP client is closed, a call raises `ClientClosed` and not an error of httpx."""
+    client = library.AsyncClient()
     sms = client_for(sandbox, client=client)
     await client.aclose()
     with pytest.raises(ClientClosed):
@@ -74,17 +77,18 @@ async def test_leaving_the_block_leaves_no_connection_open(sandbox: Sandbox) -> 
 
 
 @pytest.mark.anyio
-async def test_a_callers_headers_and_hooks_are_used(sandbox: Sandbox) -> None:
-    """The client uses the headers and the event hooks of the caller's httpx client.
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+async def test_a_callers_headers_and_hooks_are_used(sandbox: Sandbox, library: Any) -> None:
+    """The client uses the headers and the event hooks of the caller's HTTP client.
 
     The event hooks of the caller receive URLs without the query.
     """
     seen: list[str] = []
 
-    async def hook(request: httpx.Request) -> None:
+    async def hook(request: Any) -> None:
         seen.append(str(request.url))
 
-    client = httpx.AsyncClient(headers={"X-Team": "billing"}, event_hooks={"request": [hook]})
+    client = library.AsyncClient(headers={"X-Team": "billing"}, event_hooks={"request": [hook]})
     async with client, client_for(sandbox, client=client) as sms:
         await sms.balance()
     assert seen == [f"{sandbox.base_url}/user/sessionid", f"{sandbox.base_url}/User/Balance"]

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from smsapi_async import AsyncSmsClient, RetryPolicy, SmsApiError, Timeouts
@@ -18,7 +17,7 @@ from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
 from tests.client.tools import RawServer, client_of_version, logged_in_store, read_request
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.over_httpx2("trio-httpx2")]
 
 PASSWORD = "correct horse+battery"
 TEXT = "Ваш код 4711-0815, никому не говорите"
@@ -118,13 +117,16 @@ async def test_success_shows_nothing(sandbox: Sandbox, records: list[logging.Log
     _assert_private(shown, records, sandbox)
 
 
-async def test_a_callers_own_client_shows_nothing(sandbox: Sandbox, records: list[logging.LogRecord]) -> None:
-    """Calls through an httpx client or a transport of the caller show no private data in results and logs."""
-    async with httpx.AsyncClient() as client, client_of_version(sandbox, client=client) as sms:
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+async def test_a_callers_own_client_shows_nothing(
+    sandbox: Sandbox, records: list[logging.LogRecord], library: Any
+) -> None:
+    """Calls through an HTTP client or a transport of the caller show no private data in results and logs."""
+    async with library.AsyncClient() as client, client_of_version(sandbox, client=client) as sms:
         shown = await _run(sms)
-    async with client_of_version(sandbox, transport=httpx.AsyncHTTPTransport()) as sms:
+    async with client_of_version(sandbox, transport=library.AsyncHTTPTransport()) as sms:
         shown += await _run(sms)
-    assert any(record.name == "httpx" for record in records)
+    assert any(record.name == library.__name__ for record in records)
     _assert_private(shown, records, sandbox)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import httpx
 import pytest
 import trustme
 
@@ -30,7 +29,7 @@ from tests.client.tools import (
     until,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.over_httpx2("trio-httpx2", "asyncio-httpx2")]
 HANGING = {Fault.HANG_AFTER_READ, Fault.HANG_AFTER_PASS, Fault.ACCEPT_THEN_SILENCE}
 
 
@@ -282,33 +281,37 @@ async def test_surplus_under_tls_costs_its_connection(sandbox: Sandbox) -> None:
             assert [await sms.balance() for _ in range(10)] == [1] * 10
 
 
-async def test_a_transport_that_reports_nothing_proves_nothing() -> None:
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+async def test_a_transport_that_reports_nothing_proves_nothing(library: Any) -> None:
     """After a connect error of a transport that the caller supplies, the outcome of a send is unknown.
 
     The transport of the caller may raise a connect error even after it has sent the request.
     """
     sent = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: Any) -> Any:
         if request.method == "POST":
             sent.append(request)
-            raise httpx.ConnectTimeout("so it says", request=request)
-        return httpx.Response(200, json="Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1")
+            raise library.ConnectTimeout("so it says", request=request)
+        return library.Response(200, json="Z5CYSZEKDL1DPICU37WENQVOYKP0T1GSLHX1")
 
-    transport = httpx.MockTransport(handler)
-    for options in ({"transport": transport}, {"client": httpx.AsyncClient(transport=transport)}):
+    transport = library.MockTransport(handler)
+    for options in ({"transport": transport}, {"client": library.AsyncClient(transport=transport)}):
         async with AsyncSmsClient("login", "password", source_address="ACME", **options) as sms:
             with pytest.raises(OutcomeUnknown):
                 await sms.send(NUMBER, TEXT)
     assert len(sent) == 2
 
 
-async def test_a_callers_httpx_client_proves_by_its_trace(sandbox: Sandbox, proxy: FaultProxy) -> None:
-    """Over the caller's own httpx client, a send raises `NotSent` if the gateway refuses the connection.
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+async def test_a_callers_httpx_client_proves_by_its_trace(
+    sandbox: Sandbox, proxy: FaultProxy, library: Any
+) -> None:
+    """Over the caller's own HTTP client, a send raises `NotSent` if the gateway refuses the connection.
 
     If the exchange breaks after the request was written to the socket, a send raises `OutcomeUnknown`.
     """
-    async with httpx.AsyncClient(follow_redirects=True) as client:
+    async with library.AsyncClient(follow_redirects=True) as client:
         store = await logged_in_store(sandbox)
         async with client_for(
             sandbox,

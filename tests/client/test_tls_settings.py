@@ -149,8 +149,8 @@ class Timeouts:
 
 # The names of the parameter, of the module and of the class, and a part of the error.
 OTHER_LIBRARIES = [
-    ("client", "httpx2", "AsyncClient", "<httpx2.AsyncClient> cannot be used; pass an httpx.AsyncClient"),
-    ("transport", "httpx2", "AsyncHTTPTransport", "<httpx2.AsyncHTTPTransport> cannot be used"),
+    ("client", "httpx2", "Client", "<httpx2.Client> cannot be used; pass an httpx.AsyncClient or httpx2.A"),
+    ("transport", "httpx2", "HTTPTransport", "<httpx2.HTTPTransport> cannot be used"),
     ("client", "requests", "Session", "<requests.sessions.Session> cannot be used"),
     ("session_store", "requests", "Session", "<requests.sessions.Session> cannot be used"),
     ("client", "httpx", "Client", "<httpx.Client> cannot be used; pass an httpx.AsyncClient"),

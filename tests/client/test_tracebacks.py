@@ -16,7 +16,6 @@ from types import FrameType
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from rich.pretty import pretty_repr
 
@@ -45,7 +44,7 @@ from smsapi_async.sandbox import Dialect, Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, FaultProxy
 from tests.client.tools import RawServer, client_of_version, json_answer, logged_in_store, read_request, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.over_httpx2("asyncio-httpx2")]
 
 PASSWORD = "correct horse+battery"
 TEXT = "Ваш код 4711-0815, никому не говорите"
@@ -318,6 +317,32 @@ async def test_cancelled(sandbox: Sandbox, name: str, is_logged_in: bool) -> Non
             assert_private(error, sandbox)
 
 
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+@pytest.mark.parametrize("name", ["send", "balance"])
+async def test_cancelled_in_the_callers_client(sandbox: Sandbox, name: str, library: Any) -> None:
+    """The frames of an HTTP client of the caller do not show the request of a cancelled call."""
+    heard: list[bytes] = []
+
+    def serve(connection: Any) -> None:
+        heard.append(read_request(connection))
+        connection.recv(1)
+
+    store = await logged_in_store(sandbox)
+    with RawServer(serve) as server:
+        url = f"http://127.0.0.1:{server.port}/rest"
+        async with (
+            library.AsyncClient() as client,
+            client_of_version(sandbox, base_url=url, retry=ONCE, session_store=store, client=client) as sms,
+        ):
+            error = await _cancelled(CALLS[name], sms, lambda: heard)
+    assert_private(error, sandbox)
+    # The `repr` of a request is masked, but some programs also show its attributes.
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    kept = [frame for frame in frames if frame.f_globals["__name__"].startswith(("httpx", "httpcore"))]
+    assert kept
+    assert not any(frame.f_locals for frame in kept)
+
+
 @pytest.mark.parametrize("name", CALLS)
 async def test_cancelled_behind_another_call(sandbox: Sandbox, name: str) -> None:
     """The traceback of a call that is cancelled behind the first request or the login shows nothing."""
@@ -425,11 +450,12 @@ async def test_ids_that_cannot_be_divided(sandbox: Sandbox) -> None:
     assert_private(caught.value, sandbox, with_attributes=False)
 
 
-async def test_an_unexpected_error_of_the_callers_transport(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+async def test_an_unexpected_error_of_the_callers_transport(sandbox: Sandbox, library: Any) -> None:
     """If the caller's transport raises an unexpected error, the library's frames do not show the request."""
 
-    class Broken(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    class Broken(library.AsyncHTTPTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
             raise LookupError(request.method)
 
     store = await logged_in_store(sandbox)

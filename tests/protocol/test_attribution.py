@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from smsapi_async import Message, SegmentIdsUnattributed, SystemClock
 from smsapi_async.calls.caller import Caller
+from smsapi_async.calls.event_hub import EventHub
 from smsapi_async.calls.sender import Sender
 from smsapi_async.privacy import Hidden
 from smsapi_async.protocol.attribution import attribute
@@ -46,6 +47,7 @@ class _Accepting:
 
     def __init__(self, ids: tuple[str, ...]) -> None:
         self.ids = ids
+        self.hub = EventHub(None, "https://localhost")
 
     async def send(self, *_: object, **__: object) -> tuple[str, ...]:
         return self.ids

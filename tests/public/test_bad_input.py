@@ -296,6 +296,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a proxy beside a transport": ({"proxy": f"http://acme:{PASSWORD}@127.0.0.1:3128"}, "proxy"),
     "an endless base URL": ({"base_url": "https://h/" + "x" * 70_000}, "base_url"),
     "a number for the clock": ({"clock": 5}, "clock"),
+    "one observer without a list": ({"observers": print}, "observers"),
+    "an observer that cannot be called": ({"observers": [5]}, "observers[0]"),
     "a number for the session store": ({"session_store": 5}, "session_store"),
     "a rate of nothing": ({"requests_per_second": 0}, "requests_per_second"),
     "a bool for the rate": ({"requests_per_second": True}, "requests_per_second"),
@@ -476,6 +478,47 @@ def test_a_password_with_quotation_marks(monkeypatch: pytest.MonkeyPatch, passwo
     if password not in {'"quoted"', "two # parts"}:
         monkeypatch.setenv("SMSAPI_PASSWORD", password)
         AsyncSmsClient.from_env()
+
+
+@pytest.mark.parametrize("value", ["maybe", "2", "enabled", "http", "'1'", "1 # yes", PASSWORD])
+@pytest.mark.parametrize("name", ["SMSAPI_ALLOW_PLAIN_HTTP", "SMSAPI_GUARD"])
+def test_a_switch_with_another_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """If a switch in the environment is neither on nor off, the error of `from_env` names the variable.
+
+    The value may be a secret that was assigned to the wrong variable, so the error does not show the value.
+    """
+    for variable, given in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, given)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        AsyncSmsClient.from_env()
+    assert caught.value.parameter == name
+    _assert_silent(caught.value, PRIVATE)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_allowed"),
+    [
+        *((value, True) for value in ("1", "true", "YES", "On", " 1 ")),
+        *((value, False) for value in ("0", "False", "no", "off", "")),
+    ],
+)
+def test_plain_http_in_the_environment(monkeypatch: pytest.MonkeyPatch, value: str, is_allowed: bool) -> None:
+    """With SMSAPI_ALLOW_PLAIN_HTTP=1, `from_env` accepts the URL of a sandbox in another container.
+
+    A parameter takes precedence over the variable.
+    """
+    for variable, given in {**ENVIRONMENT, "SMSAPI_BASE_URL": "http://sandbox:8099/rest"}.items():
+        monkeypatch.setenv(variable, given)
+    monkeypatch.setenv("SMSAPI_ALLOW_PLAIN_HTTP", value)
+    if is_allowed:
+        assert "http://sandbox:8099/rest" in repr(AsyncSmsClient.from_env())
+    else:
+        with pytest.raises(ValidationError, match="SMSAPI_ALLOW_PLAIN_HTTP=1"):
+            AsyncSmsClient.from_env()
+    assert "http://sandbox:8099/rest" in repr(AsyncSmsClient.from_env(allow_plain_http=True))
+    with pytest.raises(ValidationError, match="base_url"):
+        AsyncSmsClient.from_env(allow_plain_http=False)
 
 
 @pytest.mark.parametrize("text", [None, 5, TEXT.encode(), TEXT + "\ud83d"])

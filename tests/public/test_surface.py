@@ -20,6 +20,7 @@ import pytest
 
 import smsapi_async
 import smsapi_async.ledger
+import smsapi_async.observers
 import smsapi_async.sandbox
 import smsapi_async.sandbox.faults
 from smsapi_async import AsyncSmsClient, errors
@@ -340,7 +341,13 @@ def test_a_receipt_has_the_number_of_its_message() -> None:
 
 
 def _public_classes() -> list[type]:
-    modules = (smsapi_async, smsapi_async.ledger, smsapi_async.sandbox, smsapi_async.sandbox.faults)
+    modules = (
+        smsapi_async,
+        smsapi_async.ledger,
+        smsapi_async.observers,
+        smsapi_async.sandbox,
+        smsapi_async.sandbox.faults,
+    )
     values = [getattr(module, name) for module in modules for name in module.__all__]
     return [value for value in values if inspect.isclass(value) and not issubclass(value, enum.Enum)]
 

@@ -1,5 +1,9 @@
 """The guard of the pytest plugin: no test sends a real message by mistake."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from smsapi_async import RealSendBlocked
@@ -79,6 +83,15 @@ def test_real_requests_fail_the_test(project: Project) -> None:
 
     def test_caller_transport():
         swallow(transport=httpx.AsyncHTTPTransport())
+
+    def test_httpx2():
+        swallow(http="httpx2")
+
+    def test_caller_client_of_httpx2():
+        swallow(client=pytest.importorskip("httpx2").AsyncClient())
+
+    def test_caller_transport_of_httpx2():
+        swallow(transport=pytest.importorskip("httpx2").AsyncHTTPTransport())
 
     def test_local_proxy():
         swallow(proxy="http://127.0.0.1:9")
@@ -192,7 +205,7 @@ def test_real_requests_fail_the_test(project: Project) -> None:
     """
     )
     run = project.run("-rfE", "--tb=line", "--show-capture=no")
-    assert run.counts == {"failed": 26, "passed": 1, "error": 1}, run.output
+    assert run.counts == {"failed": 29, "passed": 1, "error": 1}, run.output
     assert run.output.count("blocked user/sessionid to integrationapi.net at test_user.py:") >= 20
     assert run.output.count("blocked Sms/Send to integrationapi.net at test_user.py:") >= 1
     assert "79031234567" not in run.output
@@ -367,3 +380,42 @@ def test_no_name_is_looked_up(project: Project) -> None:
     )
     run = project.run("-s")
     assert "calls: []" in run.output
+
+
+_FROM_ENV = """
+import anyio
+from smsapi_async import AsyncSmsClient, RetryPolicy, SmsApiError
+
+async def main():
+    async with AsyncSmsClient.from_env(retry=RetryPolicy(attempts=1)) as sms:
+        try:
+            await sms.send("79031234567", "hello")
+        except SmsApiError as error:
+            print(type(error).__name__)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [("1", "RealSendBlocked"), ("on", "RealSendBlocked"), ("0", "NotSent")]
+)
+def test_a_process_whose_environment_has_the_variable(value: str, error: str) -> None:
+    """With SMSAPI_GUARD=1, a process without pytest sends to loopback only, also to no container."""
+    variables = {
+        "SMSAPI_LOGIN": "login",
+        "SMSAPI_PASSWORD": "password",
+        "SMSAPI_SOURCE_ADDRESS": "ACME",
+        "SMSAPI_BASE_URL": "http://sandbox.invalid:8099/rest",
+        "SMSAPI_ALLOW_PLAIN_HTTP": "1",
+        "SMSAPI_GUARD": value,
+        "SMSAPI_GUARD_FILE": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _FROM_ENV],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+    )
+    assert (done.stderr, done.stdout.strip()) == ("", error)

@@ -25,8 +25,9 @@ from smsapi_async.http import happy_eyeballs
 from smsapi_async.http.asyncio_connection import AsyncioConnection
 from smsapi_async.http.asyncio_transport import AsyncioTransport
 from smsapi_async.http.choice import AutomaticTransport, Kind
-from smsapi_async.http.exchange import Evidence, transport_errors
+from smsapi_async.http.exchange import Evidence
 from smsapi_async.http.httpcore_streams import HttpcoreStream
+from smsapi_async.http.libraries import transport_errors
 from tests.client.tools import RawServer, read_request, tls_pair
 from tests.transports.tools import answer, ask
 

@@ -11,6 +11,7 @@ from typing import assert_type
 
 import anyio
 import httpx
+import httpx2
 
 from smsapi_async import (
     AsyncSmsClient,
@@ -138,6 +139,16 @@ def options(http: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, tls: s
     AsyncSmsClient("login", "password", transport="httpcore")
 
 
+def options_of_httpx2(client: httpx2.AsyncClient, transport: httpx2.AsyncBaseTransport) -> None:
+    AsyncSmsClient("login", "password", client=client)
+    AsyncSmsClient("login", "password", transport=transport)
+    AsyncSmsClient("login", "password", transport=httpx2.AsyncHTTPTransport(), http="httpx2")
+    AsyncSmsClient.from_env(http="httpx2")
+    AsyncSmsClient.from_env(client=client, http=None)
+    AsyncSmsClient.from_env(http="aiohttp")  # type: ignore[arg-type]
+    AsyncSmsClient("login", "password", http=httpx2)  # type: ignore[arg-type]
+
+
 def paces(shared: Shared, pace: Pace) -> None:
     AsyncSmsClient("login", "password", pace=pace)
     AsyncSmsClient("login", "password", pace=shared.pace(per_second=50), session_store=shared.sessions)
@@ -145,7 +156,8 @@ def paces(shared: Shared, pace: Pace) -> None:
     assert_type(shared.ledger, Ledger)
 
 
-def wrong_options(http: httpx.Client, synchronous: httpx.BaseTransport) -> None:
+def wrong_options(http: httpx.Client, synchronous: httpx.BaseTransport, http2: httpx2.Client) -> None:
+    AsyncSmsClient("login", "password", client=http2)  # type: ignore[arg-type]
     AsyncSmsClient("login")  # type: ignore[call-arg]
     AsyncSmsClient("login", "password", "ACME")  # type: ignore[call-arg]
     AsyncSmsClient("login", "password", sender="ACME")  # type: ignore[call-arg]

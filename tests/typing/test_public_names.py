@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import smsapi_async
-from smsapi_async import ledger, sandbox
+from smsapi_async import blocking, ledger, observers, sandbox
 from smsapi_async.sandbox import faults
 
-MODULES = (smsapi_async, ledger, sandbox, faults)
+MODULES = (smsapi_async, blocking, ledger, observers, sandbox, faults)
 FILES = sorted(
     {*Path(__file__).parent.glob("*.py")} - {Path(__file__), Path(__file__).with_name("__init__.py")}
 )

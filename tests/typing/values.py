@@ -20,7 +20,9 @@ from smsapi_async import (
     State,
     Statistics,
     Unknown,
+    from_json,
     segment,
+    to_json,
 )
 
 
@@ -121,6 +123,18 @@ def segmentations() -> None:
     assert_type(segmentation.count, int)
     segment(b"text")  # type: ignore[arg-type]
     segment(None)  # type: ignore[arg-type]
+
+
+def json_texts(receipt: Receipt, text: str) -> None:
+    assert_type(to_json(receipt), str)
+    assert_type(to_json([receipt, None]), str)
+    assert_type(from_json(text, Receipt), Receipt)
+    assert_type(from_json(text.encode(), list[Receipt]), list[Receipt])
+    assert_type(from_json({"type": "Receipt"}, Receipt), Receipt)
+    assert_type(from_json(text, Outcome), Accepted | Rejected | Unknown)
+    assert_type(from_json(text, Receipt | None), Receipt | None)
+    from_json(text)  # type: ignore[call-arg]
+    from_json(5, Receipt)  # type: ignore[arg-type]
 
 
 def outcomes(outcome: Outcome) -> str:

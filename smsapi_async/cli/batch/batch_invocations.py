@@ -14,7 +14,7 @@ from smsapi_async.cli.options import AccountOptions
 from smsapi_async.client import AsyncSmsClient
 from smsapi_async.errors import ValidationError
 from smsapi_async.session import MemorySessionStore
-from smsapi_async.settings import environment_value
+from smsapi_async.variables import environment_value
 
 
 def batch_invocation(plan: BatchPlan, account: AccountOptions, *, as_json: bool) -> Invocation[BatchCounts]:

@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
@@ -20,7 +20,7 @@ _FORM = (
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
     """Open one client for the whole application. It reads the account from the environment."""
     async with AsyncSmsClient.from_env() as sms:
         app.state.sms, app.state.codes = sms, set[str]()

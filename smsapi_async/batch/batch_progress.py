@@ -1,0 +1,94 @@
+"""Counts the outcomes of a batch, and emits events with the counts."""
+
+from collections.abc import Sequence
+from itertools import count
+from time import perf_counter
+
+from smsapi_async.calls.event_building import builder_of
+from smsapi_async.calls.event_hub import EventHub
+from smsapi_async.observers import BatchProgress
+from smsapi_async.outcomes import Accepted, Outcome, Rejected
+
+# The arguments are all fields, in their order.
+_progress = builder_of(BatchProgress)
+# The shortest time between two events of a batch in seconds. An event for each request would cost a batch of
+# single messages as much as both events of the request.
+_INTERVAL = 0.05
+# The numbers of the batches of this process.
+_numbers = count(1)
+
+
+class ProgressCounts:
+    """Counts the outcomes of a batch. Without observers, nothing is counted.
+
+    Args:
+        hub: gives the events to the observers.
+
+    Attributes:
+        read: the number of messages that the batch has read.
+        has_ended: whether the last event was emitted.
+    """
+
+    def __init__(self, hub: EventHub) -> None:
+        self._hub = hub
+        self._number = next(_numbers)
+        self._began_at = self._next_at = perf_counter()
+        self._accepted = 0
+        self._rejected = 0
+        self._unknown = 0
+        self._recorded = 0
+        self._segments = 0
+        self.read = 0
+        self.has_ended = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is an observer."""
+        return self._hub.is_active
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Count the outcomes of one request."""
+        # All messages of a request share their ids if the ids cannot be divided among the messages.
+        shared: set[tuple[str, ...]] = set()
+        for outcome in outcomes:
+            self._recorded += outcome.recorded
+            if isinstance(outcome, Accepted):
+                self._accepted += 1
+                if not outcome.recorded and not (outcome.unattributed and outcome.segment_ids in shared):
+                    self._segments += len(outcome.segment_ids)
+                    shared.add(outcome.segment_ids)
+            elif isinstance(outcome, Rejected):
+                self._rejected += 1
+            else:
+                self._unknown += 1
+
+    def emit(
+        self, pending: int | None = None, *, has_ended: bool = False, error: BaseException | None = None
+    ) -> None:
+        """Emit the counts, unless the event before was a moment ago. The last event is always emitted.
+
+        Args:
+            pending: the number of messages in flight; None means the messages that were read and have no
+                outcome yet.
+            has_ended: whether this is the last event.
+            error: the error for which the batch halted, or None.
+        """
+        if self._hub.is_active and not self.has_ended and (has_ended or perf_counter() >= self._next_at):
+            self.has_ended = has_ended
+            self._next_at = perf_counter() + _INTERVAL
+            if pending is None:
+                pending = self.read - self._accepted - self._rejected - self._unknown
+            self._hub.emit(
+                _progress(
+                    self._number,
+                    self._accepted,
+                    self._rejected,
+                    self._unknown,
+                    self._recorded,
+                    self._segments,
+                    pending,
+                    perf_counter() - self._began_at,
+                    has_ended,
+                    None if error is None else type(error).__name__,
+                )
+            )

@@ -1,0 +1,1 @@
+"""Tests of the observers of a client: events, stats, and observers that misbehave."""
