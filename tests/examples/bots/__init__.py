@@ -1,0 +1,1 @@
+"""Telegram bots that answer and forward incoming SMS."""

@@ -1,0 +1,1 @@
+"""Programs that report failures of sends to Sentry and structlog without private values."""
