@@ -120,7 +120,9 @@ def running(bot: str, sandbox: Sandbox, telegram: BotApi, folder: Path, **change
         "TELEGRAM_URL": telegram.url + ("/bot" if bot == "telegram_bot" else ""),
         **changed,
     }
-    command = [sys.executable, "-W", "error", str(BOTS / f"{bot}.py")]
+    # From Python 3.12 on, python-telegram-bot causes this warning.
+    allowed = "ignore:There is no current event loop:DeprecationWarning"
+    command = [sys.executable, "-W", "error", "-W", allowed, str(BOTS / f"{bot}.py")]
     with subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         started = Running(process)
         try:
