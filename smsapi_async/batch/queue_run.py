@@ -142,10 +142,11 @@ class QueueRun:
             claim = await self._claim()
             if claim is None:
                 continue
-            self._poll()
             for request in claim.requests:
                 self._in_flight[request.token] = len(request.messages)
                 group.start_soon(self._send, request, sender)
+            # If `on_poll` raises an exception, the tasks give the claimed messages back.
+            self._poll()
             if claim.pause is not None:
                 sender.halt(claim.pause.cause)
                 break

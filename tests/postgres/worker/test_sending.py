@@ -251,6 +251,23 @@ async def test_ledgers_without_a_queue(place: Place, tmp_path: Any, kind: str) -
                 await sms.send_pending(place())
 
 
+async def test_an_error_of_on_poll(server: Server, place: Place, account: str) -> None:
+    """If `on_poll` raises an exception after a claim, no claimed message is unknown."""
+
+    def on_poll(counts: Summary) -> None:
+        raise ZeroDivisionError
+
+    async with run_sandbox() as sandbox, place() as ledger, client(sandbox) as sms:
+        await fill(server, account, ledger, messages(5))
+        with pytest.raises(ZeroDivisionError):
+            await sms.send_pending(ledger, on_poll=on_poll)
+        summary = await ledger.summary()
+        assert summary == Summary(
+            accepted=summary.accepted, pending=5 - summary.accepted, segments=summary.accepted
+        )
+        assert len(sandbox.account.messages) == summary.accepted
+
+
 async def test_polls_are_reported(server: Server, place: Place, account: str) -> None:
     """`on_poll` gets the counts of the outcomes, which grow."""
     seen: list[Summary] = []
