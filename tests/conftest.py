@@ -1,6 +1,7 @@
-"""Fixtures for all tests: the async backends, the HTTP transports and the profiles of hypothesis."""
+"""Fixtures for all tests: backends, HTTP transports, log records, and the profiles of hypothesis."""
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -71,6 +72,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         # `metafunc.parametrize` does not.
         mark = pytest.mark.parametrize(names, values, ids=list(chosen), indirect=["transport"])
         metafunc.definition.add_marker(mark)
+
+
+@pytest.fixture
+def records() -> Iterator[list[logging.LogRecord]]:
+    """Yield a list that collects the log records of all loggers, at the level DEBUG and above."""
+    seen: list[logging.LogRecord] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record)
+
+    root = logging.getLogger()
+    handler, level = Keep(level=0), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield seen
+    root.removeHandler(handler)
+    root.setLevel(level)
 
 
 def need_httpx2() -> ModuleType:

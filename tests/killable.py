@@ -6,6 +6,7 @@ A server process imports the modules once, and then forks each child.
 import multiprocessing
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -90,4 +91,22 @@ class Killable:
             return None
 
 
-__all__ = ["PATIENCE", "Connection", "Killable"]
+async def at_once(function: Callable[..., object], *arguments: Any, count: int) -> list[Any]:
+    """Run a function in several processes, which go on at the same time. Return the report of each process.
+
+    Args:
+        function: a function of a module. Its first argument is a `Connection`, on which it sends "open",
+            receives the permission to go on, and sends its report.
+        arguments: the other arguments of the function.
+        count: the number of processes.
+    """
+    with ExitStack() as stack:
+        processes = [stack.enter_context(Killable(function, *arguments)) for _ in range(count)]
+        for each in processes:
+            assert await each.received() == "open"
+        for each in processes:
+            each.connection.send("go")
+        return [await each.received() for each in processes]
+
+
+__all__ = ["PATIENCE", "Connection", "Killable", "at_once"]

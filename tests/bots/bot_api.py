@@ -4,8 +4,6 @@ import json
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -106,16 +104,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write no log."""
-
-
-@contextmanager
-def run_bot_api() -> Iterator[BotApi]:
-    """Run the imitation in a thread."""
-    with BotApi() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()

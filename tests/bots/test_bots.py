@@ -19,7 +19,8 @@ from smsapi_async import Accepted, AsyncSmsClient, Unknown
 from smsapi_async.ledger import Ledger
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.gate import Gate
-from tests.bots.bot_api import CHAT, STRANGER, TOKEN, BotApi, run_bot_api
+from tests.bots.bot_api import CHAT, STRANGER, TOKEN, BotApi
+from tests.served import served_in_thread
 
 BOTS = Path(__file__).parents[1] / "examples" / "bots"
 LIBRARIES = {"aiogram_bot": "aiogram", "telegram_bot": "telegram"}
@@ -47,7 +48,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def telegram() -> Iterator[BotApi]:
     """Serve an imitation of Telegram's Bot API."""
-    with run_bot_api() as running:
+    with served_in_thread(BotApi()) as running:
         yield running
 
 

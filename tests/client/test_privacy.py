@@ -6,7 +6,7 @@ with both versions of the interface: in version 2, each request contains the pas
 
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,24 +38,6 @@ async def sandbox(transport: str, api_version: int) -> AsyncIterator[Sandbox]:
     dialect = Dialect(id_style="number") if api_version == 1 else Dialect.LATEST
     async with run_sandbox(password=PASSWORD, dialect=dialect) as running:
         yield running
-
-
-@pytest.fixture
-def records() -> Iterator[list[logging.LogRecord]]:
-    """Yield a list that collects the log records of all loggers, at the level DEBUG and above."""
-    seen: list[logging.LogRecord] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            seen.append(record)
-
-    root = logging.getLogger()
-    handler, level = Keep(level=0), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield seen
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def _calls(sms: AsyncSmsClient) -> list[Callable[[], Awaitable[Any]]]:

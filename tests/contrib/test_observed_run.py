@@ -71,24 +71,6 @@ async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-def records() -> Iterator[list[logging.LogRecord]]:
-    """Yield a list that collects the log records of all loggers, at the level DEBUG and above."""
-    seen: list[logging.LogRecord] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            seen.append(record)
-
-    root = logging.getLogger()
-    handler, level = Keep(level=0), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield seen
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
-@pytest.fixture
 def entries() -> Iterator[list[Any]]:
     """Yield the list of all entries of structlog."""
     capture = LogCapture()

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -17,7 +17,7 @@ from smsapi_async import (
     SmsApiError,
     ValidationError,
 )
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.client.tools import client_for, until
 from tests.contrib.tools import faulty_line, skip_without
@@ -34,13 +34,6 @@ from tests.contrib.telemetry import Telemetry, attributes_of  # noqa: E402
 pytestmark = pytest.mark.anyio
 NUMBER = "79031234567"
 TEXT = "The code is 4711"
-
-
-@pytest.fixture
-async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox with a faulty line, and yield the sandbox."""
-    async with run_sandbox(faults_port=0) as running:
-        yield running
 
 
 @pytest.fixture

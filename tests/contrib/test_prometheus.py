@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,6 @@ from smsapi_async.contrib.prometheus import Prometheus  # noqa: E402
 pytestmark = pytest.mark.anyio
 NUMBER = "79031234567"
 TEXT = "The code is 4711"
-
-
-@pytest.fixture
-async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox with a faulty line, and yield the sandbox."""
-    async with run_sandbox(faults_port=0) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from smsapi_async import Message, SmsApiError, ValidationError, observers
 from smsapi_async.ledger import Ledger
-from smsapi_async.sandbox import Sandbox, run_sandbox
+from smsapi_async.sandbox import Sandbox
 from smsapi_async.sandbox.faults import Fault
 from tests.client.tools import client_for
 from tests.contrib.tools import faulty_line, skip_without
@@ -27,13 +27,6 @@ from smsapi_async.contrib.structlog import Structlog  # noqa: E402
 pytestmark = pytest.mark.anyio
 NUMBER = "79031234567"
 TEXT = "The code is 4711"
-
-
-@pytest.fixture
-async def sandbox(anyio_backend: str) -> AsyncIterator[Sandbox]:
-    """Serve a sandbox with a faulty line, and yield the sandbox."""
-    async with run_sandbox(faults_port=0) as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ is claimed without a sender, all that was passed to the ledger is recorded, and 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import anyio
@@ -20,6 +20,7 @@ from smsapi_async.tracking import Delivery
 from tests.ledger.tools import (
     ACCEPTED_AT,
     accepted,
+    cancelled,
     claim_each,
     held_by_another_program,
     keyed,
@@ -71,30 +72,9 @@ WRITES: dict[str, tuple[Work, Summary]] = {
 }
 
 
-async def cancelled(work: Awaitable[object], gaps: Sequence[int], path: Path | None) -> bool:
-    """Start a call in a task, cancel the task several times, and wait for its end.
-
-    Args:
-        work: the call.
-        gaps: for each cancellation, the number of steps of the event loop before it.
-        path: the path of the ledger file, which another program locks until the last cancellation; or None.
-
-    Returns:
-        Whether the call was cancelled, and had not ended before.
-    """
-    with ExitStack() as stack:
-        if path is not None:
-            stack.enter_context(held_by_another_program(path))
-        task = asyncio.ensure_future(work)
-        for gap in gaps:
-            for _ in range(gap):
-                await asyncio.sleep(0)
-            task.cancel()
-        await asyncio.sleep(0)
-    await asyncio.wait([task])
-    if not task.cancelled():
-        assert task.exception() is None
-    return task.cancelled()
+def _lock(path: Path, *, is_busy: bool) -> AbstractContextManager[object]:
+    """Return a lock that another program holds on the ledger file, or no lock."""
+    return held_by_another_program(path) if is_busy else nullcontext()
 
 
 async def opened_soon(path: Path) -> Ledger:
@@ -123,7 +103,7 @@ async def test_a_write_outlives_its_task(path: Path, name: str, gaps: Sequence[i
     work, expected = WRITES[name]
     async with Ledger.sqlite(path) as ledger:
         keys = await prepared(ledger)
-        await cancelled(work(ledger, keys), gaps, path if is_busy else None)
+        await cancelled(work(ledger, keys), gaps, _lock(path, is_busy=is_busy))
         assert await ledger.summary() == (expected if gaps[0] else BEFORE)
         if name == "record" and gaps[0]:
             (tracked,) = await open_messages(ledger)
@@ -146,7 +126,7 @@ async def test_a_claim_whose_task_is_gone_is_given_back(
         keys = await prepared(ledger)
         end = (keys[0], accepted()) if settles else None
         claim = ledger.claim("gone", keyed(ledger, 2, 5), settle=end)
-        is_gone = await cancelled(claim, gaps, path if is_busy else None)
+        is_gone = await cancelled(claim, gaps, _lock(path, is_busy=is_busy))
         assert is_gone or not is_busy
         with anyio.fail_after(5):
             await ledger.wait("gone") if is_gone else None
@@ -189,7 +169,7 @@ async def test_those_who_wait_for_a_claim_that_is_gone_are_woken(path: Path, gap
 
         with anyio.fail_after(5):
             async with anyio.create_task_group() as group:
-                task = cancelled(ledger.claim("gone", keyed(ledger, 1)), (1, *gaps), None)
+                task = cancelled(ledger.claim("gone", keyed(ledger, 1)), (1, *gaps), nullcontext())
                 group.start_soon(lambda: task)
                 for number in range(5):
                     group.start_soon(claim_after, f"next {number}")
@@ -206,7 +186,7 @@ async def test_an_opening_whose_task_is_gone_leaves_no_lock(
         keys = await prepared(ledger)
         await ledger.settle(keys[0], unknown())
     ledger = Ledger.sqlite(path)
-    if not await cancelled(ledger.__aenter__(), gaps, path if is_busy else None):
+    if not await cancelled(ledger.__aenter__(), gaps, _lock(path, is_busy=is_busy)):
         await ledger.aclose()
     other = await opened_soon(path)
     assert await other.summary() == _changed(sending=0, unknown=2)
@@ -221,7 +201,7 @@ async def test_a_closing_whose_task_is_gone_goes_on(path: Path, gaps: Sequence[i
     keys = await prepared(ledger)
     settling = asyncio.ensure_future(ledger.settle(keys[0], accepted()))
     await asyncio.sleep(0)
-    await cancelled(ledger.aclose(), gaps, path if is_busy else None)
+    await cancelled(ledger.aclose(), gaps, _lock(path, is_busy=is_busy))
     await ledger.aclose()
     await settling
     other = await opened_soon(path)

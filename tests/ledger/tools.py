@@ -3,12 +3,13 @@
 The functions create messages, answers and ledgers, lock the ledger file, and start child processes.
 """
 
+import asyncio
 import secrets
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -253,3 +254,29 @@ async def until_at_work(ledger: Ledger) -> None:
 def states(outcomes: Sequence[Outcome]) -> list[str]:
     """Return the name of the class of each outcome."""
     return [type(outcome).__name__ for outcome in outcomes]
+
+
+async def cancelled(
+    work: Awaitable[object], gaps: Sequence[int], lock: AbstractContextManager[object]
+) -> bool:
+    """Start a call in a task of asyncio, cancel the task several times, and wait for its end.
+
+    Args:
+        work: the call.
+        gaps: for each cancellation, the number of steps of the event loop before it.
+        lock: held until the last cancellation, for example a lock on the file of the ledger.
+
+    Returns:
+        Whether the call was cancelled, and had not ended before.
+    """
+    with lock:
+        task = asyncio.ensure_future(work)
+        for gap in gaps:
+            for _ in range(gap):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([task])
+    if not task.cancelled():
+        assert task.exception() is None
+    return task.cancelled()

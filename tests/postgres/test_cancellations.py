@@ -1,12 +1,11 @@
 """Tests of calls that are cancelled, and of ledgers that nobody closes. No message is claimed by nobody."""
 
-import asyncio
 import gc
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import anyio
 import anyio.to_thread
@@ -14,37 +13,11 @@ import pytest
 
 from smsapi_async.ledger import Ledger, Summary
 from tests.ledger.test_cancellations import BEFORE, GAPS, WRITES, prepared
-from tests.ledger.tools import Place, accepted, claim_each, claim_many, keyed
+from tests.ledger.tools import Place, accepted, cancelled, claim_each, claim_many, keyed
 from tests.postgres.server import Server
 
 pytestmark = pytest.mark.anyio
 on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-
-
-async def cancelled(work: Awaitable[object], gaps: Sequence[int], server: Server | None) -> bool:
-    """Start a call in a task, cancel the task several times, and wait for its end.
-
-    Args:
-        work: the call.
-        gaps: for each cancellation, the number of steps of the event loop before it.
-        server: the server whose tables another transaction locks until the last cancellation; or None.
-
-    Returns:
-        Whether the call was cancelled, and had not ended before.
-    """
-    with ExitStack() as stack:
-        if server is not None:
-            stack.enter_context(server.held())
-        task = asyncio.ensure_future(work)
-        for gap in gaps:
-            for _ in range(gap):
-                await asyncio.sleep(0)
-            task.cancel()
-        await asyncio.sleep(0)
-    await asyncio.wait([task])
-    if not task.cancelled():
-        assert task.exception() is None
-    return task.cancelled()
 
 
 @on_asyncio
@@ -58,7 +31,7 @@ async def test_a_write_outlives_its_task(
     work, expected = WRITES[name]
     async with place() as ledger:
         keys = await prepared(ledger)
-        await cancelled(work(ledger, keys), gaps, server if is_busy else None)
+        await cancelled(work(ledger, keys), gaps, server.held() if is_busy else nullcontext())
     # The ledger is closed when all that was passed to the threads is done. Its own claim is unknown then.
     expected = expected if gaps[0] else BEFORE
     async with place() as other:
@@ -82,7 +55,7 @@ async def test_a_claim_whose_task_is_gone_is_given_back(
         keys = await prepared(ledger)
         end = (keys[0], accepted()) if settles else None
         claim = ledger.claim("gone", keyed(ledger, 2, 5), settle=end)
-        is_gone = await cancelled(claim, gaps, server if is_busy else None)
+        is_gone = await cancelled(claim, gaps, server.held() if is_busy else nullcontext())
         assert is_gone or not is_busy
         if is_gone:
             with anyio.fail_after(5):
@@ -130,7 +103,7 @@ async def test_the_loop_goes_on_while_a_claim_waits(server: Server, place: Place
 async def test_an_opening_whose_task_is_gone(place: Place, gaps: Sequence[int]) -> None:
     """If the task that opens a ledger is cancelled, the ledger can be opened again."""
     ledger = place()
-    if not await cancelled(ledger.__aenter__(), gaps, None):
+    if not await cancelled(ledger.__aenter__(), gaps, nullcontext()):
         await ledger.aclose()
     async with ledger:
         assert await ledger.summary() == Summary()

@@ -16,7 +16,7 @@ from smsapi_async.postgres import Shared, shared_pace
 from smsapi_async.postgres.shared_pace import SharedPace
 from smsapi_async.sandbox import run_sandbox
 from tests.client.tools import NUMBER, TEXT, client_for, until
-from tests.killable import Connection, Killable
+from tests.killable import Connection, at_once
 from tests.postgres.server import PASSWORD, Server
 
 pytestmark = pytest.mark.anyio
@@ -99,19 +99,8 @@ async def _sends_of_processes(server: Server, account: str, backend: str) -> lis
     """Send from four processes at the same time, and return the times at which the gateway got the sends."""
     async with run_sandbox(login="login", password="password") as sandbox:
         arguments = (backend, server.dsn(), account, sandbox.base_url)
-        processes = [Killable(run_process, *arguments) for _ in range(PROCESSES)]
-        for each in processes:
-            each.__enter__()
-        try:
-            for each in processes:
-                assert await each.received() == "open"
-            for each in processes:
-                each.connection.send("go")
-            for each in processes:
-                assert await each.received() == "sent"
-        finally:
-            for each in processes:
-                each.kill()
+        reports = await at_once(run_process, *arguments, count=PROCESSES)
+        assert reports == ["sent"] * PROCESSES
         assert sandbox.account.logins <= 1
         return [each.at.timestamp() for each in sandbox.account.arrivals if each.resource == "Sms/Send"]
 

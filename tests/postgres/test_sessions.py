@@ -18,7 +18,7 @@ from smsapi_async.postgres import Shared, login_lock
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.session import LoginRefusal
 from tests.client.tools import client_for, until
-from tests.killable import Connection, Killable
+from tests.killable import Connection, Killable, at_once
 from tests.postgres.server import PASSWORD, Server
 
 pytestmark = pytest.mark.anyio
@@ -65,18 +65,8 @@ def run_process(report: Connection, backend: str, *arguments: str) -> None:
 
 async def _results(server: Server, account: str, sandbox: Sandbox, backend: str, password: str) -> list[Any]:
     arguments = (backend, server.dsn(), account, sandbox.base_url, password)
-    processes = [Killable(run_process, *arguments) for _ in range(PROCESSES)]
-    for each in processes:
-        each.__enter__()
-    try:
-        for each in processes:
-            assert await each.received() == "open"
-        for each in processes:
-            each.connection.send("go")
-        return [result for each in processes for result in await each.received()]
-    finally:
-        for each in processes:
-            each.kill()
+    reports = await at_once(run_process, *arguments, count=PROCESSES)
+    return [result for report in reports for result in report]
 
 
 @pytest.mark.parametrize("is_right", [True, False])

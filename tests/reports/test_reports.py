@@ -5,15 +5,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.served import served_in_thread
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,22 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Write no log."""
 
 
-@contextmanager
-def sentry_server() -> Iterator[SentryServer]:
-    """Run the server in a thread."""
-    with SentryServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def reports(configuration: str, frames: str, directory: Path) -> tuple[list[str], dict[str, list[str]]]:
     """Run the program with the failures, and return its reports and its private values."""
-    with sentry_server() as server:
+    with served_in_thread(SentryServer()) as server:
         done = subprocess.run(
             [sys.executable, "-m", "tests.reports.failures", configuration, frames, "private.json"],
             env={**os.environ, "SENTRY_DSN": server.dsn, "PYTHONPATH": str(ROOT), "COLUMNS": "1000"},
