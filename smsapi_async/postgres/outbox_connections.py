@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from functools import cache
 from typing import Any, Final
 
 from smsapi_async.errors import ValidationError
@@ -129,8 +130,12 @@ def _asyncpg(connection: Any) -> AsyncRun:  # noqa: ANN401
 def _sqlalchemy(connection: Any) -> Run:  # noqa: ANN401
     _check_dialect(connection)
 
+    # `exec_driver_sql` needs two thirds of the time of `execute`.
+    is_session = hasattr(connection, "get_bind")
+
     def run(parameter: HiddenText) -> str | None:
-        value: str | None = connection.execute(_sqlalchemy_statement(), {"parameter": parameter}).scalar()
+        own = connection.connection() if is_session else connection
+        value: str | None = own.exec_driver_sql(_STATEMENT.format("%s"), (parameter,)).scalar()
         return value
 
     return run
@@ -147,8 +152,9 @@ def _async_sqlalchemy(connection: Any) -> AsyncRun:  # noqa: ANN401
     return run
 
 
+@cache
 def _sqlalchemy_statement() -> object:
-    # The caller has imported SQLAlchemy.
+    # The caller has imported SQLAlchemy, which compiles one object only once.
     sqlalchemy: Any = sys.modules["sqlalchemy"]
     parameter = sqlalchemy.bindparam("parameter", type_=sqlalchemy.Text())
     return sqlalchemy.text(_STATEMENT.format(":parameter")).bindparams(parameter)
