@@ -127,11 +127,12 @@ def orders(server: "Server", options: Options) -> Table:
         options: the options of the benchmarks.
     """
     from benchmarks.web_orders import CLIENTS as THREADS  # noqa: PLC0415 - SQLAlchemy is an extra
-    from benchmarks.web_orders import Shop  # noqa: PLC0415
+    from benchmarks.web_orders import WAYS, Shop  # noqa: PLC0415
 
     table = Table(f"Orders of a web backend with {THREADS} threads", "", reference=WITHOUT)
     shop = Shop(server.dsn())
-    runs = {way: partial(shop.rate, 5 * options.seconds, with_message=way is WITH) for way in (WITHOUT, WITH)}
+    names = (WITHOUT, WITH, OWN)
+    runs = {name: partial(shop.rate, 5 * options.seconds, way) for name, way in zip(names, WAYS, strict=True)}
     for way, rates in alternate(runs, options.rounds).items():
         table.add(way, ORDERS, rates)
     shop.close()

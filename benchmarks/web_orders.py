@@ -1,9 +1,11 @@
 """The transaction of a web backend that the benchmark ``outbox`` measures: an order with SQLAlchemy."""
 
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Barrier, Thread
 from time import perf_counter
+from typing import Final
 
 from sqlalchemy import ForeignKey, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
@@ -14,6 +16,7 @@ from smsapi_async.postgres import enqueue
 CLIENTS = 8
 _PRODUCTS = 1000
 _TEXT = "Ваш заказ отправлен"
+Way = Callable[[Session, "ShopOrder"], None]
 
 
 class Base(DeclarativeBase):
@@ -50,6 +53,34 @@ class OrderLine(Base):
     price: Mapped[int]
 
 
+class OwnOutboxRow(Base):
+    """A message in a table of the backend's own, which is what one would write without this package."""
+
+    __tablename__ = "shop_outbox"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    phone: Mapped[str]
+    text: Mapped[str]
+    due: Mapped[datetime] = mapped_column(index=True)
+
+
+def _enqueue(session: Session, order: ShopOrder) -> None:
+    enqueue(session, Message(order.phone, _TEXT, key=f"shipped {order.id}"))
+
+
+def _add_own_row(session: Session, order: ShopOrder) -> None:
+    key, due = f"shipped {order.id}", datetime.now(UTC)
+    session.add(OwnOutboxRow(key=key, phone=order.phone, text=_TEXT, due=due))
+
+
+def _no_message(session: Session, order: ShopOrder) -> None:
+    """Add nothing to the transaction."""
+
+
+WAYS: Final = (_no_message, _enqueue, _add_own_row)
+"""What a transaction does with the message: none, `enqueue`, and a row in a table of the backend's own."""
+
+
 class Shop:
     """A web backend with one connection for each of its threads.
 
@@ -68,12 +99,12 @@ class Shop:
         """Close all connections."""
         self._engine.dispose()
 
-    def rate(self, seconds: float, *, with_message: bool) -> float:
+    def rate(self, seconds: float, way: Way) -> float:
         """Return the number of committed orders per second of all threads together.
 
         Args:
             seconds: the duration of the measurement.
-            with_message: whether each transaction enqueues a message.
+            way: one of `WAYS`.
         """
         counts = [0] * CLIENTS
         start = Barrier(CLIENTS)
@@ -82,7 +113,7 @@ class Shop:
             start.wait()
             end = perf_counter() + seconds
             while perf_counter() < end:
-                self._order(with_message=with_message)
+                self._order(way)
                 counts[thread] += 1
 
         threads = [Thread(target=run, args=(thread,)) for thread in range(CLIENTS)]
@@ -92,7 +123,7 @@ class Shop:
             each.join()
         return sum(counts) / seconds
 
-    def _order(self, *, with_message: bool) -> None:
+    def _order(self, way: Way) -> None:
         """Commit one order: read a product, reduce its stock, and insert the order with two lines."""
         with Session(self._engine) as session, session.begin():
             number = secrets.randbelow(_PRODUCTS)
@@ -102,5 +133,4 @@ class Shop:
             order = ShopOrder(phone="79031234567", total=200, at=datetime.now(UTC), lines=lines)
             session.add(order)
             session.flush()
-            if with_message:
-                enqueue(session, Message(order.phone, _TEXT, key=f"shipped {order.id}"))
+            way(session, order)
