@@ -169,9 +169,14 @@ async def test_livez(server: Server, place: Place, account: str, tmp_path: Path)
         await until(file.exists)
         first = file.stat().st_mtime_ns
         await until(lambda: file.stat().st_mtime_ns > first)
-        response = await http.get(f"http://127.0.0.1:{port}/livez")
-        assert response.status_code == 200
-        assert response.json() == {"alive": True, "state": "sending"}
+
+        async def sends() -> bool:
+            response = await http.get(f"http://127.0.0.1:{port}/livez")
+            assert response.status_code == 200
+            assert response.json() in [{"alive": True, "state": each} for each in ("starting", "sending")]
+            return bool(response.json()["state"] == "sending")
+
+        await until(sends)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
 
