@@ -352,8 +352,7 @@ class Batch(AsyncIterator[Outcome]):
         """Give the outcomes of a request to the caller, and report the progress."""
         self._outcomes.add(outcomes)
         if self._progress.is_active and outcomes:
-            self._progress.add(outcomes)
-            self._progress.emit()
+            self._progress.report(outcomes)
 
     def _with_repetitions(self, result: Result) -> list[Outcome]:
         if self._ledger is None:

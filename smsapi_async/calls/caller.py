@@ -61,7 +61,7 @@ from smsapi_async.errors import (
     Unauthorized,
 )
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, Exchanger, HttpResponse
-from smsapi_async.observers import ClientStats, RequestBegun, RequestOutcome
+from smsapi_async.observers import ClientStats, RequestBegun
 from smsapi_async.privacy import Secret, clear_frames
 from smsapi_async.protocol.encoding import Credentials, Request, login_request
 from smsapi_async.session import SessionStore
@@ -337,10 +337,10 @@ class Caller:
                         verdict = call.judge(outcome, circumstances)
                     self._record(call.grant, verdict)
                     if call.begun is not None:
-                        self._report(call, outcome, verdict)
+                        self._report(call, call.begun, outcome, verdict)
                 except BaseException as error:
                     if call.begun is not None:
-                        self._report_broken(call, error, scope)
+                        self._report_broken(call, call.begun, error, scope)
                     raise
                 finally:
                     self._authentication.end(call.grant)
@@ -374,36 +374,43 @@ class Caller:
         self._check_start(call)
         parameters = call.request.with_grant(grant.parameters)
         call.attempt += 1
-        if self.hub.is_active:
-            call.began_at = perf_counter()
-            waited = call.began_at - call.free_since
-            call.begun = self.hub.request_begun(call.request, call.attempt, waited)
-            self.hub.emit(call.begun)
+        hub = self.hub
+        if hub.is_active:
+            call.began_at = began_at = perf_counter()
+            waited = began_at - call.free_since
+            call.begun = begun = hub.request_begun(call.request, call.attempt, waited)
+            hub.emit(begun)
         outcome = await self._exchange(call.request, parameters, call.evidence)
         if isinstance(outcome, ExchangeFailure) and self._lifetime.is_over:
             raise error_at_the_end(call.request, call.evidence)
         return outcome
 
     def _report(
-        self, call: _Call[_Value], exchange: HttpResponse | ExchangeFailure, verdict: Verdict[_Value]
+        self,
+        call: _Call[_Value],
+        begun: RequestBegun,
+        exchange: HttpResponse | ExchangeFailure,
+        verdict: Verdict[_Value],
     ) -> None:
         """Emit the event of a request with a verdict."""
-        begun, call.begun = call.begun, None
-        assert begun is not None  # noqa: S101 - for the type checker
-        call.free_since = perf_counter()
-        is_send = call.request.resource.sends
-        if isinstance(verdict, Done):
-            segments = len(verdict.value) if is_send and isinstance(verdict.value, tuple) else None
-            outcome: RequestOutcome = "accepted" if is_send else "succeeded"
-            self.hub.request_ended(begun, call.began_at, outcome, exchange, segments=segments)
+        call.begun = None
+        call.free_since = now = perf_counter()
+        elapsed = now - call.began_at
+        if not isinstance(verdict, Done):
+            failed = outcome_of(call.request, call.evidence, verdict.error)
+            self.hub.request_ended(begun, elapsed, failed, exchange, error=verdict.error)
+        elif call.request.resource.sends:
+            ids = verdict.value
+            segments = len(ids) if isinstance(ids, tuple) else None
+            self.hub.request_ended(begun, elapsed, "accepted", exchange, segments=segments)
         else:
-            outcome = outcome_of(call.request, call.evidence, verdict.error)
-            self.hub.request_ended(begun, call.began_at, outcome, exchange, error=verdict.error)
+            self.hub.request_ended(begun, elapsed, "succeeded", exchange)
 
-    def _report_broken(self, call: _Call[Any], error: BaseException, scope: anyio.CancelScope | None) -> None:
+    def _report_broken(
+        self, call: _Call[Any], begun: RequestBegun, error: BaseException, scope: anyio.CancelScope | None
+    ) -> None:
         """Emit the event of a request that a cancellation or an unexpected exception ended."""
-        begun, call.begun = call.begun, None
-        assert begun is not None  # noqa: S101 - for the type checker
+        call.begun = None
         outcome = outcome_of(call.request, call.evidence, error)
         name = name_of_error(error)
         if scope is not None and scope.cancel_called and not isinstance(error, Exception):
@@ -412,7 +419,7 @@ class Caller:
             is_time = not call.request.resource.sends and not self._lifetime.is_closed
             outcome = "failed" if outcome == "cancelled" else outcome
             name = TransportFailed.__name__ if is_time else type(closed).__name__
-        self.hub.request_ended(begun, call.began_at, outcome, None, error=name)
+        self.hub.request_ended(begun, perf_counter() - call.began_at, outcome, None, error=name)
 
     async def _wait_for_pace(self, request: Request) -> None:
         try:

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from smsapi_async.calls.event_building import builder_of
+from smsapi_async.calls.event_building import open_twin
 from smsapi_async.calls.observer_checks import checked_observers
 from smsapi_async.errors import (
     NotSent,
@@ -34,8 +34,7 @@ from smsapi_async.observers import (
 from smsapi_async.protocol.encoding import Request
 
 logger = logging.getLogger("smsapi_async")
-# The arguments are all fields, in their order.
-_begun, _ended = builder_of(RequestBegun), builder_of(RequestEnded)
+_OpenBegun, _OpenEnded = open_twin(RequestBegun), open_twin(RequestEnded)
 # The numbers of the requests. One observer may observe several clients of a process.
 _numbers = count(1)
 _PORTS = {"http": 80, "https": 443}
@@ -114,22 +113,22 @@ class EventHub:
     def request_begun(self, request: Request, attempt: int, waited: float) -> RequestBegun:
         """Return the event of a request that is about to begin. The caller emits the event."""
         resource = request.resource
-        return _begun(
-            next(_numbers),
-            resource.name,
-            resource.method,
-            request.recipients,
-            request.segments,
-            attempt,
-            waited,
-            self._address,
-            self._port,
-        )
+        event = _OpenBegun()
+        event.request = next(_numbers)
+        event.resource = resource.name
+        event.method = resource.method
+        event.recipients, event.segments = request.size()
+        event.attempt = attempt
+        event.waited = waited
+        event.server_address = self._address
+        event.server_port = self._port
+        event.__class__ = RequestBegun
+        return event  # type: ignore[no-any-return]
 
     def request_ended(
         self,
         begun: RequestBegun,
-        began_at: float,
+        elapsed: float,
         outcome: RequestOutcome,
         exchange: HttpResponse | ExchangeFailure | None,
         *,
@@ -140,31 +139,34 @@ class EventHub:
 
         Args:
             begun: the event of the beginning.
-            began_at: the time of the beginning, of `perf_counter`.
+            elapsed: the seconds from the beginning to the end of the request.
             outcome: the outcome of the request.
             exchange: the response or the failure; None if the request has neither.
             error: the error of the request, or the name of its class; None after a success.
             segments: the number of segments in the response to an accepted send.
         """
-        self.emit(
-            _ended(
-                begun.request,
-                begun.resource,
-                begun.method,
-                begun.recipients,
-                begun.segments if segments is None else segments,
-                begun.attempt,
-                begun.waited,
-                begun.server_address,
-                begun.server_port,
-                perf_counter() - began_at,
-                outcome,
-                None if error is None else getattr(error, "code", None),
-                exchange.status if isinstance(exchange, HttpResponse) else None,
-                None if error is None else name_of_error(error),
-                exchange.kind if isinstance(exchange, ExchangeFailure) else None,
-            )
-        )
+        event = _OpenEnded()
+        event.request = begun.request
+        event.resource = begun.resource
+        event.method = begun.method
+        event.recipients = begun.recipients
+        event.segments = begun.segments if segments is None else segments
+        event.attempt = begun.attempt
+        event.waited = begun.waited
+        event.server_address = begun.server_address
+        event.server_port = begun.server_port
+        event.elapsed = elapsed
+        event.outcome = outcome
+        event.code = event.error_type = event.http_status = event.failure = None
+        if error is not None:
+            event.code = getattr(error, "code", None)
+            event.error_type = name_of_error(error)
+        if isinstance(exchange, HttpResponse):
+            event.http_status = exchange.status
+        elif exchange is not None:
+            event.failure = exchange.kind
+        event.__class__ = RequestEnded
+        self.emit(event)
 
     def call_succeeded(self, request: Request, value: _Value) -> _Value:
         """Count a call that has succeeded. Return its value."""
@@ -189,12 +191,13 @@ class EventHub:
         self._ended[key] = self._ended.get(key, 0) + 1
         if waited is None or not self.is_active:
             return
+        recipients, segments = request.size()
         self.emit(
             RequestNotMade(
                 resource=request.resource.name,
                 method=request.resource.method,
-                recipients=request.recipients,
-                segments=request.segments,
+                recipients=recipients,
+                segments=segments,
                 waited=waited,
                 server_address=self._address,
                 server_port=self._port,

@@ -51,15 +51,12 @@ class Request:
     form: str = attrs.field(repr=False)
     private: tuple[str, ...] = attrs.field(default=(), repr=False)
 
-    @property
-    def recipients(self) -> int:
-        """The number of recipients of a send; 0 for a read."""
-        return len(self.private) - 1 if self.resource.sends else 0
-
-    @property
-    def segments(self) -> int:
-        """The number of segments of all messages of a send; 0 for a read."""
-        return self.recipients * segment_count(self.private[0]) if self.resource.sends else 0
+    def size(self) -> tuple[int, int]:
+        """Return the number of recipients of a send, and of all segments; for a read, both are 0."""
+        if not self.resource.sends:
+            return 0, 0
+        recipients = len(self.private) - 1
+        return recipients, recipients * segment_count(self.private[0])
 
     def with_grant(self, parameters: Secret) -> HiddenBytes:
         """Return the URL-encoded parameters of the request.
