@@ -23,6 +23,8 @@ and `SystemExit` are raised to the caller.
 No event contains a password, a session id, a text, a phone number, a key or a segment id. The events are
 immutable. A later version may add fields and events, so ignore an event that you do not know.
 
+The ``error_type`` of a cancellation is ``CancelledError``, on asyncio and on trio.
+
 The outcome of a request is one of these words:
 
 | Outcome     | Meaning                                                                            |
@@ -142,6 +144,8 @@ class RequestEnded:
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class RequestNotMade:
     """A call has ended before its first request: for example, a login or the wait for other calls failed.
+
+    A call that never began has no event: a call with an invalid parameter, or a call of a closed client.
 
     Attributes:
         resource: the resource of the gateway, for example ``Sms/Send``.

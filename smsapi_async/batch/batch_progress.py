@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 from time import perf_counter
 
-from smsapi_async.calls.event_hub import EventHub
+from smsapi_async.calls.event_hub import EventHub, name_of_error
 from smsapi_async.observers import BatchProgress
 from smsapi_async.outcomes import Accepted, Outcome, Rejected
 
@@ -109,6 +109,6 @@ class ProgressCounts:
                     pending=pending,
                     elapsed=perf_counter() - self._began_at,
                     has_ended=has_ended,
-                    error_type=None if error is None else type(error).__name__,
+                    error_type=None if error is None else name_of_error(error),
                 )
             )

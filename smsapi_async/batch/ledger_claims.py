@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from smsapi_async.calls.event_hub import EventHub
+from smsapi_async.calls.event_hub import EventHub, name_of_error
 from smsapi_async.ledger.interface import ENGINES
 from smsapi_async.ledger.requests import Claimed, InFlight
 from smsapi_async.observers import LedgerClaim
@@ -95,6 +95,6 @@ def _emit(
                 recorded=0 if error else messages - claimed - in_flight,
                 in_flight=in_flight,
                 elapsed=perf_counter() - began_at,
-                error_type=None if error is None else type(error).__name__,
+                error_type=None if error is None else name_of_error(error),
             )
         )

@@ -288,8 +288,12 @@ def is_error(error: BaseException) -> bool:
 
 
 def name_of_error(error: BaseException | str) -> str:
-    """Return the name of the class of an error."""
-    return error if isinstance(error, str) else type(error).__name__
+    """Return the name of the class of an error. A cancellation has the same name on asyncio and on trio."""
+    if isinstance(error, str):
+        return error
+    name = type(error).__name__
+    # The class of trio. An error of the caller with this name would be an `Exception`.
+    return "CancelledError" if name == "Cancelled" and not is_error(error) else name
 
 
 def _name_of(observer: Any) -> str:  # noqa: ANN401 - an observer is any callable object

@@ -312,8 +312,9 @@ def _parsed(words: str, region: str | None) -> PhoneNumber | None:
 
 def _why_impossible(digits: str, region: str | None) -> str:
     place = "its country" if region is None else region
+    these = "this digit" if len(digits) == 1 else f"these {len(digits)} digits"
     return (
-        f"a number with these {len(digits)} digits does not exist in {place}; {_ONE_NUMBER}"
+        f"a number with {these} does not exist in {place}; {_ONE_NUMBER}"
         if len(digits) <= 15
         else f"{len(digits)} digits are too many for one number; {_ONE_NUMBER}"
     )

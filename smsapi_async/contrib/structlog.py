@@ -23,7 +23,8 @@ No entry contains a password, a session id, a text, a phone number or a segment 
 """
 
 import re
-from typing import get_args
+from types import CoroutineType
+from typing import Any, get_args
 
 try:
     import structlog
@@ -71,7 +72,7 @@ class Structlog:
 
     Args:
         logger: a logger of structlog. None means ``structlog.get_logger("smsapi_async")``. The program may
-            configure structlog later.
+            configure structlog later. An `AsyncBoundLogger` logs with its synchronous logger ``sync_bl``.
 
     Raises:
         ValidationError: if ``logger`` is not a logger of structlog.
@@ -81,13 +82,19 @@ class Structlog:
         # We look at the class, because a lazy logger reads the configuration when its attributes are read.
         if logger is not None and not hasattr(type(logger), "bind"):
             raise ValidationError("logger", type_name(logger), "pass a logger of structlog")
-        self._logger = structlog.get_logger("smsapi_async") if logger is None else logger
+        self._logger: Any = structlog.get_logger("smsapi_async") if logger is None else logger
 
     def __call__(self, event: Event) -> None:
         """Log an event."""
         name, fields = _ENTRIES[type(event)]
         values = {field: value for field in fields if (value := getattr(event, field)) is not None}
-        getattr(self._logger, _level(event))(name, **values)
+        level = _level(event)
+        logged = getattr(self._logger, level)(name, **values)
+        if isinstance(logged, CoroutineType):
+            # Nobody would await the coroutine of an `AsyncBoundLogger`. A coroutine that is closed before it
+            # starts gives no warning.
+            logged.close()
+            getattr(self._logger.sync_bl, level)(name, **values)
 
 
 def _level(event: Event) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import attrs
 
 from smsapi_async.errors import RealSendBlocked
+from smsapi_async.privacy import HTTP_PACKAGES
 
 ADVICE = (
     "use the fixture sms_sandbox, or allow real requests: mark the test with @pytest.mark.sms_real, run "
@@ -17,8 +18,8 @@ ADVICE = (
 """What a reader of the error can do."""
 
 # The packages whose frames lie between a request and the code that makes the request.
-_BETWEEN = {"anyio", "asyncio", "concurrent", "contextlib", "cyclopts", "httpcore", "httpcore2", "httpx"}
-_BETWEEN |= {"httpx2", "outcome", "runpy", "smsapi_async", "threading", "trio", "uvloop"}
+_BETWEEN = HTTP_PACKAGES | {"anyio", "asyncio", "concurrent", "contextlib", "cyclopts", "outcome", "runpy"}
+_BETWEEN |= {"smsapi_async", "threading", "trio", "uvloop"}
 # The frames of pytest: the code that makes the request is not on the stack.
 _RUNNERS = {"_pytest", "pluggy", "pytest", "pytest_asyncio", "pytest_trio"}
 # The ends of the names that networks of containers and local networks use.

@@ -1,6 +1,6 @@
 """Keeps secrets and personal data out of every text that this package produces."""
 
-from smsapi_async.privacy.frames import clear_frames, sealed, sealed_async
+from smsapi_async.privacy.frames import HTTP_PACKAGES, clear_frames, sealed, sealed_async
 from smsapi_async.privacy.masks import (
     Hidden,
     HiddenBytes,
@@ -22,6 +22,7 @@ from smsapi_async.privacy.reprs import steady_repr
 from smsapi_async.privacy.scrubbing import masked, scrub, visible
 
 __all__ = [
+    "HTTP_PACKAGES",
     "Hidden",
     "HiddenBytes",
     "HiddenText",

@@ -14,9 +14,14 @@ from typing import Any, TypeVar, cast
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _AsyncFunction = TypeVar("_AsyncFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
+HTTP_PACKAGES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "h11"})
+"""The names of the packages of the HTTP libraries. This room and the guard look for the names in frames, and
+import none of the packages. Both rooms are lower than the room `http`, so the names are here.
+"""
+
 # Only frames of these packages are cleared. In Python 3.12 and older, `FrameType.clear` ends a coroutine that
 # is not finished, and a traceback may contain a frame of such a coroutine of the caller.
-_CLEARED = frozenset({"smsapi_async", "httpx", "httpx2", "httpcore", "httpcore2", "h11"})
+_CLEARED = HTTP_PACKAGES | {"smsapi_async"}
 
 
 def sealed(function: _Function) -> _Function:

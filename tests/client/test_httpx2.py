@@ -25,7 +25,9 @@ from smsapi_async import (
     TransportFailed,
     ValidationError,
 )
+from smsapi_async.http import libraries
 from smsapi_async.ledger import Ledger
+from smsapi_async.privacy import HTTP_PACKAGES
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan, run_fault_proxy
 from tests.client.tools import (
@@ -313,3 +315,8 @@ async def test_an_answer_nobody_asked_for_is_never_taken(sandbox: Sandbox) -> No
         receipts = [await sms.send(f"790312345{index:02}", TEXT) for index in range(10)]
     accepted = {each.destination_address: tuple(each.segment_ids) for each in sandbox.account.messages}
     assert {each.message.destination_address: each.segment_ids for each in receipts} == accepted
+
+
+def test_no_library_is_forgotten() -> None:
+    """A traceback shows no private value of a frame of either library, and of the packages below them."""
+    assert {*libraries.LIBRARIES, *libraries._CORES.values(), "h11"} == HTTP_PACKAGES

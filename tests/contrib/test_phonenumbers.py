@@ -77,6 +77,7 @@ REFUSED: list[tuple[str, str]] = [
     ("", "the cell is empty"),
     (" \u00a0\t", "the cell is empty"),
     ("+7 (0) 903 123-45-67", "does not exist"),
+    ("5", "a number with this digit does not exist"),
     ("7903123456", "a number with these 10 digits does not exist"),
     ("+7903123456", "does not exist"),
     ("790312345678", "does not exist"),

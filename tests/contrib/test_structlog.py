@@ -1,5 +1,6 @@
 """The log entries of a client with structlog, with requests to a sandbox."""
 
+import gc
 import io
 import json
 import logging
@@ -200,3 +201,20 @@ def test_structlog_may_be_configured_later() -> None:
     finally:
         structlog.reset_defaults()
     assert [each["event"] for each in capture.entries] == ["smsapi.inbox_recovered"]
+
+
+@pytest.mark.parametrize("is_passed", [True, False])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_asynchronous_logger_loses_no_entry(anyio_backend: str, is_passed: bool) -> None:
+    """An `AsyncBoundLogger` logs each event at once, with its bound values and without a warning."""
+    capture = LogCapture()
+    structlog.configure(processors=[capture], wrapper_class=structlog.stdlib.AsyncBoundLogger)
+    try:
+        logger = structlog.get_logger().bind(service="shop") if is_passed else None
+        Structlog(logger)(_event(observers.RequestEnded, outcome="failed"))
+        gc.collect()
+    finally:
+        structlog.reset_defaults()
+    (entry,) = capture.entries
+    assert (entry["event"], entry["log_level"]) == ("smsapi.request_ended", "warning")
+    assert entry.get("service") == ("shop" if is_passed else None)

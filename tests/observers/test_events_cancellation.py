@@ -10,7 +10,7 @@ import pytest
 
 from smsapi_async import AsyncSmsClient, Message, NotSent, OutcomeUnknown
 from smsapi_async.ledger import Ledger
-from smsapi_async.observers import BatchProgress, RequestNotMade
+from smsapi_async.observers import BatchProgress, RequestEnded, RequestNotMade
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.batch.test_cancellation import CancelledAt, settled
 from tests.client.tools import client_of_version
@@ -80,7 +80,7 @@ async def test_a_send_cancelled_at_every_await(
 
 @pytest.mark.parametrize(("anyio_backend", "times"), WAYS)
 async def test_a_read_cancelled_at_every_await(anyio_backend: str, times: int | None) -> None:
-    """A cancelled read has one end: `succeeded` or `cancelled`."""
+    """A cancelled read has one end: `succeeded` or `cancelled`. The error has one name on each backend."""
     at = waits = 0
     while waits >= at:
         at += 1
@@ -93,6 +93,10 @@ async def test_a_read_cancelled_at_every_await(anyio_backend: str, times: int | 
         found += [event.outcome for event in seen.of(RequestNotMade)]
         assert found == [outcome]
         assert outcome in {"succeeded", "cancelled"}
+        if outcome == "cancelled":
+            names = [ended.error_type for ended in seen.of(RequestEnded)]
+            names += [event.error_type for event in seen.of(RequestNotMade)]
+            assert names == ["CancelledError"]
 
 
 async def _batch(sms: AsyncSmsClient, ledger: Ledger) -> None:
