@@ -123,7 +123,7 @@ class Interruptible(Generic[_Result]):
         self._command = command
         self._end_process = end_process
         self._count = 0
-        # The function that cancels the command; None if the command does not run yet.
+        # The function that cancels the command; None if the command does not run.
         self._cancel: Callable[[], object] | None = None
         self._earlier: dict[signal.Signals, Any] = {}
         self.is_interrupted = False
@@ -148,7 +148,11 @@ class Interruptible(Generic[_Result]):
             self._cancel = partial(_waker(), scope.cancel)
             if self._count:
                 scope.cancel()
-            return await self._command()
+            try:
+                return await self._command()
+            finally:
+                # A later signal may arrive after the end of the event loop.
+                self._cancel = None
         self.is_interrupted = True
         return None
 

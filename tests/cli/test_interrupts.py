@@ -152,3 +152,27 @@ def test_the_third_interrupt_ends_a_command_that_cannot_be_cancelled(backend: st
         time.sleep(0.02)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", INTERRUPTED)
+
+
+_ENDED = """
+import signal
+import sys
+from smsapi_async.cli.invocations import Invocation
+from smsapi_async.cli.run import _carry_out
+
+async def command():
+    return "result"
+
+def view(result):
+    signal.raise_signal(signal.SIGINT)
+    return result
+
+sys.exit(_carry_out(Invocation(run=command, view=view, document=dict, as_json=False, backend=sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_interrupt_after_the_end_of_a_command(backend: str) -> None:
+    """A Ctrl-C that arrives after the command has ended does not replace the result by an error."""
+    out, err = (process := _started("-c", _ENDED, backend)).communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "result\n", "")
