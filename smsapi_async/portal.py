@@ -2,13 +2,17 @@
 
 import asyncio
 import atexit
+
+# The functions that Python calls before a fork are called in reverse order. `_before_fork` must be called
+# before the function of this module, which takes a lock that the event loop needs.
+import concurrent.futures.thread as _registers_first  # noqa: F401
 import logging
 import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -39,6 +43,9 @@ class CalledInEventLoop(WrongEventLoop):
 
 class AsyncClosable(Protocol):
     """A client with async methods."""
+
+    async def __aenter__(self) -> object:
+        """Import all modules that the calls need."""
 
     async def aclose(self, *, grace: float | timedelta = 0.0) -> None:
         """Close the client."""
@@ -111,10 +118,31 @@ class PortalClient(Generic[_Client]):
         # A signal handler may close the client while its thread holds the lock.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
+        self._begun: Future[BlockingPortal] = Future()
         self._portal: BlockingPortal | None = None
         self._in_use: set[Future[None]] = set()
         self._entered: dict[object, Any] = {}
         self._exits = ExitStack()
+
+    def _pause(self, resume: ExitStack) -> None:
+        """Stop the event loop before a fork, at a place where its thread holds no lock.
+
+        A forked process has no copy of the thread, so a lock of the thread would stay locked for ever in the
+        forked process. While a thread imports a module, it holds a lock.
+        """
+        # If another thread starts or closes the client, the fork waits for the end.
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return
+        resume.callback(self._lock.release)
+        if self._portal is not None:
+            paused: Future[None] = Future()
+            gate = threading.Lock()
+            gate.acquire()
+            resume.callback(gate.release)
+            # The portal raises a RuntimeError if its event loop has ended, or forks the process.
+            with suppress(RuntimeError):
+                self._portal.start_task_soon(_pass, gate, paused)
+                wait([paused], _PATIENCE)
 
     def _forget(self) -> None:
         """Begin again in a forked process, without the event loop of the parent process."""
@@ -143,13 +171,14 @@ class PortalClient(Generic[_Client]):
             if self._is_closed:
                 raise ClientClosed
             if self._portal is None:
-                begun: Future[BlockingPortal] = Future()
-                # The thread is a daemon, so that a program can end that does not close the client.
-                self._thread = threading.Thread(
-                    target=anyio.run, args=(_serve, begun), name="smsapi-async loop", daemon=True
-                )
-                self._thread.start()
-                self._portal = begun.result()
+                # If an interruption ended an earlier wait for the portal, the thread is alive.
+                if self._thread is None or not self._thread.is_alive():
+                    self._begun = Future()
+                    start = partial(_run_loop, self._begun, self._client)
+                    # The thread is a daemon, so that a program can end that does not close the client.
+                    self._thread = threading.Thread(target=start, name="smsapi-async loop", daemon=True)
+                    self._thread.start()
+                self._portal = self._begun.result()
                 atexit.register(self.close)
             return self._portal
 
@@ -198,7 +227,7 @@ class PortalClient(Generic[_Client]):
         left: Future[None] = Future()
         with self._use(left) as portal:
             try:
-                with portal.wrap_async_context_manager(_made(make)) as stream:
+                with portal.wrap_async_context_manager(portal.call(make)) as stream:
                     step: Callable[[], Awaitable[_Value]] = partial(anext, stream, _END)
                     yield iter(lambda: self._call(step), _END)
             finally:
@@ -217,7 +246,6 @@ class PortalClient(Generic[_Client]):
                     self._entered[resource] = self._exits.enter_context(entering)
                     # Python calls the functions of `atexit` in reverse order. The module of the ledger may
                     # have registered its own function meanwhile, which must not be called first.
-                    atexit.unregister(self.close)
                     atexit.register(self.close)
         value: _Value = self._entered[resource]
         return value
@@ -248,40 +276,61 @@ _clients: "weakref.WeakSet[PortalClient[Any]]" = weakref.WeakSet()
 # A forked process keeps the event loops of its parent, because the end of an event loop would disturb the
 # parent.
 _inherited: list[object] = []
+# For each thread that forks, the functions to call after the fork.
+_forks: dict[int, ExitStack] = {}
 
 
-def _forget_all() -> None:
+def _before_fork() -> None:
+    resume = _forks[threading.get_ident()] = ExitStack()
+    for client in list(_clients):
+        client._pause(resume)  # noqa: SLF001 - this function is a part of the class
+
+
+def _after_fork() -> None:
+    _forks.pop(threading.get_ident(), ExitStack()).close()
+
+
+def _begin_again() -> None:
+    _after_fork()
     for client in list(_clients):
         client._forget()  # noqa: SLF001 - this function is a part of the class
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_begin_again)
 
 
-async def _serve(begun: Future[BlockingPortal]) -> None:
+def _pass(gate: threading.Lock, waits: Future[None]) -> None:
+    waits.set_result(None)
+    with gate:
+        pass
+
+
+def _run_loop(begun: Future[BlockingPortal], client: AsyncClosable) -> None:
+    try:
+        anyio.run(_serve, begun, client)
+    except BaseException as error:
+        if not begun.done():
+            begun.set_exception(error)
+        # At the end of the process, Python 3.12.0 and 3.12.1 start no thread. asyncio would use a thread to
+        # wait for the threads of its executor, which have ended already.
+        elif threading.main_thread().is_alive():
+            raise
+
+
+async def _serve(begun: Future[BlockingPortal], client: AsyncClosable) -> None:
+    # A fork waits for the imports, because it waits for the start: see `_pause`.
+    await client.__aenter__()
     async with BlockingPortal() as portal:
         begun.set_result(portal)
         await portal.sleep_until_stopped()
 
 
-@asynccontextmanager
-async def _made(
-    make: Callable[[], AbstractAsyncContextManager[AsyncIterator[_Value]]],
-) -> AsyncIterator[AsyncIterator[_Value]]:
-    async with make() as stream:
-        yield stream
-
-
 def _check_thread() -> None:
-    if _runs_event_loop():
-        raise CalledInEventLoop
-
-
-def _runs_event_loop() -> bool:
     # In a callback of asyncio, which no task runs, `current_token` finds no event loop.
     for find in (asyncio.get_running_loop, current_token):
-        with suppress(RuntimeError):
+        try:
             find()
-            return True
-    return False
+        except RuntimeError:
+            continue
+        raise CalledInEventLoop

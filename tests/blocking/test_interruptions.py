@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import anyio
 import pytest
@@ -185,6 +186,33 @@ def test_a_read(
     assert not hasattr(caught.value, "__notes__")
     assert not caplog.messages
     assert sms.balance() == sandbox.balance
+
+
+def test_a_start(
+    sandbox: Sandbox, interruption: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the first call is interrupted while the event loop starts, the next call uses the client."""
+    run, starts, may_run = anyio.run, threading.Event(), threading.Event()
+
+    def run_later(*arguments: Any) -> None:
+        starts.set()
+        may_run.wait()
+        run(*arguments)
+
+    def interrupt() -> None:
+        starts.wait()
+        _interrupt()
+
+    client = SmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, source_address="ACME")
+    monkeypatch.setattr(anyio, "run", run_later)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(interruption):
+        client.balance()
+    thread.join()
+    may_run.set()
+    assert client.balance() == sandbox.balance
+    client.close()
 
 
 def test_a_batch(sms: SmsClient, sandbox: Sandbox, interruption: type[BaseException], tmp_path: Path) -> None:

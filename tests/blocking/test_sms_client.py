@@ -343,6 +343,22 @@ def test_the_end_during_calls(
     assert not caplog.messages
 
 
+def _run(sandbox: Sandbox, script: str, *arguments: str) -> None:
+    """Run a script, which must print nothing, with the environment variables of an account of the sandbox."""
+    environment = {
+        "SMSAPI_LOGIN": sandbox.login,
+        "SMSAPI_PASSWORD": sandbox.password,
+        "SMSAPI_BASE_URL": sandbox.base_url,
+        "SMSAPI_SOURCE_ADDRESS": "ACME",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-W", "error", "-c", script, *arguments]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 _FORGOTTEN = """
 import sys
 from smsapi_async.blocking import SmsClient
@@ -356,17 +372,35 @@ sms.send("79031234567", "text", key="1", ledger=Ledger.sqlite(sys.argv[1]))
 def test_a_program_that_closes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     """A program that does not close its client ends at once, without a warning, and with a closed ledger."""
     ledger = tmp_path / "run.db"
-    environment = {
-        "SMSAPI_LOGIN": sandbox.login,
-        "SMSAPI_PASSWORD": sandbox.password,
-        "SMSAPI_BASE_URL": sandbox.base_url,
-        "SMSAPI_SOURCE_ADDRESS": "ACME",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    command = [sys.executable, "-W", "error", "-c", _FORGOTTEN, str(ledger)]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    _run(sandbox, _FORGOTTEN, str(ledger))
     assert [message.text for message in sandbox.account.messages] == ["text"]
     assert not ledger.with_name("run.db-wal").exists()
+
+
+_TOO_MANY_FILES = """
+import errno, resource, sys
+import anyio
+from smsapi_async.blocking import SmsClient
+
+sms = SmsClient.from_env()
+anyio.run(anyio.sleep, 0)
+# asyncio cannot close the event loop that it could not create, and reports this.
+sys.unraisablehook = lambda _: None
+usual, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+try:
+    sms.balance()
+except OSError as error:
+    assert error.errno == errno.EMFILE
+else:
+    raise AssertionError
+resource.setrlimit(resource.RLIMIT_NOFILE, (usual, hard))
+sms.balance()
+"""
+
+
+def test_too_many_open_files(sandbox: Sandbox) -> None:
+    """If no event loop can start, the call raises the error of the system, and a later call works."""
+    pytest.importorskip("resource")
+    _run(sandbox, _TOO_MANY_FILES)
+    assert logins(sandbox) == 1
