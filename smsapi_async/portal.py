@@ -3,8 +3,8 @@
 import asyncio
 import atexit
 
-# The functions that Python calls before a fork are called in reverse order. `_before_fork` must be called
-# before the function of this module, which takes a lock that the event loop needs.
+# This module registers a function that takes a lock before a fork. The event loop may wait for the lock, so
+# `_before_fork` must be called first. Python calls the function that was registered last first.
 import concurrent.futures.thread as _registers_first  # noqa: F401
 import logging
 import os
@@ -141,18 +141,15 @@ class PortalClient(Generic[_Client]):
             resume.callback(gate.release)
             # The portal raises a RuntimeError if its event loop has ended, or forks the process.
             with suppress(RuntimeError):
-                self._portal.start_task_soon(_pass, gate, paused)
+                self._portal.start_task_soon(_wait_at, gate, paused)
                 wait([paused], _PATIENCE)
 
     def _forget(self) -> None:
         """Begin again in a forked process, without the event loop of the parent process."""
-        if self._thread is None:
-            # Another thread of the parent may have held the lock.
-            self._lock = threading.RLock()
-        else:
-            _inherited.append(vars(self).copy())
-            self._reset()
+        _inherited.append(vars(self).copy())
+        if self._thread is not None:
             self._client = self._make()
+        self._reset()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._client!r}>"
@@ -300,8 +297,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_begin_again)
 
 
-def _pass(gate: threading.Lock, waits: Future[None]) -> None:
-    waits.set_result(None)
+def _wait_at(gate: threading.Lock, paused: Future[None]) -> None:
+    paused.set_result(None)
     with gate:
         pass
 
