@@ -22,6 +22,7 @@ from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import current_token
 
 from smsapi_async.errors import ClientClosed, WrongEventLoop
+from smsapi_async.eventloop import caller_from_threads
 from smsapi_async.privacy import steady_repr
 from smsapi_async.settings import checked_grace
 
@@ -134,14 +135,14 @@ class PortalClient(Generic[_Client]):
         if not self._lock.acquire(timeout=_PATIENCE):
             return
         resume.callback(self._lock.release)
-        if self._portal is not None:
+        if self._portal is not None and self._thread is not threading.current_thread():
             paused: Future[None] = Future()
             gate = threading.Lock()
             gate.acquire()
             resume.callback(gate.release)
-            # The portal raises a RuntimeError if its event loop has ended, or forks the process.
+            # If the event loop has ended, it raises a RuntimeError.
             with suppress(RuntimeError):
-                self._portal.start_task_soon(_wait_at, gate, paused)
+                self._call_soon(partial(_wait_at, gate, paused))
                 wait([paused], _PATIENCE)
 
     def _forget(self) -> None:
@@ -171,13 +172,33 @@ class PortalClient(Generic[_Client]):
                 # If an interruption ended an earlier wait for the portal, the thread is alive.
                 if self._thread is None or not self._thread.is_alive():
                     self._begun = Future()
-                    start = partial(_run_loop, self._begun, self._client)
                     # The thread is a daemon, so that a program can end that does not close the client.
-                    self._thread = threading.Thread(target=start, name="smsapi-async loop", daemon=True)
+                    self._thread = threading.Thread(
+                        target=self._run_loop, name="smsapi-async loop", daemon=True
+                    )
                     self._thread.start()
                 self._portal = self._begun.result()
                 atexit.register(self.close)
             return self._portal
+
+    def _run_loop(self) -> None:
+        try:
+            anyio.run(self._serve)
+        except BaseException as error:
+            if not self._begun.done():
+                self._begun.set_exception(error)
+            # At the end of the process, Python 3.12.0 and 3.12.1 start no thread. asyncio would use a thread
+            # to wait for the threads of its executor, which have ended already.
+            elif threading.main_thread().is_alive():
+                raise
+
+    async def _serve(self) -> None:
+        # A fork waits for the imports, because it waits for the start: see `_pause`.
+        await self._client.__aenter__()
+        async with BlockingPortal() as portal:
+            self._call_soon = caller_from_threads()
+            self._begun.set_result(portal)
+            await portal.sleep_until_stopped()
 
     @contextmanager
     def _use(self, left: Future[None]) -> Iterator[BlockingPortal]:
@@ -301,26 +322,6 @@ def _wait_at(gate: threading.Lock, paused: Future[None]) -> None:
     paused.set_result(None)
     with gate:
         pass
-
-
-def _run_loop(begun: Future[BlockingPortal], client: AsyncClosable) -> None:
-    try:
-        anyio.run(_serve, begun, client)
-    except BaseException as error:
-        if not begun.done():
-            begun.set_exception(error)
-        # At the end of the process, Python 3.12.0 and 3.12.1 start no thread. asyncio would use a thread to
-        # wait for the threads of its executor, which have ended already.
-        elif threading.main_thread().is_alive():
-            raise
-
-
-async def _serve(begun: Future[BlockingPortal], client: AsyncClosable) -> None:
-    # A fork waits for the imports, because it waits for the start: see `_pause`.
-    await client.__aenter__()
-    async with BlockingPortal() as portal:
-        begun.set_result(portal)
-        await portal.sleep_until_stopped()
 
 
 def _check_thread() -> None:

@@ -134,3 +134,38 @@ def test_the_first_call_imports_all_modules() -> None:
     """After the first call, a send imports no module, so a fork does not meet a thread of an import."""
     with run_sandbox() as sandbox:
         _run(sandbox, _AFTER_THE_FIRST_CALL)
+
+
+_BUSY = """
+import os, signal, sys, threading
+from smsapi_async import portal
+from smsapi_async.blocking import SmsClient
+
+portal._PATIENCE = 0.05
+signal.alarm(50)
+begun, forked = threading.Event(), threading.Event()
+sms = SmsClient.from_env()
+
+async def wait_for_the_fork():
+    begun.set()
+    forked.wait()
+
+thread = threading.Thread(target=sms.call, args=[wait_for_the_fork])
+thread.start()
+begun.wait()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    sms.balance()
+    sys.exit(0)
+forked.set()
+assert os.waitpid(pid, 0)[1] == 0
+thread.join()
+sms.balance()
+"""
+
+
+def test_an_event_loop_that_waits_for_the_fork() -> None:
+    """If the event loop waits for the thread that forks, the fork continues after the patience."""
+    with run_sandbox() as sandbox:
+        _run(sandbox, _BUSY)
