@@ -169,8 +169,9 @@ class PortalClient(Generic[_Client]):
             if self._is_closed:
                 raise ClientClosed
             if self._portal is None:
-                # If an interruption ended an earlier wait for the portal, the thread is alive.
-                if self._thread is None or not self._thread.is_alive():
+                # If an interruption ended an earlier wait for the portal, the thread may still start.
+                has_failed = self._begun.done() and self._begun.exception() is not None
+                if self._thread is None or not self._thread.is_alive() or has_failed:
                     self._begun = Future()
                     # The thread is a daemon, so that a program can end that does not close the client.
                     self._thread = threading.Thread(
