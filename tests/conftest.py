@@ -17,6 +17,7 @@ from smsapi_async.http import choice
 from smsapi_async.http.choice import AutomaticTransport, Kind
 from smsapi_async.http.exchange import Exchanger
 from smsapi_async.http.factory import build_exchanger
+from tests.measured import mark_measured
 
 # Each key is the id of a test run. Each value contains the AnyIO backend and the client's transport.
 TRANSPORTS: dict[str, tuple[Any, Kind]] = {
@@ -59,6 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # The plugin of this package registers the marker, too, if the package is installed from this folder.
     config.addinivalue_line("markers", "sms_real: the guard of the plugin lets the requests pass")
     config.addinivalue_line("markers", "over_httpx2: further values of the fixture transport")
+    config.addinivalue_line("markers", "measured: coverage measures this case of a test")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that coverage measures, before pytest deselects tests by their marks."""
+    mark_measured(items)
 
 
 @pytest.hookimpl(tryfirst=True)
