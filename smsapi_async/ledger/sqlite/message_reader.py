@@ -129,7 +129,7 @@ class MessageReader:
         """Return one page of a report."""
         statement = statements.PAGE_OF_REPORT.format(name)
         with self._database.reading() as connection:
-            rows = connection.execute(statement, (last, last + limit)).fetchall()
+            rows = connection.execute(statement, {"last": last, "end": last + limit}).fetchall()
             details = _Details(connection, rows, self._database.redacted)
         has_writer = self._database.has_writer
         records = [details.record(row, row, has_sender=has_writer) for row in rows]

@@ -158,8 +158,8 @@ RELEASE: Final = (
     " WHERE id IN (SELECT value FROM json_each(?)) AND state = 'sending'"
 )
 NUMBERS_OF_REQUEST: Final = (
-    f"SELECT number FROM messages WHERE id BETWEEN ?1 << {REQUEST_BITS}"  # noqa: S608
-    f" AND (?1 << {REQUEST_BITS}) + {PLACES - 1}"
+    f"SELECT number FROM messages WHERE id BETWEEN :request << {REQUEST_BITS}"  # noqa: S608
+    f" AND (:request << {REQUEST_BITS}) + {PLACES - 1}"
 )
 SIZE_OF_REQUEST: Final = "SELECT size FROM requests WHERE id = ?"
 FIND_STORED_NUMBERS: Final = (
@@ -216,7 +216,7 @@ FILL_REPORT: Final = (
 _REPORT_ROWS: Final = (
     f"SELECT t.place AS place, {_MESSAGE}, {_DELIVERY} FROM temp.{{0}} t CROSS JOIN messages m ON {{1}}"  # noqa: S608
     f" {_WITH_REQUEST} {_WITH_DELIVERY}"
-    " WHERE t.place > ?1 AND t.place <= ?2 AND {2}"
+    " WHERE t.place > :last AND t.place <= :end AND {2}"
 )
 _REPORT_DERIVED: Final = _REPORT_ROWS.format(
     "{0}", "m.number = t.number AND m.content_id = t.content_id AND m.key IS NULL", "t.key IS NULL"

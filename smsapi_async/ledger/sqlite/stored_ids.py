@@ -19,7 +19,7 @@ def ids_to_store(
     """
     if not segment_ids:
         return ()
-    rows = connection.execute(statements.NUMBERS_OF_REQUEST, (request,)).fetchall()
+    rows = connection.execute(statements.NUMBERS_OF_REQUEST, {"request": request}).fetchall()
     (size,) = connection.execute(statements.SIZE_OF_REQUEST, (request,)).fetchone()
     if len(rows) < size:
         # A person has resolved a message of the request, and the answer came later. The message now belongs
