@@ -100,6 +100,11 @@ def _sqlalchemy(driver: str, kind: str) -> Callable[[str], AbstractContextManage
             "scoped_session": lambda: orm.scoped_session(orm.sessionmaker(engine)),
             "Connection": engine.connect,
         }
+        files: list[Any] = []
+        if driver == "pg8000":
+            # pg8000 closes its socket, but not the file over the socket. If the connection was lost, an error
+            # refers to the file, and the file keeps the socket open.
+            sqlalchemy.event.listen(engine, "connect", lambda connection, _: files.append(connection._sock))
         given = makers[kind]()
         try:
             yield Caller(
@@ -110,6 +115,9 @@ def _sqlalchemy(driver: str, kind: str) -> Callable[[str], AbstractContextManage
             with contextlib.suppress(sqlalchemy.exc.DBAPIError):
                 given.close()
             engine.dispose()
+            for file in files:
+                with contextlib.suppress(OSError):
+                    file.close()
 
     return opened
 
