@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
-_MOST_CASES = 3
+_MOST_CASES = 2
 
 
 def mark_measured(items: Iterable[pytest.Item]) -> None:
