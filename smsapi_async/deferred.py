@@ -23,7 +23,10 @@ class Deferred:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any name of a module
         # `import_module` also waits for the end of an import in another thread.
-        return getattr(import_module(self._name), name)
+        value = getattr(import_module(self._name), name)
+        # Each send uses two names. Python calls this method only for a name that is not stored.
+        setattr(self, name, value)
+        return value
 
 
 def are_imported(names: Iterable[str]) -> bool:

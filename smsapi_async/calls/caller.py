@@ -296,10 +296,9 @@ class Caller:
             if await self._limiter.acquire(call.priority, left):
                 if seconds is None and self._exchanger.ends_exchanges:
                     # A cancel scope costs a tenth of the CPU time of a send, so it is made only if needed.
-                    return hub.call_succeeded(call.request, await self._make_attempts(call, None))
+                    return await self._make_attempts(call, None)
                 with anyio.CancelScope(deadline=deadline) as scope:
-                    return hub.call_succeeded(call.request, await self._make_attempts(call, scope))
-            # The line below runs only if the time has passed or the client was closed.
+                    return await self._make_attempts(call, scope)
             self._raise_at_the_end(call, seconds, deadline)
         except BaseException as error:
             waited_for = None if call.attempt else perf_counter() - call.free_since
@@ -345,6 +344,7 @@ class Caller:
                 finally:
                     self._authentication.end(call.grant)
                 if isinstance(verdict, Done):
+                    self.hub.count_success(call.request.resource)
                     return verdict.value
                 await self._wait_for_repeat(call, attempts, verdict)
                 await self._take_next_slot(call)

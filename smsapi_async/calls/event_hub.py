@@ -5,11 +5,12 @@ this module catches the exception.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from smsapi_async.calls.event_building import open_twin
@@ -32,6 +33,7 @@ from smsapi_async.observers import (
     RequestOutcome,
 )
 from smsapi_async.protocol.encoding import Request
+from smsapi_async.protocol.resources import Resource
 
 logger = logging.getLogger("smsapi_async")
 _OpenBegun, _OpenEnded = open_twin(RequestBegun), open_twin(RequestEnded)
@@ -40,7 +42,6 @@ _numbers = count(1)
 _PORTS = {"http": 80, "https": 443}
 # The exceptions that end a task and are no cancellation.
 _INTERRUPTS = (GeneratorExit, KeyboardInterrupt, SystemExit)
-_Value = TypeVar("_Value")
 
 
 class EventHub:
@@ -68,8 +69,8 @@ class EventHub:
         self.calls = 0
         self.logins = 0
         self._logins_failed = 0
-        # The number of calls that have ended, for each resource and outcome.
-        self._ended: dict[tuple[str, RequestOutcome], int] = {}
+        # The number of calls that have ended, for each outcome and resource.
+        self._ended: defaultdict[RequestOutcome, dict[str, int]] = defaultdict(dict)
 
     def emit(self, event: Event) -> None:
         """Call each observer with an event.
@@ -168,12 +169,13 @@ class EventHub:
         event.__class__ = RequestEnded
         self.emit(event)
 
-    def call_succeeded(self, request: Request, value: _Value) -> _Value:
-        """Count a call that has succeeded. Return its value."""
-        resource = request.resource
-        key: tuple[str, RequestOutcome] = (resource.name, "accepted" if resource.sends else "succeeded")
-        self._ended[key] = self._ended.get(key, 0) + 1
-        return value
+    def count_success(self, resource: Resource) -> None:
+        """Count a call that has succeeded."""
+        self._count("accepted" if resource.sends else "succeeded", resource.name)
+
+    def _count(self, outcome: RequestOutcome, resource: str) -> None:
+        counts = self._ended[outcome]
+        counts[resource] = counts.get(resource, 0) + 1
 
     def call_failed(
         self, request: Request, evidence: Evidence, error: BaseException, *, waited: float | None
@@ -187,8 +189,7 @@ class EventHub:
             waited: the seconds of the call if it has made no request, otherwise None.
         """
         outcome = outcome_of(request, evidence, error)
-        key = (request.resource.name, outcome)
-        self._ended[key] = self._ended.get(key, 0) + 1
+        self._count(outcome, request.resource.name)
         if waited is None or not self.is_active:
             return
         recipients, segments = request.size()
@@ -248,9 +249,11 @@ class EventHub:
         """
         by_outcome: dict[RequestOutcome, int] = {}
         by_resource: dict[str, dict[RequestOutcome, int]] = {}
-        for (resource, outcome), number in self._ended.copy().items():
-            by_outcome[outcome] = by_outcome.get(outcome, 0) + number
-            by_resource.setdefault(resource, {})[outcome] = number
+        # Another thread may read the counts while the client counts.
+        for outcome, counts in self._ended.copy().items():
+            for resource, number in counts.copy().items():
+                by_outcome[outcome] = by_outcome.get(outcome, 0) + number
+                by_resource.setdefault(resource, {})[outcome] = number
         return ClientStats(
             in_flight=in_flight,
             waiting=max(0, self.calls - in_flight) + waiting,
