@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
-_MOST_CASES = 2
+_MOST_CASES = 4
 
 
 def mark_measured(items: Iterable[pytest.Item]) -> None:
