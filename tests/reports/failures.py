@@ -28,7 +28,8 @@ from smsapi_async.sandbox import Sandbox, run_sandbox
 from smsapi_async.sandbox.faults import Fault, FaultPlan
 from tests.examples.reports import sentry_reports, structlog_reports
 
-CODE = 471108
+# A code of six digits would also occur by chance in times and in ids of events.
+CODE = 471108236954
 # Faults with which an exchange ends in different places. Reports with local variables are slow to write.
 FEW = (Fault.REFUSE, Fault.HANG_AFTER_PASS, Fault.TRUNCATE_AFTER_PASS, Fault.GARBAGE, Fault.EXPIRED_SESSION)
 Send = Callable[[AsyncSmsClient], Awaitable[object]]
