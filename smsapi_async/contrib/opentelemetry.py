@@ -35,15 +35,10 @@ from contextvars import Token
 
 import attrs
 
-try:
+from smsapi_async.contrib.missing import needs
+
+with needs(__name__, {"opentelemetry"}, "opentelemetry-api"):
     from opentelemetry import context, metrics, trace
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "opentelemetry":
-        raise
-    raise ModuleNotFoundError(
-        "smsapi_async.contrib.opentelemetry needs opentelemetry-api: pip install opentelemetry-api",
-        name=error.name,
-    ) from None
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.observers import (

@@ -10,15 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, TypeVar
 
-try:
+from smsapi_async.contrib.missing import needs
+
+with needs(__name__, {"procrastinate"}, "'procrastinate>=3'", "procrastinate"):
     from procrastinate import Blueprint
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "procrastinate":
-        raise
-    raise ModuleNotFoundError(
-        "smsapi_async.contrib.procrastinate needs procrastinate: pip install 'procrastinate>=3'",
-        name=error.name,
-    ) from None
 
 import anyio
 import attrs

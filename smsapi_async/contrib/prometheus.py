@@ -43,16 +43,11 @@ from typing import Any
 
 import attrs
 
-try:
+from smsapi_async.contrib.missing import needs
+
+with needs(__name__, {"prometheus_client"}, "prometheus-client"):
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "prometheus_client":
-        raise
-    raise ModuleNotFoundError(
-        "smsapi_async.contrib.prometheus needs prometheus-client: pip install prometheus-client",
-        name=error.name,
-    ) from None
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.observers import (

@@ -33,7 +33,9 @@ from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any, Final
 
-try:
+from smsapi_async.contrib.missing import needs
+
+with needs(__name__, {"pydantic", "pydantic_core"}, "'pydantic>=2.11'", "pydantic"):
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic import ValidationError as PydanticError
     from pydantic_core import (
@@ -43,12 +45,6 @@ try:
         core_schema,
         to_jsonable_python,
     )
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] not in {"pydantic", "pydantic_core"}:
-        raise
-    raise ModuleNotFoundError(
-        "smsapi_async.contrib.pydantic needs pydantic: pip install 'pydantic>=2.11'", name=error.name
-    ) from None
 
 import attrs
 
@@ -146,17 +142,11 @@ class PhoneNumber:
 
     @_normalize.default
     def _imported(self) -> Callable[[str, str], str]:
-        try:
+        with needs("PhoneNumber", {"phonenumbers"}, "phonenumbers"):
             from smsapi_async.contrib.phonenumbers import (  # noqa: PLC0415 - only this class needs the library
                 checked_region,
                 normalize_number,
             )
-        except ModuleNotFoundError as error:
-            if error.name != "phonenumbers":
-                raise
-            raise ModuleNotFoundError(
-                "PhoneNumber needs phonenumbers: pip install phonenumbers", name=error.name
-            ) from None
         checked_region(self.region)
         return normalize_number
 

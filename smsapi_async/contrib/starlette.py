@@ -1,13 +1,9 @@
 """A route for pushed incoming messages, for Starlette and FastAPI, with the library starlette."""
 
-try:
+from smsapi_async.contrib.missing import needs
+
+with needs(__name__, {"starlette"}, "starlette"):
     from starlette.routing import Route
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "starlette":
-        raise
-    raise ModuleNotFoundError(
-        "smsapi_async.contrib.starlette needs starlette: pip install starlette", name=error.name
-    ) from None
 
 from smsapi_async.errors import ValidationError
 from smsapi_async.inbox import IncomingReceiver

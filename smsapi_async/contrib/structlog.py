@@ -26,15 +26,11 @@ import re
 from types import CoroutineType
 from typing import Any, get_args
 
-try:
+from smsapi_async.contrib.missing import needs
+
+with needs(__name__, {"structlog"}, "structlog"):
     import structlog
     from structlog.typing import BindableLogger
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "structlog":
-        raise
-    raise ModuleNotFoundError(
-        "smsapi_async.contrib.structlog needs structlog: pip install structlog", name=error.name
-    ) from None
 
 import attrs
 
