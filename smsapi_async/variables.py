@@ -5,14 +5,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from smsapi_async import guard
 from smsapi_async.errors import ValidationError
 from smsapi_async.privacy import sealed
 
 ALLOW_PLAIN_HTTP = "SMSAPI_ALLOW_PLAIN_HTTP"
 """The environment variable with the value of the parameter ``allow_plain_http``."""
-GUARD = "SMSAPI_GUARD"
-"""The environment variable that switches the guard on. The module `guard` reads the variable at each request,
-and counts each unknown word as on."""
 
 _TEXTS = {
     "login": "SMSAPI_LOGIN",
@@ -22,7 +20,7 @@ _TEXTS = {
 }
 _REQUIRED = {"login", "password"}
 _ON = {"1", "true", "yes", "on", "t", "y"}
-_OFF = {"0", "false", "no", "off", "f", "n"}
+_OFF = guard.OFF - {""}
 _QUOTED = re.compile(r"""\s*(["']).*\1\s*""", re.DOTALL)
 _COMMENT = re.compile(r"\s#|\A#\s")
 
@@ -44,7 +42,7 @@ def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
         if environment_value(name) is None and option in _REQUIRED:
             raise ValidationError(name, "an unset variable", "set this environment variable")
     # The guard reads its variable itself. The check here finds a misspelt value.
-    environment_switch(GUARD)
+    environment_switch(guard.VARIABLE)
     switches = {}
     if "allow_plain_http" not in given:
         switches["allow_plain_http"] = environment_switch(ALLOW_PLAIN_HTTP)

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from smsapi_async.guard.blocked_requests import BlockedRequest
 
 VARIABLE = "SMSAPI_GUARD"
-"""The environment variable that switches the guard on. Empty, 0, false, no and off leave the guard off.
+"""The environment variable that switches the guard on.
 
-Each other value switches the guard on, and `AsyncSmsClient.from_env` refuses a value that is no switch.
+The guard reads the variable at each request. Each value that is not in `OFF` switches the guard on, and
+`AsyncSmsClient.from_env` refuses a value that is no switch.
 """
 FILE_VARIABLE = "SMSAPI_GUARD_FILE"
 """The environment variable with the path of the file to which other processes report blocked requests."""
 
-_OFF = {"", "0", "false", "no", "off", "f", "n"}
+OFF = {"", "0", "false", "no", "off", "f", "n"}
+"""The values that leave the guard off."""
 
 
 class Guard:
@@ -154,7 +156,7 @@ def _at_exit() -> None:
 
 def is_on() -> bool:
     """Return whether the guard blocks the requests of this thread."""
-    if _own is not None or os.environ.get(VARIABLE, "").strip().lower() not in _OFF:
+    if _own is not None or os.environ.get(VARIABLE, "").strip().lower() not in OFF:
         return True
     return bool(_left) and threading.current_thread() in _left
 
