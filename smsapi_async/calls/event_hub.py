@@ -15,11 +15,7 @@ from urllib.parse import urlsplit
 
 from smsapi_async.calls.event_building import open_twin
 from smsapi_async.calls.observer_checks import checked_observers
-from smsapi_async.errors import (
-    NotSent,
-    OutcomeUnknown,
-    RequestRejected,
-)
+from smsapi_async.errors import NotSent, OutcomeUnknown, RequestRejected
 from smsapi_async.http.exchange import Evidence, ExchangeFailure, HttpResponse
 from smsapi_async.observers import (
     ClientStats,

@@ -51,7 +51,6 @@ class SharedRefusals:
         self.are_shared = callable(self._load) and callable(self._save)
         # The last mark, and whether it is a mark of the credentials of this client.
         self._last_mark: tuple[str, bool] = ("", False)
-        # A mark takes some 30 ms, so a thread makes the mark.
 
     async def load(self) -> LoginRefusal | Literal["other"] | None:
         """Return the last refused login if it had the credentials of this client.
@@ -85,6 +84,7 @@ class SharedRefusals:
 
     @cached_property
     def _threads(self) -> anyio.CapacityLimiter:
+        # A mark takes some 30 ms, so a thread makes the mark.
         return anyio.CapacityLimiter(1)
 
     async def _mark(self, salt: str) -> str:

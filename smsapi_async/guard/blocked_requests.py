@@ -18,8 +18,19 @@ ADVICE = (
 """What a reader of the error can do."""
 
 # The packages whose frames lie between a request and the code that makes the request.
-_BETWEEN = HTTP_PACKAGES | {"anyio", "asyncio", "concurrent", "contextlib", "cyclopts", "outcome", "runpy"}
-_BETWEEN |= {"smsapi_async", "threading", "trio", "uvloop"}
+_BETWEEN = HTTP_PACKAGES | {
+    "anyio",
+    "asyncio",
+    "concurrent",
+    "contextlib",
+    "cyclopts",
+    "outcome",
+    "runpy",
+    "smsapi_async",
+    "threading",
+    "trio",
+    "uvloop",
+}
 # The frames of pytest: the code that makes the request is not on the stack.
 _RUNNERS = {"_pytest", "pluggy", "pytest", "pytest_asyncio", "pytest_trio"}
 # The ends of the names that networks of containers and local networks use.

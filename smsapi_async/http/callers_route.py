@@ -10,8 +10,8 @@ import anyio
 from smsapi_async import guard
 from smsapi_async.http.base import body_limit_of, read_body, whole_response
 from smsapi_async.http.exchange import Evidence
+from smsapi_async.http.gateway_address import GatewayAddress
 from smsapi_async.http.libraries import SuppliedClient, private_url
-from smsapi_async.http.resource_parts import GatewayAddress
 
 # The libraries whose transports for httpx use the network, but report no trace events.
 _NETWORK_LIBRARIES = {"aiohttp", "curl_cffi", "httpx_aiohttp", "httpx_curl_cffi", "niquests", "pyreqwest"}

@@ -10,6 +10,7 @@ import attrs
 from smsapi_async.deferred import Deferred
 from smsapi_async.errors import ValidationError
 from smsapi_async.http.exchange import Exchanger, Route
+from smsapi_async.http.gateway_address import GatewayAddress
 from smsapi_async.http.libraries import (
     Http,
     Kind,
@@ -21,7 +22,6 @@ from smsapi_async.http.libraries import (
     library_of,
 )
 from smsapi_async.http.redaction import quieten
-from smsapi_async.http.resource_parts import GatewayAddress
 from smsapi_async.privacy import Secret, mask_word, sealed, type_name
 from smsapi_async.settings import Timeouts, checked_proxy, host_of, tls_context
 from smsapi_async.version import __version__
@@ -102,7 +102,7 @@ def _own_route(
     if context is None and address.base_url.startswith("https:"):
         context = tls.public_tls_context()
     if context is not None:
-        tls.strict(context)
+        tls.report_cut_offs(context)
     given = None
     if proxy is not None:
         url = httpx.URL(proxy.reveal())

@@ -9,7 +9,7 @@ import httpx
 from smsapi_async import guard
 from smsapi_async.http.choice import AutomaticTransport
 from smsapi_async.http.exchange import Evidence
-from smsapi_async.http.resource_parts import GatewayAddress
+from smsapi_async.http.gateway_address import GatewayAddress
 from smsapi_async.privacy import HiddenBytes
 
 # The largest number of header sets that are stored for a resource. Each length of the body has its own set.

@@ -46,14 +46,13 @@ def public_tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def strict(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Let a TLS context report a cut-off connection as an error, and return the context.
+def report_cut_offs(context: ssl.SSLContext) -> None:
+    """Let a TLS context report a cut-off connection as an error.
 
     With the option `OP_IGNORE_UNEXPECTED_EOF`, OpenSSL reports a cut-off connection as an orderly end
     (RFC 8446, 6.1), and a cut-off response without a length looks complete.
     """
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    return context
 
 
 def check_key_log() -> None:

@@ -1,8 +1,8 @@
-"""The parts of a request that all requests for one resource share."""
+"""The address of the gateway, and the settings that all requests share."""
 
 import attrs
 
-HEADERS_OF_POSTS = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+_HEADERS_OF_POSTS = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
 
 @attrs.frozen
@@ -27,4 +27,4 @@ class GatewayAddress:
 
     def headers_for(self, method: str) -> dict[str, str]:
         """Return the headers of each request with a method."""
-        return {**self.headers, **(HEADERS_OF_POSTS if method == "POST" else {})}
+        return {**self.headers, **(_HEADERS_OF_POSTS if method == "POST" else {})}
