@@ -54,10 +54,8 @@ class ProgressCounts:
 
     def report(self, outcomes: Sequence[Outcome]) -> None:
         """Count the outcomes of one request, and emit the counts as `emit` does."""
-        self._uncounted += outcomes
-        # Most requests are reported a moment after an event, so each further call would cost more.
-        if len(self._uncounted) >= _GROUP:
-            self._count()
+        self.add(outcomes)
+        # Most calls come a moment after an event. This check takes less time than a call of `emit`.
         if perf_counter() >= self._next_at:
             self.emit()
 
