@@ -198,15 +198,13 @@ async def test_a_running_clock_makes_the_repeats(anyio_backend: str) -> None:
             third.set()
         return response(status=500 if number == 1 else 200)
 
-    async with run_sandbox(speed=600) as sandbox, handler_for(sandbox, answer):
+    # With a faster clock, an answer on a busy machine would come too late.
+    async with run_sandbox(speed=60) as sandbox, handler_for(sandbox, answer):
         sandbox.receive(NUMBER, text="hello")
         with anyio.fail_after(20):
             await third.wait()
             await sandbox.wait_for_pushes()
-    statuses = [each.status for each in sandbox.account.pushes]
-    # On a busy machine, further attempts can end without an answer.
-    assert (statuses[0], statuses[-1]) == (None, 200)
-    assert set(statuses[1:-1]) <= {500, None}
+    assert [each.status for each in sandbox.account.pushes] == [None, 500, 200]
 
 
 async def test_a_reply_is_billed_as_a_message(anyio_backend: str) -> None:
