@@ -7,7 +7,7 @@ reads only the SQLSTATE of an error.
 from collections.abc import Iterator
 from typing import Final
 
-from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable
+from smsapi_async.errors import LedgerError, LedgerInUse, LedgerUnwritable, LedgerVersion
 from smsapi_async.postgres.server_errors import failure_of, no_tables
 
 _PLACE: Final = "the database of this connection"
@@ -28,6 +28,11 @@ _KNOWN: Final[dict[str, tuple[type[LedgerError], str]]] = {
     ),
     "25P02": (LedgerError, ": an earlier statement of this transaction has failed; roll back first"),
     "55P03": (LedgerInUse, _REPEAT),
+    # The function of version 1 of the tables takes the parameter for one without an account.
+    "23502": (
+        LedgerVersion,
+        " has tables of an older version of this package; run: smsapi-async postgres init DSN",
+    ),
     "57014": (LedgerError, ": the statement was cancelled, for example by statement_timeout"),
 }
 

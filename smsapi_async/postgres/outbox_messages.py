@@ -106,6 +106,11 @@ class EnqueueCall:
 
     def parameter(self) -> HiddenText:
         """Return the parameter of the function ``smsapi.enqueue``."""
+        if len(self._messages) == 1:
+            (message,) = self._messages.values()
+            ((digest, content),) = self._contents
+            values = (self._account, message.key, message.number, digest, content)
+            return HiddenText(_encode((*values, self._priority, self._not_before)))
         messages = [
             (each.key, each.number, each.digest, each.request, index)
             for index, each in enumerate(self._messages.values())

@@ -31,8 +31,7 @@ from smsapi_async.privacy import mask_word
 # from the beginning, because two open transactions that create an account wait for each other.
 #
 # The tables `sessions`, `rates` and `roles` belong to the workers on several machines.
-_VERSION_1: Final = (
-    """
+_VERSION_1: Final = """
 CREATE TABLE smsapi.properties (version integer NOT NULL);
 INSERT INTO smsapi.properties VALUES (1);
 CREATE TABLE smsapi.accounts (
@@ -92,10 +91,24 @@ CREATE TABLE smsapi.roles (
 );
 INSERT INTO smsapi.accounts (name) VALUES ('main');
 """
-    + CREATE_ENQUEUE
-)
 
-_UPGRADES: Final = (_VERSION_1,)
+# A caller that enqueues one message inserts it without a request, so that the transaction of the caller has
+# little to do. Until a worker makes the request, the message is pending, and its own row has the columns of
+# the request and of the content.
+_VERSION_2: Final = """
+ALTER TABLE smsapi.messages ALTER request_id DROP NOT NULL, ALTER content_id DROP NOT NULL,
+    ADD digest text, ADD content json, ADD priority smallint, ADD not_before timestamptz,
+    ADD CHECK (request_id IS NOT NULL OR (
+        digest IS NOT NULL AND content IS NOT NULL AND priority IS NOT NULL AND not_before IS NOT NULL
+    ));
+DROP INDEX smsapi.messages_request, smsapi.messages_number;
+CREATE INDEX messages_request ON smsapi.messages (request_id, place) WHERE request_id IS NOT NULL;
+CREATE INDEX messages_number ON smsapi.messages (account_id, number) WHERE request_id IS NOT NULL;
+CREATE INDEX messages_queue ON smsapi.messages (account_id, priority DESC, not_before, id)
+    WHERE request_id IS NULL;
+"""
+
+_UPGRADES: Final = (_VERSION_1, _VERSION_2)
 """For each version, the statements that change the tables of the version before."""
 
 VERSION: Final = len(_UPGRADES)
@@ -227,7 +240,8 @@ def _upgrade(transaction: Transaction, name: str) -> int:
         transaction.script("CREATE SCHEMA smsapi")
     for statements in _UPGRADES[before:]:
         transaction.script(statements)
-    if 0 < before < VERSION:
+    if before < VERSION:
+        transaction.script(CREATE_ENQUEUE)
         transaction.run(_STORE_VERSION, VERSION)
     return before
 

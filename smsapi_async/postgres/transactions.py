@@ -82,9 +82,9 @@ class Transaction:
         row = self.row(statement, *parameters)
         return None if row is None else next(iter(row.values()))
 
-    def run(self, statement: str, *parameters: object) -> int:
+    def run(self, statement: str, *parameters: object, **named: object) -> int:
         """Run a statement, and return the number of rows that it changed."""
-        return self._execute(statement, parameters, {}).rowcount
+        return self._execute(statement, parameters, named).rowcount
 
     def rows_of_script(self, statements: str) -> list[Row]:
         """Run several statements without parameters in one message to the server.

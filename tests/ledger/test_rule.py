@@ -16,12 +16,22 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from smsapi_async.errors import ValidationError
 from smsapi_async.ledger import InFlight, Ledger, LedgerError, RequestAnswer, Resolution
+from smsapi_async.ledger.postgres.postgres_ledger import PostgresLedger
 from smsapi_async.models import Message
 from smsapi_async.outcomes import Accepted, Outcome, Rejected
+from smsapi_async.postgres import enqueue
 from tests.ledger.tools import ACCEPTED_AT, PLACES, Place, message
+from tests.postgres.server import shared_server
 
 Backend = Literal["asyncio", "trio"]
 
@@ -152,6 +162,36 @@ class LedgerRules(RuleBasedStateMachine):
         for place, (key, each) in enumerate(keyed):
             if key not in self._known:
                 self._add(key, each, request, positions[place] if positions else None)
+
+    @precondition(lambda self: isinstance(self._ledger, PostgresLedger))
+    @rule(messages=st.lists(st.sampled_from(OWN + DERIVED + OTHERS), min_size=1, max_size=2))
+    def enqueue(self, messages: list[Message]) -> None:
+        """A web backend enqueues one message or two. Messages that the ledger contains do not change."""
+        import psycopg  # noqa: PLC0415 - the package may be missing
+
+        keyed = {self._ledger.key_of(each): each for each in messages}
+        is_refused = any(
+            not self._is_same(key, each) or keyed[key] != each
+            for key, each in ((self._ledger.key_of(each), each) for each in messages)
+        )
+        assert isinstance(self._ledger, PostgresLedger)
+        account = self._ledger._name
+        with psycopg.connect(shared_server().dsn(), autocommit=True) as connection:
+            try:
+                enqueue(connection, messages[0] if len(messages) == 1 else messages, account=account)
+            except ValidationError:
+                assert is_refused
+                return
+        assert not is_refused
+        request = Request(1, "pending")
+        for key, each in keyed.items():
+            if key not in self._known:
+                position = self._portal.call(self._ledger.first_position, key, each)
+                self._known[key] = Known(each, request, position)
+
+    def _is_same(self, key: str, message: Message) -> bool:
+        """Return whether a message is new, or is the message of the model with this key."""
+        return key not in self._known or self._known[key].message == message
 
     @rule(data=st.data())
     def resolve(self, data: st.DataObject) -> None:

@@ -114,7 +114,7 @@ class Server:
         of_account = "account_id = (SELECT id FROM smsapi.accounts WHERE name = %s)"
         tables = (
             "SELECT r::text FROM smsapi.requests r",
-            "SELECT m::text, c::text FROM smsapi.messages m JOIN smsapi.contents c ON c.id = content_id",
+            "SELECT m::text, c::text FROM smsapi.messages m LEFT JOIN smsapi.contents c ON c.id = content_id",
             "SELECT d::text FROM smsapi.deliveries d",
         )
         rows = [row for each in tables for row in self.rows(f"{each} WHERE {of_account}", account)]

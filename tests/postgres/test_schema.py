@@ -5,17 +5,26 @@ import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from smsapi_async.cli import main
 from smsapi_async.errors import LedgerError, LedgerVersion, ValidationError
-from smsapi_async.ledger import Ledger
+from smsapi_async.ledger import Ledger, Summary
+from smsapi_async.postgres import enqueue
 from smsapi_async.postgres.schema import VERSION, create_tables
+from smsapi_async.sandbox import run_sandbox
+from tests.client.tools import client_for
 from tests.postgres.server import PASSWORD, Server
+from tests.postgres.worker.tools import messages
 
 pytestmark = pytest.mark.anyio
 NAME = "empty_database"
+VERSION_1 = Path(__file__).with_name("version_1.sql")
+# What version 0.6.0 of the package passed to `smsapi.enqueue` for `messages(3)`.
+OLD_PARAMETER = Path(__file__).with_name("version_1_parameter.json").read_text()
 
 
 @pytest.fixture
@@ -82,6 +91,50 @@ async def test_a_newer_version_is_refused(server: Server, empty: str) -> None:
     with pytest.raises(LedgerVersion, match="use the version of the package"):
         await Ledger.postgres(empty).__aenter__()
     assert server.rows("SELECT version FROM smsapi.properties", database=NAME) == [(VERSION + 1,)]
+
+
+@pytest.fixture
+def old(server: Server, empty: str) -> str:
+    """Return the URL of a database with the tables of version 1, and with three pending messages."""
+    for statement in VERSION_1.read_text(), "SELECT smsapi.enqueue($p$" + OLD_PARAMETER + "$p$)":
+        server.rows(statement, database=NAME)
+    return empty
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_an_older_version_is_refused(old: str, read_only: bool) -> None:
+    """Before the upgrade, a ledger and `enqueue` refuse the older tables, and name the command."""
+    with pytest.raises(LedgerVersion, match="run: smsapi-async postgres init DSN"):
+        await Ledger.postgres(old, read_only=read_only).__aenter__()
+    with psycopg.connect(old, autocommit=True) as connection:
+        with pytest.raises(LedgerVersion, match="run: smsapi-async postgres init DSN"):
+            enqueue(connection, messages(1, first=7))
+        assert connection.execute("SELECT count(*) FROM smsapi.messages").fetchone() == (3,)
+
+
+async def test_an_older_version_is_changed(server: Server, old: str) -> None:
+    """`postgres init` keeps all messages and rights. Web backends may still use the older package."""
+    server.rows("CREATE ROLE old_web LOGIN", database=NAME)
+    server.rows("GRANT USAGE ON SCHEMA smsapi TO old_web", database=NAME)
+    server.rows("GRANT EXECUTE ON FUNCTION smsapi.enqueue(text) TO old_web", database=NAME)
+    try:
+        done = create_tables(old)
+        assert (done.before, done.version) == (1, VERSION)
+        assert create_tables(old).before == VERSION
+        with psycopg.connect(server.dsn(user="old_web", database=NAME), autocommit=True) as connection:
+            enqueue(connection, messages(5)[3:])
+            connection.execute("SELECT smsapi.enqueue(%s)", [OLD_PARAMETER.replace("order ", "other ")])
+            connection.execute("SELECT smsapi.enqueue(%s)", [OLD_PARAMETER])
+            enqueue(connection, messages(1))
+        async with run_sandbox() as sandbox, Ledger.postgres(old) as ledger, client_for(sandbox) as sms:
+            assert await ledger.summary() == Summary(pending=8)
+            assert await sms.send_pending(ledger, once=True) == Summary(accepted=8, segments=8)
+            assert len(sandbox.account.messages) == 8
+            records = await ledger.records([f"order {number}" for number in range(5)])
+            assert [record.state for record in records if record is not None] == ["accepted"] * 5
+    finally:
+        server.rows("DROP OWNED BY old_web", database=NAME)
+        server.rows("DROP ROLE old_web")
 
 
 @pytest.mark.parametrize("read_only", [False, True])

@@ -171,6 +171,7 @@ def _claim(
     wanted = [_wanted(account, claim) for claim in claims]
     every = [each for several in wanted for each in several]
     find(transaction, account, every)
+    _add_requests(transaction, account, every)
     rows = [each.row for each in every if each.row is not None]
     answers = answers_of(transaction, [row for row in rows if row["state"] not in {"pending", "sending"}])
     taken: dict[str, str] = {}
@@ -196,6 +197,14 @@ def _claim(
         values = {"tokens": tokens, "seconds": CLAIM_SECONDS}
         _insert(transaction, account, chosen, sql.INSERT_CLAIMS, values)
     return results
+
+
+def _add_requests(transaction: Transaction, account: LedgerAccount, wanted: Sequence[SoughtMessage]) -> None:
+    """Make a request for each of these messages that callers have enqueued and that has no request."""
+    keys = [each.key for each in wanted if each.row is not None and each.row["request_id"] is None]
+    if keys:
+        transaction.run(queue_sql.ADD_REQUESTS_TO, account=account.id, keys=keys)
+        find(transaction, account, wanted)
 
 
 def _wanted(account: LedgerAccount, claim: ClaimPart) -> list[SoughtMessage]:

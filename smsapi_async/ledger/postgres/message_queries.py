@@ -60,6 +60,19 @@ def page(
     return _next(rows, after), [item(details, row) for row in rows]
 
 
+def pending_page(
+    transaction: Transaction,
+    account: LedgerAccount,
+    item: Callable[[StoredDetails, Row], _Item],
+    limit: int,
+) -> list[_Item]:
+    """Return the first pending messages. The messages without a request come last."""
+    _, items = page(transaction, account, BEGINNING, item, states=["pending"], limit=limit)
+    rows = transaction.rows(sql.PENDING_WITHOUT_REQUEST, account.id, limit - len(items))
+    details = StoredDetails(transaction, rows, account)
+    return items + [item(details, row) for row in rows]
+
+
 def page_to_track(
     transaction: Transaction, account: LedgerAccount, after: After, limit: int
 ) -> tuple[After, list[Receipt | Delivery]]:
@@ -129,7 +142,9 @@ def other_texts_of(transaction: Transaction, account: LedgerAccount, wanted: Wan
 
 def summary_of(transaction: Transaction, account: LedgerAccount) -> Summary:
     """Return the number of messages in each state."""
-    counts = {row["state"]: row["count"] for row in transaction.rows(sql.SUMMARY, account.id)}
+    counts: Counter[str] = Counter()
+    for row in transaction.rows(sql.SUMMARY, account=account.id):
+        counts[row["state"]] += row["count"]
     return Summary(**counts, segments=int(transaction.value(sql.SEGMENTS, account.id)))
 
 

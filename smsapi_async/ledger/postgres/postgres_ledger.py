@@ -272,9 +272,7 @@ class PostgresLedger(PostgresQueue):
             def item(details: StoredDetails, row: Row) -> tuple[str, Message | None]:
                 return row["key"], None if account.redacted else details.message(row)
 
-            return message_queries.page(
-                given, account, message_queries.BEGINNING, item, states=["pending"], limit=limit
-            )[1]
+            return message_queries.pending_page(given, account, item, limit)
 
         return await self._read(work)
 

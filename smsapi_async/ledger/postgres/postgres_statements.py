@@ -24,21 +24,23 @@ DECIDE_REDACTED: Final = (
     " WHERE id = %s AND redacted IS NULL"
 )
 
-# Messages by their keys.
+# Messages by their keys. A message without a request is pending, and has its content in its own row.
 _MESSAGE: Final = (
-    "m.id, m.key, m.number, m.content_id, m.request_id, m.place, m.position, c.digest,"
-    f" {_STATE} AS state, r.token, r.size, r.sent_at,"
-    " r.not_before < 'infinity' AS is_queued"
+    "m.id, m.key, m.number, m.content_id, m.content, m.request_id, m.place, m.position,"
+    f" coalesce(c.digest, m.digest) AS digest, coalesce({_STATE}, 'pending') AS state, r.token,"
+    " coalesce(r.size, 1) AS size, r.sent_at, coalesce(r.not_before < 'infinity', true) AS is_queued"
 )
 _WITH: Final = "JOIN smsapi.requests r ON r.id = m.request_id JOIN smsapi.contents c ON c.id = m.content_id"
+_OR_WITHOUT: Final = _WITH.replace("JOIN", "LEFT JOIN")
 FIND: Final = (
-    f"SELECT {_MESSAGE} FROM smsapi.messages m {_WITH}"  # noqa: S608
+    f"SELECT {_MESSAGE} FROM smsapi.messages m {_OR_WITHOUT}"  # noqa: S608
     " WHERE m.account_id = %s AND m.key = ANY(%s::text[])"
 )
 OTHER_TEXTS: Final = (
     "SELECT DISTINCT g.place FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS g (number, digest, place)"  # noqa: S608
     f" JOIN smsapi.messages m ON m.account_id = %s AND m.number = g.number {_WITH}"
-    " WHERE c.digest <> g.digest AND m.key = 'sha256:' || c.digest || ':' || m.number"
+    " WHERE m.request_id IS NOT NULL AND c.digest <> g.digest"
+    " AND m.key = 'sha256:' || c.digest || ':' || m.number"
     " AND r.state IN ('sending', 'accepted', 'unknown')"
 )
 LAST_POSITION: Final = (
@@ -139,6 +141,7 @@ NUMBERS_OF_REQUESTS: Final = (
 )
 FIND_NUMBERS: Final = (
     "SELECT DISTINCT number FROM smsapi.messages WHERE account_id = %s AND number = ANY(%s::text[])"
+    " AND request_id IS NOT NULL"
 )
 
 # What a person decides. The new request of a message has the place in the queue that the old one had.
@@ -209,9 +212,13 @@ DELIVERIES: Final = (
     "SELECT message_id, phase, is_final, updated_at, states FROM smsapi.deliveries"
     " WHERE message_id = ANY(%s::bigint[])"
 )
+PENDING_WITHOUT_REQUEST: Final = (
+    f"SELECT {_MESSAGE} FROM smsapi.messages m {_OR_WITHOUT} WHERE m.account_id = %s"  # noqa: S608
+    " AND m.request_id IS NULL ORDER BY m.priority DESC, m.not_before, m.id LIMIT %s"
+)
 LAST_MESSAGE: Final = "SELECT last_value AS id FROM smsapi.messages_id_seq"
 PAGE_OF_REPORT: Final = (
-    f"SELECT {_MESSAGE}, {_DELIVERY} FROM smsapi.messages m {_WITH} {_WITH_DELIVERY}"  # noqa: S608
+    f"SELECT {_MESSAGE}, {_DELIVERY} FROM smsapi.messages m {_OR_WITHOUT} {_WITH_DELIVERY}"  # noqa: S608
     " WHERE m.account_id = %s AND m.id <= %s AND (m.position, m.id) > (%s, %s)"
     " ORDER BY m.position, m.id LIMIT %s"
 )
@@ -219,7 +226,9 @@ PAGE_OF_REPORT: Final = (
 # Summaries.
 SUMMARY: Final = (
     f"SELECT {_STATE} AS state, count(*) AS count FROM smsapi.messages m"  # noqa: S608
-    " JOIN smsapi.requests r ON r.id = m.request_id WHERE r.account_id = %s GROUP BY 1"
+    " JOIN smsapi.requests r ON r.id = m.request_id WHERE r.account_id = %(account)s GROUP BY 1"
+    " UNION ALL SELECT 'pending', count(*) FROM smsapi.messages"
+    " WHERE account_id = %(account)s AND request_id IS NULL"
 )
 SEGMENTS: Final = (
     "SELECT coalesce(sum(segment_count), 0) AS count FROM smsapi.requests"

@@ -35,6 +35,7 @@ def claim_due(transaction: Transaction, account: LedgerAccount, part: DuePart, s
     values = {"account": account.id, "tokens": list(part.tokens), "seconds": seconds}
     state = transaction.row(queue_sql.READ_ACCOUNT_AND_LOCK_CLAIM, _lock_name(part.tokens), account.id)
     assert state is not None  # noqa: S101 - nobody deletes an account
+    lacks_requests = bool(state["lacks_requests"])
     if transaction.is_repeat:
         rows = transaction.rows(queue_sql.CLAIM_AGAIN, **values)
         if rows:
@@ -50,6 +51,8 @@ def claim_due(transaction: Transaction, account: LedgerAccount, part: DuePart, s
         if state["paused_at"] is not None or count <= 0:
             return DueClaim(has_more=True, pause=_pause(state))
     values |= {"count": count, "room": part.room, "is_alone": part.is_alone}
+    if lacks_requests:
+        transaction.run(queue_sql.ADD_REQUESTS_DUE, account=account.id, count=count)
     rows = transaction.rows(queue_sql.CLAIM_DUE, **values)
     claimed = [row for row in rows if row["id"] is not None]
     has_more = rows[0]["due"] > len(claimed) or count == rows[0]["due"]
@@ -170,6 +173,7 @@ def resume(transaction: Transaction, account: LedgerAccount) -> Pause | None:
 
 def fence(transaction: Transaction, account: LedgerAccount) -> int:
     """Make all pending messages and all messages in flight unknown. Return their number."""
+    transaction.run(queue_sql.ADD_REQUESTS_TO_ALL, account=account.id)
     return int(transaction.value(queue_sql.FENCE, FENCED, account.id))
 
 

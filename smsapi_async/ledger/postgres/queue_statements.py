@@ -9,6 +9,40 @@ _LEASE: Final = (
     "sent_at = clock_timestamp(), claimed_until = clock_timestamp() + %(seconds)s * interval '1 second'"
 )
 
+
+def _add_requests(condition: str) -> str:
+    """Return the statement that makes a request for each message without a request.
+
+    A caller that enqueues one message inserts only the message: this is a third of the work. Equal contents
+    do not share a row here, because a role that may only enqueue chooses the digests itself.
+
+    Args:
+        condition: which of these messages get a request, their order, and how they are locked.
+    """
+    return (
+        "WITH chosen AS MATERIALIZED (SELECT account_id, key, digest, content, priority, not_before"  # noqa: S608
+        " FROM smsapi.messages WHERE account_id = %(account)s AND request_id IS NULL"
+        f" {condition}),"
+        " given AS MATERIALIZED (SELECT nextval('smsapi.requests_id_seq') AS request_id,"
+        " nextval('smsapi.contents_id_seq') AS content_id, chosen.* FROM chosen),"
+        " content AS (INSERT INTO smsapi.contents (id, digest, content)"
+        " SELECT content_id, digest, content FROM given),"
+        " request AS (INSERT INTO smsapi.requests (id, account_id, state, size, priority, not_before)"
+        " SELECT request_id, account_id, 'pending', 1, priority, not_before FROM given)"
+        " UPDATE smsapi.messages m SET request_id = g.request_id, content_id = g.content_id, digest = NULL,"
+        " content = NULL, priority = NULL, not_before = NULL FROM given g"
+        " WHERE m.account_id = g.account_id AND m.key = g.key"
+    )
+
+
+# The order of the queue. The first `count` messages without a request are enough: a claim takes no more.
+ADD_REQUESTS_DUE: Final = _add_requests(
+    "AND not_before <= statement_timestamp() ORDER BY priority DESC, not_before, id LIMIT %(count)s"
+    " FOR UPDATE SKIP LOCKED"
+)
+# Two callers lock the messages in the order of their keys.
+ADD_REQUESTS_TO: Final = _add_requests("AND key = ANY(%(keys)s::text[]) ORDER BY key FOR UPDATE")
+ADD_REQUESTS_TO_ALL: Final = _add_requests("ORDER BY key FOR UPDATE")
 CLAIM_DUE: Final = (
     "WITH due AS MATERIALIZED (SELECT id, size, priority, not_before FROM smsapi.requests"  # noqa: S608
     f" WHERE {_QUEUED} AND not_before <= statement_timestamp()"
@@ -57,7 +91,9 @@ INHERIT_PLACE: Final = (
 _PAUSE: Final = "paused_at, pause_reason, pause_code"
 READ_ACCOUNT: Final = f"SELECT {_PAUSE}, unknown_in_a_row FROM smsapi.accounts WHERE id = %s"  # noqa: S608
 READ_ACCOUNT_AND_LOCK_CLAIM: Final = (
-    f"SELECT {_PAUSE}, unknown_in_a_row, {_LOCK} AS locked FROM smsapi.accounts WHERE id = %s"  # noqa: S608
+    f"SELECT {_PAUSE}, unknown_in_a_row, {_LOCK} AS locked,"  # noqa: S608
+    " EXISTS (SELECT 1 FROM smsapi.messages m WHERE m.account_id = a.id AND m.request_id IS NULL)"
+    " AS lacks_requests FROM smsapi.accounts a WHERE id = %s"
 )
 LOCK_ACCOUNT: Final = f"{READ_ACCOUNT} FOR UPDATE"
 PAUSE: Final = (
@@ -83,8 +119,9 @@ IN_FLIGHT: Final = (
     " AND sent_at > clock_timestamp() - interval '1 minute'"
 )
 QUEUED: Final = (
-    "SELECT count(*) AS requests, coalesce(sum(size), 0) AS messages"  # noqa: S608
-    f" FROM (SELECT size FROM smsapi.requests WHERE {_QUEUED} LIMIT %(limit)s) q"
+    "SELECT count(*) AS requests, coalesce(sum(size), 0) AS messages FROM"  # noqa: S608
+    f" (SELECT size FROM smsapi.requests WHERE {_QUEUED} UNION ALL SELECT 1 FROM smsapi.messages"
+    " WHERE account_id = %(account)s AND request_id IS NULL LIMIT %(limit)s) q"
 )
 FENCE: Final = (
     "WITH fenced AS (UPDATE smsapi.requests SET state = 'unknown', answered_at = clock_timestamp(),"

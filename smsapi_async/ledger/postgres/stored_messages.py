@@ -155,7 +155,7 @@ def answers_of(transaction: Transaction, rows: Iterable[Row]) -> dict[int, Store
 
     A request in flight has an answer here, too, which says that its outcome is unknown.
     """
-    ids = sorted({row["request_id"] for row in rows})
+    ids = sorted({row["request_id"] for row in rows} - {None})
     found = transaction.rows(sql.ANSWERS, ids) if ids else []
     return {row["id"]: _answer(row) for row in found}
 
@@ -183,7 +183,7 @@ class StoredDetails:
     """
 
     def __init__(self, transaction: Transaction, rows: Sequence[Row], account: LedgerAccount) -> None:
-        ids = sorted({row["content_id"] for row in rows})
+        ids = sorted({row["content_id"] for row in rows} - {None})
         found = transaction.rows(sql.CONTENTS, ids) if ids else []
         self._redacted = account.redacted
         self._contents = {row["id"]: self._fields(row["content"]) for row in found}
@@ -196,7 +196,10 @@ class StoredDetails:
     def message(self, row: Row) -> Message:
         """Return a message with its key. In a redacted ledger, number and text are empty."""
         number = "" if self._redacted else row["number"]
-        return Message(number, **self._contents[row["content_id"]], key=row["key"])
+        id_ = row["content_id"]
+        # A message without a request has its content in its own row.
+        fields = self._fields(row["content"]) if id_ is None else self._contents[id_]
+        return Message(number, **fields, key=row["key"])
 
     def outcome(self, row: Row, number: str = "") -> Outcome:
         """Return the outcome of a message.

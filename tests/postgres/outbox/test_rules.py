@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from smsapi_async import Message, ValidationError
 from smsapi_async.ledger import Ledger, LedgerError
+from smsapi_async.ledger.keys import key_of
 from smsapi_async.postgres import aenqueue, enqueue
 from smsapi_async.sandbox import run_sandbox
 from tests.client.tools import client_for
@@ -33,11 +34,16 @@ def connection(server: Server) -> Iterator["psycopg.Connection[tuple[Any, ...]]"
 
 
 def requests(server: Server, account: str) -> list[int]:
-    """Return the sizes of the account's requests, in the order of the queue."""
+    """Return the sizes of the account's requests, in the order of the queue.
+
+    A message without a request counts as a request.
+    """
     rows = server.rows(
-        "SELECT size, array_agg(place ORDER BY place) FROM smsapi.requests r"
-        " JOIN smsapi.messages m ON m.request_id = r.id JOIN smsapi.accounts a ON a.id = r.account_id"
-        " WHERE a.name = %s GROUP BY r.id ORDER BY priority DESC, not_before, r.id",
+        "SELECT coalesce(r.size, 1), array_agg(m.place ORDER BY m.place) FROM smsapi.messages m"
+        " LEFT JOIN smsapi.requests r ON r.id = m.request_id JOIN smsapi.accounts a ON a.id = m.account_id"
+        " WHERE a.name = %s GROUP BY r.id, coalesce(m.request_id, -m.id)"
+        " ORDER BY max(coalesce(r.priority, m.priority)) DESC, min(coalesce(r.not_before, m.not_before)),"
+        " min(m.id)",
         account,
     )
     assert all(places == list(range(size)) for size, places in rows)
@@ -194,6 +200,9 @@ def test_the_order_of_the_queue(connection: object, server: Server, account: str
         enqueue(connection, many, account=account, **options)
     assert requests(server, account) == [3, 1, 2, 4]
     assert server.rows("SELECT count(*) FROM smsapi.requests WHERE not_before = %s", SOON) == [(1,)]
+    enqueue(connection, message(99), account=account, not_before=SOON, priority=7)
+    due = server.rows("SELECT key, priority FROM smsapi.messages WHERE not_before = %s", SOON)
+    assert due == [(key_of(message(99)), 7)]
 
 
 ALL_FIELDS = Message(

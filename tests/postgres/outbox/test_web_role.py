@@ -73,14 +73,16 @@ def test_a_search_path_changes_nothing(server: Server, role: str, account: str) 
     create_tables(server.dsn(), web_role=role)
     with CALLERS["psycopg"](dsn_of(server, role)) as caller:
         caller.execute("CREATE TEMP TABLE accounts (id int, name text, redacted boolean)")
-        caller.execute(
-            "CREATE FUNCTION pg_temp.json_array_length(json) RETURNS int LANGUAGE sql AS"
-            " 'DELETE FROM smsapi.messages RETURNING 1'"
-        )
+        for function, deletion in (
+            ("json_array_length(json) RETURNS int", "DELETE FROM smsapi.messages RETURNING 1"),
+            ("starts_with(text, text) RETURNS bool", "DELETE FROM smsapi.messages RETURNING true"),
+        ):
+            caller.execute(f"CREATE FUNCTION pg_temp.{function} LANGUAGE sql AS '{deletion}'")
         caller.execute("SET search_path = pg_temp, pg_catalog")
         enqueue(caller.connection, message(), account=account)
+        enqueue(caller.connection, [message(1), message(2)], account=account)
         caller.commit()
-    assert len(keys(server, account)) == 1
+    assert len(keys(server, account)) == 3
 
 
 def test_the_command(server: Server, role: str, capsys: pytest.CaptureFixture[str]) -> None:

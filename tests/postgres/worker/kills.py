@@ -9,19 +9,20 @@ import random
 import secrets
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 import anyio
 import anyio.to_thread
 import attrs
 
-from smsapi_async import AsyncSmsClient
+from smsapi_async import AsyncSmsClient, Message
 from smsapi_async.http.choice import Kind
 from smsapi_async.ledger import Ledger, Summary
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.killable import Connection, Killable
 from tests.postgres.server import Server, shared_server
-from tests.postgres.worker.tools import end_claims, fill, messages
+from tests.postgres.worker.tools import end_claims, enqueue_each, fill, messages
 
 CONCURRENCY = 4
 # The number of messages in each request.
@@ -91,7 +92,7 @@ async def killed_workers(
         run_sandbox(login="login", password="password", latency=0.01) as sandbox,
         Ledger.postgres(server.dsn(), account=account) as ledger,
     ):
-        await fill(server, account, ledger, texts, together=TOGETHER)
+        await _fill(server, account, ledger, texts, together=TOGETHER)
         arguments = (backend, server.dsn(), account, sandbox.base_url, transport)
         left = kills
 
@@ -127,7 +128,7 @@ async def restarted_server(server: Server, restarts: int, workers: int) -> Found
         run_sandbox(login="login", password="password", latency=0.02) as sandbox,
         Ledger.postgres(server.dsn(), account=account) as ledger,
     ):
-        await fill(server, account, ledger, texts)
+        await _fill(server, account, ledger, texts, together=1)
 
         async def work() -> None:
             async with (
@@ -152,6 +153,15 @@ async def restarted_server(server: Server, restarts: int, workers: int) -> Found
                 await anyio.sleep(0.05)
             group.cancel_scope.cancel()
         return await _compared(ledger, sandbox, len(texts), 0)
+
+
+async def _fill(
+    server: Server, account: str, ledger: Ledger, given: Sequence[Message], *, together: int
+) -> None:
+    """Put one half of the messages into the queue in requests, and enqueue the other half one by one."""
+    half = len(given) // 2
+    await fill(server, account, ledger, given[:half], together=together)
+    await anyio.to_thread.run_sync(enqueue_each, server, account, given[half:])
 
 
 async def _compared(ledger: Ledger, sandbox: Sandbox, count: int, kills: int) -> Found:

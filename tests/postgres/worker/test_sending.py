@@ -16,7 +16,7 @@ from smsapi_async.postgres import enqueue
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.ledger.tools import Place, recorded
 from tests.postgres.server import Server
-from tests.postgres.worker.tools import change_request, fill, make_due, messages
+from tests.postgres.worker.tools import change_request, enqueue_each, fill, make_due, messages
 
 pytestmark = pytest.mark.anyio
 
@@ -26,12 +26,15 @@ def client(sandbox: Sandbox, **options: Any) -> AsyncSmsClient:
     return AsyncSmsClient(sandbox.login, sandbox.password, base_url=sandbox.base_url, **options)
 
 
-@pytest.mark.parametrize("together", [1, 7])
+@pytest.mark.parametrize("together", [0, 1, 7])
 async def test_once_sends_everything(server: Server, place: Place, account: str, together: int) -> None:
     """`send_pending(once=True)` sends all pending messages once, in the order of the queue, and returns."""
     given = messages(50, "text" if together > 1 else "text {}")
     async with run_sandbox() as sandbox, place() as ledger, client(sandbox, concurrency=1) as sms:
-        await fill(server, account, ledger, given, together=together)
+        if together:
+            await fill(server, account, ledger, given, together=together)
+        else:
+            enqueue_each(server, account, given)
         counts = await sms.send_pending(ledger, once=True)
         assert counts == Summary(accepted=50, segments=50)
         arrived = [each.destination_address for each in sandbox.account.messages]
@@ -127,10 +130,12 @@ async def test_an_invalid_message(server: Server, place: Place, account: str) ->
         '{"text": "hi", "validity": 1e400}',
     ],
 )
+@pytest.mark.parametrize("is_single", [True, False])
 async def test_a_content_that_this_package_did_not_write(
-    server: Server, place: Place, account: str, content: str
+    server: Server, place: Place, account: str, content: str, is_single: bool
 ) -> None:
     """A web backend that passes nonsense to the function in the database does not stop the workers."""
+    single = [account, "key", "79035550011", "digest", content, 1, None]
     parameter = {
         "account": account,
         "not_before": None,
@@ -139,7 +144,7 @@ async def test_a_content_that_this_package_did_not_write(
         "messages": [["key", "79035550011", "digest", 0, 0]],
     }
     async with run_sandbox() as sandbox, place() as ledger, client(sandbox, source_address="Shop") as sms:
-        server.rows("SELECT smsapi.enqueue(%s)", json.dumps(parameter))
+        server.rows("SELECT smsapi.enqueue(%s)", json.dumps(single if is_single else parameter))
         await fill(server, account, ledger, messages(1))
         assert await sms.send_pending(ledger, once=True) == Summary(accepted=1, rejected=1, segments=1)
         assert [each.text for each in sandbox.account.messages] == ["text 0"]

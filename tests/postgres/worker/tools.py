@@ -1,10 +1,11 @@
 """Helper functions for the tests of workers."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from smsapi_async import Message
 from smsapi_async.ledger import Ledger
+from smsapi_async.postgres import enqueue
 from tests.postgres.server import Server
 
 
@@ -69,3 +70,12 @@ def end_claims(server: Server, account: str) -> None:
         " WHERE r.account_id = a.id AND a.name = %s AND r.state = 'sending'",
         account,
     )
+
+
+def enqueue_each(server: Server, account: str, given: Iterable[Message]) -> None:
+    """Enqueue messages one by one, each in a transaction of its own, so that they have no requests."""
+    import psycopg  # noqa: PLC0415 - the package may be missing
+
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        for each in given:
+            enqueue(connection, each, account=account)
