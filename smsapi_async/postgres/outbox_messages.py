@@ -15,15 +15,13 @@ from smsapi_async.postgres.address import checked_account
 from smsapi_async.privacy import HiddenText, mask_key, mask_misplaced, mask_word, type_name
 from smsapi_async.protocol.addresses import checked_destination_address
 from smsapi_async.protocol.dates import GATEWAY_TIME_ZONE, aware
-from smsapi_async.protocol.encoding import common_form, prepared
+from smsapi_async.protocol.encoding import check_message
 
 # The default of `BatchSettings.recipients_per_request`.
 _MOST_RECIPIENTS: Final = 500
 # An index entry of PostgreSQL has at most 2,704 bytes.
 _LONGEST_KEY: Final = 2600
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = -(2**15), 2**15 - 1
-# The client of the worker has the default source address. Any valid address serves for the check.
-_SOME_SOURCE_ADDRESS: Final = "0"
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -155,10 +153,11 @@ class EnqueueCall:
         try:
             request = self._requests.get(content)
         except TypeError:
-            # A field has a value of a wrong type. `_check` raises the ValidationError for this field.
+            # A field has a value of a wrong type. `check_message` raises the ValidationError for this field.
             request = None
         if request is None:
-            _check(message)
+            # The gateway of the worker may have another time zone, and its client has the source address.
+            check_message(message, GATEWAY_TIME_ZONE)
         key = _checked_key(key_of(message))
         digest = content_digest(message) if request is None else request.digest
         known = self._messages.get(key)
@@ -193,11 +192,6 @@ def _checked_priority(priority: object) -> int:
         hint = f"pass an int from {_LOWEST_PRIORITY} to {_HIGHEST_PRIORITY}"
         raise ValidationError("priority", mask_misplaced(priority), hint)
     return int(priority)
-
-
-def _check(message: Message) -> None:
-    """Check all that is sent. The gateway of the worker may have another time zone."""
-    common_form(prepared(message, _SOME_SOURCE_ADDRESS), GATEWAY_TIME_ZONE)
 
 
 def _checked_key(key: str) -> str:

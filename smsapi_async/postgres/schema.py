@@ -97,10 +97,7 @@ INSERT INTO smsapi.accounts (name) VALUES ('main');
 # the request and of the content.
 _VERSION_2: Final = """
 ALTER TABLE smsapi.messages ALTER request_id DROP NOT NULL, ALTER content_id DROP NOT NULL,
-    ADD digest text, ADD content json, ADD priority smallint, ADD not_before timestamptz,
-    ADD CHECK (request_id IS NOT NULL OR (
-        digest IS NOT NULL AND content IS NOT NULL AND priority IS NOT NULL AND not_before IS NOT NULL
-    ));
+    ADD digest text, ADD content json, ADD priority smallint, ADD not_before timestamptz;
 DROP INDEX smsapi.messages_request, smsapi.messages_number;
 CREATE INDEX messages_request ON smsapi.messages (request_id, place) WHERE request_id IS NOT NULL;
 CREATE INDEX messages_number ON smsapi.messages (account_id, number) WHERE request_id IS NOT NULL;

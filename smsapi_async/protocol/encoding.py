@@ -197,18 +197,38 @@ def prepared(message: Message, default_source_address: str | None) -> Message:
     Raises:
         ValidationError: if an address, the text, the validity or ``by_time_zone`` is invalid.
     """
+    source = message.source_address if message.source_address is not None else default_source_address
+    number, source, validity = _checked_fields(message, source)
+    if (number, source, validity) == (message.destination_address, message.source_address, message.validity):
+        return message
+    return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
+
+
+def check_message(message: Message, zone: tzinfo) -> None:
+    """Check all that is sent of a message, and encode nothing. The source address may be missing.
+
+    Args:
+        message: the message that the caller passed.
+        zone: the time zone of the gateway.
+
+    Raises:
+        ValidationError: as described in `prepared` and `common_form`.
+    """
+    # Any valid address serves for the check.
+    _checked_fields(message, "0" if message.source_address is None else message.source_address)
+    _further_parameters(message, zone)
+
+
+def _checked_fields(message: Message, source_address: str | None) -> tuple[str, str, int | None]:
+    """Return the destination address, the source address and the validity of a message as they are sent."""
     number = checked_destination_address(message.destination_address)
     _check_text(message.text)
-    source = checked_source_address(
-        message.source_address if message.source_address is not None else default_source_address
-    )
+    source = checked_source_address(source_address)
     validity = _checked_validity(message.validity)
     if message.by_time_zone not in (True, False):
         kind = type(message.by_time_zone).__name__
         raise ValidationError("by_time_zone", f"<{kind}>", "pass True or False")
-    if (number, source, validity) == (message.destination_address, message.source_address, message.validity):
-        return message
-    return attrs.evolve(message, destination_address=number, source_address=source, validity=validity)
+    return number, source, validity
 
 
 def checked_recipients(destination_addresses: Sequence[str]) -> Sequence[str]:

@@ -30,6 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_NUMBER = 15
 # A text in Russian would need three times the space with escape sequences. The character NUL is always
 # escaped. A lone surrogate cannot be stored.
+_CONTENT_NAMES = [field.name for field in CONTENT_FIELDS]
 _encode_content = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -121,12 +122,15 @@ def find(transaction: Transaction, account: LedgerAccount, wanted: Sequence[Soug
 def stored_content_of(message: Message, *, redacted: bool) -> str:
     """Return the content of a message as JSON text, with a digest of the text if redacted.
 
+    The JSON text has no null: a field that is missing is None.
+
     Raises:
         ValidationError: if a field has a wrong type.
     """
     text, *others = stored_content(message)
     values = [digest(str(text)) if redacted else text, *others]
-    return _encode_content({field.name: value for field, value in zip(CONTENT_FIELDS, values, strict=True)})
+    named = zip(_CONTENT_NAMES, values, strict=True)
+    return _encode_content({name: value for name, value in named if value is not None})
 
 
 def content_fields(content: str) -> dict[str, Any]:
