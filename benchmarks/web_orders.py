@@ -13,7 +13,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from smsapi_async import Message
 from smsapi_async.postgres import enqueue
 
-CLIENTS = 8
 _PRODUCTS = 1000
 _TEXT = "Ваш заказ отправлен"
 Way = Callable[[Session, "ShopOrder"], None]
@@ -86,11 +85,12 @@ class Shop:
 
     Args:
         dsn: the URL of a database with the tables of this package.
+        connections: the largest number of threads.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, connections: int) -> None:
         url = dsn.replace("postgresql://", "postgresql+psycopg://", 1)
-        self._engine = create_engine(url, pool_size=CLIENTS)
+        self._engine = create_engine(url, pool_size=connections)
         Base.metadata.create_all(self._engine)
         with Session(self._engine) as session, session.begin():
             session.add_all([Product(id=number, price=100, stock=10**6) for number in range(_PRODUCTS)])
@@ -99,15 +99,16 @@ class Shop:
         """Close all connections."""
         self._engine.dispose()
 
-    def rate(self, seconds: float, way: Way) -> float:
+    def rate(self, seconds: float, way: Way, callers: int) -> float:
         """Return the number of committed orders per second of all threads together.
 
         Args:
             seconds: the duration of the measurement.
             way: one of `WAYS`.
+            callers: the number of threads.
         """
-        counts = [0] * CLIENTS
-        start = Barrier(CLIENTS)
+        counts = [0] * callers
+        start = Barrier(callers)
 
         def run(thread: int) -> None:
             start.wait()
@@ -116,7 +117,7 @@ class Shop:
                 self._order(way)
                 counts[thread] += 1
 
-        threads = [Thread(target=run, args=(thread,)) for thread in range(CLIENTS)]
+        threads = [Thread(target=run, args=(thread,)) for thread in range(callers)]
         for each in threads:
             each.start()
         for each in threads:
