@@ -51,6 +51,9 @@ class _Reported(Exception):
 
 def ledger_error_of(error: Exception) -> LedgerError | None:
     """Return the error to raise for an error of a database library; None for an error of something else."""
+    if isinstance(error, OSError) and error.errno is not None:
+        # pg8000 and asyncpg let some errors of the socket pass. The TimeoutError of a caller has no errno.
+        return _unusable(error)
     if not _is_of_library(error):
         return None
     state = next(filter(None, map(_state_of, _related(error))), "")
@@ -63,6 +66,10 @@ def ledger_error_of(error: Exception) -> LedgerError | None:
         return no_tables(_PLACE)
     if state:
         return failure_of(_PLACE, _Reported(state), is_lost=False).error
+    return _unusable(error)
+
+
+def _unusable(error: Exception) -> LedgerError:
     return LedgerUnwritable(f"{_PLACE} cannot be used: {type(error).__module__}.{type(error).__name__}")
 
 

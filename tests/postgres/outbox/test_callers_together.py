@@ -1,6 +1,7 @@
 """Tests of several callers at the same time: nobody waits without need, and no deadlock ends a call."""
 
 import asyncio
+import errno
 import random
 import threading
 from collections.abc import Callable
@@ -171,6 +172,35 @@ def test_a_statement_timeout(server: Server, used_account: str) -> None:
         caller.execute("SET statement_timeout = '10ms'")
         with pytest.raises(LedgerError, match="statement_timeout"):
             enqueue(caller.connection, message(), account=used_account)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_the_database"),
+    [
+        (ConnectionResetError(errno.ECONNRESET, "reset"), True),
+        (BrokenPipeError(errno.EPIPE, "pipe"), True),
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), True),
+        (TimeoutError(), False),
+        (TimeoutError("of the caller"), False),
+        (KeyError("of the caller"), False),
+    ],
+    ids=repr,
+)
+async def test_errors_of_the_socket(error: Exception, is_of_the_database: bool) -> None:
+    """An error of the socket, which some drivers let pass, becomes a `LedgerError`. Other errors pass."""
+
+    class Connection:
+        async def fetchval(self, *arguments: object) -> str:  # noqa: ARG002 - the method of asyncpg
+            raise error
+
+    Connection.__module__ = "asyncpg.connection"
+    with pytest.raises(LedgerError if is_of_the_database else type(error)) as caught:
+        await aenqueue(Connection(), message())
+    if is_of_the_database:
+        assert "cannot be used" in str(caught.value)
+        assert caught.value.__context__ is None
+    else:
+        assert caught.value is error
 
 
 @pytest.mark.parametrize("library", CALLERS)
