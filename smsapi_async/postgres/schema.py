@@ -92,9 +92,9 @@ CREATE TABLE smsapi.roles (
 INSERT INTO smsapi.accounts (name) VALUES ('main');
 """
 
-# A caller that enqueues one message inserts it without a request, so that the transaction of the caller has
-# little to do. Until a worker makes the request, the message is pending, and its own row has the columns of
-# the request and of the content.
+# A caller that enqueues one message inserts it without a request and without a row in `contents`, so that the
+# transaction of the caller has little to do. The row of the message has the content, and the priority and the
+# time for the request. Until a worker makes the request, the message is pending.
 _VERSION_2: Final = """
 ALTER TABLE smsapi.messages ALTER request_id DROP NOT NULL, ALTER content_id DROP NOT NULL,
     ADD digest text, ADD content json, ADD priority smallint, ADD not_before timestamptz;

@@ -24,14 +24,16 @@ DECIDE_REDACTED: Final = (
     " WHERE id = %s AND redacted IS NULL"
 )
 
-# Messages by their keys. A message without a request is pending, and has its content in its own row.
+# Messages by their keys. A message that was enqueued alone has its content in its own row. While the message
+# has no request, it is pending.
+_OF_MESSAGE: Final = "m.id, m.key, m.number, m.content_id, m.content, m.request_id, m.place, m.position"
 _MESSAGE: Final = (
-    "m.id, m.key, m.number, m.content_id, m.content, m.request_id, m.place, m.position,"
-    f" coalesce(c.digest, m.digest) AS digest, coalesce({_STATE}, 'pending') AS state, r.token,"
+    f"{_OF_MESSAGE}, coalesce(c.digest, m.digest) AS digest, coalesce({_STATE}, 'pending') AS state, r.token,"
     " coalesce(r.size, 1) AS size, r.sent_at, coalesce(r.not_before < 'infinity', true) AS is_queued"
 )
-_WITH: Final = "JOIN smsapi.requests r ON r.id = m.request_id JOIN smsapi.contents c ON c.id = m.content_id"
-_OR_WITHOUT: Final = _WITH.replace("JOIN", "LEFT JOIN")
+_WITH_CONTENT: Final = "LEFT JOIN smsapi.contents c ON c.id = m.content_id"
+_WITH: Final = f"JOIN smsapi.requests r ON r.id = m.request_id {_WITH_CONTENT}"
+_OR_WITHOUT: Final = f"LEFT {_WITH}"
 FIND: Final = (
     f"SELECT {_MESSAGE} FROM smsapi.messages m {_OR_WITHOUT}"  # noqa: S608
     " WHERE m.account_id = %s AND m.key = ANY(%s::text[])"
@@ -39,8 +41,8 @@ FIND: Final = (
 OTHER_TEXTS: Final = (
     "SELECT DISTINCT g.place FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS g (number, digest, place)"  # noqa: S608
     f" JOIN smsapi.messages m ON m.account_id = %s AND m.number = g.number {_WITH}"
-    " WHERE m.request_id IS NOT NULL AND c.digest <> g.digest"
-    " AND m.key = 'sha256:' || c.digest || ':' || m.number"
+    " WHERE m.request_id IS NOT NULL AND coalesce(c.digest, m.digest) <> g.digest"
+    " AND m.key = 'sha256:' || coalesce(c.digest, m.digest) || ':' || m.number"
     " AND r.state IN ('sending', 'accepted', 'unknown')"
 )
 LAST_POSITION: Final = (
@@ -194,13 +196,10 @@ _OF_REQUESTS: Final = (
     "m.request_id = ANY(%s::bigint[]) AND (m.request_id, m.place) > (%s, %s)"
     " ORDER BY m.request_id, m.place LIMIT %s"
 )
-MESSAGES: Final = (
-    "SELECT m.id, m.key, m.number, m.content_id, m.request_id, m.place, m.position"  # noqa: S608
-    f" FROM smsapi.messages m WHERE {_OF_REQUESTS}"
-)
+MESSAGES: Final = f"SELECT {_OF_MESSAGE} FROM smsapi.messages m WHERE {_OF_REQUESTS}"  # noqa: S608
 MESSAGES_TO_TRACK: Final = (
-    f"SELECT m.id, m.key, m.number, m.content_id, m.request_id, m.place, m.position, {_DELIVERY}"  # noqa: S608
-    f" FROM smsapi.messages m {_WITH_DELIVERY} WHERE d.is_final IS NOT TRUE AND {_OF_REQUESTS}"
+    f"SELECT {_OF_MESSAGE}, {_DELIVERY} FROM smsapi.messages m {_WITH_DELIVERY}"  # noqa: S608
+    f" WHERE d.is_final IS NOT TRUE AND {_OF_REQUESTS}"
 )
 # The messages of a page share few requests and contents, and these can be long.
 ANSWERS: Final = (

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from smsapi_async.ledger.postgres import postgres_statements as sql
 from smsapi_async.ledger.postgres import queue_statements as queue_sql
-from smsapi_async.ledger.postgres.stored_messages import LedgerAccount, content_fields, utc
+from smsapi_async.ledger.postgres.stored_messages import LedgerAccount, StoredContents, utc
 from smsapi_async.ledger.queue import DueClaim, DuePart, DueRequest, Pause
 from smsapi_async.models import Message
 from smsapi_async.postgres.transactions import Row, Transaction
@@ -77,25 +76,20 @@ def _requests(transaction: Transaction, account: LedgerAccount, claimed: Sequenc
     if not claimed:
         return []
     rows = transaction.rows(queue_sql.MESSAGES_OF, [row["id"] for row in claimed])
-    contents = _contents(transaction, rows)
+    contents = StoredContents(transaction, rows)
     by_request = {id_: list(group) for id_, group in groupby(rows, lambda row: row["request_id"])}
     _close_gaps(transaction, account, claimed, by_request)
     return [
         DueRequest(
             row["token"],
             [
-                (each["key"], Message(each["number"], **contents[each["content_id"]], key=each["key"]))
+                (each["key"], Message(each["number"], **contents.fields(each), key=each["key"]))
                 for each in by_request[row["id"]]
             ],
         )
         for row in claimed
         if row["id"] in by_request
     ]
-
-
-def _contents(transaction: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
-    found = transaction.rows(sql.CONTENTS, sorted({row["content_id"] for row in rows}))
-    return {row["id"]: content_fields(row["content"]) for row in found}
 
 
 def _close_gaps(

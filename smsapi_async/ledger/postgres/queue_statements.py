@@ -13,24 +13,20 @@ _LEASE: Final = (
 def _add_requests(condition: str) -> str:
     """Return the statement that makes a request for each message without a request.
 
-    A caller that enqueues one message inserts only the message: this is a third of the work. Equal contents
-    do not share a row here, because a role that may only enqueue chooses the digests itself.
+    A caller that enqueues one message inserts only the message: this is a third of the work. The content
+    stays in the row of the message.
 
     Args:
         condition: which of these messages get a request, their order, and how they are locked.
     """
     return (
-        "WITH chosen AS MATERIALIZED (SELECT account_id, key, digest, content, priority, not_before"  # noqa: S608
+        "WITH chosen AS MATERIALIZED (SELECT account_id, key, priority, not_before"  # noqa: S608
         " FROM smsapi.messages WHERE account_id = %(account)s AND request_id IS NULL"
         f" {condition}),"
-        " given AS MATERIALIZED (SELECT nextval('smsapi.requests_id_seq') AS request_id,"
-        " nextval('smsapi.contents_id_seq') AS content_id, chosen.* FROM chosen),"
-        " content AS (INSERT INTO smsapi.contents (id, digest, content)"
-        " SELECT content_id, digest, content FROM given),"
+        " given AS MATERIALIZED (SELECT nextval('smsapi.requests_id_seq') AS request_id, * FROM chosen),"
         " request AS (INSERT INTO smsapi.requests (id, account_id, state, size, priority, not_before)"
         " SELECT request_id, account_id, 'pending', 1, priority, not_before FROM given)"
-        " UPDATE smsapi.messages m SET request_id = g.request_id, content_id = g.content_id, digest = NULL,"
-        " content = NULL, priority = NULL, not_before = NULL FROM given g"
+        " UPDATE smsapi.messages m SET request_id = g.request_id FROM given g"
         " WHERE m.account_id = g.account_id AND m.key = g.key"
     )
 
@@ -67,7 +63,7 @@ CLAIM_AGAIN: Final = (
     " AND token = ANY(%(tokens)s::text[]) AND state = 'sending' RETURNING id, token, size"
 )
 MESSAGES_OF: Final = (
-    "SELECT id, key, number, content_id, request_id, place FROM smsapi.messages"
+    "SELECT id, key, number, content_id, content, request_id, place FROM smsapi.messages"
     " WHERE request_id = ANY(%s::bigint[]) ORDER BY request_id, place"
 )
 # Messages that moved to another request leave gaps.

@@ -177,6 +177,26 @@ def _answer(row: Row) -> StoredAnswer:
     return StoredAnswer(answer, redacted)
 
 
+class StoredContents:
+    """The contents of messages, which are read once for all messages.
+
+    Args:
+        transaction: an open transaction.
+        rows: the rows of the messages.
+    """
+
+    def __init__(self, transaction: Transaction, rows: Sequence[Row]) -> None:
+        ids = sorted({row["content_id"] for row in rows} - {None})
+        found = transaction.rows(sql.CONTENTS, ids) if ids else []
+        self._contents = {row["id"]: content_fields(row["content"]) for row in found}
+
+    def fields(self, row: Row) -> dict[str, Any]:
+        """Return the fields of the content of a message."""
+        id_ = row["content_id"]
+        # A message that was enqueued alone has its content in its own row.
+        return content_fields(row["content"]) if id_ is None else self._contents[id_]
+
+
 class StoredDetails:
     """The contents and answers of the messages of a page, which are read once for all messages.
 
@@ -187,23 +207,16 @@ class StoredDetails:
     """
 
     def __init__(self, transaction: Transaction, rows: Sequence[Row], account: LedgerAccount) -> None:
-        ids = sorted({row["content_id"] for row in rows} - {None})
-        found = transaction.rows(sql.CONTENTS, ids) if ids else []
         self._redacted = account.redacted
-        self._contents = {row["id"]: self._fields(row["content"]) for row in found}
+        self._contents = StoredContents(transaction, rows)
         self._answers = answers_of(transaction, rows)
-
-    def _fields(self, content: str) -> dict[str, Any]:
-        fields = content_fields(content)
-        return {**fields, "text": ""} if self._redacted else fields
 
     def message(self, row: Row) -> Message:
         """Return a message with its key. In a redacted ledger, number and text are empty."""
-        number = "" if self._redacted else row["number"]
-        id_ = row["content_id"]
-        # A message without a request has its content in its own row.
-        fields = self._fields(row["content"]) if id_ is None else self._contents[id_]
-        return Message(number, **fields, key=row["key"])
+        fields = self._contents.fields(row)
+        if self._redacted:
+            return Message("", **{**fields, "text": ""}, key=row["key"])
+        return Message(row["number"], **fields, key=row["key"])
 
     def outcome(self, row: Row, number: str = "") -> Outcome:
         """Return the outcome of a message.
