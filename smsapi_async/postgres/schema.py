@@ -93,15 +93,15 @@ INSERT INTO smsapi.accounts (name) VALUES ('main');
 """
 
 # A caller that enqueues one message inserts it without a request and without a row in `contents`, so that the
-# transaction of the caller has little to do. The row of the message has the content, and the priority and the
-# time for the request. Until a worker makes the request, the message is pending.
+# transaction of the caller has little to do. The row of the message has the content, and the priority, the
+# time and the id for the request. Until a worker makes the request, the message is pending.
 _VERSION_2: Final = """
 ALTER TABLE smsapi.messages ALTER request_id DROP NOT NULL, ALTER content_id DROP NOT NULL,
-    ADD digest text, ADD content json, ADD priority smallint, ADD not_before timestamptz;
-DROP INDEX smsapi.messages_request, smsapi.messages_number;
-CREATE INDEX messages_request ON smsapi.messages (request_id, place) WHERE request_id IS NOT NULL;
+    ADD digest text, ADD content json, ADD priority smallint, ADD not_before timestamptz,
+    ADD reserved_id bigint;
+DROP INDEX smsapi.messages_number;
 CREATE INDEX messages_number ON smsapi.messages (account_id, number) WHERE request_id IS NOT NULL;
-CREATE INDEX messages_queue ON smsapi.messages (account_id, priority DESC, not_before, id)
+CREATE INDEX messages_queue ON smsapi.messages (account_id, priority DESC, not_before, reserved_id)
     WHERE request_id IS NULL;
 """
 

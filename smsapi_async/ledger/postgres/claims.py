@@ -171,7 +171,6 @@ def _claim(
     wanted = [_wanted(account, claim) for claim in claims]
     every = [each for several in wanted for each in several]
     find(transaction, account, every)
-    _add_requests(transaction, account, every)
     rows = [each.row for each in every if each.row is not None]
     answers = answers_of(transaction, [row for row in rows if row["state"] not in {"pending", "sending"}])
     taken: dict[str, str] = {}
@@ -197,14 +196,6 @@ def _claim(
         values = {"tokens": tokens, "seconds": CLAIM_SECONDS}
         _insert(transaction, account, chosen, sql.INSERT_CLAIMS, values)
     return results
-
-
-def _add_requests(transaction: Transaction, account: LedgerAccount, wanted: Sequence[SoughtMessage]) -> None:
-    """Make a request for each of these messages that callers have enqueued and that has no request."""
-    keys = [each.key for each in wanted if each.row is not None and each.row["request_id"] is None]
-    if keys:
-        transaction.run(queue_sql.ADD_REQUESTS_TO, account=account.id, keys=keys)
-        find(transaction, account, wanted)
 
 
 def _wanted(account: LedgerAccount, claim: ClaimPart) -> list[SoughtMessage]:
@@ -241,7 +232,7 @@ def _known(
 
 
 def _lock_pending(transaction: Transaction, account: LedgerAccount, wanted: Sequence[SoughtMessage]) -> None:
-    """Lock the requests of pending messages.
+    """Lock pending messages without a request, and the requests of the other pending messages.
 
     Raises:
         Outdated: if a message is not pending any more, or was moved to another request.
@@ -249,11 +240,14 @@ def _lock_pending(transaction: Transaction, account: LedgerAccount, wanted: Sequ
     before = [each.row for each in wanted if each.row is not None]
     if not before:
         return
-    ids = sorted({row["request_id"] for row in before})
-    locked = {row["id"] for row in transaction.rows(sql.LOCK_PENDING, ids)}
+    keys = [each.key for each in wanted if each.row is not None and each.row["request_id"] is None]
+    ids = sorted({row["request_id"] for row in before} - {None})
+    locked = {row["key"] for row in transaction.rows(queue_sql.LOCK_WITHOUT_REQUEST, account.id, keys)}
+    locked |= {row["id"] for row in transaction.rows(sql.LOCK_PENDING, ids)}
     find(transaction, account, wanted)
     for each, row in zip(wanted, before, strict=True):
-        if each.row is None or each.row["request_id"] != row["request_id"] or row["request_id"] not in locked:
+        name = each.key if row["request_id"] is None else row["request_id"]
+        if each.row is None or each.row["request_id"] != row["request_id"] or name not in locked:
             raise Outdated
 
 
@@ -303,10 +297,11 @@ def _insert(
         raise Outdated
     moved = [each for each in chosen if each.wanted.row is not None]
     moves = [(each.wanted, int(rows[each.request]["id"]), each.place) for each in moved]
-    queued = [(new, each.row["request_id"]) for each, new, _ in moves if each.row and each.row["is_queued"]]
+    queued = [(new, each.key) for each, new, _ in moves if each.row and each.row["is_queued"]]
     if queued:
         # If these messages are released, workers send them as before.
-        transaction.run(queue_sql.INHERIT_PLACE, [new for new, _ in queued], [old for _, old in queued])
+        requests, keys = [new for new, _ in queued], [key for _, key in queued]
+        transaction.run(queue_sql.INHERIT_PLACE, requests, keys, account.id)
     move(transaction, account, moves)
 
 
@@ -316,13 +311,13 @@ def move(
     """Move messages to other requests, and delete the requests that have no message any more.
 
     Args:
-        transaction: an open transaction, which has locked the requests of the messages.
+        transaction: an open transaction, which has locked the messages or their requests.
         account: the account of the ledger.
         moves: for each message, the id of its new request and its place in the request.
     """
     if not moves:
         return
-    left = sorted({each.row["request_id"] for each, _, _ in moves if each.row is not None})
+    left = sorted({each.row["request_id"] for each, _, _ in moves if each.row is not None} - {None})
     keys, requests = [each.key for each, _, _ in moves], [request for _, request, _ in moves]
     transaction.run(sql.MOVE, keys, requests, [place for _, _, place in moves], account.id)
     transaction.run(sql.DELETE_EMPTY, left)

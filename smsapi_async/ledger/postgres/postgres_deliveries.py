@@ -47,7 +47,9 @@ def record_deliveries(
     missing = 0
     for key, delivery, columns in given:
         row = wanted[key].row
-        if row is None or not answers[row["request_id"]].has_delivery(delivery, row["place"], row["size"]):
+        # A message that was enqueued alone, and that nobody has sent, has no request.
+        answer = None if row is None else answers.get(row["request_id"])
+        if row is None or answer is None or not answer.has_delivery(delivery, row["place"], row["size"]):
             missing += 1
             continue
         rows[row["id"]] = row["request_id"], row["place"], columns

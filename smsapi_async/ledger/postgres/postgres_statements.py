@@ -213,7 +213,7 @@ DELIVERIES: Final = (
 )
 PENDING_WITHOUT_REQUEST: Final = (
     f"SELECT {_MESSAGE} FROM smsapi.messages m {_OR_WITHOUT} WHERE m.account_id = %s"  # noqa: S608
-    " AND m.request_id IS NULL ORDER BY m.priority DESC, m.not_before, m.id LIMIT %s"
+    " AND m.request_id IS NULL ORDER BY m.priority DESC, m.not_before, m.reserved_id LIMIT %s"
 )
 LAST_MESSAGE: Final = "SELECT last_value AS id FROM smsapi.messages_id_seq"
 PAGE_OF_REPORT: Final = (

@@ -14,31 +14,37 @@ def _add_requests(condition: str) -> str:
     """Return the statement that makes a request for each message without a request.
 
     A caller that enqueues one message inserts only the message: this is a third of the work. The content
-    stays in the row of the message.
+    stays in the row of the message. The request gets the id that was reserved for it, so that the order of
+    the queue is the order of the calls.
 
     Args:
         condition: which of these messages get a request, their order, and how they are locked.
     """
     return (
-        "WITH chosen AS MATERIALIZED (SELECT account_id, key, priority, not_before"  # noqa: S608
-        " FROM smsapi.messages WHERE account_id = %(account)s AND request_id IS NULL"
-        f" {condition}),"
-        " given AS MATERIALIZED (SELECT nextval('smsapi.requests_id_seq') AS request_id, * FROM chosen),"
+        "WITH chosen AS MATERIALIZED (SELECT account_id, key, reserved_id, priority, not_before"  # noqa: S608
+        f" FROM smsapi.messages WHERE account_id = %(account)s AND request_id IS NULL {condition}),"
         " request AS (INSERT INTO smsapi.requests (id, account_id, state, size, priority, not_before)"
-        " SELECT request_id, account_id, 'pending', 1, priority, not_before FROM given)"
-        " UPDATE smsapi.messages m SET request_id = g.request_id FROM given g"
-        " WHERE m.account_id = g.account_id AND m.key = g.key"
+        " SELECT reserved_id, account_id, 'pending', 1, priority, not_before FROM chosen)"
+        " UPDATE smsapi.messages m SET request_id = c.reserved_id FROM chosen c"
+        " WHERE m.account_id = c.account_id AND m.key = c.key"
     )
 
 
 # The order of the queue. The first `count` messages without a request are enough: a claim takes no more.
 ADD_REQUESTS_DUE: Final = _add_requests(
-    "AND not_before <= statement_timestamp() ORDER BY priority DESC, not_before, id LIMIT %(count)s"
+    "AND not_before <= statement_timestamp() ORDER BY priority DESC, not_before, reserved_id LIMIT %(count)s"
     " FOR UPDATE SKIP LOCKED"
 )
-# Two callers lock the messages in the order of their keys.
-ADD_REQUESTS_TO: Final = _add_requests("AND key = ANY(%(keys)s::text[]) ORDER BY key FOR UPDATE")
 ADD_REQUESTS_TO_ALL: Final = _add_requests("ORDER BY key FOR UPDATE")
+# All callers lock messages in the order of their keys, and before requests. A caller of `smsapi.enqueue`
+# waits for a message that was changed, but not for a message that is only locked.
+_WITHOUT_REQUEST: Final = "FROM smsapi.messages WHERE account_id = %s AND request_id IS NULL"
+LOCK_WITHOUT_REQUEST: Final = (
+    f"SELECT key {_WITHOUT_REQUEST} AND key = ANY(%s::text[]) ORDER BY key FOR UPDATE"
+)
+LOCK_ALL_WITHOUT_REQUEST: Final = (
+    f"SELECT count(*) AS count FROM (SELECT 1 {_WITHOUT_REQUEST} ORDER BY key FOR UPDATE) m"  # noqa: S608
+)
 CLAIM_DUE: Final = (
     "WITH due AS MATERIALIZED (SELECT id, size, priority, not_before FROM smsapi.requests"  # noqa: S608
     f" WHERE {_QUEUED} AND not_before <= statement_timestamp()"
@@ -78,18 +84,23 @@ RESIZE: Final = (
 # A message in the queue stays in the queue if it moves to another request.
 INHERIT_PLACE: Final = (
     "UPDATE smsapi.requests r SET priority = g.priority, not_before = g.not_before FROM"
-    " (SELECT p.new_id, max(o.priority) AS priority, min(o.not_before) AS not_before"
-    " FROM unnest(%s::bigint[], %s::bigint[]) AS p (new_id, old_id)"
-    " JOIN smsapi.requests o ON o.id = p.old_id GROUP BY p.new_id) g WHERE r.id = g.new_id"
+    " (SELECT p.new_id, max(coalesce(o.priority, m.priority)) AS priority,"
+    " min(coalesce(o.not_before, m.not_before)) AS not_before"
+    " FROM unnest(%s::bigint[], %s::text[]) AS p (new_id, key)"
+    " JOIN smsapi.messages m ON m.account_id = %s AND m.key = p.key"
+    " LEFT JOIN smsapi.requests o ON o.id = m.request_id GROUP BY p.new_id) g WHERE r.id = g.new_id"
 )
 
 # The pause of an account, and its number of successive unknown requests.
 _PAUSE: Final = "paused_at, pause_reason, pause_code"
 READ_ACCOUNT: Final = f"SELECT {_PAUSE}, unknown_in_a_row FROM smsapi.accounts WHERE id = %s"  # noqa: S608
+# The order makes the planner use the index. Without it, the planner would read the whole table if its
+# statistics say that many messages have no request.
 READ_ACCOUNT_AND_LOCK_CLAIM: Final = (
     f"SELECT {_PAUSE}, unknown_in_a_row, {_LOCK} AS locked,"  # noqa: S608
-    " EXISTS (SELECT 1 FROM smsapi.messages m WHERE m.account_id = a.id AND m.request_id IS NULL)"
-    " AS lacks_requests FROM smsapi.accounts a WHERE id = %s"
+    " (SELECT true FROM smsapi.messages m WHERE m.account_id = a.id AND m.request_id IS NULL"
+    " ORDER BY m.priority DESC, m.not_before, m.reserved_id LIMIT 1) AS lacks_requests"
+    " FROM smsapi.accounts a WHERE id = %s"
 )
 LOCK_ACCOUNT: Final = f"{READ_ACCOUNT} FOR UPDATE"
 PAUSE: Final = (
@@ -117,7 +128,7 @@ IN_FLIGHT: Final = (
 QUEUED: Final = (
     "SELECT count(*) AS requests, coalesce(sum(size), 0) AS messages FROM"  # noqa: S608
     f" (SELECT size FROM smsapi.requests WHERE {_QUEUED} UNION ALL SELECT 1 FROM smsapi.messages"
-    " WHERE account_id = %(account)s AND request_id IS NULL LIMIT %(limit)s) q"
+    " WHERE account_id = %(account)s AND request_id IS NULL AND not_before < 'infinity' LIMIT %(limit)s) q"
 )
 FENCE: Final = (
     "WITH fenced AS (UPDATE smsapi.requests SET state = 'unknown', answered_at = clock_timestamp(),"

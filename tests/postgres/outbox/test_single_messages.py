@@ -1,9 +1,11 @@
 """Tests of messages that were enqueued one by one: they have no request until somebody sends them."""
 
 import json
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -11,12 +13,15 @@ import attrs
 import psycopg
 import pytest
 
-from smsapi_async import BatchHalted, Message
-from smsapi_async.ledger import Summary
+from smsapi_async import BatchHalted, Delivery, Message, Phase, Receipt
+from smsapi_async.ledger import LedgerError, Summary
+from smsapi_async.ledger.postgres import claims, stored_messages
+from smsapi_async.ledger.postgres.queue_statements import READ_ACCOUNT_AND_LOCK_CLAIM
 from smsapi_async.postgres import enqueue
+from smsapi_async.postgres.schema import create_tables
 from smsapi_async.sandbox import Sandbox, run_sandbox
 from tests.client.tools import client_for
-from tests.ledger.tools import Place, message, recorded
+from tests.ledger.tools import ACCEPTED_AT, Place, message, recorded
 from tests.postgres.server import Server
 from tests.postgres.worker.tools import enqueue_each, messages
 
@@ -52,6 +57,7 @@ async def test_every_reading_finds_the_messages(server: Server, place: Place, ac
 async def test_readings_of_both_kinds(server: Server, place: Place, account: str) -> None:
     """A report has the order in which the messages were enqueued, whether one by one or together."""
     given = messages(9)
+    enqueue_each(server, account, [])
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         for part in (given[0], given[1:4], given[4], given[5:8], given[8]):
             enqueue(connection, part, account=account)
@@ -67,6 +73,7 @@ async def test_a_worker_sends_in_the_order_of_the_queue(server: Server, place: P
     """Priority and time count in the same way for messages that were enqueued one by one and together."""
     given = messages(6)
     later = "SELECT now() + interval '1 h'"
+    enqueue_each(server, account, [])
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         ((hour,),) = connection.execute(later).fetchall()
         enqueue(connection, given[0], account=account)
@@ -130,6 +137,135 @@ async def test_a_message_that_is_sent_by_its_key(server: Server, place: Place, a
         await ledger.release("t")
         assert await sms.send_pending(ledger, once=True) == Summary(accepted=2, segments=2)
         assert sorted(arrived(sandbox)) == ["order 0", "order 1", "order 2"]
+
+
+async def test_a_message_that_comes_during_a_claim(
+    server: Server, place: Place, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim also gets a message that is enqueued between two look-ups of the claim."""
+    given = messages(3)
+    enqueue_each(server, account, given[:1])
+    find, later = stored_messages.find, given[1:]
+
+    def find_late(*arguments: Any) -> None:
+        find(*arguments)
+        enqueue_each(server, account, [later.pop(0)] if later else [])
+
+    async with place() as ledger:
+        monkeypatch.setattr(claims, "find", find_late)
+        assert await ledger.claim("t", [(each.key or "", each) for each in given]) == [None] * 3
+        monkeypatch.undo()
+        assert await ledger.summary() == Summary(sending=3)
+        assert server.rows(
+            "SELECT count(*), count(DISTINCT request_id) FROM smsapi.messages m"
+            " JOIN smsapi.accounts a ON a.id = m.account_id WHERE a.name = %s",
+            account,
+        ) == [(3, 1)]
+
+
+async def test_a_delivery_of_a_message_that_nobody_has_sent(
+    server: Server, place: Place, account: str
+) -> None:
+    """The ledger refuses a delivery of a message that is still pending."""
+    (given,) = messages(1)
+    enqueue_each(server, account, [given])
+    delivery = Delivery(Receipt(given, ("1",), ACCEPTED_AT), Phase.ENROUTE, (None,), False, ACCEPTED_AT)
+    async with place() as ledger:
+        with pytest.raises(LedgerError, match="1 of 1 deliveries were not recorded"):
+            await ledger.record([delivery])
+        assert await ledger.summary() == Summary(pending=1)
+
+
+@pytest.mark.parametrize("fences", [False, True])
+async def test_a_caller_does_not_wait_for_a_claim(
+    server: Server, place: Place, account: str, fences: bool
+) -> None:
+    """A caller that repeats a message does not wait for a batch or a fence that waits for the caller."""
+    alone, own, with_request, _ = messages(4)
+    enqueue_each(server, account, [alone])
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        enqueue(connection, messages(4)[2:], account=account)
+    batch = [own, with_request] if fences else [alone, own, with_request]
+    async with place() as ledger, place() as second:
+        async with anyio.create_task_group() as group:
+            with psycopg.connect(server.dsn()) as caller:
+                enqueue(caller, own, account=account)
+                group.start_soon(ledger.claim, "t", [(each.key or "", each) for each in batch])
+                await _waiting(server, 1)
+                if fences:
+                    group.start_soon(second.fence)  # type: ignore[attr-defined]
+                    await _waiting(server, 2)
+                caller.execute("SET lock_timeout = '1ms'")
+                enqueue(caller, alone, account=account)
+                caller.commit()
+        states = [each.state async for each in ledger.report()]
+    if fences:
+        # The batch and the fence then compete for the message of the caller.
+        assert states in (["unknown"] * 4, ["unknown", "unknown", "unknown", "sending"])
+    else:
+        assert sorted(states) == ["pending", "sending", "sending", "sending"]
+
+
+async def _waiting(server: Server, count: int) -> None:
+    """Wait until a number of sessions of the server wait for a lock."""
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while server.rows(asked) != [(count,)]:  # noqa: ASYNC110 - no event tells it
+        await anyio.sleep(0.01)
+
+
+async def test_equal_times_keep_the_order_of_the_calls(server: Server, place: Place, account: str) -> None:
+    """Messages with one time are sent in the order in which they were enqueued, one by one or together."""
+    given = messages(6)
+    enqueue_each(server, account, [])
+    at = datetime.now(UTC) - timedelta(seconds=5)
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        for part in (given[0], given[1:3], given[3], given[4:]):
+            enqueue(connection, part, account=account, not_before=at)
+    async with run_sandbox() as sandbox, place() as ledger, client_for(sandbox, concurrency=1) as sms:
+        await sms.send_pending(ledger, once=True)
+        assert arrived(sandbox) == [each.key for each in given]
+
+
+async def test_a_poll_reads_no_whole_table(server: Server) -> None:
+    """A worker that looks for new messages uses the index, also if most messages have no request."""
+    database = f"plans_{secrets.token_hex(4)}"
+    server.rows(f"CREATE DATABASE {database}")
+    try:
+        create_tables(server.dsn(database=database))
+        server.rows(
+            "INSERT INTO smsapi.messages (account_id, position, place, key, number, digest, content,"
+            " priority, not_before, reserved_id) SELECT 2, n, 0, n::text, '79031234567', '', '{}', 0,"
+            " now(), n FROM generate_series(1, 20000) n",
+            database=database,
+        )
+        server.rows("ANALYZE smsapi.messages", database=database)
+        statement = READ_ACCOUNT_AND_LOCK_CLAIM.replace("%s", "{}").format("NULL", 1)
+        plan = server.rows(f"EXPLAIN {statement}", database=database)
+        assert "messages_queue" in str(plan)
+        assert "Seq Scan on messages" not in str(plan)
+    finally:
+        server.rows(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+async def test_a_number_that_no_index_can_take(server: Server, place: Place, account: str) -> None:
+    """A web backend that passes a long number gets an error, and stops neither the workers nor `fence`."""
+    number = secrets.token_hex(5000)
+    values: list[Any] = [account, "key", number, "digest", '{"text": "hi"}', 0, None]
+    async with run_sandbox() as sandbox, place() as ledger, client_for(sandbox) as sms:
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            server.rows("SELECT smsapi.enqueue(%s)", json.dumps(values))
+        enqueue_each(server, account, messages(1))
+        assert await sms.send_pending(ledger, once=True) == Summary(accepted=1, segments=1)
+        assert await ledger.fence() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_message_that_is_never_due(server: Server, place: Place, account: str) -> None:
+    """A message whose time never comes is pending, and does not belong to the queue."""
+    values: list[Any] = [account, "key", "79031234567", "digest", '{"text": "hi"}', 0, "infinity"]
+    async with place() as ledger:
+        server.rows("SELECT smsapi.enqueue(%s)", json.dumps(values))
+        assert await ledger.queued() == (0, False)  # type: ignore[attr-defined]
+        assert await ledger.summary() == Summary(pending=1)
 
 
 async def test_another_message_with_the_key(server: Server, place: Place, account: str) -> None:

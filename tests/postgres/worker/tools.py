@@ -73,9 +73,13 @@ def end_claims(server: Server, account: str) -> None:
 
 
 def enqueue_each(server: Server, account: str, given: Iterable[Message]) -> None:
-    """Enqueue messages one by one, each in a transaction of its own, so that they have no requests."""
+    """Enqueue messages one by one, each in a transaction of its own, so that they have no requests.
+
+    The function `smsapi.enqueue` makes a request for the first message of a new account.
+    """
     import psycopg  # noqa: PLC0415 - the package may be missing
 
+    server.rows("INSERT INTO smsapi.accounts (name) VALUES (%s) ON CONFLICT DO NOTHING", account)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         for each in given:
             enqueue(connection, each, account=account)
