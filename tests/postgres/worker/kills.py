@@ -29,6 +29,7 @@ CONCURRENCY = 4
 TOGETHER = 2
 _MOST_SENT = 12
 _PER_KILL = 30
+_PRIORITIES = 8
 
 
 @attrs.frozen
@@ -158,10 +159,20 @@ async def restarted_server(server: Server, restarts: int, workers: int) -> Found
 async def _fill(
     server: Server, account: str, ledger: Ledger, given: Sequence[Message], *, together: int
 ) -> None:
-    """Put one half of the messages into the queue in requests, and enqueue the other half one by one."""
+    """Put one half of the messages into the queue in requests, and enqueue the other half one by one.
+
+    Their priorities mix the two halves.
+    """
     half = len(given) // 2
     await fill(server, account, ledger, given[:half], together=together)
-    await anyio.to_thread.run_sync(enqueue_each, server, account, given[half:])
+    server.rows(
+        f"UPDATE smsapi.requests r SET priority = r.id %% {_PRIORITIES} FROM smsapi.accounts a"  # noqa: S608
+        " WHERE r.account_id = a.id AND a.name = %s",
+        account,
+    )
+    for priority in range(_PRIORITIES):
+        part = given[half + priority :: _PRIORITIES]
+        await anyio.to_thread.run_sync(enqueue_each, server, account, part, priority)
 
 
 async def _compared(ledger: Ledger, sandbox: Sandbox, count: int, kills: int) -> Found:

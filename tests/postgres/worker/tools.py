@@ -72,7 +72,7 @@ def end_claims(server: Server, account: str) -> None:
     )
 
 
-def enqueue_each(server: Server, account: str, given: Iterable[Message]) -> None:
+def enqueue_each(server: Server, account: str, given: Iterable[Message], priority: int = 0) -> None:
     """Enqueue messages one by one, each in a transaction of its own, so that they have no requests.
 
     The function `smsapi.enqueue` makes a request for the first message of a new account.
@@ -82,4 +82,4 @@ def enqueue_each(server: Server, account: str, given: Iterable[Message]) -> None
     server.rows("INSERT INTO smsapi.accounts (name) VALUES (%s) ON CONFLICT DO NOTHING", account)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         for each in given:
-            enqueue(connection, each, account=account)
+            enqueue(connection, each, account=account, priority=priority)
