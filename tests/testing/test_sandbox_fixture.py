@@ -353,20 +353,23 @@ def test_the_example(project: Project) -> None:
 
 _COST = """
 import json, sys, time
-import pytest
 start = time.process_time()
+import pytest
+middle = time.process_time()
 import smsapi_async.testing.plugin
-print(json.dumps([time.process_time() - start, sorted(sys.modules)]))
+share = (time.process_time() - middle) / (middle - start)
+print(json.dumps([share, sorted(sys.modules)]))
 """
 
 
 def test_the_import_is_cheap() -> None:
-    """The plugin costs each run of pytest less than 5 ms of CPU time. It imports no HTTP library."""
+    """The import of the plugin takes a twentieth of the CPU time of pytest's own, and no HTTP library."""
     runs = [
         json.loads(subprocess.run([sys.executable, "-c", _COST], check=True, capture_output=True).stdout)
         for _ in range(10)
     ]
     heavy = {"httpx", "httpcore", "starlette", "uvicorn", "anyio", "attrs", "attr", "smsapi_async.errors"}
     assert not heavy & {*runs[0][1]}
-    # The fastest run is the least disturbed by other programs.
-    assert min(seconds for seconds, _ in runs) < 0.005
+    # The best run is the least disturbed by other programs. A comparison with pytest, which takes some 100 ms,
+    # does not depend on the speed of the machine.
+    assert min(share for share, _ in runs) < 0.05
