@@ -370,6 +370,6 @@ def test_the_import_is_cheap() -> None:
     ]
     heavy = {"httpx", "httpcore", "starlette", "uvicorn", "anyio", "attrs", "attr", "smsapi_async.errors"}
     assert not heavy & {*runs[0][1]}
-    # The best run is the least disturbed by other programs. A comparison with pytest, which takes some 100 ms,
-    # does not depend on the speed of the machine.
+    # The best run is the least disturbed by other programs. A comparison does not depend on the speed of the
+    # machine: pytest takes some 100 ms.
     assert min(share for share, _ in runs) < 0.05
