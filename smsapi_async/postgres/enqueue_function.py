@@ -14,8 +14,9 @@ from typing import Final
 # as much. The type jsonb is read faster than json.
 #
 # A role that may only enqueue can pass anything, and must not stop a worker. A worker could not make a
-# request for a NULL: a CHECK that refuses it would cost a tenth of the call. The index of the numbers could
-# not take a long number, which the second way refuses.
+# request for a message with NULLs, so the function replaces each NULL; a CHECK would cost a tenth of the
+# call. A worker could not put a long number into the index of the numbers. The statements for several
+# messages put the number there at once, and so refuse a long number.
 #
 # For several messages, the text is an object:
 #

@@ -242,8 +242,12 @@ def _lock_pending(transaction: Transaction, account: LedgerAccount, wanted: Sequ
         return
     keys = [each.key for each in wanted if each.row is not None and each.row["request_id"] is None]
     ids = sorted({row["request_id"] for row in before} - {None})
-    locked = {row["key"] for row in transaction.rows(queue_sql.LOCK_WITHOUT_REQUEST, account.id, keys)}
-    locked |= {row["id"] for row in transaction.rows(sql.LOCK_PENDING, ids)}
+    locked: set[object] = set()
+    if keys:
+        rows = transaction.rows(queue_sql.LOCK_WITHOUT_REQUEST, account=account.id, keys=keys)
+        locked |= {row["key"] for row in rows}
+    if ids:
+        locked |= {row["id"] for row in transaction.rows(sql.LOCK_PENDING, ids)}
     find(transaction, account, wanted)
     for each, row in zip(wanted, before, strict=True):
         name = each.key if row["request_id"] is None else row["request_id"]

@@ -169,7 +169,7 @@ def fence(transaction: Transaction, account: LedgerAccount) -> int:
     """Make all pending messages and all messages in flight unknown. Return their number."""
     # The first change of the requests can wait for a claim, which can wait for a caller. The caller would
     # wait for a message that was changed already.
-    transaction.rows(queue_sql.LOCK_ALL_WITHOUT_REQUEST, account.id)
+    transaction.rows(queue_sql.LOCK_ALL_WITHOUT_REQUEST, account=account.id)
     fenced = int(transaction.value(queue_sql.FENCE, FENCED, account.id))
     transaction.run(queue_sql.ADD_REQUESTS_TO_ALL, account=account.id)
     return fenced + int(transaction.value(queue_sql.FENCE, FENCED, account.id))

@@ -9,6 +9,8 @@ _LEASE: Final = (
     "sent_at = clock_timestamp(), claimed_until = clock_timestamp() + %(seconds)s * interval '1 second'"
 )
 
+_WITHOUT_REQUEST: Final = "FROM smsapi.messages WHERE account_id = %(account)s AND request_id IS NULL"
+
 
 def _add_requests(condition: str) -> str:
     """Return the statement that makes a request for each message without a request.
@@ -22,7 +24,7 @@ def _add_requests(condition: str) -> str:
     """
     return (
         "WITH chosen AS MATERIALIZED (SELECT account_id, key, reserved_id, priority, not_before"  # noqa: S608
-        f" FROM smsapi.messages WHERE account_id = %(account)s AND request_id IS NULL {condition}),"
+        f" {_WITHOUT_REQUEST} {condition}),"
         " request AS (INSERT INTO smsapi.requests (id, account_id, state, size, priority, not_before)"
         " SELECT reserved_id, account_id, 'pending', 1, priority, not_before FROM chosen)"
         " UPDATE smsapi.messages m SET request_id = c.reserved_id FROM chosen c"
@@ -38,9 +40,8 @@ ADD_REQUESTS_DUE: Final = _add_requests(
 ADD_REQUESTS_TO_ALL: Final = _add_requests("ORDER BY key FOR UPDATE")
 # All callers lock messages in the order of their keys, and before requests. A caller of `smsapi.enqueue`
 # waits for a message that was changed, but not for a message that is only locked.
-_WITHOUT_REQUEST: Final = "FROM smsapi.messages WHERE account_id = %s AND request_id IS NULL"
 LOCK_WITHOUT_REQUEST: Final = (
-    f"SELECT key {_WITHOUT_REQUEST} AND key = ANY(%s::text[]) ORDER BY key FOR UPDATE"
+    f"SELECT key {_WITHOUT_REQUEST} AND key = ANY(%(keys)s::text[]) ORDER BY key FOR UPDATE"
 )
 LOCK_ALL_WITHOUT_REQUEST: Final = (
     f"SELECT count(*) AS count FROM (SELECT 1 {_WITHOUT_REQUEST} ORDER BY key FOR UPDATE) m"  # noqa: S608
@@ -127,8 +128,8 @@ IN_FLIGHT: Final = (
 )
 QUEUED: Final = (
     "SELECT count(*) AS requests, coalesce(sum(size), 0) AS messages FROM"  # noqa: S608
-    f" (SELECT size FROM smsapi.requests WHERE {_QUEUED} UNION ALL SELECT 1 FROM smsapi.messages"
-    " WHERE account_id = %(account)s AND request_id IS NULL AND not_before < 'infinity' LIMIT %(limit)s) q"
+    f" (SELECT size FROM smsapi.requests WHERE {_QUEUED} UNION ALL SELECT 1"
+    f" {_WITHOUT_REQUEST} AND not_before < 'infinity' LIMIT %(limit)s) q"
 )
 FENCE: Final = (
     "WITH fenced AS (UPDATE smsapi.requests SET state = 'unknown', answered_at = clock_timestamp(),"

@@ -28,9 +28,9 @@ from smsapi_async.tracking import Delivery
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A number has at most 15 digits, and a digest of a number has 22 characters.
 _LONGEST_NUMBER = 15
+_CONTENT_NAMES = [field.name for field in CONTENT_FIELDS]
 # A text in Russian would need three times the space with escape sequences. The character NUL is always
 # escaped. A lone surrogate cannot be stored.
-_CONTENT_NAMES = [field.name for field in CONTENT_FIELDS]
 _encode_content = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
