@@ -111,7 +111,8 @@ async def test_four_processes(server: Server, account: str, anyio_backend_name: 
     most: list[int] = []
     # On a busy machine, a request can need 50 ms from its process to the sandbox. No pace can prevent this.
     while len(most) < 3 and (not most or most[-1] > LIMIT * 1.03):
-        sends = await _sends_of_processes(server, account, anyio_backend_name)
+        # A new gateway would refuse the session of the gateway before.
+        sends = await _sends_of_processes(server, f"{account} {len(most)}", anyio_backend_name)
         assert len(sends) == PROCESSES * SENDS
         most.append(most_in_a_second(sends))
     assert min(most) <= LIMIT * 1.03
